@@ -1,0 +1,148 @@
+"""`make bench`: lstmcli beside what a user might take instead, in one run.
+
+Contenders take turns, each in a process of its own, so that a drift of the machine meets all of
+them; what counts is the median of the epochs after the first, and its ratio to lstmcli's. The final
+loss stands beside each time, so that a fast wrong answer shows. Peers that are not installed are
+left out. Writes `benchmarks/results.csv`, which the README quotes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+HERE = Path(__file__).parent
+ARTICLE = {"layers": 3, "state": 4, "rows": 5, "steps": 15, "length": 50_000}
+LARGE = {"layers": 3, "state": 256, "rows": 64, "steps": 64, "length": 32_768, "threads": 2}
+
+
+def contenders(size: dict, names: list[str]) -> list[str]:
+    """The contenders that are installed."""
+    module = {"keras_jit": "keras"}
+    return [name for name in names if importlib.util.find_spec(module.get(name, name))]
+
+
+def epochs(name: str, size: dict) -> list[dict]:
+    """Runs one contender, and gives its epochs' lines."""
+    command = [sys.executable, str(HERE / "contenders.py"), name, json.dumps(size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{name} failed:\n{done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def limit(size: dict) -> list[dict]:
+    """The plain C loop, where there is a compiler."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "limit"
+        sizes = [f"-DLAYERS={size['layers']}", f"-DSTATE={size['state']}"]
+        flags = ["-O3", "-march=native", "-ffast-math", *sizes]
+        compiler = ["cc", *flags, str(HERE / "limit.c"), "-o", str(program), "-lm"]
+        subprocess.run(compiler, check=True)
+        lines = subprocess.run([program, "20"], capture_output=True, text=True, check=True).stdout
+    table = [line.split() for line in lines.splitlines()]
+    return [{"loss": float(loss), "window": float(us) / 1e6} for _, loss, us in table]
+
+
+def compare(title: str, size: dict, names: list[str], rounds: int) -> list[dict]:
+    """Lets contenders take turns; a row for each, relative to the first."""
+    found: dict[str, list[list[dict]]] = {name: [] for name in contenders(size, names)}
+    if "limit" in names and shutil.which("cc"):
+        found["limit"] = []
+    for _ in range(rounds):
+        for name, runs in found.items():
+            runs.append(limit(size) if name == "limit" else epochs(name, size))
+    replicas = size.get("replicas", 1)
+    rows = [summarise(title, name, runs, replicas) for name, runs in found.items()]
+    for row in rows:
+        row["lstmcli_ratio"] = rows[0]["us_per_window"] / row["us_per_window"]
+    show(rows)
+    return rows
+
+
+def summarise(title: str, name: str, runs: list[list[dict]], replicas: int) -> dict:
+    """Median microseconds per window and replica, the first epoch's surplus, the last loss."""
+    steady = statistics.median(line["window"] for run in runs for line in run[1:])
+    mine = replicas if name == "lstmcli" else 1
+    return {
+        "what": title,
+        "who": name,
+        "us_per_window": steady / mine * 1e6,
+        "first_over_steady": statistics.median(run[0]["window"] for run in runs) / steady,
+        "final_loss": statistics.median(run[-1]["loss"] for run in runs),
+    }
+
+
+def show(rows: list[dict]) -> None:
+    """Prints rows as they come."""
+    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4g}".format), flush=True)
+
+
+def growth(rounds: int) -> list[dict]:
+    """How lstmcli's cost grows with layers, units and replicas, from the article's size."""
+    cases = [("layers", value) for value in range(1, 9)]
+    cases += [("state", value) for value in (4, 8, 16, 32, 64, 128, 256, 512)]
+    cases += [("replicas", value) for value in (1, 2, 4, 8, 16, 32)]
+    rows = []
+    for key, value in cases:
+        length = 50_000 if key != "state" or value <= 32 else 7_500
+        size = {**ARTICLE, "length": length, "threads": 2, key: value}
+        runs = [epochs("lstmcli", size) for _ in range(rounds)]
+        row = summarise(f"growth with {key}", str(value), runs, 1)
+        rows.append(row)
+    for row in rows:
+        base = next(each for each in rows if each["what"] == row["what"])
+        row["lstmcli_ratio"] = row["us_per_window"] / base["us_per_window"]
+    show(rows)
+    return rows
+
+
+def draw_growth(table: pd.DataFrame) -> None:
+    """Draws how the cost grows: `benchmarks/growth.png`, which the README shows."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.8), dpi=130, layout="constrained")
+    for axes, key in zip(figure.subplots(1, 3), ("layers", "state", "replicas"), strict=True):
+        rows = table[table.what == f"growth with {key}"]
+        axes.loglog(rows.who.astype(int), rows.us_per_window, "o-", markersize=4)
+        axes.set_xticks(rows.who.astype(int), rows.who.astype(str))
+        axes.minorticks_off()
+        axes.set_xlabel({"state": "units per layer"}.get(key, key))
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("us per window")
+    figure.savefig(HERE / "growth.png", metadata={"Software": None})
+
+
+def main() -> None:
+    """Run all of it, or `--quick` for the comparison at the article's size alone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only the article's size")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
+    arguments = parser.parse_args()
+    quick, rounds = arguments.quick, arguments.rounds
+    print(f"{platform.machine()}, Python {platform.python_version()}")
+    everyone = ["lstmcli", "limit", "jax", "torch", "keras_jit", "keras"]
+    rows = compare("article, R = 1", ARTICLE, everyone, rounds)
+    if not quick:
+        rows += compare("article, R = 8", {**ARTICLE, "replicas": 8}, ["lstmcli", "limit"], rounds)
+        peers = ["lstmcli", "torch", "jax", "keras"]
+        rows += compare("3 x 256, batch 64, 64 steps", LARGE, peers, rounds)
+        rows += growth(1)
+    table = pd.DataFrame(rows)
+    table.to_csv(HERE / "results.csv", index=False, float_format="%.6g")
+    if not quick:
+        draw_growth(table)
+
+
+if __name__ == "__main__":
+    main()

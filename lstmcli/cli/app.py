@@ -1,0 +1,126 @@
+"""The Typer application, and the boundary at which errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lstmcli import __version__
+from lstmcli.cli.devices import devices
+from lstmcli.cli.eval import evaluate
+from lstmcli.cli.generate import generate
+from lstmcli.cli.inspect import inspect
+from lstmcli.cli.sweep import sweep
+from lstmcli.cli.train import train
+from lstmcli.errors import ExitCode, LstmcliError
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "generate": generate,
+    "train": train,
+    "eval": evaluate,
+    "sweep": sweep,
+    "inspect": inspect,
+    "devices": devices,
+}
+
+
+class Boundary(TyperGroup):
+    """The command group; no error leaves it but as `error: …`, `hint: …` and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        """Runs the program and ends the process, unless `standalone_mode=False` asks for a code."""
+        given = list(sys.argv[1:] if args is None else args)
+        standalone = extra.pop("standalone_mode", True)
+        extra["obj"] = ["lstmcli", *given]  # What was typed, for a run's record.
+        code = self._run([each for each in given if each != "--debug"], "--debug" in given, extra)
+        if standalone:
+            sys.exit(code)
+        return code
+
+    def _run(self, args: list[str], debug: bool, extra: dict[str, Any]) -> int:
+        try:
+            result = super().main(args, standalone_mode=False, **extra)
+            if result == ExitCode.INTERRUPTED:
+                say_error("stopped by Ctrl-C", None)
+            return result if isinstance(result, int) else ExitCode.DONE
+        except (LstmcliError, typer.TyperException, typer.Abort, OSError, Exception) as error:
+            if debug:
+                traceback.print_exc()
+            return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Says what went wrong, and gives the exit code."""
+    if isinstance(error, LstmcliError):
+        say_error(error.message, error.hint)
+        return error.exit_code
+    if isinstance(error, typer.TyperException):
+        message = error.format_message().rstrip(".").replace("'", "`")
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "lstmcli"
+        say_error(message[:1].lower() + message[1:], f"`{path} --help` lists what it takes")
+        return ExitCode.USAGE
+    if isinstance(error, OSError):
+        where = f" `{error.filename}`" if error.filename else ""
+        say_error(f"cannot read or write{where}: {error.strerror or error}", None)
+        return ExitCode.FAILED
+    kind = type(error).__name__
+    say_error(f"something unexpected: {kind}: {error}", "`--debug` shows where it happened")
+    return ExitCode.FAILED
+
+
+def say_error(message: str, hint: str | None) -> None:
+    """Writes `error: …` and `hint: …` to standard error."""
+    typer.secho("error", err=True, nl=False, fg="red", bold=True)
+    typer.echo(f": {message}", err=True)
+    if hint:
+        typer.secho("hint", err=True, nl=False, fg="cyan", bold=True)
+        typer.echo(f": {hint}", err=True)
+
+
+app = typer.Typer(
+    name="lstmcli",
+    cls=Boundary,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Plain help, as loading rich would double the time that it takes.
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lstmcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def lstmcli(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+) -> None:
+    """A laboratory for stacked LSTMs: how many layers does a task need, and what do they do?
+
+    With no options, `lstmcli train` does one experiment: three layers of four units learn to echo
+    random bits three steps later.
+    """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit(ExitCode.USAGE)
+
+
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+def main() -> None:
+    """The console script."""
+    app()

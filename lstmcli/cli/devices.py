@@ -1,0 +1,20 @@
+"""`lstmcli devices`: what `--device` can name on this machine."""
+
+from __future__ import annotations
+
+import typer
+
+from lstmcli.cli.options import Json
+from lstmcli.cli.output import print_json
+
+
+def devices(as_json: Json = False) -> None:
+    """List what --device can name on this machine."""
+    from lstmcli.core import device
+
+    found, chosen = device.available(), device.resolve("auto")
+    if as_json:
+        print_json({"devices": found, "auto": chosen})
+        return
+    for name in found:
+        typer.echo(f"{name}  (auto)" if name == chosen else name)

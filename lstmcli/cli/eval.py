@@ -1,0 +1,144 @@
+"""`lstmcli eval`: scores a checkpoint on series that it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstmcli.cli.options import CheckpointPath, Given, Json, with_settings
+from lstmcli.cli.output import print_json
+from lstmcli.config import Config
+from lstmcli.files import check_writable, write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.scoring import Score
+
+TRAINED_IN = {"val_fraction", "classes", "seed", "replicas"}
+
+
+@with_settings("data", "run", leave_out=TRAINED_IN, show_defaults=False)
+def evaluate(
+    given: Given,
+    checkpoint: CheckpointPath,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Write each step's input, label and probabilities to this CSV file."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a checkpoint or a run directory on a fresh series, or on a dataset.
+
+    The fresh series comes from a stream of its own, which neither training nor validation saw. Of a
+    run directory, each seed's best checkpoint counts. Settings of the task are the checkpoint's,
+    unless given.
+    """
+    from lstmcli.runs import checkpoint as checkpoints
+    from lstmcli.runs.rundir import find_checkpoint
+
+    if predictions is not None:
+        check_writable(predictions)
+    path = find_checkpoint(checkpoint)
+    model = checkpoints.read(path)
+    data = given.pop("data", None)
+    config = Config.build(model.metadata["config"], **given)
+
+    from lstmcli.core import environment
+    from lstmcli.data.source import test_series
+
+    environment.use_cache(config)
+    from lstmcli.scoring import score
+
+    name, series = test_series(config, Path(data) if data else None)
+    scores = score(model, config, series, given.get("device", "auto"))
+    if predictions is not None:
+        _write_predictions(predictions, scores)
+    if as_json:
+        results = [_result(each) for each in scores]
+        print_json({"checkpoint": str(path), "data": name, "results": results})
+        return
+    typer.echo(f"checkpoint: {path}\ndata: {name}")
+    for each in scores:
+        _print(each)
+
+
+def _result(score: Score) -> dict[str, Any]:
+    """A score by the names of the CSV files' columns."""
+    floor = score.floor
+    return {
+        "seed": score.seed,
+        "loss": score.loss,
+        "accuracy": score.accuracy,
+        "bayes_loss": floor and floor.loss,
+        "bayes_accuracy": floor and floor.accuracy,
+        "gap": floor and score.loss - floor.loss,
+        "labels": int(score.windows.targets.size),
+    }
+
+
+def _print(score: Score) -> None:
+    typer.echo(f"seed {score.seed}: {score.windows.targets.size:,} labels")
+    if score.floor is None:
+        typer.echo(f"  loss     {score.loss:.6f}\n  accuracy {score.accuracy:.5f}")
+    else:
+        gap = score.loss - score.floor.loss
+        typer.echo(f"  loss     {score.loss:.6f}  floor   {score.floor.loss:.6f}  gap {gap:.2g}")
+        typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {score.floor.accuracy:.5f}")
+    if score.log_probabilities.shape[-1] > 2:
+        _print_confusion(score)
+
+
+def _print_confusion(score: Score) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    counts = score.confusion()
+    table = Table(title="labels (rows) and what they were taken for", title_justify="left")
+    table.add_column("label")
+    for label in range(len(counts)):
+        table.add_column(str(label), justify="right")
+    for label, row in enumerate(counts):
+        table.add_row(str(label), *(f"{count:,}" for count in row))
+    Console().print(table)
+
+
+def _write_predictions(path: Path, scores: list[Score]) -> None:
+    import pandas as pd
+
+    frame = pd.concat([_predictions(each) for each in scores])
+    if len(scores) == 1:
+        frame = frame.drop(columns="seed")
+    write_atomically(path, frame.to_csv(index=False).encode())
+
+
+def _predictions(score: Score) -> pd.DataFrame:
+    """A row for each step of each row of the series, in the series' order."""
+    import numpy as np
+    import pandas as pd
+
+    windows, bptt, rows, classes = score.log_probabilities.shape
+
+    def along_rows(values: Any) -> Any:
+        """`[windows, bptt, rows, …]` -> `[rows * windows * bptt, …]`."""
+        return np.moveaxis(values, 2, 0).reshape(rows * windows * bptt, *values.shape[3:])
+
+    inputs = along_rows(score.windows.inputs)
+    one_hot = inputs.shape[1] > 1 and bool(
+        (inputs.sum(1) == 1).all() and (inputs.max(1) == 1).all()
+    )
+    columns = {
+        "seed": score.seed,
+        "step": np.tile(np.arange(windows * bptt), rows),
+        "row": np.repeat(np.arange(rows), windows * bptt),
+    }
+    if inputs.shape[1] == 1 or one_hot:
+        columns["input"] = inputs.argmax(1) if one_hot else inputs[:, 0]
+    else:
+        columns |= {f"input_{feature}": inputs[:, feature] for feature in range(inputs.shape[1])}
+    columns["label"] = along_rows(score.windows.targets)
+    probabilities = np.exp(along_rows(score.log_probabilities))
+    columns |= {f"probability_{label}": probabilities[:, label] for label in range(classes)}
+    return pd.DataFrame(columns)

@@ -1,0 +1,137 @@
+"""`lstmcli inspect`: what a checkpoint holds."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lstmcli.cli.options import CheckpointPath, Json
+from lstmcli.cli.output import print_json
+
+if TYPE_CHECKING:
+    from lstmcli.runs.checkpoint import Checkpoint
+
+
+def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
+    """Show a checkpoint's layers, parameters, state and provenance.
+
+    The state is the article's tensor [layers, 2, batch, state]: for each layer its cell state c and
+    its hidden state h, a row for each row of the series.
+    """
+    from lstmcli.runs import checkpoint as checkpoints
+    from lstmcli.runs.rundir import find_checkpoint
+
+    path = find_checkpoint(checkpoint)
+    model = checkpoints.read(path)
+    description = {"checkpoint": str(path), **_describe(model)}
+    if as_json:
+        state = {
+            str(seed): model.tensors["state"][i].tolist() for i, seed in enumerate(model.seeds)
+        }
+        print_json({**description, "state": state})
+        return
+    _print_provenance(description)
+    _print_layers(description)
+    _print_state(model)
+
+
+def _describe(model: Checkpoint) -> dict[str, Any]:
+    """Everything but the numbers of the tensors."""
+    groups: dict[str, dict[str, list[int]]] = {}
+    for name, tensor in sorted(model.tensors.items()):
+        if name.startswith(("lstm.", "dense.")):
+            group, _, part = name.rpartition(".")
+            groups.setdefault(group, {})[part] = list(tensor.shape[1:])
+    layers = [
+        {
+            "layer": group,
+            "tensors": tensors,
+            "parameters": sum(math.prod(shape) for shape in tensors.values()),
+        }
+        for group, tensors in sorted(groups.items(), key=_order)
+    ]
+    known = (
+        "version",
+        "kind",
+        "position",
+        "seeds",
+        "data_seeds",
+        "best",
+        "elapsed_seconds",
+        "config",
+    )
+    return {
+        **{name: model.metadata[name] for name in known},
+        "features": model.metadata["features"],
+        "classes": model.metadata["classes"],
+        "layers": layers,
+        "parameters": sum(layer["parameters"] for layer in layers),
+        "state_shape": list(model.tensors["state"].shape[1:]),
+    }
+
+
+def _order(group: tuple[str, Any]) -> tuple[bool, int]:
+    """Layers by number, the output last."""
+    name, _, number = group[0].partition(".")
+    return name == "dense", int(number or 0)
+
+
+def _print_provenance(description: dict[str, Any]) -> None:
+    config = description["config"]
+    data = config["data"].get("data") or f"echo after {config['data']['echo_step']} steps"
+    typer.echo(f"checkpoint: {description['checkpoint']} (lstmcli {description['version']})")
+    typer.echo(f"trained: {_extent(description)}, on {data}")
+    for best in description["best"]:
+        if best["val_loss"] is not None:
+            typer.echo(
+                f"seed {best['seed']}: lowest validation loss {best['val_loss']:.3g}, "
+                f"in epoch {best['epoch']}"
+            )
+
+
+def _extent(description: dict[str, Any]) -> str:
+    """How long it was trained; the seeds of a best checkpoint have each an epoch of their own."""
+    if description["kind"] == "best" and len(description["seeds"]) > 1:
+        return "each seed to its epoch of the lowest validation loss"
+    position = description["position"]
+    extent = f"{position['epoch']} epochs, {position['step']:,} windows"
+    return f"{extent} ({position['window']} of the next epoch)" if position["window"] else extent
+
+
+def _print_layers(description: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("layer", "tensor", "shape", "parameters")
+    for layer in description["layers"]:
+        for number, (name, shape) in enumerate(layer["tensors"].items()):
+            first = number == 0
+            table.add_row(
+                layer["layer"] if first else "",
+                name,
+                str(shape),
+                str(layer["parameters"]) if first else "",
+            )
+    table.add_section()
+    table.add_row("all", "", "", f"{description['parameters']:,}")
+    training = description["config"]["training"]
+    layers, _, rows, size = description["state_shape"]
+    Console().print(table)
+    typer.echo(
+        f"unrolled: {training['bptt']} steps a window; at each the top layer (lstm.{layers - 1}) "
+        f"gives [{rows}, {size}], the softmax [{rows}, {description['classes']}]"
+    )
+    typer.echo(f"state: {description['state_shape']} = [layers, 2 (c, h), batch, state]")
+
+
+def _print_state(model: Checkpoint) -> None:
+    import numpy as np
+
+    for seed, state in zip(model.seeds, model.tensors["state"], strict=True):
+        for layer, (c, h) in enumerate(state):
+            for name, values in (("c", c), ("h", h)):
+                where = f"seed {seed}, layer {layer}, {name}"
+                text = np.array2string(values, precision=3, suppress_small=True, threshold=100)
+                typer.echo(f"{where}:\n{text}")

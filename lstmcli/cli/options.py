@@ -1,0 +1,124 @@
+"""What commands can be given: an option for each setting of the config, and a few of their own.
+
+A setting's option takes its name, type, default and help from its dataclass; nothing is
+repeated here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import Field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lstmcli.config import GROUPS, option_name, setting_types
+
+Given = dict[str, Any]
+"""The settings that were typed, by name: the rest come from a file or are defaults."""
+
+CheckpointPath = Annotated[
+    Path, typer.Argument(help="A checkpoint file or a run directory.", show_default=False)
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="A TOML file of settings, as a run saves it; options beat it."),
+]
+RunOut = Annotated[
+    Path | None,
+    typer.Option("--out", help="Run directory (default: runs/<date>-<time>-<task>-<size>)."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+ProgressStyle = Annotated[
+    str,
+    typer.Option(
+        "--progress", help="auto, rich (a bar), plain (a line an epoch) or none.", metavar="STYLE"
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+
+
+def with_settings(
+    *groups: str,
+    leave_out: Collection[str] = (),
+    show_defaults: bool = True,
+    lists: Mapping[str, str] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command an option for each setting of some groups.
+
+    The command has a parameter `given: Given`, which receives the settings that were typed; it may
+    have a `ctx: typer.Context` too.
+
+    Args:
+        groups: names of tables of the config.
+        leave_out: settings that the command has no use for.
+        show_defaults: whether the defaults of the config are the command's too.
+        lists: makes every setting a list of values, given as a text; its entries are the defaults
+            that differ from the config's. Settings of `run` stay single.
+    """
+    wanted = [
+        _parameter(group, spec, kind, optional, show_defaults, lists if group != "run" else None)
+        for group in groups
+        for spec, kind, optional in setting_types(GROUPS[group])
+        if spec.name not in leave_out
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [each for each in signature.parameters.values() if each.name not in ("given", "ctx")]
+        context_wanted = "ctx" in signature.parameters
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
+        @functools.wraps(command)
+        def run(ctx: typer.Context, **values: Any) -> None:
+            settings = {each.name: values.pop(each.name) for each in wanted}
+            typed = {name for name in settings if _was_typed(ctx, name)}
+            if context_wanted:
+                values["ctx"] = ctx
+            command(**values, given={name: settings[name] for name in typed})
+
+        keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+        parameters = [context, *wanted, *keywords]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
+def _parameter(
+    group: str,
+    spec: Field[Any],
+    kind: type,
+    optional: bool,
+    show_default: bool,
+    lists: Mapping[str, str] | None,
+) -> inspect.Parameter:
+    """A command's parameter for a setting."""
+    default = getattr(GROUPS[group], spec.name)
+    if lists is not None and kind is not bool:
+        kind, default = str, lists.get(spec.name, default and str(default))
+    name = option_name(spec.name)
+    option = typer.Option(
+        f"{name}/--no-{name[2:]}" if default is True else name,
+        help=_help(spec.metadata["help"], spec.metadata.get("choices")),
+        show_default=show_default and not optional,
+    )
+    return inspect.Parameter(
+        spec.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind | None if optional else kind, option],
+    )
+
+
+def _help(text: str, choices: Collection[str] | None) -> str:
+    return f"{text.rstrip('.')}: {', '.join(choices)}." if choices else text
+
+
+def _was_typed(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -1,0 +1,246 @@
+"""Every setting: its name, default, check and help text, written down once.
+
+The command line, the TOML files and the model all read these dataclasses. They are frozen, and a
+value that cannot work is refused when the object is made.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any, Self, get_args, get_type_hints
+
+from lstmcli.errors import UsageError
+
+SCHEDULES = ("auto", "wavefront", "layered")
+OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
+
+
+def setting(default: Any, help: str, **checks: Any) -> Any:
+    """A dataclass field with its help text and its checks.
+
+    Args:
+        default: the value where none is given.
+        help: one line for `--help`.
+        checks: any of `ge`, `gt`, `le`, `lt` (bounds), `choices` (allowed values) and `pattern` (a
+            regular expression for the whole text, with `expected` to say what it asks for).
+    """
+    return field(default=default, metadata={"help": help, **checks})
+
+
+BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "ge": ("at least", lambda value, bound: value >= bound),
+    "gt": ("above", lambda value, bound: value > bound),
+    "le": ("at most", lambda value, bound: value <= bound),
+    "lt": ("below", lambda value, bound: value < bound),
+}
+
+
+def option_name(setting_name: str) -> str:
+    """`state_size` -> `--state-size`."""
+    return "--" + setting_name.replace("_", "-")
+
+
+def _check(spec: Field[Any], expected: type, value: Any) -> None:
+    name, checks = option_name(spec.name), spec.metadata
+    accepted = (int, float) if expected is float else (expected,)
+    if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
+        kinds = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        kind = kinds[expected]
+        raise UsageError(f"`{name}` must be {kind}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"`{name}` must be finite, got {value}")
+    for key, (words, holds) in BOUNDS.items():
+        if key in checks and not holds(value, checks[key]):
+            raise UsageError(f"`{name}` must be {words} {checks[key]}, got {value}")
+    if "choices" in checks and value not in checks["choices"]:
+        raise UsageError(f"`{name}` must be one of {', '.join(checks['choices'])}, got {value}")
+    if "pattern" in checks and not re.fullmatch(checks["pattern"], str(value)):
+        raise UsageError(f"`{name}` must be {checks['expected']}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A group of settings that checks itself."""
+
+    def __post_init__(self) -> None:
+        for spec, expected, optional in setting_types(type(self)):
+            value = getattr(self, spec.name)
+            if value is None and optional:
+                continue
+            _check(spec, expected, value)
+            if expected is float:
+                object.__setattr__(self, spec.name, float(value))
+
+
+def setting_types(group: type[Settings]) -> Iterator[tuple[Field[Any], type, bool]]:
+    """Yields each field of a group, the type of its value, and whether it may be left out."""
+    hints = get_type_hints(group)
+    for spec in fields(group):
+        hint = hints[spec.name]
+        optional = isinstance(hint, types.UnionType)
+        yield spec, get_args(hint)[0] if optional else hint, optional
+
+
+@dataclass(frozen=True)
+class ModelConfig(Settings):
+    """The network."""
+
+    layers: int = setting(3, "Number of stacked LSTM layers.", ge=1)
+    state_size: int = setting(4, "Units per layer.", ge=1)
+    forget_bias: float = setting(1.0, "Initial bias of the forget gate.")
+
+
+@dataclass(frozen=True)
+class DataConfig(Settings):
+    """The echo task, or a dataset file in its place."""
+
+    series_length: int = setting(50_000, "Steps in a series.", ge=1)
+    echo_step: int = setting(3, "The label is the input this many steps ago.", ge=0)
+    classes: int = setting(2, "Number of different symbols.", ge=2)
+    noise: float = setting(0.0, "Probability that a label is another symbol.", ge=0, lt=1)
+    data: str | None = setting(
+        None, "A dataset file (.npz or .csv) instead of a fresh series every epoch."
+    )
+    val_fraction: float = setting(
+        0.1, "Part of a dataset file, its tail, held back for validation.", gt=0, lt=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.echo_step >= self.series_length:
+            raise UsageError(
+                f"`--echo-step` must be below `--series-length` ({self.series_length}), "
+                f"got {self.echo_step}"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Settings):
+    """How the network is trained."""
+
+    bptt: int = setting(15, "Truncated backpropagation length: steps in a window.", ge=1)
+    batch_size: int = setting(5, "Rows that the series is cut into.", ge=1)
+    epochs: int = setting(100, "Passes over a series.", ge=1)
+    optimizer: str = setting("adagrad", "Update rule.", choices=OPTIMIZERS)
+    learning_rate: float = setting(0.3, "Step length of the update rule.", gt=0)
+    clip_norm: float | None = setting(None, "Largest global gradient norm (default: off).", gt=0)
+    until_solved: bool = setting(
+        False, "Stop once every seed has less than 1 % of the way from chance to the floor left."
+    )
+    checkpoint_every: str = setting(
+        "1",
+        "Epochs between checkpoints, or seconds: `30s`.",
+        pattern=r"[1-9][0-9]*|[0-9]*\.?[0-9]+s",
+        expected="a number of epochs (`5`) or of seconds (`30s`)",
+    )
+
+    def __post_init__(self) -> None:
+        every: Any = self.checkpoint_every
+        if type(every) is int:  # As one writes it in TOML.
+            object.__setattr__(self, "checkpoint_every", str(every))
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class RunConfig(Settings):
+    """Which random streams, how many models, and where."""
+
+    seed: int = setting(0, "Weights and data both follow from it.", ge=0)
+    data_seed: int | None = setting(None, "Sets the data alone (default: the seed).", ge=0)
+    replicas: int = setting(1, "Models with the seeds from the seed on, trained at once.", ge=1)
+    device: str = setting(
+        "auto",
+        "auto, cpu, gpu or gpu:1.",
+        pattern=r"auto|(cpu|gpu)(:[0-9]+)?",
+        expected="`auto`, `cpu`, `gpu` or one such as `gpu:1`",
+    )
+
+    schedule: str = setting(
+        "auto", "Order of the computation, by size or by name.", choices=SCHEDULES
+    )
+    threads: int | None = setting(
+        None, "Threads (default: 1 for tiny models, else all cores).", ge=1
+    )
+    cache: bool = setting(True, "Keep compiled programs for the next run.")
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each replica."""
+        return [self.seed + replica for replica in range(self.replicas)]
+
+    @property
+    def data_seeds(self) -> list[int]:
+        """The seed of each replica's data."""
+        first = self.seed if self.data_seed is None else self.data_seed
+        return [first + replica for replica in range(self.replicas)]
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one training run; TOML has a table for each group."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        window = self.training.batch_size * self.training.bptt
+        if self.data.data is None and self.data.series_length < window:
+            raise UsageError(
+                f"`--series-length` must hold one window of `--batch-size` x `--bptt` = {window} "
+                f"steps, got {self.data.series_length}"
+            )
+
+    @classmethod
+    def build(cls, saved: Mapping[str, Any] | None = None, **given: Any) -> Self:
+        """Makes a config from saved tables and from single settings, which win.
+
+        Args:
+            saved: `{"model": {"layers": 3}, …}`, as `to_dict` gives and a TOML file holds.
+            given: settings by name, of any group.
+
+        Raises:
+            UsageError: an unknown name, or a value that cannot work.
+        """
+        tables = {name: dict(table) for name, table in _tables(saved or {}).items()}
+        owners = {spec.name: name for name, group in GROUPS.items() for spec in fields(group)}
+        for name, value in given.items():
+            if name not in owners:
+                raise UsageError(f"there is no setting `{name}`")
+            tables.setdefault(owners[name], {})[name] = value
+        groups: dict[str, Any] = {
+            name: group(**tables.get(name, {})) for name, group in GROUPS.items()
+        }
+        return cls(**groups)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Every setting, resolved, by group; what is off is left out, as TOML asks."""
+        return {
+            group: {name: value for name, value in table.items() if value is not None}
+            for group, table in asdict(self).items()
+        }
+
+
+GROUPS: dict[str, type[Settings]] = get_type_hints(Config)
+
+
+def _tables(saved: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    for name, table in saved.items():
+        known = [spec.name for spec in fields(GROUPS[name])] if name in GROUPS else None
+        if known is None or not isinstance(table, Mapping):
+            raise UsageError(
+                f"the configuration has an unknown table `{name}`",
+                f"the tables are {', '.join(f'[{group}]' for group in GROUPS)}",
+            )
+        for key in table:
+            if key not in known:
+                raise UsageError(
+                    f"the configuration has an unknown setting `{key}` in [{name}]",
+                    f"[{name}] has {', '.join(known)}",
+                )
+    return saved

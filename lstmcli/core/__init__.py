@@ -1,0 +1,1 @@
+"""The model and its compiled training: the only rooms that import TensorFlow."""

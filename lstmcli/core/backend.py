@@ -1,0 +1,60 @@
+"""TensorFlow, loaded without its chatter: `from lstmcli.core.backend import tf`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lstmcli.core import environment
+
+
+@contextmanager
+def _native_log(lines: list[str]) -> Iterator[None]:
+    """Collects what native code writes to standard error, and hands it on if an error leaves.
+
+    While it loads, TensorFlow writes a dozen lines about oneDNN and missing CUDA drivers that no
+    setting of its own can silence (tensorflow issue 100442).
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log:
+        stderr = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            log.seek(0)
+            os.write(stderr, log.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            log.seek(0)
+            lines += log.read().decode(errors="replace").splitlines()
+
+
+environment.set_flags()
+startup_log: list[str] = []
+with _native_log(startup_log):
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # Looks for GPUs, and complains where there are none.
+
+
+@contextmanager
+def quiet_cache() -> Iterator[None]:
+    """Holds back the one complaint that reading a compiled program from the cache makes.
+
+    TensorFlow tries the file as text before it reads it as what it is, and says so.
+    """
+    lines: list[str] = []
+    with _native_log(lines):
+        yield
+    for line in lines:
+        if "XlaSerializedCacheEntry" not in line:
+            sys.stderr.write(f"{line}\n")
+
+
+__all__ = ["quiet_cache", "startup_log", "tf"]

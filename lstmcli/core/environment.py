@@ -1,0 +1,83 @@
+"""How TensorFlow and its compiler are set up; nothing here imports them.
+
+- **One thread for a tiny program.** Its operations are too short to be shared: with eight replicas
+  of the article's model a thread pool makes a window almost twice as slow.
+- **No fused multiply-add.** Whether a product and a sum are fused into one instruction, and
+  rounded once instead of twice, depends on how the compiler happens to vectorise a loop, and so on
+  the number of replicas. Without it (the AVX instruction set has none) a replica's bits do not
+  depend on its company.
+- **A cache of compiled programs**, in a directory that belongs to the user alone.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+from pathlib import Path
+
+from lstmcli.config import Config
+
+LARGEST_WAVEFRONT = 16
+"""Columns of a layer's matrix up to which the wavefront schedule is the faster one: at 3 layers, 5
+rows and 15 steps it was with 8 units and 8 inputs, and was not with 12 and 12."""
+
+WORTH_ONE_THREAD = 1024
+"""Rows times units up to which a second thread slows the layered schedule down: at 5 rows up to 128
+units, as measured; at 64 rows of 256 units it helps."""
+
+
+def schedule(config: Config) -> str:
+    """The schedule of a configuration: `wavefront` for tiny matrices, `layered` for others."""
+    if config.run.schedule != "auto":
+        return config.run.schedule
+    size, classes = config.model.state_size, config.data.classes
+    columns = size + max(size, classes if classes > 2 else 1)
+    return "wavefront" if columns <= LARGEST_WAVEFRONT else "layered"
+
+
+def threads(config: Config) -> int | None:
+    """Threads of the thread pool: one for a small program, `None` (all cores) for others."""
+    if config.run.threads is not None:
+        return config.run.threads
+    numbers = config.training.batch_size * config.model.state_size
+    return 1 if schedule(config) == "wavefront" or numbers <= WORTH_ONE_THREAD else None
+
+
+def set_flags() -> None:
+    """Sets the flags that every run needs; to be called before TensorFlow is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if platform.machine() in ("x86_64", "AMD64"):
+        _add("XLA_FLAGS", "--xla_cpu_max_isa", "AVX")
+
+
+def use_cache(config: Config) -> None:
+    """Keeps compiled programs, unless told not to; to be called before TensorFlow is imported."""
+    directory = _cache_directory() if config.run.cache else None
+    if directory is not None:
+        _add("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory", str(directory))
+
+
+def _add(variable: str, flag: str, value: str) -> None:
+    """Adds a flag to a list of flags, unless the user has given it."""
+    known = os.environ.get(variable, "")
+    if flag not in known:
+        os.environ[variable] = f"{known} {flag}={value}".strip()
+
+
+def _cache_directory() -> Path | None:
+    """The user's cache directory; `None` if it cannot be made, or others could write to it.
+
+    Whoever can write to it can make this user run code of theirs.
+    """
+    import platformdirs
+
+    path = Path(platformdirs.user_cache_dir("lstmcli")) / "xla"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        known = path.stat()
+    except OSError:
+        return None
+    mine = not hasattr(os, "getuid") or known.st_uid == os.getuid()
+    private = os.name == "nt" or not known.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return path if mine and private else None

@@ -1,0 +1,115 @@
+"""The equations: the LSTM cell, the softmax on top, and their gradients, for every schedule.
+
+The cell is Hochreiter and Schmidhuber's (1997) with the forget gate of Gers, Schmidhuber and
+Cummins (2000), without peepholes, as Keras and the article have it. With x the layer's input:
+
+    z = x W + h' U + b                      split into z_i, z_f, z_g, z_o
+    i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
+    g = tanh(z_g)
+    c = f c' + i g
+    h = o tanh(c)
+
+The four gates lie along an axis of their own, which each schedule puts where it likes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lstmcli.core.backend import tf
+
+SCALES = np.array([0.5, 0.5, 1, 0.5], np.float32)
+"""sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one tanh serves all gates: i, f, g, o."""
+
+
+class Slopes(NamedTuple):
+    """The derivatives of a step, which its gradient needs and nothing else.
+
+    Attributes:
+        gates: of c to z_i, z_f, z_g, and of h to z_o; four along the gates' axis.
+        forget: of c to the c before.
+        output: of h to c.
+    """
+
+    gates: tf.Tensor
+    forget: tf.Tensor
+    output: tf.Tensor
+
+
+class Errors(NamedTuple):
+    """What the softmax makes of the logits, at each step.
+
+    Attributes:
+        loss: cross-entropy in nats; the logits' shape without the class axis.
+        correct: 1 where the label has the largest logit, else 0; the same shape.
+        gradient: of the loss to the logits; the logits' shape.
+    """
+
+    loss: tf.Tensor
+    correct: tf.Tensor
+    gradient: tf.Tensor
+
+
+def squash(z: tf.Tensor, axis: int) -> tf.Tensor:
+    """The one tanh that all gates are made of."""
+    return tf.tanh(tf.constant(_along(SCALES, axis, z), z.dtype) * z)
+
+
+def cell(tanh_z: tf.Tensor, c: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor, Slopes]:
+    """One step, from its squashed pre-activations and the c before: c, h, and their slopes."""
+    scale = tf.constant(_along(SCALES, axis, tanh_z), tanh_z.dtype)
+    i, f, g, o = tf.unstack(scale * tanh_z + (1 - scale), axis=axis)
+    c_next = f * c + i * g
+    tanh_c = tf.tanh(c_next)
+    slopes = Slopes(
+        gates=scale * scale * (1 - tanh_z * tanh_z) * tf.stack([g, c, i, tanh_c], axis),
+        forget=f,
+        output=o * (1 - tanh_c * tanh_c),
+    )
+    return c_next, o * tanh_c, slopes
+
+
+def cell_gradient(
+    dh: tf.Tensor, dc: tf.Tensor, slopes: Slopes, axis: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The gradients to a step's pre-activations and to the cell state before it.
+
+    Args:
+        dh: gradient of the loss to the step's h, from above and from the next step.
+        dc: gradient of the loss to the step's c, from the next step.
+        slopes: the step's own.
+        axis: where the gates lie.
+    """
+    dc = dc + slopes.output * dh
+    through_h = _along(np.array([False, False, False, True]), axis, slopes.gates)
+    arriving = tf.where(through_h, tf.expand_dims(dh, axis), tf.expand_dims(dc, axis))
+    return slopes.gates * arriving, slopes.forget * dc
+
+
+def softmax_errors(logits: tf.Tensor, labels: tf.Tensor, axis: int) -> Errors:
+    """Cross-entropy of the softmax, and its gradient: probabilities minus the one-hot label.
+
+    Args:
+        logits: with the classes along `axis`.
+        labels: whole numbers; the logits' shape without `axis`.
+        axis: where the classes lie.
+    """
+    classes = _along(np.arange(logits.shape[axis], dtype=np.int32), axis, logits)
+    one_hot = tf.cast(tf.expand_dims(labels, axis) == classes, logits.dtype)
+    largest = tf.reduce_max(logits, axis, keepdims=True)
+    exponentials = tf.exp(logits - largest)
+    total = tf.reduce_sum(exponentials, axis, keepdims=True)
+    below = tf.reduce_sum(one_hot * (largest - logits), axis)
+    loss = tf.math.log(tf.squeeze(total, axis)) + below
+    # The division comes last: the compiler then keeps the result instead of computing it again.
+    gradient = (exponentials - one_hot * total) / total
+    return Errors(loss, tf.cast(below <= 0, logits.dtype), gradient)
+
+
+def _along(values: np.ndarray, axis: int, like: tf.Tensor) -> np.ndarray:
+    """Some numbers along an axis of a tensor, to be broadcast over its others."""
+    shape = [1] * len(like.shape)
+    shape[axis] = len(values)
+    return values.reshape(shape)

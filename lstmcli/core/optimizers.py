@@ -1,0 +1,71 @@
+"""The update rules, each as its equation.
+
+A rule keeps a few numbers for each weight, its slots, and works elementwise, so any layout of the
+weights will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lstmcli.core.backend import tf
+
+Slots = tuple[tf.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An update rule.
+
+    Attributes:
+        slots: the name and the initial value of each slot.
+        update: `(weight, gradient, slots, learning_rate, step) -> (weight, slots)`, where `step`
+            counts updates from 1, as a float32 scalar.
+    """
+
+    slots: dict[str, float]
+    update: Callable[[tf.Tensor, tf.Tensor, Slots, float, tf.Tensor], tuple[tf.Tensor, Slots]]
+
+
+def _sgd(
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: float, step: tf.Tensor
+) -> tuple[tf.Tensor, Slots]:
+    return weight - learning_rate * gradient, slots
+
+
+def _adagrad(
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: float, step: tf.Tensor
+) -> tuple[tf.Tensor, Slots]:
+    """Duchi, Hazan and Singer 2011, as TensorFlow 1 has it: no epsilon."""
+    (accumulator,) = slots
+    accumulator += gradient * gradient
+    return weight - learning_rate * gradient * tf.math.rsqrt(accumulator), (accumulator,)
+
+
+def _rmsprop(
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: float, step: tf.Tensor
+) -> tuple[tf.Tensor, Slots]:
+    """Tieleman and Hinton 2012, lecture 6.5, with Keras's rho 0.9 and epsilon 1e-7."""
+    (velocity,) = slots
+    velocity = 0.9 * velocity + 0.1 * gradient * gradient
+    return weight - learning_rate * gradient * tf.math.rsqrt(velocity + 1e-7), (velocity,)
+
+
+def _adam(
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: float, step: tf.Tensor
+) -> tuple[tf.Tensor, Slots]:
+    """Kingma and Ba 2015, section 2's efficient form, with Keras's epsilon 1e-7."""
+    momentum, velocity = slots
+    momentum = 0.9 * momentum + 0.1 * gradient
+    velocity = 0.999 * velocity + 0.001 * gradient * gradient
+    rate = learning_rate * tf.sqrt(1 - tf.pow(0.999, step)) / (1 - tf.pow(0.9, step))
+    return weight - rate * momentum / (tf.sqrt(velocity) + 1e-7), (momentum, velocity)
+
+
+OPTIMIZERS = {
+    "adagrad": Optimizer({"accumulator": 0.1}, _adagrad),
+    "adam": Optimizer({"momentum": 0.0, "velocity": 0.0}, _adam),
+    "rmsprop": Optimizer({"velocity": 0.0}, _rmsprop),
+    "sgd": Optimizer({}, _sgd),
+}

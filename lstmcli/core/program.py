@@ -1,0 +1,318 @@
+"""The compiled programs: training over a chunk of windows, and evaluation.
+
+What is compiled is a chunk, `tensors, measures = chunk(tensors, inputs[K], labels[K], count)`: long
+enough that Python's overhead vanishes, short enough that a progress bar moves and Ctrl-C is
+answered. A ragged last chunk is padded and `count` says how far to go, so nothing compiles twice.
+
+`tensors` is everything that training changes, by its name in a checkpoint: the parameters `[R, …]`,
+`state` `[R, L, 2, B, S]`, and `optimizer.<slot>.<parameter>`. Schedules may lay it out as they like
+inside a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import architecture
+from lstmcli.config import Config
+from lstmcli.core import environment, model, parameters
+from lstmcli.core.backend import quiet_cache, tf
+from lstmcli.core.layered import Layered
+from lstmcli.core.optimizers import OPTIMIZERS
+from lstmcli.core.wavefront import Wavefront
+
+Tensors = dict[str, tf.Tensor]
+Array = npt.NDArray[np.float32]
+
+CHUNK_SECONDS = 0.25
+CLASSES = 0  # the axis of logits [C, T, B, R] along which the classes lie
+
+
+SCHEDULES: dict[str, type[Any]] = {"wavefront": Wavefront, "layered": Layered}
+
+
+class Labelled(Protocol):
+    """One replica's windows."""
+
+    @property
+    def inputs(self) -> Array:
+        """`[windows, T, B, F]`."""
+
+    @property
+    def targets(self) -> npt.NDArray[np.int32]:
+        """`[windows, T, B]`."""
+
+
+class Batch(NamedTuple):
+    """Windows for every replica.
+
+    Attributes:
+        inputs: `[windows, T, B, F, R]`, float32.
+        labels: `[windows, T, B, R]`, int32.
+    """
+
+    inputs: Array
+    labels: npt.NDArray[np.int32]
+
+    @classmethod
+    def stack(cls, replicas: Sequence[Labelled]) -> Batch:
+        """From each replica's `inputs` `[windows, T, B, F]` and `targets` `[windows, T, B]`."""
+        inputs, labels = zip(*((each.inputs, each.targets) for each in replicas), strict=True)
+        return cls(np.stack(inputs, -1), np.stack(labels, -1))
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.labels)
+
+
+class Measures(NamedTuple):
+    """What each window showed, `[windows, R]` each: the figures before the window's update.
+
+    Attributes:
+        loss: mean cross-entropy, in nats per step.
+        accuracy: share of steps whose label has the largest logit.
+        grad_norm: global norm of the gradient, before clipping; empty from an evaluation.
+    """
+
+    loss: Array
+    accuracy: Array
+    grad_norm: Array
+
+
+class Program:
+    """The compiled programs of one configuration.
+
+    Args:
+        config: all settings.
+        features: numbers in one step's input.
+        classes: number of labels.
+        device: as `device.resolve` gives it.
+    """
+
+    def __init__(self, config: Config, features: int, classes: int, device: str) -> None:
+        self.config = config
+        self.features = features
+        self.classes = classes
+        self.device = device
+        schedule = SCHEDULES[environment.schedule(config)]
+        self._schedule = schedule(config.model.layers, config.model.state_size, features)
+        self._optimizer = OPTIMIZERS[config.training.optimizer]
+        self._names = tuple(architecture.shapes(config.model, features, classes))
+        self._window_seconds = parameters.window_seconds(
+            config, architecture.count(config.model, features, classes)
+        )
+        compiled = {"jit_compile": True, "autograph": False}
+        self._train = tf.function(self._train_chunk, **compiled)
+        self._evaluate = tf.function(self._evaluate_chunk, **compiled)
+        self._predict = tf.function(self._predict_chunk, **compiled)
+
+    def start(self, weights: parameters.Arrays) -> parameters.Arrays:
+        """Everything that training changes, as it is before the first window."""
+        replicas = len(weights["dense.bias"])
+        rows = self.config.training.batch_size
+        tensors = dict(weights)
+        tensors["state"] = parameters.zero_state(self.config.model, replicas, rows)
+        for slot, value in self._optimizer.slots.items():
+            for name in self._names:
+                tensors[f"optimizer.{slot}.{name}"] = np.full_like(weights[name], value)
+        return tensors
+
+    def train(
+        self, tensors: parameters.Arrays, batch: Batch, step: int, first: int = 0
+    ) -> Iterator[tuple[Tensors, Measures]]:
+        """Trains on a batch's windows from `first` on, and yields after each chunk.
+
+        Args:
+            tensors: as `start` gives them, or a checkpoint.
+            batch: an epoch's windows.
+            step: updates made before.
+            first: the window to begin with.
+        """
+
+        def chunk(now: Tensors, inputs: tf.Tensor, labels: tf.Tensor, count: tf.Tensor) -> tuple:
+            done = tf.constant(step - first + position, tf.int32)
+            return self._train(now, inputs, labels, count, done)
+
+        position = first
+        for trained, found in self._chunks(chunk, tensors, batch, first):
+            position += len(found[0])
+            yield trained, _means(*found)
+
+    def evaluate(self, tensors: parameters.Arrays, batch: Batch) -> Measures:
+        """Loss and accuracy over a batch, from a state of zeros; changes nothing."""
+        parts = [found for _, found in self._chunks(self._evaluate, self._rested(tensors), batch)]
+        return _means(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def predict(self, tensors: parameters.Arrays, batch: Batch) -> Array:
+        """Log-probabilities `[windows, T, B, C, R]` over a batch, from a state of zeros."""
+        parts = [found for _, found in self._chunks(self._predict, self._rested(tensors), batch)]
+        return np.concatenate([scored for (scored,) in parts])
+
+    def _rested(self, tensors: parameters.Arrays) -> parameters.Arrays:
+        """The parameters with a state of zeros."""
+        rested = {name: tensors[name] for name in self._names}
+        replicas, rows = len(rested["dense.bias"]), self.config.training.batch_size
+        return rested | {"state": parameters.zero_state(self.config.model, replicas, rows)}
+
+    def _chunks(
+        self, chunk: Callable[..., tuple], tensors: Tensors, batch: Batch, first: int = 0
+    ) -> Iterator[tuple[Tensors, Any]]:
+        """Runs a compiled chunk over a batch: yields the tensors and what was measured."""
+        pieces = max(1, round(len(batch) * self._window_seconds / CHUNK_SECONDS))
+        length = -(-len(batch) // pieces)
+        with tf.device(self.device):
+            for begin in range(first, len(batch), length):
+                count = min(length, len(batch) - begin)
+                inputs, labels = (_slice(array, begin, length) for array in batch)
+                with quiet_cache():
+                    tensors, measured = chunk(tensors, inputs, labels, tf.constant(count))
+                yield tensors, tuple(each.numpy()[:count] for each in measured)
+
+    def _train_chunk(
+        self,
+        tensors: Tensors,
+        inputs: tf.Tensor,
+        labels: tf.Tensor,
+        count: tf.Tensor,
+        done: tf.Tensor,
+    ) -> tuple[Tensors, tuple]:
+        schedule = self._schedule
+        weights = schedule.pack(tensors, 0.0)
+        slots = [_flat(self._pack_slot(tensors, slot)) for slot in self._optimizer.slots]
+
+        def window(
+            k: tf.Tensor, flat: list, slots: list, state: Any, seen: tuple, scratch: Any
+        ) -> tuple:
+            gradient, state, errors, scratch = schedule.gradient(
+                _shaped(flat, weights), state, inputs[k], labels[k], scratch
+            )
+            norm = schedule.norm(gradient)
+            flat, slots = self._update(flat, gradient, slots, norm, done + k + 1)
+            found = errors.loss, errors.correct, norm
+            return k + 1, flat, slots, state, _record(seen, k, found), scratch
+
+        windows, *each_step = labels.shape
+        seen = tuple(_table(windows, shape) for shape in (each_step, each_step, each_step[-1:]))
+        state = schedule.pack_state(tensors["state"])
+        start = (0, _flat(weights), slots, state, seen, schedule.scratch(inputs[0]))
+        _, flat, slots, state, seen, _ = tf.while_loop(lambda k, *_: k < count, window, start)
+        result = schedule.unpack(_shaped(flat, weights))
+        result["state"] = schedule.unpack_state(state, inputs.shape[2])
+        for slot, packed in zip(self._optimizer.slots, slots, strict=True):
+            for name, tensor in schedule.unpack(_shaped(packed, weights)).items():
+                result[f"optimizer.{slot}.{name}"] = tensor
+        return result, tuple(array.stack() for array in seen)
+
+    def _pack_slot(self, tensors: Tensors, slot: str) -> Any:
+        named = {name: tensors[f"optimizer.{slot}.{name}"] for name in self._names}
+        return self._schedule.pack(named, self._optimizer.slots[slot])
+
+    def _update(
+        self, flat: list, gradient: Any, slots: list, norm: tf.Tensor, step: tf.Tensor
+    ) -> tuple[list, list]:
+        training = self.config.training
+        if training.clip_norm is not None:
+            factor = training.clip_norm / tf.maximum(norm, training.clip_norm)  # [R]
+            gradient = self._schedule.scale(gradient, factor)
+        count = tf.cast(step, tf.float32)
+        updated = [
+            self._optimizer.update(weight, slope, tuple(slot), training.learning_rate, count)
+            for weight, slope, *slot in zip(flat, _flat(gradient), *slots, strict=True)
+        ]
+        columns = zip(*(slot for _, slot in updated), strict=True)
+        return [weight for weight, _ in updated], [list(column) for column in columns]
+
+    def _evaluate_chunk(
+        self, tensors: Tensors, inputs: tf.Tensor, labels: tf.Tensor, count: tf.Tensor
+    ) -> tuple[Tensors, tuple]:
+        def measure(logits: tf.Tensor, k: tf.Tensor) -> tuple:
+            return model.softmax_errors(logits, labels[k], CLASSES)[:2]
+
+        shapes = [labels.shape[1:]] * 2
+        tensors, (loss, correct) = self._forward_chunk(tensors, inputs, count, measure, shapes)
+        return tensors, (loss, correct, tf.zeros([inputs.shape[0], 0]))
+
+    def _predict_chunk(
+        self, tensors: Tensors, inputs: tf.Tensor, labels: tf.Tensor, count: tf.Tensor
+    ) -> tuple[Tensors, tuple]:
+        steps, rows, _, replicas = inputs.shape[1:]
+        classes = tensors["dense.bias"].shape[1]
+
+        def measure(logits: tf.Tensor, k: tf.Tensor) -> tuple:
+            scored = logits - tf.reduce_logsumexp(logits, CLASSES, keepdims=True)
+            return (tf.transpose(scored, [1, 2, 0, 3]),)
+
+        shape = [steps, rows, classes, replicas]
+        return self._forward_chunk(tensors, inputs, count, measure, [shape])
+
+    def _forward_chunk(
+        self,
+        tensors: Tensors,
+        inputs: tf.Tensor,
+        count: tf.Tensor,
+        measure: Callable[[tf.Tensor, tf.Tensor], tuple],
+        shapes: list[list[int]],
+    ) -> tuple[Tensors, tuple]:
+        schedule = self._schedule
+        weights = schedule.pack(tensors, 0.0)
+
+        def window(k: tf.Tensor, state: Any, seen: Any, scratch: Any) -> tuple:
+            logits, state, scratch = schedule.forward(weights, state, inputs[k], scratch)
+            return k + 1, state, _record(seen, k, measure(logits, k)), scratch
+
+        seen = tuple(_table(inputs.shape[0], shape) for shape in shapes)
+        start = (
+            0,
+            schedule.pack_state(tensors["state"]),
+            seen,
+            schedule.scratch(inputs[0], backward=False),
+        )
+        _, state, seen, _ = tf.while_loop(lambda k, *_: k < count, window, start)
+        end = {"state": schedule.unpack_state(state, inputs.shape[2])}
+        return tensors | end, tuple(array.stack() for array in seen)
+
+
+def _flat(weights: Any) -> list[tf.Tensor]:
+    """Weights as long vectors: an update's loop over one axis is what the compiler vectorises."""
+    return [tf.reshape(part, [-1]) for part in tf.nest.flatten(weights)]
+
+
+def _shaped(flat: list[tf.Tensor], like: Any) -> Any:
+    """The inverse of `_flat`."""
+    shapes = (part.shape for part in tf.nest.flatten(like))
+    return tf.nest.pack_sequence_as(like, list(map(tf.reshape, flat, shapes)))
+
+
+def _means(loss: Array, correct: Array, norm: Array) -> Measures:
+    """What windows showed, from what their steps did, `[windows, T, B, R]`.
+
+    A replica's steps are summed by themselves, so that the order, and with it the last bit, does
+    not depend on how many replicas there are.
+    """
+    windows, *_, replicas = loss.shape
+    steps = (np.moveaxis(each, -1, 0).reshape(replicas, windows, -1) for each in (loss, correct))
+    means, hits = (each.mean(-1, dtype=np.float64).T.astype(np.float32) for each in steps)
+    return Measures(means, hits, norm)
+
+
+def _record(seen: tuple, k: tf.Tensor, found: tuple) -> tuple:
+    """Writes what window `k` showed into row `k` of each array."""
+    return tuple(array.write(k, value) for array, value in zip(seen, found, strict=True))
+
+
+def _table(length: int, shape: list[int]) -> tf.TensorArray:
+    """Room for what each of `length` windows shows."""
+    return tf.TensorArray(tf.float32, length, element_shape=shape)
+
+
+def _slice(array: npt.NDArray, begin: int, length: int) -> tf.Tensor:
+    """`length` windows from `begin` on, the missing ones zero."""
+    part = array[begin : begin + length]
+    if len(part) < length:
+        padding = np.zeros((length - len(part), *array.shape[1:]), array.dtype)
+        part = np.concatenate([part, padding])
+    return tf.constant(part)

@@ -1,0 +1,69 @@
+"""What can go wrong, and the exit code that each kind ends with."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The program's exit codes: a contract with scripts that call it."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NO_DEVICE = 3
+    BAD_FILE = 4
+    DIVERGED = 5
+    FAILED_TRIALS = 6
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class LstmcliError(Exception):
+    """An error that a user can understand and mend.
+
+    Args:
+        message: what was expected and what was got; lower case, no full stop.
+        hint: the next thing to do, with the command to type where there is one.
+        exit_code: what the process ends with.
+    """
+
+    def __init__(
+        self, message: str, hint: str | None = None, exit_code: ExitCode = ExitCode.FAILED
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+
+class UsageError(LstmcliError):
+    """A setting or an option has a value that cannot work."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint, ExitCode.USAGE)
+
+
+class DeviceError(LstmcliError):
+    """The device asked for is not on this machine."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint, ExitCode.NO_DEVICE)
+
+
+class FileError(LstmcliError):
+    """A dataset or a checkpoint is missing, damaged or does not fit."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint, ExitCode.BAD_FILE)
+
+
+class DivergedError(LstmcliError):
+    """Training met a loss that is NaN or infinite."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint, ExitCode.DIVERGED)
+
+
+class StoppedError(LstmcliError):
+    """A signal stopped the run after its checkpoint was written."""

@@ -1,0 +1,57 @@
+"""Writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from lstmcli.errors import UsageError
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a file that cannot be written, before work is spent on what goes into it.
+
+    Raises:
+        UsageError: its directory is not there or not writable, or the name is a directory's.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        why = f"there is no directory `{folder}`"
+    elif path.is_dir():
+        why = "it is a directory"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        why = f"the directory `{folder}` is not writable"
+    else:
+        return
+    raise UsageError(f"cannot write `{path}`: {why}", "choose a file in a directory of yours")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader, a crash or a full disk sees the old one or the new one.
+
+    The content goes to a temporary file in the same directory, is synced to the disk, and is then
+    renamed over `path`.
+
+    Raises:
+        OSError: the directory cannot be written to, or the disk is full; nothing is left behind.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""What people see: the console and the figures."""

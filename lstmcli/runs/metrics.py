@@ -1,0 +1,71 @@
+"""The rows of a run's tables: their columns are the fields of these classes, in order."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch of one seed: a row of `metrics.csv`.
+
+    Losses are in nats per step, times in seconds. `epoch` and `step` (windows) count what is
+    completed; `None` is an unmeasured cell.
+    """
+
+    epoch: int
+    step: int
+    seed: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    bayes_loss: float | None
+    learning_rate: float
+    grad_norm: float
+    epoch_seconds: float
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """One logged window of one seed: a row of `steps.csv`."""
+
+    epoch: int
+    step: int
+    seed: int
+    loss: float
+    accuracy: float
+    grad_norm: float
+
+
+Row = EpochRow | StepRow
+
+
+def append(path: Path, rows: Iterable[Row]) -> None:
+    """Appends rows to a table, after a header if the file is new, and flushes them.
+
+    Floats are written so that they read back to the same value.
+    """
+    rows = list(rows)
+    if not rows:
+        return
+    with path.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if file.tell() == 0:
+            writer.writerow(columns(type(rows[0])))
+        writer.writerows(["" if cell is None else cell for cell in astuple(row)] for row in rows)
+
+
+def columns(kind: type[Row]) -> list[str]:
+    """The column names of a table."""
+    return [spec.name for spec in fields(kind)]
+
+
+def as_dict(row: Row) -> dict[str, Any]:
+    """A row by column name."""
+    return dict(zip(columns(type(row)), astuple(row), strict=True))

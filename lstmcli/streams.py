@@ -1,0 +1,43 @@
+"""Random streams: one seed, and from it independent streams that never meet.
+
+NumPy's `SeedSequence` hashes the seed with a key, so that the weights, each epoch's training
+series, the validation series and the test series are drawn independently of each other, and any of
+them can be drawn again without the ones before it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What a stream is for: the first word of its key. Never renumber: results depend on it."""
+
+    WEIGHTS = 0
+    TRAINING = 1
+    VALIDATION = 2
+    TEST = 3
+    DATASET = 4
+
+
+def generator(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:
+    """The generator of one stream.
+
+    Args:
+        seed: the user's seed.
+        stream: what is drawn.
+        position: for a stream with many parts, which: training counts its epochs from 0.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, position)))
+
+
+def describe(seed: int, stream: Stream, position: int = 0) -> dict[str, Any]:
+    """The state of a stream at a position, as a checkpoint keeps it."""
+    return {
+        "bit_generator": "PCG64",
+        "entropy": seed,
+        "spawn_key": [int(stream), position],
+    }

@@ -1,0 +1,169 @@
+"""What a sweep trains: every combination of its lists of settings, with every seed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lstmcli import architecture
+from lstmcli.config import GROUPS, Config, option_name, setting_types
+from lstmcli.core import parameters
+from lstmcli.errors import UsageError
+
+SIZES = ("layers", "state_size")
+FIXED = (
+    "seed",
+    "data_seed",
+    "replicas",
+    "device",
+    "schedule",
+    "threads",
+    "cache",
+    "data",
+    "checkpoint_every",
+    "until_solved",
+)
+"""Settings of which a sweep has one value."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One combination of settings, to be trained with some seeds side by side.
+
+    Attributes:
+        config: its settings; its seeds are the replicas.
+        swept: the values that make it different, besides layers and state size.
+    """
+
+    config: Config
+    swept: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What it is: `3x4`, `3x4-echo-step-6`."""
+        model = self.config.model
+        words = [f"{model.layers}x{model.state_size}"]
+        words += [f"{option_name(name)[2:]}-{value}" for name, value in self.swept.items()]
+        return "-".join(words)
+
+    @property
+    def name(self) -> str:
+        """Its directory: the label and the seeds."""
+        seeds = self.config.run.seeds
+        return f"{self.label}-seeds-{seeds[0]}-{seeds[-1]}"
+
+    @property
+    def trials(self) -> dict[int, str]:
+        """The identity of each seed's trial: a hash of all settings that its result depends on."""
+        run = self.config.run
+        settings = self.config.to_dict()
+        settings["training"].pop("checkpoint_every")
+        found = {}
+        for seed, data_seed in zip(run.seeds, run.data_seeds, strict=True):
+            settings["run"] = {"seed": seed, "data_seed": data_seed}
+            text = json.dumps(settings, sort_keys=True)
+            found[seed] = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return found
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """The columns that name it in the tables."""
+        model = self.config.model
+        return {"layers": model.layers, "state_size": model.state_size, **self.swept}
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of one replica."""
+        return architecture.count(self.config.model, *shape(self.config))
+
+    @property
+    def seconds(self) -> float:
+        """A rough guess at its training time."""
+        config, data = self.config, self.config.data
+        windows = data.series_length // config.training.batch_size // config.training.bptt
+        window = parameters.window_seconds(config, self.parameters)
+        return config.training.epochs * windows * window * 1.4 + 3
+
+    def with_seeds(self, seeds: Sequence[int]) -> Setting:
+        """The same setting for consecutive seeds of its own."""
+        run, shift = self.config.run, seeds[0] - self.config.run.seed
+        data_seed = None if run.data_seed is None else run.data_seed + shift
+        chosen = replace(run, seed=seeds[0], replicas=len(seeds), data_seed=data_seed)
+        return replace(self, config=replace(self.config, run=chosen))
+
+
+def shape(config: Config) -> tuple[int, int]:
+    """Features and classes of the echo task."""
+    classes = config.data.classes
+    return (1 if classes == 2 else classes), classes
+
+
+def parse(name: str, text: str) -> list[Any]:
+    """The values of a setting: `1-5`, `1,2,4`, `0.1,0.3`.
+
+    Raises:
+        UsageError: the text is no list of the setting's type.
+    """
+    kinds = {spec.name: kind for group in GROUPS.values() for spec, kind, _ in setting_types(group)}
+    values: list[Any] = []
+    for word in text.split(","):
+        ends = re.fullmatch(r"(\d+)-(\d+)", word.strip()) if kinds[name] is int else None
+        try:
+            if ends:
+                values += range(int(ends[1]), int(ends[2]) + 1)
+            else:
+                values.append(kinds[name](word.strip()))
+        except ValueError:
+            values = []
+            break
+    if not values:
+        example = "`1-5` or `1,2,4`" if kinds[name] is int else "`0.1,0.3`"
+        raise UsageError(f"`{option_name(name)}` takes a list such as {example}, got {text!r}")
+    return list(dict.fromkeys(values))
+
+
+def expand(base: Config, lists: Mapping[str, Sequence[Any]], match: str | None) -> list[Setting]:
+    """Every combination of the lists, with all seeds of `base`.
+
+    Args:
+        base: the settings that are not swept.
+        lists: the values of the settings that are.
+        match: `params` or `state` to choose the state size of each depth so that it has about as
+            many parameters, or numbers of state, as `base`; `None` to leave it.
+
+    Raises:
+        UsageError: a value that cannot work, or `match` beside a list of state sizes.
+    """
+    if match and len(lists.get("state_size", [])) > 1:
+        raise UsageError("`--match` chooses the state size: give `--state-size` one value")
+    swept = [name for name, values in lists.items() if name not in SIZES and len(values) > 1]
+    settings = []
+    for values in itertools.product(*lists.values()):
+        chosen = dict(zip(lists, values, strict=True))
+        config = Config.build(base.to_dict(), **chosen)
+        if match:
+            size = _matching_size(base, config, match)
+            config = Config.build(config.to_dict(), state_size=size)
+        settings.append(Setting(config, {name: chosen[name] for name in swept}))
+    return settings
+
+
+def _matching_size(base: Config, config: Config, match: str) -> int:
+    """The state size with which `config`'s depth comes closest to `base`'s size."""
+
+    def size_of(layers: int, state_size: int) -> int:
+        if match == "state":
+            return layers * state_size
+        model = replace(config.model, layers=layers, state_size=state_size)
+        return architecture.count(model, *shape(config))
+
+    target = size_of(base.model.layers, base.model.state_size)
+    largest = base.model.layers * base.model.state_size + 1
+    return min(
+        range(1, largest + 1), key=lambda size: abs(size_of(config.model.layers, size) - target)
+    )

@@ -1,0 +1,67 @@
+"""What the tests share: the program run in this process, and small runs that are there already."""
+
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from typer.testing import CliRunner
+
+from lstmcli.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+SMALL = ("--series-length", "1530", "--epochs", "3", "--layers", "2")  # 20 windows, 30 steps over
+
+settings.register_profile("lstmcli", deadline=None)
+settings.load_profile("lstmcli")
+
+
+@pytest.fixture(autouse=True)
+def inside_tmp_path(tmp_path, monkeypatch):
+    """Relative paths, `runs/` among them, end up in the test's own directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def run():
+    """`run("train", "--epochs", 1)` as a user would type it; fails on another exit code."""
+
+    def invoke(*arguments, exit_code=0):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if result.exit_code != exit_code:
+            trace = "".join(traceback.format_exception(result.exception))
+            pytest.fail(f"exit code {result.exit_code}, not {exit_code}:\n{result.output}\n{trace}")
+        return result
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def small():
+    """The options of the small run `trained`, but for its three replicas."""
+    return SMALL
+
+
+@pytest.fixture(scope="session")
+def trained(run, tmp_path_factory):
+    """The directory of a small finished run of the seeds 0, 1 and 2. Not to be written to."""
+    directory = tmp_path_factory.mktemp("trained") / "run"
+    run("train", *SMALL, "--replicas", 3, "--out", directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def trained_on_file(run, tmp_path_factory):
+    """A run on a dataset of three classes, `data.csv` beside it. Not to be written to."""
+    directory = tmp_path_factory.mktemp("trained_on_file")
+    data = directory / "data.csv"
+    run("generate", data, "--series-length", 3000, "--classes", 3, "--echo-step", 1)
+    run("train", "--data", data, "--epochs", 2, "--layers", 1, "--out", directory / "run")
+    return directory / "run"
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Keywords for a subprocess in Python that imports the package under test."""
+    return {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}

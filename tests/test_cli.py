@@ -1,0 +1,360 @@
+"""The commands as a user meets them: help, results, errors, exit codes."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+
+from lstmcli import __version__
+from lstmcli.cli import inspect
+from lstmcli.cli.app import app
+from lstmcli.config import DataConfig
+from lstmcli.data import echo
+from lstmcli.streams import Stream, generator
+
+COMMANDS = typer.main.get_command(app).commands
+RESULT = ["seed", "loss", "accuracy", "bayes_loss", "bayes_accuracy", "gap", "labels"]
+
+
+# --- help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_and_each_of_its_options_has_help(run, name):
+    text = run(name, "--help").stdout
+    assert COMMANDS[name].help.splitlines()[0] in " ".join(text.split())
+    for parameter in COMMANDS[name].params:
+        assert parameter.name == "help" or parameter.help, parameter.name
+        assert parameter.param_type_name == "argument" or max(parameter.opts, key=len) in text
+
+
+def test_no_command_at_all_shows_the_help_and_no_error(run):
+    result = run(exit_code=2)
+    assert "generate" in result.output
+    assert "error:" not in result.output
+
+
+def test_version_is_the_packages(run):
+    assert run("--version").stdout == f"lstmcli {__version__}\n"
+
+
+WATCHED = """
+import atexit, sys
+heavy = {"tensorflow", "keras"}
+atexit.register(lambda: print("loaded", *sorted(heavy & sys.modules.keys()), file=sys.stderr))
+from lstmcli.cli.app import main; main()
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["generate", "x.csv"],
+        ["inspect", "{run}"],
+        ["train", "--layers", "0"],
+    ],
+)
+def test_what_needs_no_tensorflow_loads_none(arguments, python, trained):
+    command = [sys.executable, "-c", WATCHED, *(each.format(run=trained) for each in arguments)]
+    done = subprocess.run(command, capture_output=True, check=False, **python)
+    assert done.returncode == (2 if "0" in arguments else 0)
+    assert done.stderr.splitlines()[-1] == "loaded"
+
+
+# --- train
+
+
+def test_train_results_go_to_standard_output_and_a_line_an_epoch_to_standard_error(run):
+    options = ["--series-length", 1507, "--epochs", 3, "--layers", 1]
+    result = run("train", *options, "--json", "--progress", "plain", "--out", "run")
+    note, *lines = result.stderr.splitlines()
+    assert note.startswith("note: 7 steps")
+    assert [line[:9] for line in lines] == [f"epoch {n}/3" for n in (1, 2, 3)]
+    found = json.loads(result.stdout)
+    assert (found["run"], found["status"]) == ("run", "completed")
+    with Path("run/metrics.csv").open(newline="") as file:
+        last = list(csv.DictReader(file))[-1]
+    [row] = found["results"]
+    assert list(row) == list(last)
+    assert {name: float(cell) for name, cell in last.items()} == row
+
+
+def test_train_without_progress_says_nothing_and_ends_with_where_things_are_and_what_is_next(run):
+    Path("runs").mkdir()
+    Path("runs/latest").symlink_to("older")
+    options = ["--series-length", 150, "--epochs", 1, "--layers", 1]
+    result = run("train", *options, "--progress", "none")
+    [directory] = [path for path in Path("runs").iterdir() if not path.is_symlink()]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-\d{6}-echo-1x4", directory.name)
+    assert Path("runs/latest").readlink() == Path(directory.name)
+    assert result.stderr == ""
+    assert f"run: {directory}\n" in result.stdout
+    assert f"next: lstmcli eval {directory}\n" in result.stdout
+    assert "epoch 1/1" not in result.stdout
+
+
+def test_a_runs_config_trains_the_same_thing_again_and_an_option_beats_it(run, trained):
+    run("train", "--config", trained / "config.toml", "--epochs", 2, "--out", "again")
+    times = ["epoch_seconds", "elapsed_seconds"]
+    first, second = (
+        pd.read_csv(directory / "metrics.csv", dtype=str).drop(columns=times)
+        for directory in (trained, Path("again"))
+    )
+    assert second.epoch.max() == "2"
+    assert second.equals(first[first.epoch <= "2"])
+
+
+# --- eval
+
+
+@pytest.fixture(scope="module")
+def scored(run, trained, tmp_path_factory):
+    """What `eval` says of the small run, as JSON, and its predictions."""
+    path = tmp_path_factory.mktemp("scored") / "predictions.csv"
+    result = run("eval", trained, "--json", "--predictions", path)
+    return json.loads(result.stdout), pd.read_csv(path)
+
+
+def test_eval_gives_the_contracts_keys_for_each_seed(scored, trained):
+    found, _ = scored
+    assert list(found) == ["checkpoint", "data", "results"]
+    assert found["checkpoint"] == str(trained / "checkpoints" / "best.safetensors")
+    assert [list(result) for result in found["results"]] == [RESULT] * 3
+    for seed, result in enumerate(found["results"]):
+        assert (result["seed"], result["labels"]) == (seed, 1500)
+        assert result["gap"] == pytest.approx(result["loss"] - result["bayes_loss"])
+        assert 0.3 < result["loss"] < 0.8
+
+
+def test_predictions_hold_the_test_series_in_its_order(scored):
+    _, predictions = scored
+    names = ["seed", "step", "row", "input", "label", "probability_0", "probability_1"]
+    assert list(predictions) == names
+    task = DataConfig(series_length=1530)
+    for seed, own in predictions.groupby("seed"):
+        series = echo.generate(task, generator(seed, Stream.TEST))
+        for name, values in (("input", series.inputs[:, 0]), ("label", series.targets)):
+            expected = values.reshape(5, 306)[:, :300].ravel()
+            np.testing.assert_array_equal(own[name], expected)
+        assert own.row.tolist() == np.repeat(range(5), 300).tolist()
+        assert own.step.tolist() == list(range(300)) * 5
+
+
+def test_eval_figures_can_be_recomputed_from_its_predictions(scored):
+    found, predictions = scored
+    for result in found["results"]:
+        own = predictions[predictions.seed == result["seed"]]
+        probabilities = own[["probability_0", "probability_1"]].to_numpy()
+        np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+        chosen = probabilities[np.arange(len(own)), own.label]
+        assert -np.log(chosen).mean() == pytest.approx(result["loss"], rel=1e-6)
+        assert (probabilities.argmax(1) == own.label).mean() == result["accuracy"]
+
+
+def test_eval_takes_a_checkpoint_file_and_settings_of_the_task(run, trained):
+    last = trained / "checkpoints" / "last.safetensors"
+    found = json.loads(run("eval", last, "--echo-step", 0, "--json").stdout)
+    assert found["checkpoint"] == str(last)
+    assert [result["bayes_loss"] for result in found["results"]] == [0, 0, 0]
+
+
+def test_eval_scores_the_held_back_tail_of_a_dataset_and_shows_who_was_taken_for_whom(
+    run, trained_on_file
+):
+    result = run("eval", trained_on_file, "--predictions", "p.csv")
+    assert "(held back)" in result.stdout
+    predictions = pd.read_csv("p.csv")
+    data = pd.read_csv(trained_on_file.parent / "data.csv").tail(300)
+    assert predictions.label.tolist() == data.target.tolist()
+    symbols = data[["input_0", "input_1", "input_2"]].to_numpy().argmax(1)
+    assert predictions.input.tolist() == symbols.tolist()
+
+    guesses = predictions.filter(like="probability").to_numpy().argmax(1)
+    expected = pd.crosstab(predictions.label, guesses).reindex(columns=range(3), fill_value=0)
+    printed = [re.findall(r"\d+", line) for line in result.stdout.splitlines()]
+    for label, counts in expected.iterrows():
+        assert [str(label), *map(str, counts)] in printed
+
+
+def test_eval_scores_a_dataset_whole(run, trained_on_file):
+    data = trained_on_file.parent / "data.csv"
+    found = json.loads(run("eval", trained_on_file, "--data", data, "--json").stdout)
+    assert found["data"] == str(data)
+    assert found["results"][0]["labels"] == 3000
+
+
+# --- generate, inspect, devices
+
+
+def test_generate_says_what_it_wrote(run):
+    found = json.loads(run("generate", "x.npz", "--json").stdout)
+    assert found["floor"]["bayes_loss"] == pytest.approx(2.0210560570848535e-04)
+    assert {"file", "sha256", "seed", "series_length", "echo_step", "classes", "noise"} <= set(
+        found
+    )
+    text = run("generate", "y.csv", "--classes", 3, "--echo-step", 5).stdout
+    assert "50,000 steps, 3 input(s)" in text
+    assert "echo after 5 steps, 3 classes" in text
+    assert "next: lstmcli train --data y.csv" in text
+
+
+def test_generate_needs_no_room_for_a_window_and_gives_a_floor_only_where_it_means_something(run):
+    result = run("generate", "x.csv", "--series-length", 60)
+    assert "60 steps" in result.stdout
+    assert "floor:" not in result.stdout
+    assert "floor" not in json.loads(Path("x.json").read_text())
+
+
+def test_generate_leaves_the_metadata_of_another_dataset_alone(run):
+    Path("x.json").write_text("mine")
+    assert "`x.json`" in run("generate", "x.csv", exit_code=2).stderr
+    assert Path("x.json").read_text() == "mine"
+    assert not Path("x.csv").exists()
+
+
+def test_inspect_says_how_long_the_tensors_of_a_checkpoint_were_trained(run, trained):
+    best, last = (
+        run("inspect", trained / "checkpoints" / f"{which}.safetensors").stdout
+        for which in ("best", "last")
+    )
+    assert "trained: each seed to its epoch of the lowest validation loss" in best
+    assert "seed 2: lowest validation loss" in best
+    assert "trained: 3 epochs, 60 windows" in last
+
+
+def test_inspect_shows_the_articles_network(run, trained):
+    text = run("inspect", trained).stdout
+    for words in ("lstm.0", "lstm.1", "dense", "250", "[2, 2, 5, 4]", "[1, 16]", "15 steps"):
+        assert words in text
+    assert "seed 2, layer 1, h:" in text
+
+
+def test_inspect_as_json_counts_parameters_and_gives_the_state(run, trained):
+    found = json.loads(run("inspect", trained, "--json").stdout)
+    # 4 S (F + S + 1), 4 S (2 S + 1), (S + 1) C
+    assert [layer["parameters"] for layer in found["layers"]] == [96, 144, 10]
+    assert found["parameters"] == 250
+    assert np.shape(found["state"]["2"]) == (2, 2, 5, 4)
+    assert found["config"]["data"]["series_length"] == 1530
+    assert found["position"] == {"epoch": 3, "window": 0, "step": 60}
+
+
+def test_devices_lists_this_machines_as_json(run):
+    found = json.loads(run("devices", "--json").stdout)
+    assert "cpu:0" in found["devices"]
+    assert found["auto"] in found["devices"]
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "named"),
+    [
+        ("train --layers 0", 2, "`--layers`"),
+        ("train --layers three", 2, "--layers"),
+        ("train --learning-rate -1", 2, "`--learning-rate`"),
+        ("train --optimizer adamw", 2, "`--optimizer`"),
+        ("train --series-length 74", 2, "`--series-length`"),
+        ("train --device tpu", 2, "`--device`"),
+        ("train --progress loud", 2, "`--progress`"),
+        ("train --checkpoint-every never", 2, "`--checkpoint-every`"),
+        ("train --depth 3", 2, "--depth"),
+        ("--depth train", 2, "--depth"),
+        ("tarin", 2, "tarin"),
+        ("eval", 2, "`checkpoint`"),
+        ("train --config none.toml", 2, "none.toml"),
+        ("train --config broken.toml", 2, "broken.toml"),
+        ("train --config wrong.toml", 2, "`depth`"),
+        ("train --out file/run", 2, "file/run"),
+        ("train --out file", 2, "file"),
+        ("generate file/x.npz", 2, "file/x.npz"),
+        ("generate none/x.npz", 2, "none/x.npz"),
+        ("generate x.parquet", 2, ".npz or .csv"),
+        ("generate good.npz", 2, "--overwrite"),
+        ("train --data none.npz", 4, "none.npz"),
+        ("train --data cut.npz", 4, "cut.npz"),
+        ("train --data good.npz --batch-size 20", 4, "20 rows"),
+        ("train --data good.npz --val-fraction 0.9 --batch-size 9", 4, "9 rows"),
+        ("eval none.safetensors", 4, "none.safetensors"),
+        ("eval cut.safetensors", 4, "cut.safetensors"),
+        ("eval empty", 4, "empty"),
+        ("eval {run} --data none.npz", 4, "none.npz"),
+        ("eval {run} --data three.npz", 4, "3 classes"),
+        ("eval {run} --predictions file/p.csv", 2, "file/p.csv"),
+        ("eval none.safetensors --predictions file/p.csv", 2, "file/p.csv"),
+        ("sweep --config data.toml --dry-run", 2, "`data.toml`"),
+        ("inspect none.safetensors", 4, "none.safetensors"),
+        ("inspect cut.safetensors", 4, "cut.safetensors"),
+        ("train --device gpu:7", 3, "TensorFlow sees cpu:0"),
+        ("eval {run} --device gpu", 3, "lstmcli[gpu]"),
+    ],
+)
+def test_an_error_is_one_line_that_names_it_and_an_exit_code(
+    run, trained, tmp_path, arguments, exit_code, named
+):
+    (tmp_path / "file").write_text("not a directory")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.toml").write_text("layers =")
+    (tmp_path / "wrong.toml").write_text("[model]\ndepth = 3\n")
+    (tmp_path / "data.toml").write_text('[data]\ndata = "good.npz"\n')
+    run("generate", "good.npz", "--series-length", 1000)
+    run("generate", "three.npz", "--series-length", 1000, "--classes", 3)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:900])
+    whole = (trained / "checkpoints" / "last.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:-1])
+
+    result = run(*(each.format(run=trained) for each in arguments.split()), exit_code=exit_code)
+    error, *hints = result.stderr.splitlines()
+    assert error.startswith("error: ")
+    assert not error.endswith(".")
+    assert named in result.stderr
+    assert len(hints) <= 1
+    assert all(hint.startswith("hint: ") for hint in hints)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--depth", "3"],
+        ["tarin"],
+        ["eval", "none.safetensors"],
+        ["train", "--data", "none.npz"],
+        ["train", "--device", "gpu:7"],
+    ],
+)
+def test_an_error_that_can_be_mended_ends_with_what_to_type(run, arguments):
+    code = {"eval": 4, "--data": 4, "--device": 3}
+    expected = next((code[each] for each in arguments if each in code), 2)
+    assert re.search(r"^hint: .*`.+`", run(*arguments, exit_code=expected).stderr, re.MULTILINE)
+
+
+def test_only_debug_shows_a_traceback(run):
+    quiet = run("inspect", "none", exit_code=4)
+    loud = run("inspect", "none", "--debug", exit_code=4)
+    also = run("--debug", "inspect", "none", exit_code=4)
+    assert "Traceback" not in quiet.output
+    assert "Traceback (most recent call last)" in loud.stderr
+    assert loud.stderr == also.stderr
+    assert loud.stderr.endswith(quiet.stderr)
+
+
+def test_an_error_in_the_program_itself_is_still_no_traceback(run, trained, monkeypatch):
+    def broken(description):
+        raise ZeroDivisionError("by chance")
+
+    monkeypatch.setattr(inspect, "_print_layers", broken)
+    result = run("inspect", trained, exit_code=1)
+    assert result.stderr.startswith("error: something unexpected: ZeroDivisionError: by chance\n")
+    assert "hint: `--debug`" in result.stderr
+    assert "Traceback" not in result.stderr

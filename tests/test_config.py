@@ -1,0 +1,164 @@
+"""Settings: their defaults, their checks, and their way into TOML and back."""
+
+import tomllib
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstmcli.config import OPTIMIZERS, Config
+from lstmcli.errors import UsageError
+
+ARTICLE = {
+    "model": {"layers": 3, "state_size": 4, "forget_bias": 1.0},
+    "data": {"series_length": 50_000, "echo_step": 3, "classes": 2, "noise": 0.0},
+    "training": {
+        "bptt": 15,
+        "batch_size": 5,
+        "epochs": 100,
+        "optimizer": "adagrad",
+        "learning_rate": 0.3,
+    },
+    "run": {"seed": 0, "replicas": 1, "device": "auto"},
+}
+
+POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+COUNTS = st.integers(1, 1000)
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "layers": COUNTS,
+        "state_size": COUNTS,
+        "forget_bias": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-5, 5),
+        "series_length": st.integers(10_000, 10**9),
+        "echo_step": st.integers(0, 9_999),
+        "classes": st.integers(2, 1000),
+        "noise": st.floats(0, 1, exclude_max=True),
+        "data": st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+        "val_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
+        "bptt": st.integers(1, 100),
+        "batch_size": st.integers(1, 100),
+        "epochs": COUNTS,
+        "optimizer": st.sampled_from(OPTIMIZERS),
+        "learning_rate": POSITIVE,
+        "clip_norm": st.none() | POSITIVE,
+        "checkpoint_every": st.from_regex(r"[1-9][0-9]{0,3}s?", fullmatch=True),
+        "seed": st.integers(0, 2**62),
+        "data_seed": st.none() | st.integers(0, 2**62),
+        "replicas": COUNTS,
+        "device": st.sampled_from(["auto", "cpu", "gpu", "cpu:0", "gpu:11"]),
+    },
+)
+
+
+@given(SETTINGS)
+def test_a_config_comes_back_from_toml_as_it_was(chosen):
+    config = Config.build(**chosen)
+    text = tomli_w.dumps(config.to_dict())
+    assert Config.build(tomllib.loads(text)) == config
+
+
+@given(SETTINGS)
+def test_toml_holds_every_setting_that_was_chosen(chosen):
+    saved = Config.build(**chosen).to_dict()
+    values = {name: value for table in saved.values() for name, value in table.items()}
+    assert {name: values.get(name) for name in chosen} == chosen
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("layers", 0),
+        ("layers", "3"),
+        ("layers", 2.0),
+        ("layers", True),
+        ("state_size", -4),
+        ("forget_bias", "high"),
+        ("forget_bias", float("nan")),
+        ("series_length", 0),
+        ("echo_step", -1),
+        ("echo_step", 50_000),
+        ("classes", 1),
+        ("noise", -0.1),
+        ("noise", 1.0),
+        ("noise", float("nan")),
+        ("data", 3),
+        ("val_fraction", 0.0),
+        ("val_fraction", 1.0),
+        ("bptt", 0),
+        ("batch_size", 0),
+        ("epochs", 0),
+        ("optimizer", "adamw"),
+        ("optimizer", None),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("inf")),
+        ("learning_rate", float("nan")),
+        ("clip_norm", 0.0),
+        ("checkpoint_every", "0"),
+        ("checkpoint_every", "5m"),
+        ("seed", -1),
+        ("data_seed", -1),
+        ("replicas", 0),
+        ("device", "tpu"),
+        ("device", "gpu:"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_the_options_name(setting, value):
+    with pytest.raises(UsageError, match="`--" + setting.replace("_", "-")):
+        Config.build(**{setting: value})
+
+
+def test_a_number_of_epochs_between_checkpoints_may_be_a_number_in_toml():
+    saved = tomllib.loads("[training]\ncheckpoint_every = 5\n")
+    assert Config.build(saved) == Config.build(checkpoint_every="5")
+    for refused in (0, -5, True, 2.5):
+        with pytest.raises(UsageError, match="`--checkpoint-every`"):
+            Config.build(checkpoint_every=refused)
+
+
+def test_a_series_shorter_than_one_window_is_refused():
+    assert Config.build(series_length=75).data.series_length == 75
+    with pytest.raises(UsageError, match=r"`--series-length`.* 75 "):
+        Config.build(series_length=74)
+
+
+def test_a_dataset_may_be_longer_or_shorter_than_the_series_length():
+    assert Config.build(data="x.npz", series_length=10).data.data == "x.npz"
+
+
+def test_a_single_setting_beats_the_file_and_leaves_the_rest_of_it():
+    saved = {"model": {"layers": 5, "state_size": 7}, "training": {"epochs": 2}}
+    config = Config.build(saved, layers=2)
+    assert (config.model.layers, config.model.state_size, config.training.epochs) == (2, 7, 2)
+    assert saved["model"]["layers"] == 5
+
+
+@pytest.mark.parametrize(
+    ("saved", "named", "known"),
+    [
+        ({"modle": {"layers": 3}}, "`modle`", "[model]"),
+        ({"layers": 3}, "`layers`", "[model]"),
+        ({"model": 3}, "`model`", "[model]"),
+        ({"model": {"depth": 3}}, r"`depth` in \[model\]", "state_size"),
+        ({"training": {"layers": 3}}, r"`layers` in \[training\]", "bptt"),
+    ],
+)
+def test_an_unknown_table_or_setting_is_refused_by_name_with_what_there_is(saved, named, known):
+    with pytest.raises(UsageError, match=named) as caught:
+        Config.build(saved)
+    assert known in caught.value.hint
+
+
+def test_the_defaults_are_the_articles():
+    saved = Config.build().to_dict()
+    found = {name: {key: saved[name][key] for key in table} for name, table in ARTICLE.items()}
+    assert found == ARTICLE
+    assert Config.build().training.clip_norm is None
+
+
+def test_replicas_have_consecutive_seeds_and_the_data_seed_sets_the_data_alone():
+    config = Config.build(seed=5, replicas=3, data_seed=20)
+    assert config.run.seeds == [5, 6, 7]
+    assert config.run.data_seeds == [20, 21, 22]
+    assert Config.build(seed=5, replicas=3).run.data_seeds == [5, 6, 7]

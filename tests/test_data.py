@@ -1,0 +1,368 @@
+"""Data: the echo task, its floor, its streams, and files."""
+
+import io
+import itertools
+import json
+import math
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from lstmcli.config import Config, DataConfig
+from lstmcli.data import echo, storage
+from lstmcli.data.series import Layout, Series
+from lstmcli.data.source import open_source, test_series
+from lstmcli.errors import FileError, UsageError
+from lstmcli.streams import Stream, generator
+
+test_series.__test__ = False
+
+
+def draw(seed=0, **task):
+    return echo.generate(DataConfig(**task), np.random.default_rng(seed))
+
+
+def symbols(series):
+    """What was drawn, back from the inputs."""
+    return series.inputs.argmax(1) if series.features > 1 else series.inputs[:, 0].astype(int)
+
+
+# --- the echo task
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("echo_step", [0, 1, 3, 40])
+def test_labels_are_the_inputs_of_the_echo_step_before_and_zero_where_there_is_none(
+    classes, echo_step
+):
+    series = draw(series_length=300, echo_step=echo_step, classes=classes)
+    drawn = symbols(series)
+    expected = [drawn[t - echo_step] if t >= echo_step else 0 for t in range(300)]
+    assert series.targets.tolist() == expected
+    assert set(drawn) == set(range(classes))
+
+
+def test_rows_are_cut_as_the_article_cuts_them():
+    """Roll, zero, then reshape: a row's first labels come from the row before."""
+    series = draw(series_length=5 * 30)
+    x = symbols(series)
+    y = np.roll(x, 3)
+    y[0:3] = 0
+    windows = series.windows(rows=5, bptt=15)
+    for window in range(2):
+        span = slice(15 * window, 15 * (window + 1))
+        np.testing.assert_array_equal(windows.inputs[window, ..., 0].T, x.reshape(5, -1)[:, span])
+        np.testing.assert_array_equal(windows.targets[window].T, y.reshape(5, -1)[:, span])
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_noise_replaces_its_share_of_labels_by_any_other_symbol(classes):
+    series = draw(series_length=50_000, echo_step=3, classes=classes, noise=0.2)
+    clean = np.concatenate([np.zeros(3, int), symbols(series)[:-3]])
+    shift = (series.targets - clean) % classes
+    counts = np.bincount(shift, minlength=classes)
+    expected = 50_000 * np.array([0.8] + [0.2 / (classes - 1)] * (classes - 1))
+    assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_two_classes_are_one_number_a_step_and_more_are_one_hot():
+    assert set(draw(series_length=100).inputs.ravel()) == {0.0, 1.0}
+    three = draw(series_length=100, classes=3).inputs
+    assert three.shape == (100, 3)
+    assert (np.sort(three, 1) == [0, 0, 1]).all()
+
+
+# --- rows and windows
+
+
+@given(rows=st.integers(1, 7), bptt=st.integers(1, 9), extra=st.integers(0, 80))
+def test_windows_put_together_again_are_the_series_but_for_the_dropped_steps(rows, bptt, extra):
+    steps = rows * bptt + extra
+    numbers = np.arange(steps)
+    inputs = np.stack([numbers, -numbers], 1).astype(np.float32)
+    cut = Series(inputs, numbers.astype(np.int32), steps).windows(rows, bptt)
+    pieces = [np.concatenate(cut.targets[:, :, row]) for row in range(rows)]
+    length = steps // rows
+    for row, piece in enumerate(pieces):
+        assert piece.tolist() == list(range(row * length, row * length + len(piece)))
+        assert length - len(piece) < bptt
+    np.testing.assert_array_equal(cut.inputs[..., 0], cut.targets)
+    np.testing.assert_array_equal(cut.inputs[..., 1], -cut.targets)
+    assert cut.layout.dropped == steps - len(set(np.concatenate(pieces).tolist()))
+
+
+def test_a_series_too_short_for_one_window_is_refused():
+    with pytest.raises(FileError, match=r"74 steps.*75"):
+        draw(series_length=74).windows(rows=5, bptt=15)
+
+
+# --- the floor
+
+
+def enumerated_floor(rows, row_length, used, echo_step, classes, noise, offset):
+    """Entropy and best guess of the label given a row's inputs so far, over every series there is.
+
+    Every series of `offset + rows * row_length` symbols is equally likely, and so is every row.
+    """
+    steps = offset + rows * row_length
+    weight = 1 / (classes**steps * rows)
+    joint = defaultdict(lambda: np.zeros(classes))
+    for drawn in itertools.product(range(classes), repeat=steps):
+        for start in range(offset, steps, row_length):
+            for t in range(start, start + used):
+                label = np.full(classes, noise / (classes - 1))
+                label[drawn[t - echo_step] if t >= echo_step else 0] = 1 - noise
+                joint[drawn[start : t + 1]] += weight * label
+    loss = accuracy = 0.0
+    for probabilities in joint.values():
+        seen = probabilities[probabilities > 0]
+        loss -= (seen * np.log(seen / seen.sum())).sum() / used
+        accuracy += probabilities.max() / used
+    return loss, accuracy
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.15, 0.8])
+@pytest.mark.parametrize(
+    ("classes", "rows", "row_length", "bptt", "echo_step", "offset"),
+    [
+        (2, 2, 4, 4, 2, 0),
+        (3, 2, 4, 4, 2, 0),
+        (2, 3, 3, 1, 1, 0),
+        (2, 2, 5, 2, 2, 0),  # a step of each row is dropped
+        (2, 4, 2, 2, 3, 0),  # an echo step longer than a row
+        (2, 1, 6, 3, 0, 0),
+        (2, 2, 4, 4, 2, 3),  # a tail: every label has a source
+        (2, 2, 4, 2, 3, 2),  # a tail whose first label has none
+    ],
+)
+def test_floor_equals_the_entropy_found_by_enumerating_every_series(
+    classes, rows, row_length, bptt, echo_step, offset, noise
+):
+    steps = offset + rows * row_length
+    whole = draw(series_length=steps, echo_step=echo_step, classes=classes, noise=noise)
+    series = whole.split((steps - offset) / steps)[1] if offset else whole
+    layout = Layout(len(series), rows, bptt)
+    floor = echo.bayes_floor(series, layout)
+    expected = enumerated_floor(rows, row_length, layout.used, echo_step, classes, noise, offset)
+    np.testing.assert_allclose((floor.loss, floor.accuracy), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_floor_of_the_defaults_is_the_articles():
+    """Three blind steps in each of five rows; the label is 0 in one row, uniform in the others."""
+    entropy = -(0.4 * math.log(0.4) + 0.6 * math.log(0.6))
+    floor = echo.bayes_floor(draw(), Layout(50_000, 5, 15))
+    assert floor.loss == pytest.approx(15 * entropy / (666 * 75), rel=1e-12)
+    assert floor.loss == pytest.approx(2.0210560570848535e-04, rel=1e-12)
+    assert floor.accuracy == pytest.approx(1 - 15 * 0.4 / (666 * 75), rel=1e-12)
+
+
+def test_labels_of_a_held_back_tail_all_have_a_source():
+    """So nothing tells its rows' first labels: log 2 nats each, not the entropy of 0.4."""
+    _, tail = draw(series_length=5000).split(0.1)
+    floor = echo.bayes_floor(tail, Layout(500, 5, 15))
+    assert floor.loss == pytest.approx(3 * math.log(2) / 90)
+
+
+def test_a_strangers_series_has_no_floor():
+    series = Series(np.zeros((100, 1), np.float32), np.zeros(100, np.int32), 2)
+    assert echo.bayes_floor(series, Layout(100, 5, 15)) is None
+
+
+# --- streams
+
+
+def test_no_two_streams_or_seeds_or_epochs_draw_the_same():
+    keys = list(itertools.product(range(20), Stream, range(5)))
+    drawn = {generator(*key).bytes(16) for key in keys}
+    assert len(drawn) == len(keys)
+    assert generator(3, Stream.TRAINING, 2).bytes(16) == generator(3, Stream.TRAINING, 2).bytes(16)
+
+
+def test_a_source_draws_validation_test_and_every_epoch_apart_and_the_same_again():
+    def drawn(**seeds):
+        config = Config.build(series_length=150, **seeds)
+        source = open_source(config)
+        epochs = [source.training(epoch)[0] for epoch in range(3)]
+        test = test_series(config, None)[1][0].windows(5, 15)
+        return [each.inputs.tobytes() for each in (*epochs, *source.validation(), test)]
+
+    zero, one = drawn(seed=0), drawn(seed=1)
+    assert len({*zero, *one}) == 10
+    assert drawn(seed=0) == zero
+    assert drawn(seed=7, data_seed=1) == one
+
+
+def test_a_generated_dataset_is_none_of_the_series_of_a_run_with_its_seed(run):
+    run("generate", "data.npz", "--series-length", 150)
+    with np.load("data.npz") as file:
+        dataset = file["inputs"]
+    config = Config.build(series_length=150)
+    source = open_source(config)
+    streams = set(Stream) - {Stream.DATASET}
+    fresh = [source.draw(0, stream, 0).inputs[:, 0] for stream in streams]
+    assert not any(np.array_equal(dataset, each) for each in fresh)
+
+
+# --- files
+
+
+@st.composite
+def datasets(draw):
+    steps, features = draw(st.integers(1, 20)), draw(st.integers(1, 3))
+    finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    inputs = draw(npst.arrays(np.float32, (steps, features), elements=finite | st.integers(0, 1)))
+    classes = draw(st.integers(2, 6))
+    targets = draw(npst.arrays(np.int32, steps, elements=st.integers(0, classes - 1)))
+    return Series(inputs, targets, classes)
+
+
+@pytest.mark.parametrize("ending", ["npz", "csv"])
+@given(series=datasets())
+def test_a_dataset_comes_back_from_its_file_to_the_bit(ending, tmp_path_factory, series):
+    path = tmp_path_factory.getbasetemp() / f"dataset.{ending}"
+    storage.write(path, series, {"origin": "here"})
+    found, metadata = storage.read(path)
+    assert found.inputs.tobytes() == series.inputs.tobytes()
+    assert found.inputs.shape == series.inputs.shape
+    assert found.targets.tolist() == series.targets.tolist()
+    assert (found.classes, metadata["origin"]) == (series.classes, "here")
+
+
+@pytest.mark.parametrize("ending", ["npz", "csv"])
+def test_a_datasets_task_comes_back_with_it_and_so_does_its_floor(ending, tmp_path):
+    series = draw(series_length=200, classes=3, noise=0.1)
+    storage.write(tmp_path / f"x.{ending}", series, {})
+    found, _ = storage.read(tmp_path / f"x.{ending}")
+    layout = Layout(200, 5, 15)
+    assert echo.bayes_floor(found, layout) == echo.bayes_floor(series, layout)
+
+
+def test_npz_holds_the_contracts_arrays(run):
+    run("generate", "x.npz", "--series-length", 100)
+    run("generate", "y.npz", "--series-length", 100, "--classes", 3)
+    with np.load("x.npz") as two, np.load("y.npz") as three:
+        assert set(two) == {"inputs", "targets", "metadata"}
+        assert (two["inputs"].shape, three["inputs"].shape) == ((100,), (100, 3))
+        metadata = json.loads(str(two["metadata"]))
+    assert metadata["task"]["name"] == "echo"
+    assert {"seed", "sha256", "floor"} <= set(metadata)
+
+
+def test_csv_holds_the_contracts_columns_and_its_metadata_lie_beside_it(run, tmp_path):
+    run("generate", "x.csv", "--series-length", 100)
+    run("generate", "y.csv", "--series-length", 100, "--classes", 3)
+    assert (tmp_path / "x.csv").read_text().startswith("input,target\n")
+    assert (tmp_path / "y.csv").read_text().startswith("input_0,input_1,input_2,target\n")
+    assert json.loads((tmp_path / "y.json").read_text())["task"]["classes"] == 3
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.csv"])
+def test_a_missing_dataset_is_refused_with_the_command_that_makes_one(name, tmp_path):
+    with pytest.raises(FileError, match="no dataset") as caught:
+        storage.read(tmp_path / name)
+    assert "lstmcli generate" in caught.value.hint
+
+
+def test_another_ending_is_wrong_usage(tmp_path):
+    with pytest.raises(UsageError, match=r"\.npz or \.csv"):
+        storage.read(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("ending", ["npz", "csv"])
+def test_a_file_cut_off_anywhere_is_refused(ending, tmp_path):
+    path = tmp_path / f"x.{ending}"
+    series = Series(np.float32([[0.25], [1.5], [-3]]), np.int32([0, 1, 1]), 2)
+    storage.write(path, series, {})
+    whole = path.read_bytes()
+    for length in range(len(whole.rstrip())):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FileError):
+            storage.read(path)
+
+
+def test_an_npz_with_any_byte_damaged_is_refused_or_still_the_same(tmp_path):
+    path = tmp_path / "x.npz"
+    series = draw(series_length=100)
+    storage.write(path, series, {})
+    whole = path.read_bytes()
+    refused = 0
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
+        try:
+            found, _ = storage.read(path)
+        except FileError:
+            refused += 1
+        else:
+            assert found.checksum() == series.checksum()
+    assert refused > len(whole) / 2
+
+
+def test_a_csv_that_was_changed_does_not_match_its_checksum(tmp_path):
+    path = tmp_path / "x.csv"
+    storage.write(path, draw(series_length=100), {})
+    path.write_text(path.read_text().replace("1,0", "1,1", 1))
+    with pytest.raises(FileError, match="checksum"):
+        storage.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("x,y\n1,0\n", "columns"),
+        ("input,label\n1,0\n", "columns"),
+        ("target,input\n1,0\n", "columns"),
+        ("input_0,input_2,target\n1,0,0\n", "columns"),
+        ("input,target\n", "no steps"),
+        ("", "damaged"),
+        ("input,target\n1,-1\n", "from 0 on"),
+        ("input,target\n1,0.5\n", "whole numbers"),
+        ("input,target\n1,\n0,1\n", "whole numbers"),
+        ("input,target\n1,one\n", "damaged"),
+        ("input,target\nnan,1\n", "finite"),
+        ("input,target\n1e99,1\n", "finite"),
+        ("input,target\n1,3000000000\n", "whole numbers"),
+    ],
+)
+def test_a_csv_that_is_no_dataset_is_refused_by_what_is_wrong(text, complaint, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(FileError, match=complaint):
+        storage.read(path)
+
+
+def npz(path, **arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    path.write_bytes(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({"inputs": np.zeros(3)}, "targets"),
+        ({"inputs": np.zeros(3), "targets": np.zeros(4)}, r"\[3\] and \[4\]"),
+        ({"inputs": np.zeros((3, 1, 1)), "targets": np.zeros(3)}, r"\[3, 1, 1\]"),
+        ({"inputs": np.zeros(3), "targets": np.full(3, -1)}, "from 0 on"),
+        ({"inputs": np.array(["a"]), "targets": np.zeros(1)}, "damaged"),
+        ({"inputs": np.zeros(1), "targets": np.zeros(1), "metadata": np.array("{")}, "damaged"),
+        ({"inputs": np.zeros(1), "targets": np.zeros(1), "metadata": np.array("[1]")}, "damaged"),
+        (
+            {"inputs": np.zeros(1), "targets": np.full(1, 2), "metadata": '{"classes": 2}'},
+            "2 classes",
+        ),
+    ],
+)
+def test_an_npz_that_is_no_dataset_is_refused_by_what_is_wrong(arrays, complaint, tmp_path):
+    npz(tmp_path / "x.npz", **arrays)
+    with pytest.raises(FileError, match=complaint):
+        storage.read(tmp_path / "x.npz")
+
+
+def test_an_npz_of_bare_arrays_is_a_dataset_of_a_stranger(tmp_path):
+    npz(tmp_path / "x.npz", inputs=np.array([0.5, 2, 3]), targets=np.array([0, 4, 1]))
+    series, metadata = storage.read(tmp_path / "x.npz")
+    assert (series.classes, series.features, metadata) == (5, 1, {})

@@ -1,0 +1,73 @@
+"""The papers are true: the README's commands run, the examples too."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--epochs", "2", "--series-length", "3000"]
+SHORTER = {"train": QUICK, "sweep": ["--dry-run"]}  # test_sweep.py runs sweeps.
+
+
+def readme_commands():
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [
+        shlex.split(line[2:], comments=True)[1:] for line in lines if line.startswith("$ lstmcli")
+    ]
+
+
+def test_the_readmes_commands_run_one_after_the_other(run, tmp_path):
+    commands = readme_commands()
+    assert len(commands) > 5
+    for command in commands:
+        run(*command, *SHORTER.get(command[0], []))
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """The program that is under test, as `lstmcli` and `python` on the path."""
+    script = tmp_path / "bin" / "lstmcli"
+    script.parent.mkdir()
+    entry = "from lstmcli.cli.app import main; main()"
+    script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c '{entry}' \"$@\"\n")
+    script.chmod(0o755)
+    path = os.pathsep.join([str(script.parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("name", ["article.sh", "longer_echo.sh"])
+def test_example_script_runs(name, environment, tmp_path):
+    command = ["sh", str(ROOT / "examples" / name), *QUICK]
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    assert list(tmp_path.glob("*/checkpoints/best.safetensors"))
+
+
+def test_example_of_a_sweep_plans_thirty_settings(environment, tmp_path):
+    command = ["sh", str(ROOT / "examples" / "depth_and_echo.sh"), "--dry-run"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert "240 trials, 240 to run" in done.stdout
+
+
+def test_example_from_python_prints_every_seed(environment, tmp_path):
+    command = [sys.executable, str(ROOT / "examples" / "from_python.py"), "1"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert re.findall(r"^seed (\d): [\d.]+ nats", done.stdout, re.MULTILINE) == list("0123")
+
+
+def test_no_paper_or_program_names_a_path_of_a_machine():
+    named = re.compile(r"/(?:root|home|work|tmp/dev)/")
+    folders = (ROOT / name for name in ("lstmcli", "examples", "benchmarks", "tests"))
+    files = [*ROOT.glob("*.*"), *(file for folder in folders for file in folder.rglob("*.*"))]
+    texts = [file for file in files if file.suffix in {".md", ".toml", ".py", ".sh", ".c"}]
+    assert len(texts) > 50
+    assert not [str(file) for file in texts if named.search(file.read_text())]

@@ -1,0 +1,118 @@
+"""The compiled programs: replicas that do not know of each other, and nothing compiled twice."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lstmcli.config import Config
+from lstmcli.core import environment, parameters
+from lstmcli.core.program import Batch, Program
+from lstmcli.data.source import open_source
+from lstmcli.streams import Stream, generator
+
+SHAPES = [
+    {"layers": 3},
+    {"layers": 2, "bptt": 4, "clip_norm": 0.05},
+    {"layers": 4, "state_size": 3, "classes": 4, "optimizer": "adam", "learning_rate": 0.01},
+    {"layers": 2, "state_size": 1, "batch_size": 1},
+    {"layers": 2, "state_size": 16, "batch_size": 3},  # The layered schedule.
+]
+
+
+def started(**settings):
+    """A program, its source and its first tensors."""
+    config = Config.build(**{"series_length": 1530, **settings})
+    source = open_source(config)
+    example = source.example()
+    program = Program(config, example.features, example.classes, "cpu:0")
+    rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
+    weights = parameters.initialise(config.model, example.features, example.classes, rngs)
+    return program, source, program.start(weights)
+
+
+def trained(**settings):
+    """Everything after an epoch, and all that was measured, with the replica axis first."""
+    program, source, tensors = started(**settings)
+    batch, found = Batch.stack(source.training(0)), {}
+    for after, measures in program.train(tensors, batch, 0):
+        found |= {f"train {name}": array.T for name, array in measures._asdict().items()}
+    tensors = {name: tensor.numpy() for name, tensor in after.items()}
+    held_out = Batch.stack(source.validation())
+    found["val loss"] = program.evaluate(tensors, held_out).loss.T
+    found["scores"] = np.moveaxis(program.predict(tensors, held_out), -1, 0)
+    return found | tensors
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
+    alone = [trained(seed=seed, **shape) for seed in range(3)]
+    layered = shape.get("state_size") == 16  # It compiles a copy for each replica.
+    for replicas in (3,) if layered else (3, 8):
+        together = trained(replicas=replicas, **shape)
+        for seed in range(min(replicas, 3)):
+            for name, array in alone[seed].items():
+                np.testing.assert_array_equal(together[name][seed], array[0], err_msg=name)
+
+
+@pytest.mark.parametrize("schedule", ["wavefront", "layered"])
+def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeypatch):
+    monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
+    program, source, tensors = started(schedule=schedule, bptt=15)
+    chunks = 0
+    for epoch in range(3):
+        for after, _ in program.train(tensors, Batch.stack(source.training(epoch)), 20 * epoch):
+            chunks += 1
+        tensors = {name: tensor.numpy() for name, tensor in after.items()}
+        program.evaluate(tensors, Batch.stack(source.validation()))
+    assert chunks > 6
+    for compiled in (program._train, program._evaluate):
+        assert compiled.experimental_get_tracing_count() == 1
+
+
+def test_chunks_change_nothing(monkeypatch):
+    whole = trained(layers=2)
+    monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)
+    program, source, tensors = started(layers=2)
+    for after, _ in program.train(tensors, Batch.stack(source.training(0)), 0):
+        pass
+    for name, tensor in after.items():
+        np.testing.assert_array_equal(tensor, whole[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "schedule", "threads"),
+    [({}, "wavefront", 1), ({"state_size": 256}, "layered", None),
+     ({"classes": 30}, "layered", 1), ({"schedule": "layered"}, "layered", 1),
+     ({"threads": 3}, "wavefront", 3)],
+)  # fmt: skip
+def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedule, threads):
+    config = Config.build(**settings)
+    assert environment.schedule(config) == schedule
+    assert environment.threads(config) == threads
+
+
+def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tmp_path, python):
+    home = {**python["env"], "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
+    entry = [sys.executable, "-c", "from lstmcli.cli.app import main; main()"]
+    short = ["train", "--epochs", "1", "--series-length", "300", "--overwrite", "--out", "run"]
+
+    def train(*more):
+        done = subprocess.run(
+            [*entry, *short, *more], env=home, cwd=tmp_path, check=True, capture_output=True,
+            text=True,
+        )  # fmt: skip
+        assert "Error" not in done.stderr
+        return sorted(path.name for path in tmp_path.rglob("cache/**/*.pb"))
+
+    assert train("--no-cache") == []
+    kept = train()
+    assert len(kept) >= 2
+    assert set(kept) <= set(train())  # TensorFlow's key for a program may differ between processes.
+    [folder] = {path.parent for path in tmp_path.rglob("*.pb")}
+    assert folder.stat().st_mode & 0o077 == 0
+    folder.chmod(0o777)
+    for file in folder.iterdir():
+        file.unlink()
+    assert train() == []  # Whoever can write there could make this user run their code.
