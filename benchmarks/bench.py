@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -107,6 +109,70 @@ def growth(rounds: int) -> list[dict]:
     return rows
 
 
+def crossover(rounds: int) -> list[dict]:
+    """Both schedules at the sizes between which `auto` changes from one to the other."""
+    rows = []
+    for units in (4, 8, 12, 16):
+        found: dict[str, list[list[dict]]] = {"wavefront": [], "layered": []}
+        for _ in range(rounds):
+            for name, runs in found.items():
+                size = {**ARTICLE, "state": units, "settings": {"schedule": name}}
+                runs.append(epochs("lstmcli", size))
+        title = f"schedules, {units} units"
+        rows += [summarise(title, name, runs, 1) for name, runs in found.items()]
+    show(rows)
+    return rows
+
+
+def processes(title: str, commands: dict[str, list[str]], rounds: int) -> list[dict]:
+    """Whole processes in turns: median seconds and peak memory, relative to the first."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for _ in range(rounds):
+        for name, command in commands.items():
+            found[name].append(whole(command))
+    rows = []
+    for name, runs in found.items():
+        seconds, mebibytes = (statistics.median(column) for column in zip(*runs, strict=True))
+        rows.append({"what": title, "who": name, "seconds": seconds, "peak_mib": mebibytes})
+    for row in rows:
+        row["times_the_first"] = row["seconds"] / rows[0]["seconds"]
+        row["peak_times_the_first"] = row["peak_mib"] / rows[0]["peak_mib"]
+    show(rows)
+    return rows
+
+
+def whole(command: list[str]) -> tuple[float, float]:
+    """A process from start to end: seconds, and the largest MiB that it held (its children not)."""
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        child = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed with {child.returncode}")
+        return time.perf_counter() - begun, usage.ru_maxrss / 1024
+
+
+def whole_commands(rounds: int) -> list[dict]:
+    """Commands as a user meets them, beside the imports that nothing can be faster than."""
+    lstmcli = [str(Path(sys.executable).parent / "lstmcli")]
+    tensorflow = [sys.executable, "-c", "import tensorflow"]
+    light = [sys.executable, "-c", "import typer, rich"]
+    rows = processes("start-up", {"import typer, rich": light, "--help": [*lstmcli, "--help"]}, 7)
+    train = {"import tensorflow": tensorflow, "train --layers 3": [*lstmcli, "train"]}
+    rows += processes("the article's run", train, rounds + 1)
+    sweep = [*lstmcli, "sweep"]
+    sweeps = {
+        "import tensorflow": tensorflow,
+        "sweep": sweep,
+        "sweep --jobs 1": [*sweep, "--jobs", "1"],
+        "sweep --backend ray": [*sweep, "--backend", "ray"],
+    }
+    return rows + processes("a sweep", sweeps, 1)
+
+
 def draw_growth(table: pd.DataFrame) -> None:
     """Draws how the cost grows: `benchmarks/growth.png`, which the README shows."""
     from matplotlib.figure import Figure
@@ -127,7 +193,7 @@ def main() -> None:
     """Run all of it, or `--quick` for the comparison at the article's size alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only the article's size")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each contender")
     arguments = parser.parse_args()
     quick, rounds = arguments.quick, arguments.rounds
     print(f"{platform.machine()}, Python {platform.python_version()}")
@@ -137,7 +203,9 @@ def main() -> None:
         rows += compare("article, R = 8", {**ARTICLE, "replicas": 8}, ["lstmcli", "limit"], rounds)
         peers = ["lstmcli", "torch", "jax", "keras"]
         rows += compare("3 x 256, batch 64, 64 steps", LARGE, peers, rounds)
+        rows += crossover(1)
         rows += growth(1)
+        rows += whole_commands(rounds)
     table = pd.DataFrame(rows)
     table.to_csv(HERE / "results.csv", index=False, float_format="%.6g")
     if not quick:

@@ -117,14 +117,19 @@ class Run:
         return Checkpoint(tensors, metadata)
 
 
-def prepare(config: Config, directory: RunDirectory) -> Run:
+def prepare(config: Config, directory: RunDirectory, source: Source | None = None) -> Run:
     """Opens the data, finds the device, draws the weights and readies the compiled program.
+
+    Args:
+        config: all settings.
+        directory: where the run's records go.
+        source: the data, where it is open already.
 
     Raises:
         DeviceError: the device asked for is not there.
         FileError: the dataset is missing, damaged or too short.
     """
-    source = open_source(config)
+    source = source or open_source(config)
     example = source.example()
     where = device.resolve(config.run.device, environment.threads(config))
     program = Program(config, example.features, example.classes, where)

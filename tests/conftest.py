@@ -64,4 +64,5 @@ def trained_on_file(run, tmp_path_factory):
 @pytest.fixture(scope="session")
 def python():
     """Keywords for a subprocess in Python that imports the package under test."""
-    return {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
+    known = {name: value for name, value in os.environ.items() if name != "TF_XLA_FLAGS"}
+    return {"env": {**known, "PYTHONPATH": str(ROOT)}, "text": True}

@@ -15,11 +15,9 @@ from hypothesis.extra import numpy as npst
 from lstmcli.config import Config, DataConfig
 from lstmcli.data import echo, storage
 from lstmcli.data.series import Layout, Series
-from lstmcli.data.source import open_source, test_series
+from lstmcli.data.source import open_source, series_to_test
 from lstmcli.errors import FileError, UsageError
 from lstmcli.streams import Stream, generator
-
-test_series.__test__ = False
 
 
 def draw(seed=0, **task):
@@ -187,7 +185,7 @@ def test_a_source_draws_validation_test_and_every_epoch_apart_and_the_same_again
         config = Config.build(series_length=150, **seeds)
         source = open_source(config)
         epochs = [source.training(epoch)[0] for epoch in range(3)]
-        test = test_series(config, None)[1][0].windows(5, 15)
+        test = series_to_test(config, None)[1][0].windows(5, 15)
         return [each.inputs.tobytes() for each in (*epochs, *source.validation(), test)]
 
     zero, one = drawn(seed=0), drawn(seed=1)

@@ -1,7 +1,9 @@
 """The compiled programs: replicas that do not know of each other, and nothing compiled twice."""
 
+import importlib
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from lstmcli.config import Config
 from lstmcli.core import environment, parameters
 from lstmcli.core.program import Batch, Program
+from lstmcli.data import source
 from lstmcli.data.source import open_source
 from lstmcli.streams import Stream, generator
 
@@ -24,22 +27,22 @@ SHAPES = [
 def started(**settings):
     """A program, its source and its first tensors."""
     config = Config.build(**{"series_length": 1530, **settings})
-    source = open_source(config)
-    example = source.example()
+    data = open_source(config)
+    example = data.example()
     program = Program(config, example.features, example.classes, "cpu:0")
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
     weights = parameters.initialise(config.model, example.features, example.classes, rngs)
-    return program, source, program.start(weights)
+    return program, data, program.start(weights)
 
 
 def trained(**settings):
     """Everything after an epoch, and all that was measured, with the replica axis first."""
-    program, source, tensors = started(**settings)
-    batch, found = Batch.stack(source.training(0)), {}
+    program, data, tensors = started(**settings)
+    batch, found = Batch.stack(data.training(0)), {}
     for after, measures in program.train(tensors, batch, 0):
         found |= {f"train {name}": array.T for name, array in measures._asdict().items()}
     tensors = {name: tensor.numpy() for name, tensor in after.items()}
-    held_out = Batch.stack(source.validation())
+    held_out = Batch.stack(data.validation())
     found["val loss"] = program.evaluate(tensors, held_out).loss.T
     found["scores"] = np.moveaxis(program.predict(tensors, held_out), -1, 0)
     return found | tensors
@@ -59,13 +62,13 @@ def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
 @pytest.mark.parametrize("schedule", ["wavefront", "layered"])
 def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeypatch):
     monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
-    program, source, tensors = started(schedule=schedule, bptt=15)
+    program, data, tensors = started(schedule=schedule, bptt=15)
     chunks = 0
     for epoch in range(3):
-        for after, _ in program.train(tensors, Batch.stack(source.training(epoch)), 20 * epoch):
+        for after, _ in program.train(tensors, Batch.stack(data.training(epoch)), 20 * epoch):
             chunks += 1
         tensors = {name: tensor.numpy() for name, tensor in after.items()}
-        program.evaluate(tensors, Batch.stack(source.validation()))
+        program.evaluate(tensors, Batch.stack(data.validation()))
     assert chunks > 6
     for compiled in (program._train, program._evaluate):
         assert compiled.experimental_get_tracing_count() == 1
@@ -74,8 +77,8 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
 def test_chunks_change_nothing(monkeypatch):
     whole = trained(layers=2)
     monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)
-    program, source, tensors = started(layers=2)
-    for after, _ in program.train(tensors, Batch.stack(source.training(0)), 0):
+    program, data, tensors = started(layers=2)
+    for after, _ in program.train(tensors, Batch.stack(data.training(0)), 0):
         pass
     for name, tensor in after.items():
         np.testing.assert_array_equal(tensor, whole[name], err_msg=name)
@@ -116,3 +119,19 @@ def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tm
     for file in folder.iterdir():
         file.unlink()
     assert train() == []  # Whoever can write there could make this user run their code.
+
+
+def test_train_opens_its_data_while_tensorflow_loads(run, small, monkeypatch):
+    opened, waited = threading.Event(), []
+
+    def load(name):  # Stands for an import that takes as long as the data does.
+        waited.append((name, opened.wait(30)))
+
+    def opening(config):
+        opened.set()
+        return open_source(config)
+
+    monkeypatch.setattr(importlib, "import_module", load)
+    monkeypatch.setattr(source, "open_source", opening)
+    run("train", *small)
+    assert waited == [("lstmcli.core.backend", True)]

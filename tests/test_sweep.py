@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -129,8 +130,8 @@ def test_a_trial_is_what_train_and_eval_give(swept, run, tmp_path):
     run("train", "--layers", "2", "--seed", "1", *COMMAND[5:], "--out", "one")
     [expected] = json.loads(run("eval", "one", "--json").stdout)["results"]
     trials = pd.read_csv(out / "trials.csv").set_index(["layers", "seed"])
-    assert trials.test_loss[2, 1] == expected["loss"]
-    assert trials.gap[2, 1] == expected["gap"]
+    for column, name in (("test_loss", "loss"), ("gap", "gap"), ("test_accuracy", "accuracy")):
+        assert trials[column][2, 1] == pytest.approx(expected[name], rel=1e-6)
 
 
 def test_the_same_command_again_runs_nothing(swept, run):
@@ -153,6 +154,22 @@ def test_until_solved_stops_early(run, tmp_path):
     assert trials.solved.all()
     assert trials.epochs.max() < 20
     assert trials.epochs.max() == trials.epochs_to_solve.max()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "workers", "longest"),
+    [([35, 29, 22, 17, 11], 2, 57), ([8, 7, 6, 5, 4], 2, 15), ([9, 1, 1], 3, 9), ([5], 1, 5)],
+)
+def test_workers_get_shares_that_end_together(seconds, workers, longest):
+    @dataclass(frozen=True)
+    class Job:
+        seconds: int
+
+    jobs = [Job(each) for each in seconds]
+    shares = execute.share(jobs, workers)
+    assert max(sum(job.seconds for job in each) for each in shares) == longest
+    assert sorted((job for each in shares for job in each), key=jobs.index) == jobs
+    assert all(each == sorted(each, key=lambda job: -job.seconds) for each in shares)
 
 
 def drain(results, act):

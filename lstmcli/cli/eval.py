@@ -47,12 +47,12 @@ def evaluate(
     config = Config.build(model.metadata["config"], **given)
 
     from lstmcli.core import environment
-    from lstmcli.data.source import test_series
+    from lstmcli.data.source import series_to_test
 
     environment.use_cache(config)
     from lstmcli.scoring import score
 
-    name, series = test_series(config, Path(data) if data else None)
+    name, series = series_to_test(config, Path(data) if data else None)
     scores = score(model, config, series, given.get("device", "auto"))
     if predictions is not None:
         _write_predictions(predictions, scores)

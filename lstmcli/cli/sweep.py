@@ -267,7 +267,7 @@ def _print_summary(summary: pd.DataFrame, swept: list[str]) -> None:
             f"{row.parameters:,.0f}",
             f"{row.solve_rate * row.seeds:.0f}/{row.seeds:.0f}",
             f"{row.iqm:.3g}",
-            f"{row.ci_low:.3g}-{row.ci_high:.3g}",
+            f"{row.ci_low:.2g}-{row.ci_high:.2g}",
             "-" if row.epochs_to_solve != row.epochs_to_solve else f"{row.epochs_to_solve:.0f}",
             "best" if row.p_value != row.p_value else f"{row.p_value:.2g}",
         )

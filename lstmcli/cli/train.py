@@ -69,13 +69,16 @@ def train(
 
 
 def _prepare(config: Config, directory: RunDirectory) -> Run:
-    """Loads TensorFlow, and readies the run."""
+    """Loads TensorFlow and, meanwhile, the data; then readies the run."""
     from lstmcli.core import environment
+    from lstmcli.data import source
 
     environment.use_cache(config)
+    with environment.loading():
+        opened = source.open_source(config)
     from lstmcli import experiment
 
-    return experiment.prepare(config, directory)
+    return experiment.prepare(config, directory, opened)
 
 
 def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[EpochRow]]:

@@ -1,4 +1,4 @@
-"""How TensorFlow and its compiler are set up; nothing here imports them.
+"""How TensorFlow and its compiler are set up, before they are there.
 
 - **One thread for a tiny program.** Its operations are too short to be shared: with eight replicas
   of the article's model a thread pool makes a window almost twice as slow.
@@ -11,9 +11,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lstmcli.config import Config
@@ -56,6 +60,26 @@ def use_cache(config: Config) -> None:
     directory = _cache_directory() if config.run.cache else None
     if directory is not None:
         _add("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory", str(directory))
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Loads TensorFlow while a block does something else, and ends when both are done.
+
+    Standard error does not show what is written within the block: TensorFlow's chatter is held back
+    there. A failure to load shows with the next import.
+    """
+
+    def load() -> None:
+        with suppress(Exception):
+            importlib.import_module("lstmcli.core.backend")
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _add(variable: str, flag: str, value: str) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lstmcli.architecture import state_shape
 from lstmcli.config import Config, ModelConfig
+from lstmcli.core import environment
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -66,8 +67,9 @@ def zero_state(model: ModelConfig, replicas: int, rows: int) -> npt.NDArray[np.f
 
 
 def window_seconds(config: Config, parameter_count: int) -> float:
-    """A rough guess at a training window's seconds, from its waves and its arithmetic."""
-    training, replicas = config.training, config.run.replicas
-    waves = training.bptt + config.model.layers
-    products = training.bptt * training.batch_size * replicas * parameter_count
-    return waves * 4e-6 + 6 * products / 2e10
+    """A rough guess at a training window's seconds, from its steps and its arithmetic."""
+    training, layers = config.training, config.model.layers
+    products = training.bptt * training.batch_size * config.run.replicas * parameter_count
+    if environment.schedule(config) == "wavefront":
+        return (training.bptt + layers) * 4e-6 + 6 * products / 1e10
+    return training.bptt * layers * config.run.replicas * 4e-6 + 6 * products / 1.6e11

@@ -78,7 +78,7 @@ def open_source(config: Config) -> Source:
     return Source(config.data, training.batch_size, training.bptt, config.run.data_seeds, held)
 
 
-def test_series(config: Config, data: Path | None) -> tuple[str, list[Series]]:
+def series_to_test(config: Config, data: Path | None) -> tuple[str, list[Series]]:
     """The series to score a model on, for each replica, and what they are.
 
     Args:

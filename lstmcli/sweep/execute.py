@@ -28,10 +28,11 @@ POLL_SECONDS = 0.25
 
 @dataclass
 class Worker:
-    """A process, the pipe to it, and the setting that it is at."""
+    """A process, the pipe to it, its share of the settings, and the one that it is at."""
 
     process: SpawnProcess
     pipe: Connection
+    share: list[Setting]
     setting: Setting | None = None
 
 
@@ -47,22 +48,24 @@ def run_local(
 ) -> Iterator[tuple[Setting, Rows] | None]:
     """Trains settings, the largest first, and yields each with its rows as it ends.
 
-    Yields `None` a few times a second in between. Closing the iterator stops all workers.
+    Each worker has a share of them, and helps another when it is done with it. Yields `None` a few
+    times a second in between. Closing the iterator stops all workers.
 
     Args:
         settings: what to train.
         folder: where each setting gets its run directory, by its name.
         jobs: how many workers; each is held to a core of its own.
     """
-    waiting = sorted(settings, key=lambda setting: setting.seconds)
     attempts: dict[str, int] = {}
     places = cores()
-    workers = [_start(folder, places[job % len(places)]) for job in range(min(jobs, len(settings)))]
+    shares = share(settings, min(jobs, len(settings)))
+    workers = [_start(folder, places[job % len(places)], own) for job, own in enumerate(shares)]
     try:
-        while waiting or any(worker.setting for worker in workers):
+        while any(worker.setting or worker.share for worker in workers):
             for worker in workers:
-                if worker.setting is None and waiting:
-                    worker.setting = waiting.pop()
+                longest = max((each.share for each in workers), key=_seconds)
+                if worker.setting is None and (worker.share or longest):
+                    worker.setting = (worker.share or longest).pop(0)
                     worker.pipe.send(worker.setting)
             ready = wait([worker.pipe for worker in workers], POLL_SECONDS)
             for job, worker in enumerate(workers):
@@ -72,15 +75,49 @@ def run_local(
                 try:
                     yield setting, worker.pipe.recv()
                 except EOFError:
-                    workers[job] = _start(folder, places[job % len(places)])
+                    workers[job] = _start(folder, places[job % len(places)], worker.share)
                     attempts[setting.name] = attempts.get(setting.name, 1) + 1
                     if attempts[setting.name] <= ATTEMPTS:
-                        waiting.append(setting)
+                        worker.share.insert(0, setting)
                     else:
                         yield setting, _died(setting, worker)
             yield None
     finally:
         _stop(workers)
+
+
+def share(settings: Sequence[Setting], workers: int) -> list[list[Setting]]:
+    """Splits settings among workers so that all are done at about the same time.
+
+    The largest first, each to whoever has least (Graham 1969); then whoever has most gives one away
+    or swaps it for a smaller one, for as long as that helps. Each share is sorted, largest first.
+    """
+    shares: list[list[Setting]] = [[] for _ in range(workers)]
+    for setting in sorted(settings, key=lambda setting: -setting.seconds):
+        min(shares, key=_seconds).append(setting)
+    while True:
+        most = max(shares, key=_seconds)
+        changes = [
+            (max(_seconds(most) - less, _seconds(other) + less), order, given, taken, other)
+            for order, other in enumerate(shares)
+            if other is not most
+            for given in most
+            for taken in [None, *other]
+            for less in [given.seconds - (taken.seconds if taken else 0)]
+        ]
+        best = min(changes, key=lambda change: change[:2], default=None)
+        if best is None or best[0] > 0.99 * _seconds(most):
+            return [sorted(each, key=lambda setting: -setting.seconds) for each in shares]
+        _, _, given, taken, other = best
+        most.remove(given)
+        other.append(given)
+        if taken is not None:
+            other.remove(taken)
+            most.append(taken)
+
+
+def _seconds(settings: Sequence[Setting]) -> float:
+    return sum(setting.seconds for setting in settings)
 
 
 def _died(setting: Setting, worker: Worker) -> Rows:
@@ -90,13 +127,13 @@ def _died(setting: Setting, worker: Worker) -> Rows:
     return trial.failed(setting, f"the worker died twice ({why})", ExitCode.FAILED)
 
 
-def _start(folder: Path, core: int) -> Worker:
+def _start(folder: Path, core: int, share: list[Setting]) -> Worker:
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, folder, core), daemon=True)
     process.start()
     theirs.close()
-    return Worker(process, mine)
+    return Worker(process, mine, share)
 
 
 def _stop(workers: Sequence[Worker]) -> None:

@@ -79,19 +79,19 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
 
 
 def _rows(setting: Setting, run: Any, epochs: list[list[Any]]) -> list[dict[str, Any]]:
-    scores = _test(setting, run)
+    tested = _test(setting, run)
     seconds = [rows[0].epoch_seconds for rows in epochs]
     found = []
     for replica, (seed, trial) in enumerate(setting.trials.items()):
-        score, best = scores.get(seed), run.best_at[replica]["val_loss"]
+        best = run.best_at[replica]["val_loss"]
         mine = [rows[replica] for rows in epochs]
-        if score is None or seed in run.diverged:
+        if not tested or seed in run.diverged:
             row = TrialRow(
                 trial, seed, setting.parameters, "diverged", 5, len(epochs),
                 error="the loss became NaN or infinite",
             )  # fmt: skip
         else:
-            floor = score.floor
+            loss, accuracy, floor = tested[replica]
             solving = (each.epoch for each in mine if floor and floor.solved(each.val_loss))
             row = TrialRow(
                 trial,
@@ -100,13 +100,13 @@ def _rows(setting: Setting, run: Any, epochs: list[list[Any]]) -> list[dict[str,
                 status="completed",
                 exit_code=0,
                 epochs=len(epochs),
-                solved=floor.solved(score.loss) if floor else None,
+                solved=floor.solved(loss) if floor else None,
                 epochs_to_solve=next(solving, None),
                 best_val_loss=best,
-                test_loss=score.loss,
-                test_accuracy=score.accuracy,
+                test_loss=loss,
+                test_accuracy=accuracy,
                 bayes_loss=floor.loss if floor else None,
-                gap=score.loss - floor.loss if floor else None,
+                gap=loss - floor.loss if floor else None,
                 # The first epoch holds the compilation.
                 epoch_seconds=statistics.median(seconds[1:] or seconds),
             )
@@ -114,15 +114,22 @@ def _rows(setting: Setting, run: Any, epochs: list[list[Any]]) -> list[dict[str,
     return found
 
 
-def _test(setting: Setting, run: Any) -> dict[int, Any]:
-    """The score of each seed's best model on its test series; none if no epoch was finished."""
-    from lstmcli.data.source import test_series
-    from lstmcli.runs import checkpoint
-    from lstmcli.scoring import score
+def _test(setting: Setting, run: Any) -> list[tuple[float, float, Any]]:
+    """Loss, accuracy and floor of each seed's best model on its test series.
+
+    The program that validated does it, so that nothing is compiled for it. Empty if no epoch was
+    finished.
+    """
+    from lstmcli.core.program import Batch
+    from lstmcli.data.echo import bayes_floor
+    from lstmcli.data.source import series_to_test
 
     if not run.best:
-        return {}
-    best = checkpoint.read(run.directory.best)
-    _, series = test_series(setting.config, None)
-    scores = score(best, setting.config, series, setting.config.run.device)
-    return {each.seed: each for each in scores}
+        return []
+    training = setting.config.training
+    _, series = series_to_test(setting.config, None)
+    windows = [each.windows(training.batch_size, training.bptt) for each in series]
+    measures = run.program.evaluate(run.best, Batch.stack(windows))
+    means = (column.mean(0, dtype="float64").tolist() for column in measures[:2])
+    floors = [bayes_floor(*each) for each in zip(series, (w.layout for w in windows), strict=True)]
+    return list(zip(*means, floors, strict=True))
