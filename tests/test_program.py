@@ -1,9 +1,9 @@
 """The compiled programs: replicas that do not know of each other, and nothing compiled twice."""
 
-import importlib
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -131,7 +131,7 @@ def test_train_opens_its_data_while_tensorflow_loads(run, small, monkeypatch):
         opened.set()
         return open_source(config)
 
-    monkeypatch.setattr(importlib, "import_module", load)
+    monkeypatch.setattr(environment, "importlib", SimpleNamespace(import_module=load))
     monkeypatch.setattr(source, "open_source", opening)
     run("train", *small)
     assert waited == [("lstmcli.core.backend", True)]
