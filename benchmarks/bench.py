@@ -176,12 +176,15 @@ def whole_commands(rounds: int) -> list[dict]:
 def draw_growth(table: pd.DataFrame) -> None:
     """Draws how the cost grows: `benchmarks/growth.png`, which the README shows."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
 
     figure = Figure(figsize=(9, 2.8), dpi=130, layout="constrained")
     for axes, key in zip(figure.subplots(1, 3), ("layers", "state", "replicas"), strict=True):
         rows = table[table.what == f"growth with {key}"]
         axes.loglog(rows.who.astype(int), rows.us_per_window, "o-", markersize=4)
         axes.set_xticks(rows.who.astype(int), rows.who.astype(str))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if key == "state" else (1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axes.minorticks_off()
         axes.set_xlabel({"state": "units per layer"}.get(key, key))
         axes.spines[["top", "right"]].set_visible(False)
