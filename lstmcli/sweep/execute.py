@@ -97,16 +97,18 @@ def share(settings: Sequence[Setting], workers: int) -> list[list[Setting]]:
         min(shares, key=_seconds).append(setting)
     while True:
         most = max(shares, key=_seconds)
+        longest, mean = _seconds(most), _seconds(settings) / workers
         changes = [
-            (max(_seconds(most) - less, _seconds(other) + less), order, given, taken, other)
+            (max(longest - less, load + less), order, given, taken, other)
             for order, other in enumerate(shares)
-            if other is not most
+            if other is not most and longest > 1.01 * mean  # No change could gain more than that.
+            for load in [_seconds(other)]
             for given in most
             for taken in [None, *other]
             for less in [given.seconds - (taken.seconds if taken else 0)]
         ]
         best = min(changes, key=lambda change: change[:2], default=None)
-        if best is None or best[0] > 0.99 * _seconds(most):
+        if best is None or best[0] > 0.99 * longest:
             return [sorted(each, key=lambda setting: -setting.seconds) for each in shares]
         _, _, given, taken, other = best
         most.remove(given)

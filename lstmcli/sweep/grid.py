@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from lstmcli import architecture
@@ -81,7 +82,7 @@ class Setting:
         """Number of parameters of one replica."""
         return architecture.count(self.config.model, *shape(self.config))
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """A rough guess at its training time."""
         config, data = self.config, self.config.data
