@@ -19,8 +19,8 @@ import numpy.typing as npt
 from lstmcli import __version__, streams
 from lstmcli.config import Config
 from lstmcli.core import device, environment, parameters
-from lstmcli.core.program import Batch, Measures, Program
-from lstmcli.data.echo import Floor, bayes_floor
+from lstmcli.core.program import Batch, Measures, Program, Tensors
+from lstmcli.data.echo import Floor, bayes_floor, check_learnable
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import DivergedError, ExitCode, StoppedError
 from lstmcli.runs import metrics
@@ -30,6 +30,8 @@ from lstmcli.runs.rundir import RunDirectory
 from lstmcli.signals import stop_signals
 
 LOGGED_EVERY = 100  # windows: as often as the article prints its loss
+CONFIRMED = 2  # epochs in a row that must show the task solved before `until_solved` stops
+WORSE_THAN_CHANCE = 1.1  # times the loss of a uniform guess
 CALMER = "try a smaller `--learning-rate`, or `--clip-norm 1`"
 
 
@@ -57,12 +59,15 @@ class Run:
     Attributes:
         config, directory, source, program: what it is made of.
         floor: the best loss that can be expected, where the task is known.
+        validation_floors: that of each seed's validation series, with what its oracle loses there.
         tensors: all that training changes.
         epoch: epochs completed.
         best: each seed's tensors at its lowest validation loss.
         best_at: the epoch and the loss of those, for each seed.
         best_changed: whether they are newer than their file.
         diverged: seeds that have had a loss of NaN or infinity.
+        evidence: for each seed, how many epochs in a row its validation has shown it solved.
+        latest: each seed's last row.
         begun, saved: `time.monotonic()` at the start, and at the last checkpoint.
     """
 
@@ -71,11 +76,14 @@ class Run:
     source: Source
     program: Program
     floor: Floor | None
+    validation_floors: list[Floor | None]
     tensors: parameters.Arrays
     best: parameters.Arrays
     best_at: list[dict[str, Any]]
     best_changed: bool = False
     diverged: set[int] = field(default_factory=set)
+    evidence: list[int] = field(default_factory=list)
+    latest: dict[int, EpochRow] = field(default_factory=dict)
     epoch: int = 0
     begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
@@ -84,6 +92,28 @@ class Run:
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.begun
+
+    @property
+    def settled(self) -> list[int]:
+        """The replicas that `until_solved` has stopped: they stay as they are."""
+        if not self.config.training.until_solved:
+            return []
+        return [replica for replica, count in enumerate(self.evidence) if count >= CONFIRMED]
+
+    @property
+    def chance(self) -> float:
+        """The loss of a uniform guess, in nats per step."""
+        return math.log(self.program.classes)
+
+    @property
+    def worse_than_chance_above(self) -> float:
+        """The loss above which a uniform guess is better by far."""
+        return WORSE_THAN_CHANCE * self.chance
+
+    def worse_than_chance(self) -> list[int]:
+        """The seeds whose last validation loss a uniform guess would beat by far."""
+        above = self.worse_than_chance_above
+        return [seed for seed, row in self.latest.items() if (row.val_loss or 0) > above]
 
     def checkpoint(
         self, kind: str, tensors: parameters.Arrays, epoch: int, window: int = 0
@@ -131,6 +161,8 @@ def prepare(config: Config, directory: RunDirectory, source: Source | None = Non
     """
     source = source or open_source(config)
     example = source.example()
+    if example.task:
+        check_learnable(example.task, source.layout)
     where = device.resolve(config.run.device, environment.threads(config))
     program = Program(config, example.features, example.classes, where)
     rngs = [streams.generator(seed, streams.Stream.WEIGHTS) for seed in config.run.seeds]
@@ -141,9 +173,11 @@ def prepare(config: Config, directory: RunDirectory, source: Source | None = Non
         source,
         program,
         bayes_floor(example, source.layout),
+        source.validation_floors(),
         tensors=program.start(weights),
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
+        evidence=[0] * config.run.replicas,
     )
 
 
@@ -175,16 +209,17 @@ def train(run: Run, argv: Sequence[str] = ()) -> Iterator[Progress | list[EpochR
         raise
     finally:
         run.directory.update_status(
-            status=status, ended=_now(), epochs=run.epoch, elapsed_seconds=run.elapsed
+            status=status,
+            ended=_now(),
+            epochs=run.epoch,
+            elapsed_seconds=run.elapsed,
+            worse_than_chance=run.worse_than_chance(),
         )
 
 
 def _finished(run: Run) -> bool:
-    training, floor = run.config.training, run.floor
-    lowest = [best["val_loss"] for best in run.best_at]
-    if training.until_solved and floor and all(loss and floor.solved(loss) for loss in lowest):
-        return True
-    return run.epoch == training.epochs
+    training = run.config.training
+    return run.epoch == training.epochs or len(run.settled) == run.config.run.replicas
 
 
 def _epoch(
@@ -193,16 +228,16 @@ def _epoch(
     """One pass over a series: train, validate, write the rows and, when due, a checkpoint."""
     begun = time.monotonic()
     batch = Batch.stack(run.source.training(run.epoch))
-    run.tensors["state"] = np.zeros_like(run.tensors["state"])
+    start = run.tensors | {"state": np.zeros_like(run.tensors["state"])}
     parts: list[Measures] = []
     done, loss = 0, 0.0
-    for tensors, measures in run.program.train(run.tensors, batch, run.epoch * len(batch)):
+    for tensors, measures in run.program.train(start, batch, run.epoch * len(batch)):
         parts.append(measures)
         done += len(measures.loss)
         loss += float(measures.loss.sum(0, np.float64).mean())
         _note_diverged(run, measures.loss, done)
         if stopped or done == len(batch):
-            run.tensors = {name: tensor.numpy() for name, tensor in tensors.items()}
+            run.tensors = _taken_over(run, tensors)
         if stopped:
             _stop(run, _join(parts), stopped[0])
         yield Progress(run.epoch + 1, done, len(batch), loss / done)
@@ -211,12 +246,23 @@ def _epoch(
     yield _record(run, _join(parts), run.program.evaluate(run.tensors, validation), seconds)
 
 
+def _taken_over(run: Run, trained: Tensors) -> parameters.Arrays:
+    """What training has made of the tensors; settled replicas stay as they were."""
+    arrays = {name: tensor.numpy() for name, tensor in trained.items()}
+    if settled := run.settled:
+        for name, array in arrays.items():
+            arrays[name] = array.copy()
+            arrays[name][settled] = run.tensors[name][settled]
+    return arrays
+
+
 def _record(run: Run, measured: Measures, validated: Measures, seconds: float) -> list[EpochRow]:
     """Writes what an epoch has shown, and its checkpoints when they are due."""
     windows = len(measured.loss)
     rows = []
-    for replica, seed in enumerate(run.config.run.seeds):
+    for replica, seed in _training(run):
         loss, accuracy, grad_norm = (_mean(column, replica) for column in measured)
+        floor = run.validation_floors[replica]
         val_loss, val_accuracy = (_mean(column, replica) for column in validated[:2])
         row = EpochRow(
             epoch=run.epoch,
@@ -231,18 +277,35 @@ def _record(run: Run, measured: Measures, validated: Measures, seconds: float) -
             grad_norm=grad_norm,
             epoch_seconds=seconds,
             elapsed_seconds=run.elapsed,
+            val_gap=floor.gap(val_loss) if floor else None,
         )
         rows.append(row)
     metrics.append(run.directory.steps, _logged(run, measured))
     metrics.append(run.directory.metrics, rows)
-    _keep_best(run, [row.val_loss for row in rows])
+    run.latest |= {row.seed: row for row in rows}
+    _keep_best(run, {replica: run.latest[seed].val_loss for replica, seed in _training(run)})
+    _weigh_evidence(run, validated.loss)
     _save_when_due(run)
     return rows
 
 
-def _keep_best(run: Run, losses: list[float | None]) -> None:
-    """Takes over the tensors of each seed whose validation loss is its lowest so far."""
-    for replica, loss in enumerate(losses):
+def _training(run: Run) -> list[tuple[int, int]]:
+    """The replicas that are not settled, each with its seed."""
+    settled = run.settled
+    return [each for each in enumerate(run.config.run.seeds) if each[0] not in settled]
+
+
+def _weigh_evidence(run: Run, losses: npt.NDArray[np.float32]) -> None:
+    """Counts the epochs in a row whose validation losses `[windows, R]` show the task solved."""
+    for replica, _ in _training(run):
+        floor = run.validation_floors[replica]
+        shown = floor is not None and floor.evident(losses[:, replica])
+        run.evidence[replica] = run.evidence[replica] + 1 if shown else 0
+
+
+def _keep_best(run: Run, losses: dict[int, float | None]) -> None:
+    """Takes over the tensors of each replica whose validation loss is its lowest so far."""
+    for replica, loss in losses.items():
         lowest = run.best_at[replica]["val_loss"]
         if loss is None or not math.isfinite(loss) or (lowest is not None and loss >= lowest):
             continue
@@ -293,10 +356,9 @@ def _stop(run: Run, measured: Measures, received: signal.Signals) -> None:
 
 def _note_diverged(run: Run, loss: npt.NDArray[np.float32], done: int) -> None:
     """Notes the seeds with a loss `[windows, R]` that is not finite; with no other left, raises."""
-    seeds = run.config.run.seeds
-    columns = zip(seeds, loss.T, strict=True)
-    run.diverged |= {seed for seed, column in columns if not np.isfinite(column).all()}
-    if len(run.diverged) == len(seeds):
+    training = _training(run)
+    run.diverged |= {seed for r, seed in training if not np.isfinite(loss[:, r]).all()}
+    if run.diverged.issuperset(seed for _, seed in training):
         raise DivergedError(
             f"the loss became NaN or infinite in epoch {run.epoch + 1}, by window {done}", CALMER
         )
@@ -313,7 +375,7 @@ def _logged(run: Run, measured: Measures) -> Iterator[StepRow]:
     """A row for every 100th window, from the first on, and seed."""
     before = (run.epoch - 1) * len(measured.loss)
     for window in range(0, len(measured.loss), LOGGED_EVERY):
-        for replica, seed in enumerate(run.config.run.seeds):
+        for replica, seed in _training(run):
             figures = (float(column[window, replica]) for column in measured)
             yield StepRow(run.epoch, before + window + 1, seed, *figures)
 

@@ -1,5 +1,6 @@
 """Data: the echo task, its floor, its streams, and files."""
 
+import dataclasses
 import io
 import itertools
 import json
@@ -168,6 +169,79 @@ def test_labels_of_a_held_back_tail_all_have_a_source():
 def test_a_strangers_series_has_no_floor():
     series = Series(np.zeros((100, 1), np.float32), np.zeros(100, np.int32), 2)
     assert echo.bayes_floor(series, Layout(100, 5, 15)) is None
+
+
+def best_predictors_loss(series, rows, bptt, echo_step, noise):
+    """The mean of -log P(label) of whoever knows the task, but not which row it sees."""
+    drawn, length = symbols(series), len(series) // rows
+    used = length // bptt * bptt
+    total = 0.0
+    for start in range(0, rows * length, length):
+        for step in range(used):
+            label = series.targets[start + step]
+            if step >= echo_step:
+                right = label == drawn[start + step - echo_step]
+                chances = [1 - noise if right else noise / (series.classes - 1)]
+            else:  # Of all rows, those whose label has no source have a 0, the others anything.
+                zero = 1 - noise if label == 0 else noise / (series.classes - 1)
+                begins = range(0, rows * length, length)
+                chances = [zero if b + step < echo_step else 1 / series.classes for b in begins]
+            total -= math.log(sum(chances) / len(chances))
+    return total / (rows * used)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.4])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_oracle_is_the_best_predictors_loss_on_the_very_labels(classes, noise):
+    series = draw(series_length=400, echo_step=4, classes=classes, noise=noise)
+    floor = echo.bayes_floor(series, Layout(400, 5, 15))
+    assert floor.windows.shape == (5,)
+    assert floor.oracle == pytest.approx(best_predictors_loss(series, 5, 15, 4, noise), rel=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.2, 0.4])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_best_predictor_counts_as_solved_in_995_of_1000_series(classes, noise):
+    """Held against the floor's expectation it would not: see the second count."""
+    solved = against_expectation = 0
+    for seed in range(1000):
+        series = draw(seed, series_length=750, classes=classes, noise=noise)
+        floor = echo.bayes_floor(series, Layout(750, 5, 15))
+        loss = float(np.float32(floor.oracle))  # As a network would have it.
+        solved += floor.solved(loss)
+        against_expectation += loss - floor.loss < floor.line
+    assert solved >= 995
+    assert noise == 0 or against_expectation < 900
+
+
+def test_a_chance_guess_has_solved_nothing():
+    floor = echo.bayes_floor(draw(noise=0.4), Layout(50_000, 5, 15))
+    assert not floor.solved(math.log(2))
+
+
+def test_evidence_takes_more_than_a_lucky_mean():
+    floor = echo.bayes_floor(draw(series_length=7500), Layout(7500, 5, 15))
+    even = floor.windows + 0.8 * floor.line
+    uneven = even.copy()
+    uneven[::2] += 3 * floor.line
+    uneven[1::2] -= 3 * floor.line
+    assert floor.evident(even.astype(np.float32))
+    assert floor.solved(uneven.mean())
+    assert not floor.evident(uneven.astype(np.float32))
+
+
+def test_labels_that_the_task_cannot_have_have_no_floor():
+    series = draw(series_length=300)
+    wrong = dataclasses.replace(series, targets=1 - series.targets)
+    assert echo.bayes_floor(wrong, Layout(300, 5, 15)) is None
+
+
+@pytest.mark.parametrize(("noise", "classes"), [(0.5, 2), (0.75, 4)])
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_where_floor_and_chance_coincide_nothing_is_trained(run, command, noise, classes, tmp_path):
+    result = run(command, "--noise", noise, "--classes", classes, exit_code=2)
+    assert "there is nothing to learn" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 # --- streams

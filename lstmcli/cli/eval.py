@@ -74,7 +74,7 @@ def _result(score: Score) -> dict[str, Any]:
         "accuracy": score.accuracy,
         "bayes_loss": floor and floor.loss,
         "bayes_accuracy": floor and floor.accuracy,
-        "gap": floor and score.loss - floor.loss,
+        "gap": floor and floor.gap(score.loss),
         "labels": int(score.windows.targets.size),
     }
 
@@ -84,9 +84,10 @@ def _print(score: Score) -> None:
     if score.floor is None:
         typer.echo(f"  loss     {score.loss:.6f}\n  accuracy {score.accuracy:.5f}")
     else:
-        gap = score.loss - score.floor.loss
-        typer.echo(f"  loss     {score.loss:.6f}  floor   {score.floor.loss:.6f}  gap {gap:.2g}")
-        typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {score.floor.accuracy:.5f}")
+        floor, gap = score.floor, score.floor.gap(score.loss)
+        typer.echo(f"  loss     {score.loss:.6f}  floor   {floor.loss:.6f}  (expected)")
+        typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
+        typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {floor.accuracy:.5f}")
     if score.log_probabilities.shape[-1] > 2:
         _print_confusion(score)
 

@@ -54,18 +54,17 @@ def train(
     if dropped := run.source.layout.dropped:
         typer.echo(f"note: {dropped} steps at the rows' ends fill no window: not used", err=True)
     view = console.TrainingView(style, config.training.epochs)
-    rows: list[EpochRow] = []
     try:
         for rows in _epochs(run, ctx.obj, view):
             view.epoch([metrics.as_dict(row) for row in rows])
     finally:
         view.close()
         if as_json:
-            results = [metrics.as_dict(row) for row in rows]
+            results = [metrics.as_dict(row) for row in run.latest.values()]
             status = directory.read_status()["status"]
             print_json({"run": str(directory.path), "status": status, "results": results})
     if not as_json:
-        _summarise(rows, directory)
+        _summarise(run)
 
 
 def _prepare(config: Config, directory: RunDirectory) -> Run:
@@ -92,12 +91,23 @@ def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[Epoc
             yield record
 
 
-def _summarise(rows: list[EpochRow], directory: RunDirectory) -> None:
-    for row in rows:
+def _summarise(run: Run) -> None:
+    """Each seed's last epoch, and what to type next."""
+    from lstmcli.experiment import CALMER
+
+    directory = run.directory
+    for row in run.latest.values():
         floor = "" if row.bayes_loss is None else f" floor {row.bayes_loss:.3g},"
         typer.echo(
             f"seed {row.seed}: loss {row.loss:.3g}, validation {row.val_loss:.3g},{floor} "
             f"accuracy {row.accuracy:.5f}"
+        )
+    if worse := run.worse_than_chance():
+        seeds = ", ".join(map(str, worse))
+        typer.echo(
+            f"warning: seed {seeds} ends worse than chance: a uniform guess has a loss of "
+            f"{run.chance:.3g}; {CALMER}",
+            err=True,
         )
     typer.echo(f"run: {directory.path}")
     typer.echo(f"next: lstmcli eval {directory.path}")

@@ -45,6 +45,12 @@ class Layout:
         """Steps of the series that are not used: the ragged ends."""
         return self.steps - self.rows * self.used
 
+    def cut_rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """`[steps, …]` -> `[rows, used, …]`."""
+        whole = values[: self.rows * self.row_length]
+        rows = whole.reshape(self.rows, self.row_length, *values.shape[1:])
+        return rows[:, : self.used]
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -129,7 +135,6 @@ class Series:
 
 def _cut(values: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
     """`[steps, …]` -> `[windows, bptt, rows, …]`."""
-    rest = values.shape[1:]
-    rows = values[: layout.rows * layout.row_length].reshape(layout.rows, layout.row_length, *rest)
-    windows = rows[:, : layout.used].reshape(layout.rows, layout.windows, layout.bptt, *rest)
+    shape = (layout.rows, layout.windows, layout.bptt, *values.shape[1:])
+    windows = layout.cut_rows(values).reshape(shape)
     return np.ascontiguousarray(np.moveaxis(windows, 0, 2))

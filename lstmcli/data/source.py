@@ -36,6 +36,15 @@ class Source:
         """The held-out windows, for each replica: the same after every epoch."""
         return self._windows(Stream.VALIDATION, 0, 1)
 
+    def validation_floors(self) -> list[echo.Floor | None]:
+        """The floor of each replica's held-out windows."""
+        if self.held is not None:
+            return [self._floor(self.held[1])] * len(self.seeds)
+        return [self._floor(self.draw(seed, Stream.VALIDATION, 0)) for seed in self.seeds]
+
+    def _floor(self, series: Series) -> echo.Floor | None:
+        return echo.bayes_floor(series, series.layout(self.rows, self.bptt))
+
     @property
     def layout(self) -> Layout:
         """How a training series is cut."""

@@ -14,7 +14,8 @@ class EpochRow:
     """One epoch of one seed: a row of `metrics.csv`.
 
     Losses are in nats per step, times in seconds. `epoch` and `step` (windows) count what is
-    completed; `None` is an unmeasured cell.
+    completed; `None` is an unmeasured cell. `val_gap` is the validation loss minus the oracle's on
+    the same labels.
     """
 
     epoch: int
@@ -29,6 +30,7 @@ class EpochRow:
     grad_norm: float
     epoch_seconds: float
     elapsed_seconds: float
+    val_gap: float | None = None
 
 
 @dataclass(frozen=True)
