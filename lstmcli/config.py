@@ -180,6 +180,30 @@ class RunConfig(Settings):
 
 
 @dataclass(frozen=True)
+class SweepConfig(Settings):
+    """What a sweep is asked beyond the settings of its runs."""
+
+    seeds: int = setting(8, "Seeds of each setting, from --seed on.", ge=1)
+    match: str | None = setting(
+        None, "Choose the state size so that depths are equal in this.", choices=("params", "state")
+    )
+    margin: float = setting(
+        0.01,
+        "Fewer layers are enough if no others are better by more than this part of the way from "
+        "chance to the floor.",
+        gt=0,
+        lt=1,
+    )
+    jobs: int | None = setting(None, "Worker processes (default: one a core).", ge=1)
+    backend: str = setting("local", "Where workers run.", choices=("local", "ray"))
+    address: str | None = setting(None, "Of the Ray cluster; without it a local one is used.")
+
+
+DEPTHS = "1-5"
+"""The layers of a sweep that is not told otherwise."""
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one training run; TOML has a table for each group."""
 

@@ -9,7 +9,7 @@ import ray
 from ray.cluster_utils import Cluster
 from test_sweep import settings
 
-from lstmcli.sweep import cluster
+from lstmcli.sweeps import cluster
 
 
 def count_nodes():

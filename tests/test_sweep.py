@@ -1,8 +1,12 @@
 """The sweep: its grid, its fairness, and that nothing is lost when something dies."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +17,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
-from lstmcli.config import Config
+from lstmcli.config import GROUPS, Config, SweepConfig
 from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
-from lstmcli.sweep import cluster, execute, grid, tables
+from lstmcli.runs import metrics
+from lstmcli.sweeps import cluster, execute, grid, story, tables
+from lstmcli.sweeps import plan as plans
+from lstmcli.sweeps.trial import TrialRow
 
 TINY = {"series_length": 1500, "epochs": 3}
 COMMAND = ["sweep", "--layers", "1,2", "--seeds", "2", "--series-length", "1500", "--epochs", "3"]
@@ -109,12 +117,13 @@ def test_tables_have_the_contracts_columns(swept):
     trials = pd.read_csv(out / "trials.csv")
     assert ",".join(trials) == (
         "trial,layers,state_size,seed,parameters,status,exit_code,epochs,solved,epochs_to_solve,"
-        "best_val_loss,test_loss,test_accuracy,bayes_loss,gap,epoch_seconds,error"
+        "best_val_loss,test_loss,test_accuracy,bayes_loss,gap,epoch_seconds,error,chance,replicas"
     )
     summary = pd.read_csv(out / "summary.csv")
     assert ",".join(summary) == (
         "layers,state_size,parameters,seeds,failed,mean,std,median,iqm,ci_low,ci_high,solve_rate,"
-        "solve_low,solve_high,epochs_to_solve,p_value,epoch_seconds"
+        "solve_low,solve_high,epochs_to_solve,p_value,epoch_seconds,ratio,ratio_low,ratio_high,"
+        "bound,enough"
     )
     curves = pd.read_csv(out / "curves.csv")
     assert list(curves)[:5] == ["layers", "state_size", "epoch", "step", "seed"]
@@ -148,12 +157,175 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(run, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_until_solved_stops_early(run, tmp_path):
-    run("sweep", "--layers", "1", "--seeds", "2", "--until-solved", "--out", "s")
-    trials = pd.read_csv(tmp_path / "s" / "trials.csv")
+def test_until_solved_stops_each_seed_on_evidence_of_its_own(run, tmp_path):
+    """A seed stops where it would alone, though the others go on; and what it keeps is the same."""
+    options = ["--layers", "1", "--until-solved", "--epochs", "60"]
+    run("sweep", *options, "--seeds", "3", "--out", "s")
+    trials = pd.read_csv(tmp_path / "s" / "trials.csv").set_index("seed")
     assert trials.solved.all()
-    assert trials.epochs.max() < 20
-    assert trials.epochs.max() == trials.epochs_to_solve.max()
+    assert trials.epochs.max() < 30
+    assert (trials.epochs >= trials.epochs_to_solve + 1).all()  # A second epoch confirms.
+    early = trials.epochs.idxmin()
+    assert trials.epochs[early] < trials.epochs.max()
+    run("train", *options, "--seed", early, "--out", "alone")
+    alone = pd.read_csv("alone/metrics.csv")
+    beside = pd.read_csv(next((tmp_path / "s" / "trials").glob("*/metrics.csv")))
+    pd.testing.assert_frame_equal(
+        alone.drop(columns=TIMES),
+        beside[beside.seed == early].drop(columns=TIMES).reset_index(drop=True),
+    )
+    ours = load_file("alone/checkpoints/last.safetensors")
+    theirs = load_file(next((tmp_path / "s" / "trials").glob("*/checkpoints/last.safetensors")))
+    for name, tensor in ours.items():
+        assert tensor[0].tobytes() == theirs[name][early].tobytes(), name
+
+
+LISTS = {
+    "layers": "1,2", "state-size": "2,3", "forget-bias": "0,1", "series-length": "150,300",
+    "echo-step": "1,2", "classes": "2,3", "noise": "0,0.1", "bptt": "5,15", "batch-size": "2,5",
+    "epochs": "1,2", "optimizer": "adagrad,adam", "learning-rate": "0.1,0.3", "clip-norm": "1,2",
+}  # fmt: skip
+
+
+def test_every_setting_that_a_sweep_takes_as_a_list_is_tried_below():
+    own = {spec.name for spec in dataclasses.fields(SweepConfig)}
+    fixed = {"val_fraction", *grid.FIXED, *own}
+    settings = {spec.name for group in GROUPS.values() for spec in dataclasses.fields(group)}
+    assert {name.replace("-", "_") for name in LISTS} == settings - fixed
+
+
+@pytest.mark.parametrize("name", sorted(LISTS))
+def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeypatch, tmp_path):
+    """Its trials are not trained: tables, answer and figures are what is tried."""
+    monkeypatch.setattr(execute, "run_local", invented)
+    single = {"series_length": 300, "epochs": 2}
+    lists = {"layers": [1, 2]}
+    key = name.replace("-", "_")
+    single.pop(key, None)
+    lists[key] = grid.parse(key, LISTS[name])
+    plan = plans.make({}, {**{n: [v] for n, v in single.items()}, **lists}, SweepConfig(seeds=6))
+    directory = story.open_directory(plan, tmp_path / "s")
+    for _ in story.run(plan, directory):
+        pass
+    result = story.conclude(plan, directory)
+    groups = 1 if key == "layers" else 2
+    assert len(result.answers) == groups
+    assert all("enough" in sentence for sentence in result.answers)
+    for table in (result.trials, result.summary, pd.read_csv(directory.curves)):
+        assert table.columns.is_unique
+        assert table[grid.column(key)].nunique() == 2
+    assert list(result.trials.seed) == [*range(6)] * (2 * groups)
+    assert len(list(directory.figures.iterdir())) == 2
+
+
+def invented(settings, folder, jobs):
+    """Stands in for `execute.run_local`: rows and curves without training."""
+    for setting in settings:
+        (folder / setting.name).mkdir(parents=True)
+        table = [
+            metrics.EpochRow(epoch, epoch, seed, 0.1, 1, 0.001, 1, 0.0002, 0.3, 1, 1, epoch, 0.0008)
+            for epoch in (1, 2)
+            for seed in setting.trials
+        ]
+        metrics.append(folder / setting.name / "metrics.csv", table)
+        yield (
+            setting,
+            [
+                setting.keys
+                | vars(
+                    TrialRow(
+                        trial, seed, setting.parameters, "completed", 0, 2, True, 1, 0.001,
+                        0.001 + 0.0001 * seed, 1.0, 0.0002, 0.0008, 0.1, "", 0.69, 6,
+                    )
+                )
+                for seed, trial in setting.trials.items()
+            ],
+        )  # fmt: skip
+
+
+def test_until_solved_does_not_change_the_verdict(run):
+    """At three seeds neither can tell; with the option it once said two layers, without it one."""
+    options = ["--layers", "1-2", "--seeds", "5", "--epochs", "20", "--series-length", "8000"]
+    answers = [
+        json.loads(run("sweep", *options, *more, "--json").stdout)["answer"]
+        for more in ([], ["--until-solved"])
+    ]
+    first, second = (text.split(",")[0].split(";")[0] for text in answers)
+    assert first == second
+
+
+def test_more_seeds_and_depths_extend_a_sweep_and_nothing_is_thrown_away(swept, run, tmp_path):
+    out = tmp_path / "s"
+    shutil.copytree(swept[0], out)
+    before = pd.read_csv(out / "trials.csv")
+    kept = {path: path.stat().st_mtime_ns for path in out.rglob("metrics.csv")}
+    more = [*COMMAND[:1], "--layers", "1-3", "--seeds", "3", *COMMAND[5:], "--out", str(out)]
+    run(*more)
+    trials = pd.read_csv(out / "trials.csv")
+    assert len(trials) == 9
+    pd.testing.assert_frame_equal(trials.merge(before[["trial"]]), before, check_dtype=False)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    fewer = [*COMMAND[:1], "--layers", "1", "--seeds", "1", *COMMAND[5:], "--out", str(out)]
+    run(*fewer)
+    assert len(pd.read_csv(out / "trials.csv")) == 9
+    assert len(pd.read_csv(out / "summary.csv")) == 3
+    assert len(pd.read_csv(out / "curves.csv")) == 9 * 3
+
+
+def test_another_sweep_is_refused_by_the_settings_that_differ(swept, run):
+    tables = {path: path.read_bytes() for path in swept[0].glob("*.*")}
+    command = [*COMMAND, "--learning-rate", "0.1", "--out", str(swept[0])]
+    result = run(*command, exit_code=2)
+    assert "`--learning-rate` 0.3 there, 0.1 here" in result.stderr
+    result = run(*COMMAND, "--noise", "0,0.1", "--out", str(swept[0]), exit_code=2)
+    assert "`--noise` 0.0 there, 0.0,0.1 here" in result.stderr
+    assert {path: path.read_bytes() for path in swept[0].glob("*.*")} == tables
+
+
+def test_overwriting_a_sweep_deletes_what_a_sweep_wrote_and_nothing_else(swept, run, tmp_path):
+    out = tmp_path / "s"
+    shutil.copytree(swept[0], out)
+    (out / "notes.txt").write_text("mine")
+    run(*COMMAND, "--learning-rate", "0.1", "--out", str(out), "--overwrite")
+    assert (out / "notes.txt").read_text() == "mine"
+    assert set(pd.read_csv(out / "curves.csv").learning_rate) == {0.1}
+
+
+def test_a_directory_with_tables_of_ones_own_is_not_made_a_sweeps(run, tmp_path):
+    (tmp_path / "trials.csv").write_text("mine")
+    for more in ([], ["--overwrite"]):
+        run(*COMMAND, "--out", ".", *more, exit_code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
+
+
+def test_a_trial_that_a_sweep_beside_it_has_finished_is_not_run_twice(swept, run, tmp_path):
+    shutil.copytree(swept[0], tmp_path / "one")
+    other = ["sweep", "--layers", "1,2", "--noise", "0,0.1", *COMMAND[3:], "--out", "two"]
+    assert "8 trials, 4 to run" in run(*other, "--dry-run").stdout
+    run(*other)
+    mine = pd.read_csv("two/trials.csv")
+    theirs = pd.read_csv("one/trials.csv")
+    both = mine[mine.noise == 0].drop(columns="noise").reset_index(drop=True)
+    pd.testing.assert_frame_equal(both, theirs)
+    assert len(pd.read_csv("two/curves.csv")) == 8 * 3
+
+
+def test_an_undecided_sweep_names_the_command_that_would_tell(swept, run):
+    shown = run(*COMMAND, "--out", str(swept[0])).stdout
+    assert "the data cannot tell" in shown
+    [command] = re.findall(r"lstmcli sweep .*", shown)
+    assert command.endswith("--seeds 5")
+    assert run(*shlex.split(command)[1:], "--dry-run").stdout.count("10 trials, 6 to run") == 1
+
+
+def test_losses_far_above_chance_are_called_so_in_train_and_sweep(run, tmp_path):
+    wild = [*COMMAND[5:], "--optimizer", "sgd", "--learning-rate", "1e30"]
+    result = run("train", "--layers", "1", *wild, "--out", "r")
+    assert "seed 0 ends worse than chance: a uniform guess has a loss of 0.693" in result.stderr
+    assert json.loads((tmp_path / "r" / "run.json").read_text())["worse_than_chance"] == [0]
+    answer = json.loads(run(*COMMAND[:5], *wild, "--out", "s", "--json").stdout)["answer"]
+    assert "ended worse than chance" in answer
+    assert set(pd.read_csv(tmp_path / "s" / "trials.csv").status) == {"worse than chance"}
 
 
 @pytest.mark.parametrize(
@@ -211,8 +383,10 @@ def test_a_worker_that_dies_costs_its_own_setting_one_retry(times, status, tmp_p
 
 def test_failed_trials_end_the_sweep_with_exit_code_6(run, tmp_path):
     wild = ["--optimizer", "sgd", "--learning-rate", "3.4e38"]
-    result = run(*COMMAND, *wild, "--out", "s", exit_code=6)
-    assert "4 of 4 trials failed" in result.stderr
+    for _ in range(2):  # The same command again says the same.
+        result = run(*COMMAND, *wild, "--out", "s", exit_code=6)
+        assert "4 of 4 trials failed" in result.stderr
+        assert "with 1 layer all 2 seeds diverged" in result.stdout
     assert set(pd.read_csv(tmp_path / "s" / "trials.csv").status) == {"diverged"}
 
 

@@ -15,7 +15,11 @@ from typing import Annotated, Any
 
 import typer
 
-from lstmcli.config import GROUPS, option_name, setting_types
+from lstmcli.config import GROUPS, Settings, SweepConfig, option_name, setting_types
+
+OPTION_GROUPS: dict[str, type[Settings]] = {**GROUPS, "sweep": SweepConfig}
+SINGLE = ("run", "sweep")
+"""Groups whose settings are never lists."""
 
 Given = dict[str, Any]
 """The settings that were typed, by name: the rest come from a file or are defaults."""
@@ -57,12 +61,12 @@ def with_settings(
         leave_out: settings that the command has no use for.
         show_defaults: whether the defaults of the config are the command's too.
         lists: makes every setting a list of values, given as a text; its entries are the defaults
-            that differ from the config's. Settings of `run` stay single.
+            that differ from the config's. Settings of SINGLE groups stay single.
     """
     wanted = [
-        _parameter(group, spec, kind, optional, show_defaults, lists if group != "run" else None)
+        _parameter(group, spec, kind, optional, show_defaults, None if group in SINGLE else lists)
         for group in groups
-        for spec, kind, optional in setting_types(GROUPS[group])
+        for spec, kind, optional in setting_types(OPTION_GROUPS[group])
         if spec.name not in leave_out
     ]
 
@@ -98,7 +102,7 @@ def _parameter(
     lists: Mapping[str, str] | None,
 ) -> inspect.Parameter:
     """A command's parameter for a setting."""
-    default = getattr(GROUPS[group], spec.name)
+    default = getattr(OPTION_GROUPS[group], spec.name)
     if lists is not None and kind is not bool:
         kind, default = str, lists.get(spec.name, default and str(default))
     name = option_name(spec.name)

@@ -8,21 +8,21 @@ lost.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 from lstmcli.errors import ExitCode, LstmcliError, UsageError
-from lstmcli.sweep import trial
-from lstmcli.sweep.execute import POLL_SECONDS, Rows, attempt, cores
-from lstmcli.sweep.grid import Setting
+from lstmcli.sweeps import trial
+from lstmcli.sweeps.execute import POLL_SECONDS, Rows, attempt, cores
+from lstmcli.sweeps.grid import Setting
 
 RETRIES = 3
 
 
 def run_ray(
     settings: Sequence[Setting], folder: Path, jobs: int, address: str | None
-) -> Iterator[tuple[Setting, Rows] | None]:
+) -> Generator[tuple[Setting, Rows] | None]:
     """Trains settings as Ray tasks of one core each; as `execute.run_local`.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.errors import ExitCode, LstmcliError
-from lstmcli.sweep import trial
-from lstmcli.sweep.grid import Setting
+from lstmcli.sweeps import trial
+from lstmcli.sweeps.grid import Setting
 
 Rows = list[dict[str, Any]]
 ATTEMPTS = 2
@@ -45,7 +45,7 @@ def cores() -> list[int]:
 
 def run_local(
     settings: Sequence[Setting], folder: Path, jobs: int
-) -> Iterator[tuple[Setting, Rows] | None]:
+) -> Generator[tuple[Setting, Rows] | None]:
     """Trains settings, the largest first, and yields each with its rows as it ends.
 
     Each worker has a share of them, and helps another when it is done with it. Yields `None` a few

@@ -31,6 +31,9 @@ FIXED = (
 )
 """Settings of which a sweep has one value."""
 
+RESULTS = 2
+"""What a trial's figures mean; raised when that changes, so that older ones are not mixed in."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -38,7 +41,7 @@ class Setting:
 
     Attributes:
         config: its settings; its seeds are the replicas.
-        swept: the values that make it different, besides layers and state size.
+        swept: the values that make it different, besides layers and state size, by their column.
     """
 
     config: Config
@@ -47,10 +50,7 @@ class Setting:
     @property
     def label(self) -> str:
         """What it is: `3x4`, `3x4-echo-step-6`."""
-        model = self.config.model
-        words = [f"{model.layers}x{model.state_size}"]
-        words += [f"{option_name(name)[2:]}-{value}" for name, value in self.swept.items()]
-        return "-".join(words)
+        return label(**self.keys)
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class Setting:
     def trials(self) -> dict[int, str]:
         """The identity of each seed's trial: a hash of all settings that its result depends on."""
         run = self.config.run
-        settings = self.config.to_dict()
+        settings: dict[str, Any] = {"results": RESULTS, **self.config.to_dict()}
         settings["training"].pop("checkpoint_every")
         found = {}
         for seed, data_seed in zip(run.seeds, run.data_seeds, strict=True):
@@ -96,6 +96,22 @@ class Setting:
         data_seed = None if run.data_seed is None else run.data_seed + shift
         chosen = replace(run, seed=seeds[0], replicas=len(seeds), data_seed=data_seed)
         return replace(self, config=replace(self.config, run=chosen))
+
+
+def label(layers: int, state_size: int, **swept: Any) -> str:
+    """The name of a setting, from the columns that name it in the tables."""
+    words = [f"{option_name(name)[2:]}-{value}" for name, value in swept.items()]
+    return "-".join([f"{layers}x{state_size}", *words])
+
+
+def column(name: str) -> str:
+    """The column of a swept setting: its name, but for `epochs`, which a trial has as a result."""
+    return "epochs_set" if name == "epochs" else name
+
+
+def key_names(swept: Sequence[str]) -> list[str]:
+    """The columns that name a setting, with those of the settings that were swept."""
+    return [*SIZES, *(name for name in swept if name not in SIZES)]
 
 
 def shape(config: Config) -> tuple[int, int]:
@@ -150,7 +166,7 @@ def expand(base: Config, lists: Mapping[str, Sequence[Any]], match: str | None) 
         if match:
             size = _matching_size(base, config, match)
             config = Config.build(config.to_dict(), state_size=size)
-        settings.append(Setting(config, {name: chosen[name] for name in swept}))
+        settings.append(Setting(config, {column(name): chosen[name] for name in swept}))
     return settings
 
 

@@ -1,26 +1,29 @@
-"""What the trials of a sweep say: a row for each setting, and the answer in a sentence.
+"""What the trials of a sweep say: a row for each setting, and a verdict for each question.
 
-The tests and intervals are SciPy's. The interquartile mean and its bootstrap interval are what
-Agarwal et al. 2021 ("Deep Reinforcement Learning at the Edge of the Statistical Precipice") advise
-for a handful of seeds; the interval of the solve rate is Wilson's (1927); p-values are Wilcoxon's
-signed-rank test (1945) on pairs of the same seed, corrected by Holm (1979).
+A question is a group of settings that differ in depth alone (and in the size that goes with it).
+The interquartile mean and its bootstrap interval are what Agarwal et al. 2021 ("Deep Reinforcement
+Learning at the Edge of the Statistical Precipice") advise for a handful of seeds; the interval of
+the solve rate is Wilson's (1927); `comparison.py` has the comparisons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from lstmcli.sweeps.comparison import Findings, Losses, weigh
+from lstmcli.sweeps.grid import key_names
+from lstmcli.sweeps.trial import Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = npt.NDArray[np.float64]
-
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,10 @@ class SettingRow:
     """One setting of a sweep: a row of `summary.csv`, whose swept settings stand before it.
 
     `mean` to `ci_high` are of the test losses, in nats per step; the interval is a 95 % bootstrap
-    interval of `iqm`. `p_value` compares with the best setting. `nan` where there is no number.
+    interval of `iqm`. `ratio` with its interval and `p_value` compare the setting's losses with
+    those of the depth that the answer is about; `bound` is how much worse than the best of the
+    other depths it could be, in nats (one-sided, 95 %); `enough` whether that is within the margin.
+    `nan` where there is no number.
     """
 
     parameters: int
@@ -46,6 +52,30 @@ class SettingRow:
     epochs_to_solve: float
     p_value: float
     epoch_seconds: float
+    ratio: float = math.nan
+    ratio_low: float = math.nan
+    ratio_high: float = math.nan
+    bound: float = math.nan
+    enough: bool | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a group of settings says, which differ in depth alone.
+
+    Attributes:
+        where: the values of the other swept settings.
+        rows: its rows of the summary, the smallest depth first.
+        trials: its trials.
+        margin: in nats.
+        findings: what the losses of the rows, by their places, say.
+    """
+
+    where: Mapping[str, Any]
+    rows: pd.DataFrame
+    trials: pd.DataFrame
+    margin: float
+    findings: Findings
 
 
 def interquartile_mean(losses: Floats) -> float:
@@ -80,73 +110,64 @@ def wilson_interval(solved: int, seeds: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def paired_p_value(losses: Floats, others: Floats) -> float:
-    """Wilcoxon's signed-rank test of pairs; `nan` for fewer than two pairs."""
-    from scipy import stats
-
-    if len(losses) < 2:
-        return np.nan
-    if np.array_equal(losses, others):
-        return 1.0
-    return float(stats.wilcoxon(losses, others).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: the k-th smallest of m is multiplied by m - k + 1, in order.
-
-    `nan` stays, and counts for nothing.
-    """
-    values = np.asarray(p_values, float)
-    order = [index for index in np.argsort(values) if not np.isnan(values[index])]
-    corrected, largest = values.copy(), 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * values[index]))
-        corrected[index] = largest
-    return [float(value) for value in corrected]
-
-
-def summarise(trials: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
-    """A row for each setting: `layers`, `state_size`, the other swept settings, then SettingRow's.
+def judge(
+    trials: pd.DataFrame,
+    swept: Sequence[str],
+    margin: float,
+    until_solved: bool = False,
+) -> tuple[pd.DataFrame, list[Verdict]]:
+    """A row for each setting, and a verdict for each combination of the swept settings.
 
     Args:
         trials: the columns of `trials.csv`, with a column for each swept setting.
-        swept: names of swept settings besides depth and size. Settings that agree in these are
-            compared with each other.
+        swept: names of swept settings besides depth; settings that agree in these are compared.
+        margin: how much better another depth may be, as a part of the way from chance to the floor
+            or, where no floor is known, to the lowest loss seen.
+        until_solved: whether trials were stopped once they had solved the task. Losses are then not
+            compared; a depth is enough if it is within the margin of the oracle.
+
+    Returns:
+        The columns of `summary.csv`: `layers`, `state_size`, the other swept settings, then
+        SettingRow's; all depths of one combination stand together. And the verdicts.
     """
     import pandas as pd
 
-    keys = ["layers", "state_size", *swept]
-    rows = [
-        dict(zip(keys, values, strict=True)) | vars(_setting(group))
-        for values, group in trials.groupby(keys, sort=True)
-    ]
-    summary = pd.DataFrame(rows, columns=[*keys, *(spec.name for spec in fields(SettingRow))])
-    for _, comparable in groups(summary, swept):
-        best = _best(comparable)
-        mine = [trials.merge(row.to_frame().T[keys], on=keys) for _, row in comparable.iterrows()]
-        reference = mine[list(comparable.index).index(best)]
-        p_values = [
-            np.nan if index == best else _paired(group, reference)
-            for index, group in zip(comparable.index, mine, strict=True)
-        ]
-        summary.loc[comparable.index, "p_value"] = holm(p_values)
-    return summary
+    parts: list[pd.DataFrame] = []
+    verdicts: list[Verdict] = []
+    for where, group in groups(trials, swept):
+        found = _rows(group, swept)
+        verdicts.append(_verdict(where, found, group, margin, until_solved))
+        parts.append(_with_verdict(found, verdicts[-1]))
+    return pd.concat(parts, ignore_index=True), verdicts
 
 
-def groups(
-    table: pd.DataFrame, swept: Sequence[str]
-) -> list[tuple[tuple[object, ...], pd.DataFrame]]:
+def groups(trials: pd.DataFrame, swept: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """The parts of a table that agree in the swept settings, each with their values."""
     if not swept:
-        return [((), table)]
-    return list(table.groupby(list(swept), sort=True))
+        return [({}, trials)]
+    found = trials.groupby(list(swept), sort=True, dropna=False)
+    return [(dict(zip(swept, values, strict=True)), group) for values, group in found]
+
+
+def _rows(group: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
+    """A row for each setting of a group, the smallest depth first."""
+    import pandas as pd
+
+    keys = key_names(swept)
+    rows = [
+        dict(zip(keys, values, strict=True)) | vars(_setting(own))
+        for values, own in group.groupby(keys, sort=True, dropna=False)
+    ]
+    rows.sort(key=lambda row: (row["layers"], row["state_size"]))
+    return pd.DataFrame(rows, columns=[*keys, *(spec.name for spec in fields(SettingRow))])
 
 
 def _setting(group: pd.DataFrame) -> SettingRow:
-    """The figures of one setting's trials, without its p-value."""
+    """The figures of one setting's trials, without what compares it with others."""
     done = group[group.test_loss.notna()]
     losses = done.test_loss.to_numpy(float)
-    known, solved = done.solved.notna().any(), int(done.solved.fillna(False).astype(bool).sum())
+    known = bool(group.bayes_loss.notna().any())
+    solved = int(done.solved.fillna(False).astype(bool).sum())
     low, high = bootstrap_interval(losses) if len(losses) else (np.nan, np.nan)
     solve_low, solve_high = wilson_interval(solved, len(group)) if known else (np.nan, np.nan)
     return SettingRow(
@@ -164,7 +185,7 @@ def _setting(group: pd.DataFrame) -> SettingRow:
         solve_high=solve_high,
         epochs_to_solve=_median(done.epochs_to_solve),
         p_value=np.nan,
-        epoch_seconds=_median(done.epoch_seconds),
+        epoch_seconds=float(done.epoch_seconds.min()) if len(done) else np.nan,
     )
 
 
@@ -174,117 +195,45 @@ def _median(column: pd.Series) -> float:
     return float(np.median(numbers)) if len(numbers) else np.nan
 
 
-def _best(summary: pd.DataFrame) -> int:
-    """The index of the setting that solves most often and, of those, has the lowest loss."""
-    ranked = summary.sort_values(["solve_rate", "iqm"], ascending=[False, True])
-    return int(ranked.index[0])
+def _verdict(
+    where: Mapping[str, Any],
+    rows: pd.DataFrame,
+    trials: pd.DataFrame,
+    margin: float,
+    until_solved: bool,
+) -> Verdict:
+    width = margin * _way(trials)
+    findings = weigh(_losses(rows, trials, until_solved), width, compare=not until_solved)
+    return Verdict(where, rows, trials, width, findings)
 
 
-def _paired(trials: pd.DataFrame, others: pd.DataFrame) -> float:
-    """The p-value of two settings' test losses, paired by seed."""
-    pairs = trials.merge(others, on="seed", suffixes=("", "_other"))
-    pairs = pairs.dropna(subset=["test_loss", "test_loss_other"])
-    return paired_p_value(pairs.test_loss.to_numpy(float), pairs.test_loss_other.to_numpy(float))
+def _losses(rows: pd.DataFrame, trials: pd.DataFrame, until_solved: bool) -> Losses:
+    keys = zip(rows.layers, rows.state_size, strict=True)
+    places = {key: place for place, key in enumerate(keys)}
+    seeds = {seed: index for index, seed in enumerate(sorted(trials.seed.unique()))}
+    reached = np.full((len(seeds), len(places)), np.nan)
+    reachable = reached.copy()
+    solved = trials.solved.fillna(False).astype(bool)
+    for trial, stopped in zip(trials.itertuples(), solved & until_solved, strict=True):
+        at = seeds[trial.seed], places[trial.layers, trial.state_size]
+        reached[at] = trial.chance if trial.status == Status.DIVERGED else trial.test_loss
+        reachable[at] = trial.test_loss - trial.gap if stopped else reached[at]
+    return Losses(reached, reachable)
 
 
-def answer(trials: pd.DataFrame, summary: pd.DataFrame) -> str:
-    """How many layers the task needs, in a sentence; or that the data cannot tell.
-
-    Args:
-        trials: of settings that differ in depth (and size) alone.
-        summary: what `summarise` makes of them.
-    """
-    if summary.iqm.isna().all():
-        return "no trial ended with a loss: there is nothing to compare"
-    best = summary.loc[_best(summary)]
-    if summary.solve_rate.isna().all():
-        return _answer_by_loss(summary, best)
-    if best.solve_rate == 0:
-        return (
-            f"no depth solves it: {_layers(best.layers)} {_verb(best.layers, 'come')} closest, "
-            f"with a test loss of {best.iqm:.3g}"
-        )
-    if best.solve_rate < 1:
-        return (
-            f"the data cannot tell: no depth solves it with every seed; "
-            f"{_layers(best.layers)} {_verb(best.layers, 'do')} best, with {_solved(best)} "
-            f"(95 % interval {best.solve_low:.0%} to {best.solve_high:.0%})"
-        )
-    enough = summary[summary.solve_rate == 1].sort_values(["layers", "state_size"]).iloc[0]
-    return (
-        f"{_layers(enough.layers)} {_verb(enough.layers, 'are')} enough: {_solved(enough)} solve it"
-        + (_shallower(summary, enough) + _deeper(trials, summary, enough))
-    )
+def _way(trials: pd.DataFrame) -> float:
+    """Nats from chance to the floor or, where none is known, to the lowest loss seen."""
+    goal = trials.bayes_loss.where(trials.bayes_loss.notna(), trials.test_loss.min())
+    return float((trials.chance - goal.astype(float)).max())
 
 
-def answers(trials: pd.DataFrame, summary: pd.DataFrame, swept: Sequence[str]) -> list[str]:
-    """The answer for each combination of the other swept settings."""
-    found = []
-    for values, part in groups(summary, swept):
-        mine = trials.merge(part[["layers", "state_size", *swept]])
-        where = ", ".join(f"{name} {value}" for name, value in zip(swept, values, strict=True))
-        found.append(f"{where}: {answer(mine, part)}" if where else answer(mine, part))
-    return found
-
-
-def _answer_by_loss(summary: pd.DataFrame, best: pd.Series) -> str:
-    """For a task whose floor is unknown: the least depth that is not shown to be worse."""
-    equal = summary[(summary.p_value >= SIGNIFICANT) | (summary.index == best.name)]
-    least = equal.sort_values(["layers", "state_size"]).iloc[0]
-    if least.name == best.name:
-        which = f"{_layers(best.layers)} {_verb(best.layers, 'do')} best"
-        return f"{which}, with a test loss of {best.iqm:.3g}"
-    return (
-        f"{_layers(least.layers)} {_verb(least.layers, 'are')} enough: {_layers(best.layers)} "
-        f"{_verb(best.layers, 'are')} not shown to be better (p = {least.p_value:.2g})"
-    )
-
-
-def _shallower(summary: pd.DataFrame, enough: pd.Series) -> str:
-    """What the next smaller depth does."""
-    below = summary[summary.layers < enough.layers]
-    if below.empty:
-        return ""
-    row = below.sort_values("layers").iloc[-1]
-    only = "none" if row.solve_rate == 0 else f"only {round(row.solve_rate * row.seeds)}"
-    return f"; with {_layers(row.layers)} {only} of {row.seeds:.0f} do"
-
-
-def _deeper(trials: pd.DataFrame, summary: pd.DataFrame, enough: pd.Series) -> str:
-    """Whether a larger depth has a lower loss, and what it costs."""
-    deeper = summary[(summary.layers > enough.layers) & summary.iqm.notna()]
-    if deeper.empty:
-        return ""
-    mine = trials[(trials.layers == enough.layers) & (trials.state_size == enough.state_size)]
-    p_values = holm(
-        [
-            _paired(
-                trials[(trials.layers == row.layers) & (trials.state_size == row.state_size)], mine
-            )
-            for _, row in deeper.iterrows()
-        ]
-    )
-    place = int(np.argmin(deeper.iqm.to_numpy()))
-    row, p_value = deeper.iloc[place], p_values[place]
-    better = row.iqm < enough.iqm and p_value < SIGNIFICANT
-    verdict = "reach a lower loss" if better else "are no better"
-    if row.layers == 1:
-        verdict = verdict.replace("reach", "reaches").replace("are", "is")
-    slower = row.epoch_seconds / enough.epoch_seconds
-    cost = f"{slower:.1f}x slower" if slower >= 1.05 else "no slower"
-    joined = f"and {'are ' if better else ''}{cost}"
-    known = f"p = {p_value:.2g}" if not np.isnan(p_value) else "too few seeds to test"
-    return f"; {_layers(row.layers)} {verdict} ({known}) {joined}"
-
-
-def _layers(count: float) -> str:
-    return f"{count:.0f} layer{'' if count == 1 else 's'}"
-
-
-def _verb(count: float, plural: str) -> str:
-    singular = {"are": "is", "come": "comes", "do": "does"}
-    return singular[plural] if count == 1 else plural
-
-
-def _solved(row: pd.Series) -> str:
-    return f"{round(row.solve_rate * row.seeds)} of {row.seeds:.0f} seeds"
+def _with_verdict(rows: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
+    """The rows with the columns that compare them."""
+    for place, found in verdict.findings.ratios.items():
+        columns = ["ratio", "ratio_low", "ratio_high", "p_value"]
+        rows.loc[place, columns] = [found.mean, found.low, found.high, found.p_value]
+    rows["enough"] = rows["enough"].astype("boolean")
+    for place, (_, bound) in verdict.findings.worst.items():
+        rows.loc[place, "bound"] = bound
+        rows.loc[place, "enough"] = bound < verdict.margin
+    return rows

@@ -1,122 +1,71 @@
-"""The files of a sweep directory, and what is in them already."""
+"""The tables of a sweep, and what is in them already."""
 
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.data.echo import Floor
+from lstmcli.data.echo import SOLVED_BELOW
 from lstmcli.files import write_atomically
-from lstmcli.sweep import trial
-from lstmcli.sweep.grid import Setting
+from lstmcli.sweeps import grid, trial
+from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.trial import Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-KEPT = ("completed", "diverged")
-"""A trial with one of these statuses is not run again: it would end the same."""
+Row = dict[str, Any]
+WHOLE = ("epochs_to_solve", "replicas")
+"""Columns of whole numbers that may be empty."""
 
 
-@dataclass(frozen=True)
-class SweepDirectory:
-    """A directory that holds a sweep."""
+def read_trials(path: Path) -> dict[str, Row]:
+    """The rows of a `trials.csv` by trial, without the failed ones, which can be run again."""
+    import pandas as pd
 
-    path: Path
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path)
+    table = table.astype(object).where(table.notna(), None)
+    kept = table[table.status != Status.FAILED]
+    return {row["trial"]: row for row in kept.to_dict("records")}
 
-    @property
-    def config(self) -> Path:
-        """The settings and the lists."""
-        return self.path / "sweep.toml"
 
-    @property
-    def settings(self) -> Path:
-        """A run directory for each setting."""
-        return self.path / "trials"
+def trials_table(rows: Iterable[Row], swept: Sequence[str]) -> pd.DataFrame:
+    """The columns of `trials.csv`: by the swept settings, then by depth, then by seed."""
+    import pandas as pd
 
-    @property
-    def trials(self) -> Path:
-        """A row for each setting and seed."""
-        return self.path / "trials.csv"
+    table = pd.DataFrame(list(rows), columns=trial.columns(list(swept)))
+    for name in WHOLE:
+        table[name] = table[name].astype("Int64")
+    table["solved"] = table["solved"].astype("boolean")
+    order = [*swept, *grid.SIZES, "seed"]
+    return table.sort_values(list(dict.fromkeys(order)), ignore_index=True)
 
-    @property
-    def summary(self) -> Path:
-        """A row for each setting."""
-        return self.path / "summary.csv"
 
-    @property
-    def curves(self) -> Path:
-        """Every epoch of every trial."""
-        return self.path / "curves.csv"
+def curves_table(trials: pd.DataFrame, swept: Sequence[str], folder: Path) -> pd.DataFrame:
+    """Every `metrics.csv`, with the columns that name the setting before its own.
 
-    @property
-    def figures(self) -> Path:
-        """The pictures."""
-        return self.path / "figures"
+    Args:
+        trials: the columns of `trials.csv`; rows of other seeds are left out.
+        swept: the swept columns.
+        folder: where the settings have their run directories.
+    """
+    import pandas as pd
 
-    def known(self) -> dict[str, dict[str, Any]]:
-        """The rows that an earlier command finished, by trial."""
-        import pandas as pd
-
-        if not self.trials.is_file():
-            return {}
-        table = pd.read_csv(self.trials)
-        table = table.astype(object).where(table.notna(), None)
-        kept = table[table.status.isin(KEPT)]
-        return {row["trial"]: row for row in kept.to_dict("records")}
-
-    def write_trials(
-        self, settings: Sequence[Setting], rows: dict[str, dict[str, Any]]
-    ) -> pd.DataFrame:
-        """Writes the rows that are there, in the order of the grid."""
-        import pandas as pd
-
-        order = [identity for setting in settings for identity in setting.trials.values()]
-        swept = list(settings[0].swept)
-        table = pd.DataFrame(
-            [rows[identity] for identity in order if identity in rows], columns=trial.columns(swept)
-        )
-        for name in ("epochs_to_solve", "solved"):
-            table[name] = table[name].astype("Int64" if name == "epochs_to_solve" else "boolean")
-        write_csv(self.trials, table)
-        return table
-
-    def write_curves(self, settings: Sequence[Setting]) -> pd.DataFrame:
-        """Gathers every `metrics.csv`, with the columns that name the setting before its own."""
-        import pandas as pd
-
-        parts = []
-        for setting in settings:
-            files = sorted(self.settings.glob(f"{setting.label}-seeds-*/metrics.csv"))
-            if files:
-                part = pd.concat([pd.read_csv(file) for file in files])
-                part = part[part.seed.isin(setting.trials)].drop_duplicates(["epoch", "seed"])
-                for place, (name, value) in enumerate(setting.keys.items()):
-                    part.insert(place, name, value)
-                parts.append(part)
-        table = pd.concat(parts) if parts else pd.DataFrame()
-        write_csv(self.curves, table)
-        return table
-
-    def progress(self, setting: Setting) -> tuple[int, int]:
-        """Epochs that a setting has completed so far, and how many of its seeds have solved it."""
-        path = self.settings / setting.name / "metrics.csv"
-        if not path.is_file():
-            return 0, 0
-        epoch, solved = 0, set()
-        chance = math.log(setting.config.data.classes)
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                if None in row.values():
-                    break  # A line that is being written.
-                epoch = int(row["epoch"])
-                floor = Floor(float(row["bayes_loss"]), 1, chance)
-                if floor.solved(float(row["val_loss"])):
-                    solved.add(row["seed"])
-        return epoch, len(solved)
+    parts, keys = [], grid.key_names(swept)
+    for values, own in trials.groupby(keys, sort=False, dropna=False):
+        named = dict(zip(keys, values, strict=True))
+        files = sorted(folder.glob(f"{grid.label(**named)}-seeds-*/metrics.csv"))
+        if files:
+            part = pd.concat([pd.read_csv(file) for file in files])
+            part = part[part.seed.isin(own.seed)].drop_duplicates(["epoch", "seed"])
+            rest = part.drop(columns=[name for name in named if name in part])
+            before = pd.DataFrame(named, index=rest.index)
+            parts.append(pd.concat([before, rest], axis=1))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
@@ -124,7 +73,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, table.to_csv(index=False).encode())
 
 
-def missing(settings: Sequence[Setting], known: dict[str, dict[str, Any]]) -> list[Setting]:
+def missing(settings: Sequence[Setting], known: dict[str, Row]) -> list[Setting]:
     """What is left to do: each setting with the runs of consecutive seeds that have no row."""
     left = []
     for setting in settings:
@@ -138,3 +87,43 @@ def missing(settings: Sequence[Setting], known: dict[str, dict[str, Any]]) -> li
         if run:
             left.append(setting.with_seeds(run))
     return left
+
+
+class Watch:
+    """Reads a `metrics.csv` as it grows, each line once.
+
+    Args:
+        path: the file, which need not be there yet.
+        chance: the loss of a uniform guess.
+
+    Attributes:
+        epoch: epochs completed so far.
+        solved: seeds whose validation has solved the task.
+    """
+
+    def __init__(self, path: Path, chance: float) -> None:
+        self._path, self._chance, self._read = path, chance, 0
+        self._columns: list[str] = []
+        self.epoch = 0
+        self.solved: set[str] = set()
+
+    def look(self) -> None:
+        """Takes in the lines that have come since the last look."""
+        if not self._path.is_file():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            lines = file.read()
+        whole = lines[: lines.rfind(b"\n") + 1]  # The last one may be half written.
+        self._read += len(whole)
+        for cells in csv.reader(whole.decode().splitlines()):
+            if self._columns:
+                self._take(dict(zip(self._columns, cells, strict=True)))
+            else:
+                self._columns = cells
+
+    def _take(self, row: dict[str, str]) -> None:
+        self.epoch = int(row["epoch"])
+        way = self._chance - float(row["bayes_loss"] or 0)
+        if row["val_gap"] and float(row["val_gap"]) < SOLVED_BELOW * way:
+            self.solved.add(row["seed"])

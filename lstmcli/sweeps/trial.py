@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import shutil
-import statistics
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lstmcli.errors import DivergedError
-from lstmcli.sweep.grid import Setting
+from lstmcli.errors import DivergedError, ExitCode
+from lstmcli.sweeps.grid import Setting, key_names
+
+if TYPE_CHECKING:
+    from lstmcli.data.echo import Floor
+    from lstmcli.experiment import Run
+    from lstmcli.runs.metrics import EpochRow
+
+
+class Status(StrEnum):
+    """How a trial ended."""
+
+    COMPLETED = "completed"
+    WORSE = "worse than chance"  # Its test loss is far above that of a uniform guess.
+    DIVERGED = "diverged"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -17,7 +31,9 @@ class TrialRow:
     """One seed of a setting: a row of `trials.csv`, whose swept settings stand after the size.
 
     Losses are in nats per step and the test loss is of the best checkpoint, on a series that
-    neither training nor the choice of the checkpoint saw. `None` where there is no number.
+    neither training nor the choice of the checkpoint saw. `gap` is the test loss minus the oracle's
+    on the same labels, `chance` the loss of a uniform guess. `epoch_seconds` is the fastest epoch,
+    with as many seeds side by side as `replicas` says. `None` where there is no number.
     """
 
     trial: str
@@ -35,19 +51,21 @@ class TrialRow:
     gap: float | None = None
     epoch_seconds: float | None = None
     error: str = ""
+    chance: float | None = None
+    replicas: int | None = None
 
 
 def columns(swept: list[str]) -> list[str]:
     """The columns of `trials.csv`."""
     trial, *rest = (spec.name for spec in fields(TrialRow))
-    return [trial, "layers", "state_size", *swept, *rest]
+    return [trial, *key_names(swept), *rest]
 
 
 def failed(setting: Setting, error: str, exit_code: int) -> list[dict[str, Any]]:
     """The rows of a setting whose training failed."""
     return [
         setting.keys
-        | vars(TrialRow(trial, seed, setting.parameters, "failed", exit_code, error=error))
+        | vars(TrialRow(trial, seed, setting.parameters, Status.FAILED, exit_code, error=error))
         for seed, trial in setting.trials.items()
     ]
 
@@ -78,43 +96,51 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
     return _rows(setting, run, epochs)
 
 
-def _rows(setting: Setting, run: Any, epochs: list[list[Any]]) -> list[dict[str, Any]]:
+def _rows(setting: Setting, run: Run, epochs: list[list[Any]]) -> list[dict[str, Any]]:
     tested = _test(setting, run)
+    # The first epoch holds the compilation; of the others, the fastest was disturbed least.
     seconds = [rows[0].epoch_seconds for rows in epochs]
+    fastest = min(seconds[1:] or seconds, default=None)
     found = []
     for replica, (seed, trial) in enumerate(setting.trials.items()):
-        best = run.best_at[replica]["val_loss"]
-        mine = [rows[replica] for rows in epochs]
+        mine = [row for rows in epochs for row in rows if row.seed == seed]
         if not tested or seed in run.diverged:
             row = TrialRow(
-                trial, seed, setting.parameters, "diverged", 5, len(epochs),
-                error="the loss became NaN or infinite",
+                trial, seed, setting.parameters, Status.DIVERGED, ExitCode.DIVERGED, len(mine),
+                error="the loss became NaN or infinite", chance=run.chance,
             )  # fmt: skip
         else:
             loss, accuracy, floor = tested[replica]
-            solving = (each.epoch for each in mine if floor and floor.solved(each.val_loss))
             row = TrialRow(
                 trial,
                 seed,
                 setting.parameters,
-                status="completed",
-                exit_code=0,
-                epochs=len(epochs),
+                Status.WORSE if loss > run.worse_than_chance_above else Status.COMPLETED,
+                ExitCode.DONE,
+                epochs=len(mine),
                 solved=floor.solved(loss) if floor else None,
-                epochs_to_solve=next(solving, None),
-                best_val_loss=best,
+                epochs_to_solve=_epochs_to_solve(mine, run.validation_floors[replica]),
+                best_val_loss=run.best_at[replica]["val_loss"],
                 test_loss=loss,
                 test_accuracy=accuracy,
                 bayes_loss=floor.loss if floor else None,
-                gap=loss - floor.loss if floor else None,
-                # The first epoch holds the compilation.
-                epoch_seconds=statistics.median(seconds[1:] or seconds),
+                gap=floor.gap(loss) if floor else None,
+                epoch_seconds=fastest,
+                chance=run.chance,
+                replicas=len(setting.trials),
             )
         found.append(setting.keys | vars(row))
     return found
 
 
-def _test(setting: Setting, run: Any) -> list[tuple[float, float, Any]]:
+def _epochs_to_solve(rows: list[EpochRow], floor: Floor | None) -> int | None:
+    """The first epoch after which the validation loss says that the task is solved."""
+    if floor is None:
+        return None
+    return next((row.epoch for row in rows if (row.val_gap or 0) < floor.line), None)
+
+
+def _test(setting: Setting, run: Run) -> list[tuple[float, float, Floor | None]]:
     """Loss, accuracy and floor of each seed's best model on its test series.
 
     The program that validated does it, so that nothing is compiled for it. Empty if no epoch was

@@ -1,0 +1,164 @@
+"""The answer of a sweep: how many layers the task needs, in a sentence for each verdict."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from lstmcli.sweeps.comparison import FEWEST, LEVEL, Ratio
+from lstmcli.sweeps.statistics import Verdict
+from lstmcli.sweeps.trial import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def sentence(verdict: Verdict) -> str:
+    """How many layers the task needs; or that the data cannot tell, and why."""
+    said = "; ".join([_head(verdict), *_differences(verdict), *_cost(verdict), *_lost(verdict)])
+    where = ", ".join(f"{name} {value}" for name, value in verdict.where.items())
+    return f"{where}: {said}" if where else said
+
+
+def _head(verdict: Verdict) -> str:
+    if verdict.findings.reference is None:
+        return "no trial ended with a loss: there is nothing to compare"
+    row = verdict.rows.loc[verdict.findings.reference]
+    if not verdict.findings.worst:
+        alone = "one depth alone does not say how many are needed"
+        unsolved = " no seed solves it," if row.solve_rate == 0 else ""
+        return f"{_layers(row.layers)}:{unsolved} {_result(row)}; {alone}"
+    if verdict.findings.enough is not None:
+        return f"{_is_enough(row)}, and no other depth is better by more than {_margin(verdict)}"
+    known = not math.isnan(row.solve_rate)
+    unsolved = "no depth solves it, and " if known and _solves_none(verdict) else ""
+    return f"{unsolved}the data cannot tell how many layers are enough: {_why(verdict, row)}"
+
+
+def _is_enough(row: pd.Series) -> str:
+    count = _layers(row.layers)
+    if math.isnan(row.solve_rate):
+        return f"{count} {_verb(row.layers, 'are')} enough: the test loss is {row.iqm:.3g}"
+    if row.solve_rate == 1:
+        return f"{count} {_verb(row.layers, 'are')} enough: {_result(row)}"
+    if row.solve_rate > 0:
+        return f"{count} {_verb(row.layers, 'do')} as well as any: {_result(row)}"
+    return f"no depth solves it: {count} {_verb(row.layers, 'do')} as well as any, {_result(row)}"
+
+
+def _why(verdict: Verdict, row: pd.Series) -> str:
+    """What keeps the depth with the lowest loss from being called enough."""
+    assert verdict.findings.reference is not None
+    other, bound = verdict.findings.worst[verdict.findings.reference]
+    lowest = f"{_layers(row.layers)} {_verb(row.layers, 'have')} the lowest loss ({_result(row)})"
+    if math.isinf(bound):
+        pairs = int(min(row.seeds - row.failed, verdict.rows.seeds[other]))
+        few = f"{pairs} seed{'' if pairs == 1 else 's'}"
+        return f"{lowest}, but {few} can support no claim, {FEWEST} is the least"
+    theirs = _layers(verdict.rows.layers[other])
+    return f"{lowest}, but {theirs} could be better by {bound:.2g} nats, and {_margin(verdict)}"
+
+
+def _margin(verdict: Verdict) -> str:
+    return f"the margin of {verdict.margin:.2g} nats"
+
+
+def _result(row: pd.Series) -> str:
+    """`8 of 8 seeds solve it (95 % interval 68 to 100 %)`; or the loss, if none does."""
+    if math.isnan(row.solve_rate) or row.solve_rate == 0:
+        return f"with a test loss of {row.iqm:.3g}"
+    interval = f"95 % interval {100 * row.solve_low:.0f} to {100 * row.solve_high:.0f} %"
+    return f"{round(row.solve_rate * row.seeds)} of {row.seeds:.0f} seeds solve it ({interval})"
+
+
+def _solves_none(verdict: Verdict) -> bool:
+    return bool((verdict.rows.solve_rate.fillna(0) == 0).all())
+
+
+def _differences(verdict: Verdict) -> list[str]:
+    """The depths whose losses differ from the reference's, and the smaller ones that may."""
+    found = []
+    for place, row in verdict.rows.iterrows():
+        ratio = verdict.findings.ratios.get(place)
+        if ratio is not None and ratio.p_value < LEVEL:
+            said = _compared(row, ratio)
+        elif place in verdict.findings.worst and place < (verdict.findings.enough or 0):
+            said = _undecided(row, verdict.findings.worst[place][1])
+        else:
+            continue
+        found.append(said + (_rate(row) if place + 1 == verdict.findings.enough else ""))
+    return found
+
+
+def _undecided(row: pd.Series, bound: float) -> str:
+    return f"{_layers(row.layers)} could be worse by up to {bound:.2g} nats"
+
+
+def _rate(row: pd.Series) -> str:
+    """How many seeds of the next smaller depth solve the task, where that is known."""
+    if math.isnan(row.solve_rate):
+        return ""
+    return f", {_result(row)}" if row.solve_rate > 0 else ", no seed solves it"
+
+
+def _compared(row: pd.Series, ratio: Ratio) -> str:
+    better = "better" if ratio.mean < 1 else "worse"
+    return (
+        f"{_layers(row.layers)} {_verb(row.layers, 'are')} {better}: {_times(ratio.mean)} times "
+        f"the loss ({_times(ratio.low)} to {_times(ratio.high)}, p = {ratio.p_value:.2g})"
+    )
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f}" if 99.5 <= factor < 1e6 else f"{factor:.2g}"
+
+
+def _cost(verdict: Verdict) -> list[str]:
+    """How much longer an epoch of the deepest stack takes."""
+    deepest = len(verdict.rows) - 1
+    if verdict.findings.reference is None or deepest == verdict.findings.reference:
+        return []
+    slower = _slower(verdict, deepest, verdict.findings.reference)
+    row = verdict.rows.loc[deepest]
+    if not slower > 1.05:
+        return []
+    return [f"an epoch with {_layers(row.layers)} takes {slower:.1f} times as long"]
+
+
+def _slower(verdict: Verdict, place: int, other: int) -> float:
+    """The ratio of the fastest epochs, of trials with as many seeds side by side."""
+    fastest = []
+    for row in (verdict.rows.loc[place], verdict.rows.loc[other]):
+        mine = verdict.trials[
+            (verdict.trials.layers == row.layers) & (verdict.trials.state_size == row.state_size)
+        ]
+        fastest.append(mine.groupby("replicas").epoch_seconds.min().dropna())
+    both = fastest[0].index.intersection(fastest[1].index)
+    if both.empty:
+        return math.nan
+    return float(fastest[0][both[-1]] / fastest[1][both[-1]])
+
+
+def _lost(verdict: Verdict) -> list[str]:
+    """The seeds of each depth that diverged, failed, or ended worse than chance."""
+    words = {
+        Status.DIVERGED: "diverged",
+        Status.FAILED: "failed",
+        Status.WORSE: "ended worse than chance",
+    }
+    found = []
+    for (layers, status), own in verdict.trials.groupby(["layers", "status"]):
+        if status in words:
+            of = int((verdict.trials.layers == layers).sum())
+            count = f"all {of}" if len(own) == of else f"{len(own)} of {of}"
+            found.append(f"with {_layers(layers)} {count} seeds {words[status]}")
+    return found
+
+
+def _layers(count: float) -> str:
+    return f"{count:.0f} layer{'' if count == 1 else 's'}"
+
+
+def _verb(count: float, plural: str) -> str:
+    singular = {"are": "is", "do": "does", "have": "has"}
+    return singular[plural] if count == 1 else plural

@@ -1,0 +1,196 @@
+"""The story of a sweep, told once: plan, trials, answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lstmcli.config import SweepConfig
+from lstmcli.errors import ExitCode, StoppedError
+from lstmcli.report import figures
+from lstmcli.runs.rundir import ROOT
+from lstmcli.signals import stop_signals
+from lstmcli.sweeps import answer, cluster, execute, statistics, tables
+from lstmcli.sweeps.comparison import FEWEST
+from lstmcli.sweeps.directory import SweepDirectory
+from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.plan import Plan
+from lstmcli.sweeps.statistics import Verdict
+from lstmcli.sweeps.tables import Row
+from lstmcli.sweeps.trial import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_SEEDS = 1000
+"""More than these are not advised: nobody would run them."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a setting stands: yielded a few times a second.
+
+    Attributes:
+        name: the setting's.
+        epoch: epochs completed.
+        solved: seeds that have solved the task, of `seeds`.
+        ended: whether its trials are on disk.
+    """
+
+    name: str
+    epoch: int
+    solved: int
+    seeds: int
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class More:
+    """What would tell where the data cannot: so many seeds in all, for about so many seconds."""
+
+    seeds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a sweep leaves.
+
+    Attributes:
+        directory: where it is.
+        trials, summary: the columns of `trials.csv` and `summary.csv`.
+        answers: a sentence for each combination of the settings swept besides depth.
+        more: what would tell, where the data cannot.
+    """
+
+    directory: Path
+    trials: pd.DataFrame
+    summary: pd.DataFrame
+    answers: list[str]
+    more: More | None
+
+    @property
+    def answer(self) -> str:
+        """All sentences."""
+        return "; ".join(self.answers)
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The trials without a test loss."""
+        return self.trials[self.trials.test_loss.isna()]
+
+
+def open_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> SweepDirectory:
+    """The directory of a sweep, with the trials that are finished; writes nothing.
+
+    Args:
+        plan: the sweep.
+        out: where; by default one that the same sweep finds again.
+        overwrite: whether a sweep that is there already is to be replaced.
+
+    Raises:
+        UsageError: it holds another sweep.
+    """
+    directory = SweepDirectory(out or ROOT / plan.name)
+    if overwrite:
+        directory.check_free()
+    else:
+        directory.look_up(plan)
+    return directory
+
+
+def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
+    """Trains what is missing; each setting's rows are on disk as soon as it ends.
+
+    Raises:
+        StoppedError: a signal came; the trials that had ended are kept.
+        UsageError: the directory cannot be written to.
+    """
+    directory.begin(plan)
+    left = directory.missing(plan.settings)
+    if not left:
+        return
+    at_work = {each.name: _watch(each, directory) for each in left}
+    with stop_signals() as stopped, closing(_results(plan, left, directory)) as results:
+        for result in results:
+            if stopped:
+                raise StoppedError(
+                    f"stopped by {stopped[0].name}: {len(directory.rows)} trials are done",
+                    "the same command again runs the others",
+                    ExitCode(128 + stopped[0]),
+                )
+            if result is not None:
+                setting, rows = result
+                directory.add(rows, plan.swept)
+                at_work.pop(setting.name)
+                solved = sum(bool(row["solved"]) for row in rows)
+                epochs = max(row["epochs"] for row in rows)
+                yield Progress(setting.name, epochs, solved, len(rows), ended=True)
+                continue
+            for setting in left:
+                if watch := at_work.get(setting.name):
+                    watch.look()
+                    seeds = len(setting.trials)
+                    yield Progress(setting.name, watch.epoch, len(watch.solved), seeds)
+
+
+def _results(
+    plan: Plan, left: list[Setting], directory: SweepDirectory
+) -> Generator[tuple[Setting, list[Row]] | None]:
+    """Trains settings where the plan says; as `execute.run_local`."""
+    asked, folder = plan.asked, directory.settings
+    if asked.backend == "ray":
+        return cluster.run_ray(left, folder, workers(asked), asked.address)
+    return execute.run_local(left, folder, workers(asked))
+
+
+def workers(asked: SweepConfig) -> int:
+    """Number of worker processes."""
+    return asked.jobs or len(execute.cores())
+
+
+def _watch(setting: Setting, directory: SweepDirectory) -> tables.Watch:
+    chance = math.log(setting.config.data.classes)
+    return tables.Watch(directory.settings / setting.name / "metrics.csv", chance)
+
+
+def conclude(plan: Plan, directory: SweepDirectory) -> Result:
+    """Writes the tables and figures, and answers."""
+    trials = directory.add([], plan.swept)
+    curves = tables.curves_table(trials, plan.swept, directory.settings)
+    tables.write_csv(directory.curves, curves)
+    until_solved = plan.base.training.until_solved
+    summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
+    tables.write_csv(directory.summary, summary)
+    figures.write_sweep(directory.figures, trials, summary, curves, plan.swept)
+    return Result(
+        directory.path,
+        trials,
+        summary,
+        [answer.sentence(verdict) for verdict in verdicts],
+        _more(trials, verdicts, workers(plan.asked)),
+    )
+
+
+def _more(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More | None:
+    """The seeds that would tell in each group where the data cannot, and the time for them."""
+    undecided = [each for each in verdicts if each.findings.worst and each.findings.enough is None]
+    seeds = trials.seed.nunique()
+    needed = max((_needed(each, seeds) for each in undecided), default=0)
+    if not undecided or needed > MOST_SEEDS:
+        return None
+    done = trials[trials.status != Status.FAILED]
+    each_seed = (done.epochs * done.epoch_seconds / done.replicas.astype(float)).sum() / seeds
+    return More(int(needed), (needed - seeds) * each_seed / workers)
+
+
+def _needed(verdict: Verdict, seeds: int) -> float:
+    if seeds < FEWEST:
+        return FEWEST
+    if math.isinf(verdict.findings.seeds_needed):
+        return math.inf
+    return max(math.ceil(verdict.findings.seeds_needed), math.ceil(1.25 * seeds))
