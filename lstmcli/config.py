@@ -17,6 +17,8 @@ from lstmcli.errors import UsageError
 
 SCHEDULES = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
+DRAWN = ("series_length", "echo_step", "classes", "noise", "data_seed")
+"""Settings of series that are drawn: a dataset file has no use for them."""
 
 
 def setting(default: Any, help: str, **checks: Any) -> Any:
@@ -228,29 +230,60 @@ class Config:
             saved: `{"model": {"layers": 3}, …}`, as `to_dict` gives and a TOML file holds.
             given: settings by name, of any group.
 
+        Settings of drawn series that are saved beside a dataset are left out.
+
         Raises:
-            UsageError: an unknown name, or a value that cannot work.
+            UsageError: an unknown name, or a value that cannot work or has no effect.
         """
         tables = {name: dict(table) for name, table in _tables(saved or {}).items()}
+        _check_effect(given, given.get("data", tables.get("data", {}).get("data")))
         owners = {spec.name: name for name, group in GROUPS.items() for spec in fields(group)}
         for name, value in given.items():
             if name not in owners:
                 raise UsageError(f"there is no setting `{name}`")
             tables.setdefault(owners[name], {})[name] = value
+        if tables.get("data", {}).get("data") is not None:
+            tables = {group: _without_drawn(table) for group, table in tables.items()}
         groups: dict[str, Any] = {
             name: group(**tables.get(name, {})) for name, group in GROUPS.items()
         }
         return cls(**groups)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Every setting, resolved, by group; what is off is left out, as TOML asks."""
-        return {
+        """Every setting that has an effect, resolved, by group.
+
+        What is off is left out, as TOML asks, and so are drawn series where there is a dataset.
+        """
+        tables = {
             group: {name: value for name, value in table.items() if value is not None}
             for group, table in asdict(self).items()
         }
+        if self.data.data is None:
+            return tables
+        return {group: _without_drawn(table) for group, table in tables.items()}
 
 
 GROUPS: dict[str, type[Settings]] = get_type_hints(Config)
+
+
+def _without_drawn(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name not in DRAWN}
+
+
+def _check_effect(given: Mapping[str, Any], data: str | None) -> None:
+    """Raises UsageError where a single setting that was given has no effect."""
+    for name in ("val_fraction",) if data is None else DRAWN:
+        if given.get(name) is not None:
+            option = f"`{option_name(name)}`"
+            if data is None:
+                raise UsageError(
+                    f"{option} has no effect without `--data`: fresh series have no part held back",
+                    f"leave {option} out, or name a dataset with `--data`",
+                )
+            raise UsageError(
+                f"{option} has no effect with the dataset `{data}`: that is for drawn series",
+                f"leave {option} out",
+            )
 
 
 def _tables(saved: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

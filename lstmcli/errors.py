@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -67,3 +69,9 @@ class DivergedError(LstmcliError):
 
 class StoppedError(LstmcliError):
     """A signal stopped the run after its checkpoint was written."""
+
+
+def pasteable(path: Path | str) -> str:
+    """A path as a shell takes it, and as no option: for a command that is to be typed."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)

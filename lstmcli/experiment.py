@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 import signal
 import time
@@ -22,8 +21,8 @@ from lstmcli.core import device, environment, parameters
 from lstmcli.core.program import Batch, Measures, Program, Tensors
 from lstmcli.data.echo import Floor, bayes_floor, check_learnable
 from lstmcli.data.source import Source, open_source
-from lstmcli.errors import DivergedError, ExitCode, StoppedError
-from lstmcli.runs import metrics
+from lstmcli.errors import DivergedError, ExitCode, StoppedError, pasteable
+from lstmcli.runs import metrics, paths
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.metrics import EpochRow, StepRow
 from lstmcli.runs.rundir import RunDirectory
@@ -134,7 +133,7 @@ class Run:
         metadata = {
             "version": __version__,
             "kind": kind,
-            "config": self.config.to_dict(),
+            "config": self.directory.settings(self.config),
             "seeds": run.seeds,
             "data_seeds": run.data_seeds,
             "features": self.program.features,
@@ -143,6 +142,7 @@ class Run:
             "streams": {"training": training},
             "best": self.best_at,
             "elapsed_seconds": self.elapsed,
+            "data_sha256": self.source.file_checksums,
         }
         return Checkpoint(tensors, metadata)
 
@@ -190,7 +190,14 @@ def train(run: Run, argv: Sequence[str] = ()) -> Iterator[Progress | list[EpochR
     Raises:
         DivergedError: a seed's loss became NaN or infinite.
         StoppedError: a signal came.
+        UsageError: somebody else writes to the run's directory.
     """
+    with run.directory.held():
+        yield from _train(run, argv)
+
+
+def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]:
+    """Trains a run whose directory is held."""
     run.directory.begin(run.config, status="running", **_provenance(run, argv))
     status = "failed"
     try:
@@ -349,7 +356,7 @@ def _stop(run: Run, measured: Measures, received: signal.Signals) -> None:
     _save_best(run)
     raise StoppedError(
         f"stopped by {received.name} in epoch {run.epoch + 1}, after window {window}",
-        f"`lstmcli eval {run.directory.last}` scores what was saved",
+        f"`lstmcli eval {pasteable(run.directory.last)}` scores what was saved",
         ExitCode(128 + received),
     )
 
@@ -401,7 +408,7 @@ def _provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "device": run.program.device,
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in libraries},
-        "data": os.path.relpath(data, run.directory.path) if data else "echo",
+        "data": paths.from_folder(run.directory.path, data) if data else "echo",
         "data_sha256": run.source.checksums(),
         "dropped_steps": run.source.layout.dropped,
         "bayes_loss": run.floor and run.floor.loss,

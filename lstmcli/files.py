@@ -35,7 +35,16 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises:
         OSError: the directory cannot be written to, or the disk is full; nothing is left behind.
+            It names `path`, not the temporary file.
     """
+    try:
+        _replace(path, content)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _replace(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:

@@ -1,10 +1,14 @@
 """The commands as a user meets them: help, results, errors, exit codes."""
 
 import csv
+import errno
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +196,88 @@ def test_eval_scores_a_dataset_whole(run, trained_on_file):
     assert found["results"][0]["labels"] == 3000
 
 
+def test_eval_replaces_predictions_and_no_other_file(run, trained_on_file):
+    Path("mine.csv").write_text("input,target\n1,0\n")
+    stderr = run("eval", trained_on_file, "--predictions", "mine.csv", exit_code=2).stderr
+    assert "`mine.csv` is there already" in stderr
+    assert Path("mine.csv").read_text() == "input,target\n1,0\n"
+    for _ in range(2):
+        run("eval", trained_on_file, "--predictions", "new.csv")
+
+
+def test_predictions_that_cannot_be_written_are_named_as_they_were_asked_for(
+    run, trained_on_file, monkeypatch
+):
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    stderr = run("eval", trained_on_file, "--predictions", "p.csv", exit_code=1).stderr
+    assert "cannot read or write `p.csv`: No space left" in stderr
+
+
+# --- datasets
+
+
+def dataset(path, labels):
+    lines = [f"{step % 2},{label}" for step, label in enumerate(labels)]
+    Path(path).write_text("\n".join(["input,target", *lines, ""]))
+
+
+def test_a_class_without_a_label_is_said_in_train_and_eval(run):
+    dataset("x.csv", [1, 2] * 400)
+    note = "note: class 0 never occurs in `x.csv"
+    quick = ["--epochs", 1, "--layers", 1, "--out", "run"]
+    assert note in run("train", "--data", "x.csv", *quick).stderr
+    assert note in run("eval", "run").stderr
+    assert note in run("eval", "run", "--data", "x.csv").stderr
+
+
+def test_until_solved_is_refused_where_it_is_not_known_what_solved_is(run):
+    dataset("x.csv", [0, 1] * 400)
+    error = run("train", "--data", "x.csv", "--until-solved", "--out", "run", exit_code=2).stderr
+    assert "`--until-solved` has no effect" in error
+    assert not Path("run").exists()
+    run("generate", "ours.npz", "--series-length", 1000)
+    quick = ["--epochs", 1, "--layers", 1]
+    run("train", "--data", "ours.npz", "--until-solved", *quick, "--out", "run")
+    # A file that has it from an earlier run is taken back.
+    Path("old.toml").write_text('[data]\ndata = "x.csv"\n[training]\nuntil_solved = true\n')
+    run("train", "--config", "old.toml", *quick, "--out", "old")
+
+
+def test_the_config_of_a_run_on_a_dataset_says_nothing_of_drawn_series(run, trained_on_file):
+    saved = tomllib.loads((trained_on_file / "config.toml").read_text())
+    assert saved["data"] == {"data": "../data.csv", "val_fraction": 0.1}
+    run("train", "--config", trained_on_file / "config.toml", "--epochs", 1, "--out", "again")
+
+
+# --- what is to be pasted
+
+
+def pasted(text, word):
+    """The command after a word, as a shell would take it apart."""
+    [line] = [line for line in text.splitlines() if line.startswith(word)]
+    command = re.search(r"`(.*)`", line)
+    return shlex.split(command[1] if command else line.removeprefix(word))[1:]
+
+
+@pytest.mark.parametrize("name", ["rün 1", "it's; $HOME", "-r"])
+def test_every_command_that_is_shown_can_be_pasted(run, name):
+    quick = ["--epochs", 1, "--layers", 1]
+    made = run("generate", "--series-length", 1000, "--", f"{name}.npz").stdout
+    trained = run(*pasted(made, "next: "), *quick, f"--out={name}").stdout
+    assert f"data: {name}.npz" in run(*pasted(trained, "next: ")).stdout
+    missing = run("train", f"--data={name}.csv", exit_code=4).stderr
+    run(*pasted(missing, "hint: "), "--series-length", 100)
+
+
+def test_the_program_runs_as_a_module(python):
+    command = [sys.executable, "-m", "lstmcli", "--version"]
+    done = subprocess.run(command, capture_output=True, check=True, **python)
+    assert done.stdout == f"lstmcli {__version__}\n"
+
+
 # --- generate, inspect, devices
 
 
@@ -293,6 +379,18 @@ def test_devices_lists_this_machines_as_json(run):
         ("eval {run} --predictions file/p.csv", 2, "file/p.csv"),
         ("eval none.safetensors --predictions file/p.csv", 2, "file/p.csv"),
         ("sweep --config data.toml --dry-run", 2, "`data.toml`"),
+        ("train --data good.npz --echo-step 3", 2, "`--echo-step` has no effect"),
+        ("train --data good.npz --series-length 1000", 2, "`--series-length` has no effect"),
+        ("train --data good.npz --classes 2", 2, "`--classes` has no effect"),
+        ("train --data good.npz --noise 0", 2, "`--noise` has no effect"),
+        ("train --data good.npz --data-seed 1", 2, "`--data-seed` has no effect"),
+        ("train --config data.toml --noise 0", 2, "`--noise` has no effect"),
+        ("train --val-fraction 0.2", 2, "`--val-fraction` has no effect"),
+        ("train --config lost.toml", 4, "looked at `sub/lost.npz`"),
+        ("eval {run} --data good.npz --noise 0.1", 2, "`--noise` has no effect"),
+        ("eval {run} --data good.npz --data-seed 1", 2, "`--data-seed` has no effect"),
+        ("eval {on_file} --echo-step 3", 2, "`--echo-step` has no effect"),
+        ("eval {on_file} --data-seed 3", 2, "`--data-seed` has no effect"),
         ("inspect none.safetensors", 4, "none.safetensors"),
         ("inspect cut.safetensors", 4, "cut.safetensors"),
         ("train --device gpu:7", 3, "TensorFlow sees cpu:0"),
@@ -300,20 +398,22 @@ def test_devices_lists_this_machines_as_json(run):
     ],
 )
 def test_an_error_is_one_line_that_names_it_and_an_exit_code(
-    run, trained, tmp_path, arguments, exit_code, named
+    run, trained, trained_on_file, tmp_path, arguments, exit_code, named
 ):
     (tmp_path / "file").write_text("not a directory")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.toml").write_text("layers =")
     (tmp_path / "wrong.toml").write_text("[model]\ndepth = 3\n")
     (tmp_path / "data.toml").write_text('[data]\ndata = "good.npz"\n')
+    (tmp_path / "lost.toml").write_text('[data]\ndata = "sub/lost.npz"\n')
     run("generate", "good.npz", "--series-length", 1000)
     run("generate", "three.npz", "--series-length", 1000, "--classes", 3)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "good.npz").read_bytes()[:900])
     whole = (trained / "checkpoints" / "last.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:-1])
 
-    result = run(*(each.format(run=trained) for each in arguments.split()), exit_code=exit_code)
+    typed = [each.format(run=trained, on_file=trained_on_file) for each in arguments.split()]
+    result = run(*typed, exit_code=exit_code)
     error, *hints = result.stderr.splitlines()
     assert error.startswith("error: ")
     assert not error.endswith(".")

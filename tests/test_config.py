@@ -25,18 +25,23 @@ ARTICLE = {
 
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 COUNTS = st.integers(1, 1000)
-SETTINGS = st.fixed_dictionaries(
+DRAWN = {
+    "series_length": st.integers(10_000, 10**9),
+    "echo_step": st.integers(0, 9_999),
+    "classes": st.integers(2, 1000),
+    "noise": st.floats(0, 1, exclude_max=True),
+    "data_seed": st.none() | st.integers(0, 2**62),
+}
+FROM_FILE = {
+    "data": st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+    "val_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
+}
+OTHERS = st.fixed_dictionaries(
     {},
     optional={
         "layers": COUNTS,
         "state_size": COUNTS,
         "forget_bias": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-5, 5),
-        "series_length": st.integers(10_000, 10**9),
-        "echo_step": st.integers(0, 9_999),
-        "classes": st.integers(2, 1000),
-        "noise": st.floats(0, 1, exclude_max=True),
-        "data": st.none() | st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
-        "val_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
         "bptt": st.integers(1, 100),
         "batch_size": st.integers(1, 100),
         "epochs": COUNTS,
@@ -45,10 +50,14 @@ SETTINGS = st.fixed_dictionaries(
         "clip_norm": st.none() | POSITIVE,
         "checkpoint_every": st.from_regex(r"[1-9][0-9]{0,3}s?", fullmatch=True),
         "seed": st.integers(0, 2**62),
-        "data_seed": st.none() | st.integers(0, 2**62),
         "replicas": COUNTS,
         "device": st.sampled_from(["auto", "cpu", "gpu", "cpu:0", "gpu:11"]),
     },
+)
+SETTINGS = st.builds(
+    dict.__or__,
+    OTHERS,
+    st.fixed_dictionaries({}, optional=DRAWN) | st.fixed_dictionaries(FROM_FILE),
 )
 
 
@@ -84,8 +93,6 @@ def test_toml_holds_every_setting_that_was_chosen(chosen):
         ("noise", 1.0),
         ("noise", float("nan")),
         ("data", 3),
-        ("val_fraction", 0.0),
-        ("val_fraction", 1.0),
         ("bptt", 0),
         ("batch_size", 0),
         ("epochs", 0),
@@ -123,8 +130,39 @@ def test_a_series_shorter_than_one_window_is_refused():
         Config.build(series_length=74)
 
 
-def test_a_dataset_may_be_longer_or_shorter_than_the_series_length():
-    assert Config.build(data="x.npz", series_length=10).data.data == "x.npz"
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_part_of_a_dataset_that_cannot_be_held_back_is_refused(value):
+    with pytest.raises(UsageError, match="`--val-fraction` must be"):
+        Config.build(data="x.npz", val_fraction=value)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_setting_of_drawn_series_is_refused_beside_a_dataset_wherever_that_is_named(name):
+    value = {"noise": 0.1, "classes": 2}.get(name, 100)
+    for saved, typed in (({}, {"data": "x.npz"}), ({"data": {"data": "x.npz"}}, {})):
+        with pytest.raises(UsageError, match=f"`--{name.replace('_', '-')}` has no effect"):
+            Config.build(saved, **typed, **{name: value})
+    assert Config.build({"data": {"data": "x.npz"}}, data=None, **{name: value}).data.data is None
+
+
+def test_a_part_to_hold_back_is_refused_where_there_is_no_dataset():
+    with pytest.raises(UsageError, match="`--val-fraction` has no effect"):
+        Config.build(val_fraction=0.1)
+
+
+def test_what_is_saved_beside_a_dataset_says_nothing_of_drawn_series():
+    saved = Config.build(data="x.npz", seed=3).to_dict()
+    assert saved["data"] == {"data": "x.npz", "val_fraction": 0.1}
+    assert not set(DRAWN) & {name for table in saved.values() for name in table}
+
+
+def test_settings_of_drawn_series_that_a_file_has_beside_a_dataset_are_left_out():
+    """As earlier versions saved them; so a dataset may be shorter than one window of them too."""
+    drawn = {"series_length": 10, "echo_step": 5, "classes": 4, "noise": 0.5}
+    saved = {"data": {"data": "x.npz", **drawn}, "run": {"data_seed": 7}}
+    assert Config.build(saved) == Config.build(data="x.npz")
+    del saved["data"]["data"]
+    assert Config.build(saved, data="x.npz") == Config.build(data="x.npz")
 
 
 def test_a_single_setting_beats_the_file_and_leaves_the_rest_of_it():

@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 
@@ -185,9 +187,12 @@ def test_config_toml_is_every_setting_resolved(trained):
     assert "learning_rate = 0.3" in (trained / "config.toml").read_text()
 
 
-def test_two_runs_of_one_second_get_directories_of_their_own():
-    paths = {rundir.create(None, "echo-3x4", overwrite=False).path for _ in range(5)}
-    assert len(paths) == 5
+def test_runs_of_one_moment_get_directories_of_their_own(monkeypatch):
+    monkeypatch.setattr(time, "strftime", lambda form: "2026-01-01-000000")
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: rundir.create(None, "echo", overwrite=False), range(40)))
+    assert len({directory.path for directory in made}) == 40
+    assert all(directory.path.is_dir() for directory in made)
 
 
 def test_a_directory_that_holds_a_run_is_refused_and_left_alone(run, trained):
@@ -228,6 +233,209 @@ def test_a_run_that_cannot_start_takes_away_only_directories_that_it_made(run):
     for out in ("mine", "new/deep/run"):
         run("train", "--data", "missing.npz", "--out", out, exit_code=4)
     assert [path.name for path in Path().iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("name", ["config.toml", "metrics.csv", "checkpoints/best.safetensors"])
+def test_a_strangers_file_where_a_run_would_write_is_left_alone(name, run):
+    file = Path("mine") / name
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    for options in ([], ["--overwrite"]):
+        stderr = run("train", "--epochs", 1, "--out", "mine", *options, exit_code=2).stderr
+        assert f"`{file}`" in stderr
+        assert "pass `--overwrite`" not in stderr
+    assert [path for path in Path("mine").rglob("*") if path.is_file()] == [file]
+
+
+def test_a_run_json_of_somebody_else_is_no_run_to_be_replaced(run):
+    Path("mine").mkdir()
+    for text in ("", "[]", '{"status": "running"}'):
+        Path("mine/run.json").write_text(text)
+        assert (
+            "not written by lstmcli"
+            in run("train", "--epochs", 1, "--out", "mine", "--overwrite", exit_code=2).stderr
+        )
+    assert Path("mine/run.json").read_text() == '{"status": "running"}'
+
+
+def test_overwrite_keeps_what_somebody_put_beside_the_checkpoints(run, trained):
+    shutil.copytree(trained, "run")
+    Path("run/checkpoints/favourite.safetensors").write_text("mine")
+    Path("run/checkpoints/.last.safetensors.abcd1234").write_text("half written")
+    run("train", "--series-length", 150, "--epochs", 1, "--out", "run", "--overwrite")
+    left = {path.name for path in Path("run/checkpoints").iterdir()}
+    assert left == {"favourite.safetensors", "last.safetensors", "best.safetensors"}
+
+
+def test_a_file_called_latest_is_not_replaced_by_the_link(run):
+    Path("runs").mkdir()
+    Path("runs/latest").write_text("mine")
+    run("train", "--series-length", 150, "--epochs", 1, "--layers", 1)
+    assert Path("runs/latest").read_text() == "mine"
+
+
+# --- one writer at a time
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from lstmcli.locks import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(100)
+"""
+
+
+@pytest.fixture
+def holder(python, tmp_path):
+    """A process that holds the directory `run`."""
+    (tmp_path / "run").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, "run"], stdout=subprocess.PIPE, cwd=tmp_path, **python
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_directory_that_a_process_holds_is_refused_by_that_processs_number(run, holder):
+    before = sorted(path.name for path in Path("run").iterdir())
+    for options in ([], ["--overwrite"]):
+        error = run("train", "--epochs", 1, "--out", "run", *options, exit_code=2).stderr
+        assert f"process {holder.pid} since 2" in error
+    assert sorted(path.name for path in Path("run").iterdir()) == before
+
+
+def test_what_a_killed_process_held_is_free_and_its_lock_leaves_nothing(run, holder):
+    holder.kill()
+    holder.wait()
+    run("train", "--series-length", 150, "--epochs", 1, "--layers", 1, "--out", "run")
+    expected = {"config.toml", "run.json", "metrics.csv", "steps.csv", "checkpoints"}
+    assert {path.name for path in Path("run").iterdir()} == expected
+
+
+def test_of_two_runs_in_one_directory_the_second_is_refused_and_the_first_goes_on(run, tmp_path):
+    first = experiment.prepare(
+        Config.build(series_length=150, epochs=2, layers=1),
+        rundir.create(tmp_path / "run", "", overwrite=False),
+    )
+    records = experiment.train(first)
+    next(records)
+    other = ["train", "--seed", 1, "--epochs", 1, "--out", "run", "--overwrite"]
+    assert f"process {os.getpid()} " in run(*other, exit_code=2).stderr
+    list(records)
+    assert table(tmp_path / "run").seed.tolist() == ["0", "0"]
+    run(*other, "--series-length", 150)
+    assert table(tmp_path / "run").seed.tolist() == ["1"]
+
+
+def test_of_many_commands_at_once_exactly_one_trains(python, tmp_path):
+    code = "from lstmcli.cli.app import main; main()"
+    options = ["--series-length", "150", "--epochs", "1", "--layers", "1", "--out", "run"]
+    racing = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, "train", "--seed", str(seed), *options],
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=tmp_path, **python,
+        )
+        for seed in range(3)
+    ]  # fmt: skip
+    errors = [process.communicate()[1] for process in racing]
+    assert sorted(process.returncode for process in racing) == [0, 2, 2], errors
+    seed = next(seed for seed, process in enumerate(racing) if process.returncode == 0)
+    status = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert status["seeds"] == checkpoints.read(tmp_path / "run/checkpoints/last.safetensors").seeds
+    assert status["seeds"] == [seed]
+    assert table(tmp_path / "run").seed.tolist() == [str(seed)]
+
+
+# --- datasets: where they are, and whether they are what they were
+
+
+@pytest.fixture
+def tree(trained_on_file, tmp_path):
+    """A folder `lab` with `data.csv`, its metadata and the run `runs/r` on it."""
+    lab = tmp_path / "lab"
+    shutil.copytree(trained_on_file.parent, lab, ignore=shutil.ignore_patterns("run"))
+    (lab / "runs").mkdir()
+    return lab
+
+
+@pytest.fixture
+def lab(tree, run, monkeypatch):
+    """The same, trained in it."""
+    monkeypatch.chdir(tree)
+    run("train", "--data", "data.csv", "--epochs", 1, "--layers", 1, "--out", "runs/r")
+    return tree
+
+
+def test_a_dataset_is_found_from_anywhere_and_after_its_tree_was_moved(run, lab, monkeypatch):
+    expected = json.loads(run("eval", "runs/r", "--json").stdout)["results"]
+    moved = lab.rename(lab.with_name("moved lab"))
+    elsewhere = lab.with_name("elsewhere")
+    elsewhere.mkdir()
+    for stand, path in ((moved, "runs/r"), (moved / "runs/r", "."), (elsewhere, moved / "runs/r")):
+        monkeypatch.chdir(stand)
+        for what in (path, Path(path) / "checkpoints/best.safetensors"):
+            assert json.loads(run("eval", what, "--json").stdout)["results"] == expected
+    run("train", "--config", moved / "runs/r/config.toml", "--out", "again")
+    assert table(elsewhere / "again").equals(table(moved / "runs/r"))
+    run("eval", "again")
+
+
+def test_a_dataset_is_found_where_run_directories_are_links_to_elsewhere(run, tree, monkeypatch):
+    (tree / "runs").rmdir()
+    (tree.parent / "scratch/deep/runs").mkdir(parents=True)
+    (tree / "runs").symlink_to(tree.parent / "scratch/deep/runs")
+    monkeypatch.chdir(tree)
+    run("train", "--data", "data.csv", "--epochs", 1, "--layers", 1, "--out", "runs/r")
+    monkeypatch.chdir(tree.parent)
+    run("eval", "lab/runs/r")
+    run("train", "--config", "lab/runs/r/config.toml", "--out", "again")
+
+
+def test_a_dataset_named_by_hand_is_looked_for_beside_the_file_and_where_one_stands(run, tree):
+    quick = "[training]\nepochs = 1\n[model]\nlayers = 1\n"
+    (tree / "hand.toml").write_text(f'[data]\ndata = "data.csv"\n{quick}')
+    Path("here.toml").write_text(f'[data]\ndata = "lab/data.csv"\n{quick}')
+    (tree / "here.toml").write_text(Path("here.toml").read_text())
+    for number, config in enumerate(["lab/hand.toml", "here.toml", "lab/here.toml"]):
+        run("train", "--config", config, "--out", f"run-{number}")
+    (tree / "data.csv").rename(tree / "new.csv")
+    stderr = run("train", "--config", "lab/hand.toml", exit_code=4).stderr
+    assert "looked at `lab/data.csv` and at `data.csv`" in stderr
+    run("train", "--config", "lab/hand.toml", "--data", "lab/new.csv", "--out", "named")
+
+
+def test_eval_refuses_a_dataset_that_has_changed_and_scores_it_whole_when_told(run, lab):
+    run("generate", "data.csv", "--series-length", 3000, "--classes", 3, "--seed", 9, "--overwrite")
+    for what in ("runs/r", "runs/r/checkpoints/last.safetensors"):
+        result = run("eval", what, exit_code=4)
+        assert "`data.csv` has changed" in result.stderr
+        option = re.search(r"hint: `(--data [^`]*)`", result.stderr)[1]
+        found = json.loads(run("eval", what, *option.split(), "--json").stdout)
+        assert found["results"][0]["labels"] == 3000
+
+
+def test_a_change_shows_in_a_checkpoint_that_keeps_no_checksum_by_that_of_its_run(run, lab):
+    """As earlier versions wrote them; a copy elsewhere cannot be checked, and eval says so."""
+    best = Path("runs/r/checkpoints/best.safetensors")
+    old = checkpoints.read(best)
+    assert (
+        old.metadata.pop("data_sha256")
+        == json.loads(Path("runs/r/run.json").read_text())["data_sha256"]
+    )
+    old.write(best)
+    run("eval", "runs/r")
+    shutil.copy(best, "copy.safetensors")
+    run("eval", "copy.safetensors", exit_code=4)  # Its `../../data.csv` leads nowhere from here.
+    Path("a/b").mkdir(parents=True)
+    shutil.copy(best, "a/b/copy.safetensors")
+    assert "note: whether `data.csv` has changed" in run("eval", "a/b/copy.safetensors").stderr
+    lines = Path("data.csv").read_text().splitlines()
+    Path("data.csv").write_text("\n".join([*lines[:-1], "1,0,0,2"]) + "\n")
+    Path("data.json").unlink()
+    assert "has changed" in run("eval", "runs/r", exit_code=4).stderr
 
 
 # --- checkpoints
@@ -364,6 +572,21 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, monk
         write_atomically(file, b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
     assert file.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("call", ["mkstemp", "fsync", "replace"])
+def test_an_error_in_writing_names_the_file_that_was_asked_for(call, tmp_path, monkeypatch):
+    def denied(*arguments, **keywords):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), ".other.tmp", 0, ".third")
+
+    owner = {"mkstemp": tempfile, "fsync": os, "replace": Path}[call]
+    monkeypatch.setattr(owner, call, denied)
+    with pytest.raises(OSError, match="Permission denied") as caught:
+        write_atomically(tmp_path / "p.csv", b"new")
+    assert caught.value.filename == str(tmp_path / "p.csv")
+    assert ".other.tmp" not in str(caught.value)
+    assert ".third" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 # --- the same bits

@@ -204,10 +204,10 @@ def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeyp
     single.pop(key, None)
     lists[key] = grid.parse(key, LISTS[name])
     plan = plans.make({}, {**{n: [v] for n, v in single.items()}, **lists}, SweepConfig(seeds=6))
-    directory = story.open_directory(plan, tmp_path / "s")
-    for _ in story.run(plan, directory):
-        pass
-    result = story.conclude(plan, directory)
+    with story.opened(plan, tmp_path / "s") as directory:
+        for _ in story.run(plan, directory):
+            pass
+        result = story.conclude(plan, directory)
     groups = 1 if key == "layers" else 2
     assert len(result.answers) == groups
     assert all("enough" in sentence for sentence in result.answers)
@@ -296,6 +296,26 @@ def test_a_directory_with_tables_of_ones_own_is_not_made_a_sweeps(run, tmp_path)
     for more in ([], ["--overwrite"]):
         run(*COMMAND, "--out", ".", *more, exit_code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
+
+
+def test_two_sweeps_at_once_in_one_directory_are_refused_by_name(swept, run, tmp_path):
+    process = start(tmp_path / "s", "--epochs", "100000")
+    try:
+        wait_for(tmp_path / "s" / "trials" / "2x4-seeds-0-1" / "metrics.csv")
+        result = run(*COMMAND, "--epochs", "100000", "--out", "s", exit_code=2)
+        assert f"process {process.pid} since" in result.stderr
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert "4 to run" in run(*COMMAND, "--epochs", "100000", "--out", "s", "--dry-run").stdout
+
+
+def test_a_damaged_table_of_trials_is_said_and_kept(swept, run, tmp_path):
+    shutil.copytree(swept[0], tmp_path / "s")
+    (tmp_path / "s" / "trials.csv").write_text("trial,layers\n1")
+    result = run(*COMMAND, "--out", "s", exit_code=4)
+    assert "`s/trials.csv` is damaged" in result.stderr
+    assert (tmp_path / "s" / "trials.csv").read_text() == "trial,layers\n1"
 
 
 def test_a_trial_that_a_sweep_beside_it_has_finished_is_not_run_twice(swept, run, tmp_path):

@@ -10,6 +10,7 @@ import typer
 from lstmcli.cli.options import CheckpointPath, Given, Json, with_settings
 from lstmcli.cli.output import print_json
 from lstmcli.config import Config
+from lstmcli.errors import UsageError
 from lstmcli.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
@@ -37,22 +38,28 @@ def evaluate(
     unless given.
     """
     from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs.rundir import find_checkpoint
+    from lstmcli.runs.paths import with_data_from
+    from lstmcli.runs.rundir import data_checksums, find_checkpoint, folder_of
 
     if predictions is not None:
-        check_writable(predictions)
+        _check_replaceable(predictions)
     path = find_checkpoint(checkpoint)
     model = checkpoints.read(path)
-    data = given.pop("data", None)
-    config = Config.build(model.metadata["config"], **given)
+    data, folder, saved = given.get("data"), folder_of(path), model.metadata["config"]
+    config = Config.build(saved if data else with_data_from(saved, folder), **given)
+    trained_on = model.metadata.get("data_sha256") or data_checksums(folder)
 
     from lstmcli.core import environment
-    from lstmcli.data.source import series_to_test
+    from lstmcli.data.source import series_to_test, unused_classes
 
     environment.use_cache(config)
     from lstmcli.scoring import score
 
-    name, series = series_to_test(config, Path(data) if data else None)
+    name, series = series_to_test(config, Path(data) if data else None, trained_on)
+    if config.data.data and (note := unused_classes(f"`{name}`", series[0])):
+        typer.echo(f"note: {note}", err=True)
+    if config.data.data and not data and not trained_on:
+        typer.echo(f"note: whether `{config.data.data}` has changed is not known", err=True)
     scores = score(model, config, series, given.get("device", "auto"))
     if predictions is not None:
         _write_predictions(predictions, scores)
@@ -63,6 +70,15 @@ def evaluate(
     typer.echo(f"checkpoint: {path}\ndata: {name}")
     for each in scores:
         _print(each)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raises UsageError where predictions cannot be written, or would replace something else."""
+    check_writable(path)
+    if path.is_file() and not path.read_bytes()[:9].startswith((b"step,row,", b"seed,step")):
+        raise UsageError(
+            f"`{path}` is there already and holds no predictions", "choose another name for them"
+        )
 
 
 def _result(score: Score) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 from lstmcli.cli.options import Given, Json, Overwrite, with_settings
 from lstmcli.cli.output import print_json
 from lstmcli.config import DataConfig, RunConfig, TrainingConfig
-from lstmcli.errors import UsageError
+from lstmcli.errors import UsageError, pasteable
 from lstmcli.files import check_writable
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def generate(
     run = RunConfig(seed=given.pop("seed", RunConfig.seed))
     task = DataConfig(**given)
     storage.check_format(out)
-    _check_free(storage.files(out), overwrite)
+    _check_free(out, overwrite)
     series = echo.generate(task, generator(run.seed, Stream.DATASET))
     floor = _floor(series)
     metadata = {"seed": run.seed, **({"floor": floor} if floor else {})}
@@ -60,15 +60,24 @@ def generate(
             f"accuracy at most {floor['bayes_accuracy']:.5f}, "
             f"in {floor['batch_size']} rows of windows of {floor['bptt']}"
         )
-    typer.echo(f"next: lstmcli train --data {out}")
+    typer.echo(f"next: lstmcli train --data {pasteable(out)}")
 
 
-def _check_free(files: list[Path], overwrite: bool) -> None:
+def _check_free(out: Path, overwrite: bool) -> None:
     """Raises UsageError where a file cannot be written, or is there and not to be replaced."""
-    for file in files:
+    from lstmcli.data import storage
+
+    for file in storage.files(out):
         check_writable(file)
-        if file.exists() and not overwrite:
-            raise UsageError(f"`{file}` is there already", "pass `--overwrite` to replace it")
+    there = [file for file in storage.files(out) if file.exists()]
+    if there and not storage.is_ours(out):
+        raise UsageError(
+            f"`{there[-1]}` is there already, and is not as `lstmcli generate` wrote it: it is "
+            "not replaced",
+            "choose another name",
+        )
+    if there and not overwrite:
+        raise UsageError(f"`{there[0]}` is there already", "pass `--overwrite` to replace it")
 
 
 def _floor(series: Series) -> dict[str, Any] | None:

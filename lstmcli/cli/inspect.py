@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -20,12 +21,16 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     The state is the article's tensor [layers, 2, batch, state]: for each layer its cell state c and
     its hidden state h, a row for each row of the series.
     """
+    from lstmcli.errors import FileError
     from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs.rundir import find_checkpoint
+    from lstmcli.runs.paths import with_data_from
+    from lstmcli.runs.rundir import find_checkpoint, folder_of
 
     path = find_checkpoint(checkpoint)
     model = checkpoints.read(path)
     description = {"checkpoint": str(path), **_describe(model)}
+    with suppress(FileError):  # Where the dataset was is worth knowing too.
+        description["config"] = with_data_from(description["config"], folder_of(path))
     if as_json:
         state = {
             str(seed): model.tensors["state"][i].tolist() for i, seed in enumerate(model.seeds)

@@ -63,20 +63,17 @@ def sweep(
 
     style = console.progress_style(progress)
     plan = _plan(given, config_file)
-    directory = story.open_directory(plan, out, overwrite)
-    left = directory.missing(plan.settings)
     if dry_run:
-        _show_plan(plan, directory)
+        _show_plan(plan, story.find_directory(plan, out, overwrite))
         return
-    if overwrite:
-        directory.delete()
-    with console.SweepView(
-        style, [(each.name, each.config.training.epochs) for each in left]
-    ) as view:
-        for found in story.run(plan, directory):
-            epoch = None if found.ended else found.epoch
-            view.setting(found.name, epoch, found.solved, found.seeds)
-    result = story.conclude(plan, directory)
+    with story.opened(plan, out, overwrite) as directory:
+        left = directory.missing(plan.settings)
+        bars = [(each.name, each.config.training.epochs) for each in left]
+        with console.SweepView(style, bars) as view:
+            for found in story.run(plan, directory):
+                epoch = None if found.ended else found.epoch
+                view.setting(found.name, epoch, found.solved, found.seeds)
+        result = story.conclude(plan, directory)
     if as_json:
         _print_json(result)
     else:

@@ -18,6 +18,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.output import print_json
 from lstmcli.config import Config
+from lstmcli.errors import pasteable
 
 if TYPE_CHECKING:
     from lstmcli.experiment import Run
@@ -44,13 +45,16 @@ def train(
     from lstmcli.report import console
     from lstmcli.runs import metrics, rundir
 
-    saved = rundir.read_config(config_file) if config_file else None
+    saved = rundir.read_config(config_file, "data" not in given) if config_file else None
     config = Config.build(saved, **given)
     label = f"echo-{config.model.layers}x{config.model.state_size}"
     style = console.progress_style(progress)
     directory = rundir.create(out, label, overwrite)
-    with directory.given_back(), console.waiting("loading TensorFlow", style):
-        run = _prepare(config, directory)
+    ctx.with_resource(directory.held())
+    with console.waiting("loading TensorFlow", style):
+        run = _prepare(config, directory, given)
+    for note in run.source.notes():
+        typer.echo(f"note: {note}", err=True)
     if dropped := run.source.layout.dropped:
         typer.echo(f"note: {dropped} steps at the rows' ends fill no window: not used", err=True)
     view = console.TrainingView(style, config.training.epochs)
@@ -67,7 +71,7 @@ def train(
         _summarise(run)
 
 
-def _prepare(config: Config, directory: RunDirectory) -> Run:
+def _prepare(config: Config, directory: RunDirectory, given: Given) -> Run:
     """Loads TensorFlow and, meanwhile, the data; then readies the run."""
     from lstmcli.core import environment
     from lstmcli.data import source
@@ -75,6 +79,8 @@ def _prepare(config: Config, directory: RunDirectory) -> Run:
     environment.use_cache(config)
     with environment.loading():
         opened = source.open_source(config)
+        if "until_solved" in given:
+            opened.check_floor_known()
     from lstmcli import experiment
 
     return experiment.prepare(config, directory, opened)
@@ -110,4 +116,4 @@ def _summarise(run: Run) -> None:
             err=True,
         )
     typer.echo(f"run: {directory.path}")
-    typer.echo(f"next: lstmcli eval {directory.path}")
+    typer.echo(f"next: lstmcli eval {pasteable(directory.path)}")

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import warnings
 from collections.abc import Mapping
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from lstmcli.data.cells import to_series
 from lstmcli.data.series import Series
-from lstmcli.errors import FileError, UsageError
+from lstmcli.errors import FileError, LstmcliError, UsageError, pasteable
 from lstmcli.files import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMATS = (".npz", ".csv")
 
@@ -49,68 +56,84 @@ def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
         np.savez_compressed(buffer, inputs=inputs, targets=series.targets, metadata=np.array(text))
         write_atomically(path, buffer.getvalue())
     else:
-        write_atomically(path, _to_csv(series).encode())
+        # The metadata first: alone they are known as ours, the table is not.
         write_atomically(_beside(path), f"{text}\n".encode())
+        write_atomically(path, _to_csv(series).encode())
 
 
 def read(path: Path) -> tuple[Series, dict[str, Any]]:
     """Reads a dataset and its metadata.
 
     Raises:
-        FileError: it is missing or damaged, or does not match its checksum.
+        FileError: it is missing or damaged, is no series, or does not match its checksum.
     """
     check_format(path)
     if not path.is_file():
-        raise FileError(f"there is no dataset `{path}`", f"`lstmcli generate {path}` makes one")
+        raise FileError(
+            f"there is no dataset `{path}`", f"`lstmcli generate {pasteable(path)}` makes one"
+        )
     try:
-        inputs, targets, metadata = (_read_npz if path.suffix == ".npz" else _read_csv)(path)
-        series = _series(inputs, targets, metadata)
+        series, metadata = (_read_npz if path.suffix == ".npz" else _read_csv)(path)
+    except LstmcliError:
+        raise
     except Exception as error:  # A damaged file raises whatever its decoders do.
+        example = f"example{path.suffix}"
         raise FileError(
             f"`{path}` is not a dataset or is damaged: {error}",
-            f"`lstmcli generate {path} --overwrite` makes it anew",
+            f"`lstmcli generate {example}` writes one to compare it with",
         ) from error
     if metadata.get("sha256", series.checksum()) != series.checksum():
+        where = f"`{_beside(path)}`" if path.suffix == ".csv" else "its metadata"
         raise FileError(
-            f"`{path}` does not match the checksum in its metadata: it is truncated or was changed",
-            "generate it anew, or take the metadata away if the change is meant",
+            f"`{path}` does not match the checksum in {where}: it is truncated or was changed",
+            f"if the change is meant, take {where} away; else generate it anew under another name",
         )
     return series, metadata
 
 
-def _series(
-    inputs: npt.NDArray[Any], targets: npt.NDArray[Any], metadata: Mapping[str, Any]
-) -> Series:
-    if inputs.ndim not in (1, 2) or targets.ndim != 1 or len(inputs) != len(targets):
-        raise ValueError(
-            "expected inputs `[steps]` or `[steps, features]` and targets `[steps]`, got "
-            f"{list(inputs.shape)} and {list(targets.shape)}"
-        )
-    if len(targets) == 0 or inputs.size == 0:
-        raise ValueError("it holds no steps")
-    with np.errstate(invalid="ignore", over="ignore"):  # What does not fit is refused below.
-        whole, columns = targets.astype(np.int32), inputs.astype(np.float32)
-    if not np.array_equal(whole, targets) or whole.min() < 0:
-        raise ValueError("targets must be whole numbers from 0 on")
-    if not np.isfinite(columns).all():
-        raise ValueError("inputs must be finite numbers")
-    classes = int(metadata.get("classes", max(2, int(whole.max()) + 1)))
-    if whole.max() >= classes:
-        raise ValueError(f"a target is {whole.max()}, but there are {classes} classes")
-    return Series(columns.reshape(len(inputs), -1), whole, classes, metadata.get("task", {}))
+def is_ours(path: Path) -> bool:
+    """Whether a dataset that is there is as `write` wrote it: replacing it loses nobody's work."""
+    beside = _beside(path)
+    try:
+        if path.suffix != ".csv":
+            metadata = read(path)[1]
+        elif path.exists():
+            metadata = read(path)[1] if beside.is_file() else {}
+        else:
+            metadata = _metadata(beside)
+    except (LstmcliError, OSError, ValueError):
+        return False
+    return "sha256" in metadata and "name" in metadata.get("task", {})
 
 
-def _read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+def _read_npz(path: Path) -> tuple[Series, dict[str, Any]]:
     # From memory, as NumPy leaves a file open that it cannot read.
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
         text = str(arrays["metadata"]) if "metadata" in arrays else "{}"
-        return arrays["inputs"], arrays["targets"], _metadata(text)
+        inputs, targets = arrays["inputs"], arrays["targets"]
+
+    def cell(step: int, column: int | None) -> tuple[str, str]:
+        if column is None:
+            return f"`{path}`, step {step} (from 0 on) of `targets`", str(targets[step])
+        values = np.ravel(inputs[step])
+        place = f"`{path}`, step {step} (from 0 on) of `inputs`"
+        return f"{place}, column {column}" if len(values) > 1 else place, str(values[column])
+
+    metadata = _checked(json.loads(text))
+    return to_series(inputs, targets, metadata, cell), metadata
 
 
-def _metadata(text: str) -> dict[str, Any]:
-    metadata = json.loads(text)
+def _metadata(beside: Path) -> dict[str, Any]:
+    """What the file beside a CSV file says."""
+    try:
+        return _checked(json.loads(beside.read_text()))
+    except ValueError as error:
+        raise ValueError(f"its metadata, `{beside}`: {error}") from error
+
+
+def _checked(metadata: Any) -> dict[str, Any]:
     if not isinstance(metadata, dict) or not isinstance(metadata.get("task", {}), dict):
-        raise ValueError("its metadata, and the task in them, must be JSON objects")
+        raise ValueError("the metadata, and the task in them, must be JSON objects")
     return metadata
 
 
@@ -126,19 +149,46 @@ def _to_csv(series: Series) -> str:
     return str(frame.to_csv(index=False))
 
 
-def _read_csv(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
+def _read_csv(path: Path) -> tuple[Series, dict[str, Any]]:
     import pandas as pd
 
-    frame = pd.read_csv(path)
+    frame = _read_frame(path)
     columns = _input_columns(frame.shape[1] - 1)
     if list(frame.columns) != [*columns, "target"]:
         raise ValueError(
             "expected the columns `input` (or `input_0`, `input_1` …) and `target`, got "
             + ", ".join(map(str, frame.columns))
         )
+    frame = frame.apply(pd.to_numeric, errors="coerce")
     beside = _beside(path)
-    metadata = _metadata(beside.read_text()) if beside.is_file() else {}
-    return frame[columns].to_numpy(), frame["target"].to_numpy(), metadata
+    metadata = _metadata(beside) if beside.is_file() else {}
+    inputs, targets = frame[columns].to_numpy(np.float64), frame["target"].to_numpy()
+    return to_series(inputs, targets, metadata, partial(_csv_cell, path)), metadata
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    """The table as it stands; a first column without a name is not taken for names of rows."""
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path, index_col=False, low_memory=False)
+        except pd.errors.ParserWarning as error:
+            raise ValueError("its rows have more cells than its first line has names") from error
+
+
+def _csv_cell(path: Path, step: int, column: int | None) -> tuple[str, str]:
+    """Place and value of a cell; lines are counted as an editor does, the header's is 1."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        # As pandas reads it: empty lines are none.
+        lines = (row for row in reader if len(row) > 1 or "".join(row).strip())
+        names = next(lines)
+        row = next(islice(lines, step, None))
+        position = len(names) - 1 if column is None else column
+        value = row[position] if position < len(row) else ""
+        return f"`{path}`, line {reader.line_num}, column `{names[position]}`", value
 
 
 def _beside(path: Path) -> Path:

@@ -35,7 +35,8 @@ class Checkpoint:
         metadata: `format`, `version`, `kind` (`last`, or `best`: each seed as it was in its own
             epoch, which `best` names), `config`, `seeds`, `data_seeds`, `features`, `classes`,
             `position` (`epoch` and `window`, both completed, and `step`; of a `best`, the newest
-            of the seeds'), `streams`, `best`, and `elapsed_seconds`.
+            of the seeds'), `streams`, `best`, `elapsed_seconds`, and for a dataset `data_sha256`,
+            the checksums of its parts. A path in the config leads from the run directory.
     """
 
     tensors: dict[str, npt.NDArray[np.float32]]

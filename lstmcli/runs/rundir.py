@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import shutil
 import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,12 @@ import tomli_w
 from lstmcli.config import Config
 from lstmcli.errors import FileError, UsageError
 from lstmcli.files import check_writable, write_atomically
+from lstmcli.locks import DirectoryLock
+from lstmcli.runs import paths
 
 ROOT = Path("runs")
+WRITTEN_BY_A_RUN = {"status", "version", "argv", "seeds"}
+"""What `run.json` has from the start: one without them is somebody else's."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,12 @@ class RunDirectory:
     Attributes:
         path: where.
         made: which directories were made for it, the deepest first.
+        overwrite: whether a run that is there already may be deleted.
     """
 
     path: Path
     made: tuple[Path, ...] = ()
+    overwrite: bool = False
 
     @property
     def config(self) -> Path:
@@ -64,16 +71,58 @@ class RunDirectory:
         """Each seed's checkpoint of its lowest validation loss."""
         return self.path / "checkpoints" / "best.safetensors"
 
+    @cached_property
+    def lock(self) -> DirectoryLock:
+        """What keeps others from writing here."""
+        return DirectoryLock(self.path)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps all others from writing here; may be used again within.
+
+        Directories that were made for a run, and hold nothing in the end, are removed.
+
+        Raises:
+            UsageError: somebody else writes here.
+        """
+        try:
+            with self.lock.held():
+                yield
+        finally:
+            self._remove_empty()
+
     @contextmanager
     def given_back(self) -> Iterator[None]:
         """Removes the directories made for a run that does not come to its beginning."""
         try:
             yield
         except BaseException:
-            with suppress(OSError):  # What is not empty stays.
-                for folder in self.made:
-                    folder.rmdir()
+            self._remove_empty()
             raise
+
+    def check_free(self) -> None:
+        """Checks that what a run would delete here is a run's, and may be deleted.
+
+        Raises:
+            UsageError: it is not.
+        """
+        if not self.status.exists():
+            for file in (self.config, self.metrics, self.steps, self.last, self.best):
+                if file.exists():
+                    raise UsageError(
+                        f"`{file}` would be replaced, and is of no run of lstmcli",
+                        "choose another `--out`: a directory of its own",
+                    )
+            return
+        if not self._holds_run():
+            raise UsageError(
+                f"`{self.status}` was not written by lstmcli", "choose another `--out`"
+            )
+        if not self.overwrite:
+            raise UsageError(
+                f"`{self.path}` already holds a run",
+                "choose another `--out`, or pass `--overwrite` to delete that run",
+            )
 
     def begin(self, config: Config, **status: Any) -> None:
         """Begins a run: deletes the one that is there, and points `runs/latest` here.
@@ -81,12 +130,23 @@ class RunDirectory:
         Args:
             config: what `config.toml` says from now on.
             status: what `run.json` says.
+
+        Raises:
+            UsageError: what is there may not be deleted.
         """
+        self.check_free()
         _delete(self)
+        self._write_status(status)  # First, as it is what tells that the rest is a run's.
         self.last.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.config, tomli_w.dumps(config.to_dict()).encode())
-        self._write_status(status)
+        write_atomically(self.config, tomli_w.dumps(self.settings(config)).encode())
         _point_latest(self.path)
+
+    def settings(self, config: Config) -> dict[str, dict[str, Any]]:
+        """Every setting, as the run's files keep it: a dataset's path from this directory."""
+        saved = config.to_dict()
+        if config.data.data is not None:
+            saved["data"]["data"] = paths.from_folder(self.path, config.data.data)
+        return saved
 
     def read_status(self) -> dict[str, Any]:
         """What `run.json` says."""
@@ -97,18 +157,35 @@ class RunDirectory:
         """Sets fields of `run.json`."""
         self._write_status(self.read_status() | changes)
 
+    def _remove_empty(self) -> None:
+        with suppress(OSError):  # What is not empty stays.
+            for folder in self.made:
+                folder.rmdir()
+
+    def _holds_run(self) -> bool:
+        try:
+            return self.read_status().keys() >= WRITTEN_BY_A_RUN
+        except (OSError, ValueError, AttributeError):
+            return False
+
     def _write_status(self, status: dict[str, Any]) -> None:
         write_atomically(self.status, f"{json.dumps(status, indent=2)}\n".encode())
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
     """Reads a TOML file of settings.
+
+    Args:
+        path: the file.
+        find_data: whether to look for the dataset that it names.
 
     Raises:
         UsageError: it is missing or is not TOML.
+        FileError: the dataset is not found.
     """
     try:
-        return tomllib.loads(path.read_text())
+        saved = tomllib.loads(path.read_text())
+        return paths.with_data_from(saved, path.parent) if find_data else saved
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
             f"cannot read the configuration `{path}`: {error}",
@@ -125,40 +202,49 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
         overwrite: whether a run that is there already may be deleted.
 
     Raises:
-        UsageError: it holds a run already, or cannot be made.
+        UsageError: it holds a run already, is being written to, or cannot be made.
     """
-    path = path or _unused(ROOT / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{label}")
-    directory = RunDirectory(
-        path, tuple(each for each in (path, *path.parents) if not each.exists())
-    )
     try:
-        if directory.status.exists() and not overwrite:
-            raise UsageError(
-                f"`{path}` already holds a run",
-                "choose another `--out`, or pass `--overwrite` to delete that run",
-            )
-        path.mkdir(parents=True, exist_ok=True)
+        made = _make(path, overwrite) if path else _make_unused(label)
     except OSError as error:
         raise UsageError(
-            f"cannot write to `{path}`: {error.strerror}",
+            f"cannot write to `{path or ROOT}`: {error.strerror}",
             "choose a directory of yours with `--out`",
         ) from error
-    check_writable(directory.status)
-    return directory
+    check_writable(made.status)
+    with made.lock.held():  # Who writes here is to be named, and not the run that is being written.
+        made.check_free()
+    return made
 
 
-def _unused(path: Path) -> Path:
-    candidate, number = path, 2
-    while candidate.exists():
-        candidate, number = path.with_name(f"{path.name}-{number}"), number + 1
-    return candidate
+def _make(path: Path, overwrite: bool) -> RunDirectory:
+    missing = tuple(each for each in (path, *path.parents) if not each.exists())
+    path.mkdir(parents=True, exist_ok=True)
+    return RunDirectory(path, missing, overwrite)
+
+
+def _make_unused(label: str) -> RunDirectory:
+    """Makes a directory that nobody else has, as making it says: another run may begin now too."""
+    begun = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{label}"
+    for number in itertools.count(1):
+        path = ROOT / (begun if number == 1 else f"{begun}-{number}")
+        missing = tuple(each for each in (path, *path.parents) if not each.exists())
+        with suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return RunDirectory(path, missing)
+    raise AssertionError("numbers do not end")
 
 
 def _delete(directory: RunDirectory) -> None:
     """Deletes what a run has written, and nothing else."""
-    for file in (directory.status, directory.config, directory.metrics, directory.steps):
+    for file in (directory.last, directory.best):
+        for half_written in file.parent.glob(f".{file.name}.*"):
+            half_written.unlink()
         file.unlink(missing_ok=True)
-    shutil.rmtree(directory.last.parent, ignore_errors=True)
+    with suppress(OSError):  # What else is in it stays.
+        directory.last.parent.rmdir()
+    for file in (directory.config, directory.metrics, directory.steps, directory.status):
+        file.unlink(missing_ok=True)
 
 
 def _point_latest(path: Path) -> None:
@@ -166,12 +252,28 @@ def _point_latest(path: Path) -> None:
     if path.parent != ROOT:
         return
     link, temporary = ROOT / "latest", ROOT / f".latest-{os.getpid()}"
+    if link.exists() and not link.is_symlink():
+        return  # Somebody else's.
     try:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(path.name)
         temporary.replace(link)
     except OSError:
         temporary.unlink(missing_ok=True)
+
+
+def folder_of(checkpoint: Path) -> Path:
+    """The run directory of a checkpoint, or the folder that a copy of one lies in."""
+    run = RunDirectory(checkpoint.parent.parent)
+    return run.path if checkpoint.parent == run.last.parent else checkpoint.parent
+
+
+def data_checksums(folder: Path) -> list[str] | None:
+    """SHA-256 of the parts of the data that the run in a folder was trained on, if one is there."""
+    try:
+        return list(RunDirectory(folder).read_status()["data_sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomli_w
 
-from lstmcli.errors import UsageError
-from lstmcli.files import write_atomically
+from lstmcli.errors import FileError, UsageError
+from lstmcli.files import check_writable, write_atomically
+from lstmcli.locks import held
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.plan import Plan, differences
@@ -72,6 +74,7 @@ class SweepDirectory:
 
         Raises:
             UsageError: the directory holds another sweep, or files that are no sweep's.
+            FileError: its table of trials is damaged.
         """
         self._check(plan)
         self.rows = tables.read_trials(self.trials)
@@ -83,10 +86,17 @@ class SweepDirectory:
         }
         for config in sorted(self.path.parent.glob("*/sweep.toml")):
             other = SweepDirectory(config.parent)
-            for identity, row in tables.read_trials(other.trials).items():
+            for identity, row in other._readable().items():
                 if setting := wanted.pop(identity, None):
                     self.rows[identity] = row | setting.keys
                     self.elsewhere[identity] = (setting, other._run_of(row))
+
+    def _readable(self) -> dict[str, Row]:
+        """The finished trials of a sweep that may be damaged."""
+        try:
+            return tables.read_trials(self.trials)
+        except FileError:
+            return {}
 
     def _run_of(self, row: Row) -> Path | None:
         """The run directory that a trial was a part of."""
@@ -144,20 +154,37 @@ class SweepDirectory:
             else:
                 path.unlink(missing_ok=True)
 
-    def begin(self, plan: Plan) -> None:
-        """Writes what the sweep is, and takes over what sweeps beside it have finished.
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes the directory and keeps all others from writing here, for the length of a block.
 
         Raises:
-            UsageError: the directory cannot be written to.
+            UsageError: it cannot be written to, or somebody else writes here.
         """
+        made = [each for each in (self.path, *self.path.parents) if not each.exists()]
         try:
-            self.settings.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.config, tomli_w.dumps({"sweep": plan.identity}).encode())
+            self._make()
+            with held(self.path):
+                yield
+        finally:
+            with suppress(OSError):  # What is not empty stays.
+                for folder in made:
+                    folder.rmdir()
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(
                 f"cannot write to `{self.path}`: {error.strerror}",
                 "choose a directory of yours with `--out`",
             ) from error
+        check_writable(self.config)
+
+    def begin(self, plan: Plan) -> None:
+        """Writes what the sweep is, and takes over what sweeps beside it have finished."""
+        self.settings.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.config, tomli_w.dumps({"sweep": plan.identity}).encode())
         for setting, folder in self.elsewhere.values():
             if folder is not None:
                 seeds = folder.name.rsplit("-seeds-", 1)[1]

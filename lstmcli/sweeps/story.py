@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +84,7 @@ class Result:
         return self.trials[self.trials.test_loss.isna()]
 
 
-def open_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> SweepDirectory:
+def find_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> SweepDirectory:
     """The directory of a sweep, with the trials that are finished; writes nothing.
 
     Args:
@@ -94,6 +94,7 @@ def open_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> Swe
 
     Raises:
         UsageError: it holds another sweep.
+        FileError: its table of trials is damaged.
     """
     directory = SweepDirectory(out or ROOT / plan.name)
     if overwrite:
@@ -103,14 +104,29 @@ def open_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> Swe
     return directory
 
 
+@contextmanager
+def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[SweepDirectory]:
+    """The directory of a sweep, for this process alone; arguments as `find_directory` has them.
+
+    Raises:
+        UsageError: it holds another sweep, cannot be written to, or is being written to.
+        FileError: its table of trials is damaged.
+    """
+    directory = find_directory(plan, out, overwrite)
+    with directory.held():
+        directory = find_directory(plan, out, overwrite)  # It may have changed until it was ours.
+        if overwrite:
+            directory.delete()
+        directory.begin(plan)
+        yield directory
+
+
 def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
     """Trains what is missing; each setting's rows are on disk as soon as it ends.
 
     Raises:
         StoppedError: a signal came; the trials that had ended are kept.
-        UsageError: the directory cannot be written to.
     """
-    directory.begin(plan)
     left = directory.missing(plan.settings)
     if not left:
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.data.echo import SOLVED_BELOW
+from lstmcli.errors import FileError
 from lstmcli.files import write_atomically
 from lstmcli.sweeps import grid, trial
 from lstmcli.sweeps.grid import Setting
@@ -22,15 +23,25 @@ WHOLE = ("epochs_to_solve", "replicas")
 
 
 def read_trials(path: Path) -> dict[str, Row]:
-    """The rows of a `trials.csv` by trial, without the failed ones, which can be run again."""
+    """The rows of a `trials.csv` by trial, without the failed ones, which can be run again.
+
+    Raises:
+        FileError: the file is damaged.
+    """
     import pandas as pd
 
     if not path.is_file():
         return {}
-    table = pd.read_csv(path)
-    table = table.astype(object).where(table.notna(), None)
-    kept = table[table.status != Status.FAILED]
-    return {row["trial"]: row for row in kept.to_dict("records")}
+    try:
+        table = pd.read_csv(path)
+        table = table.astype(object).where(table.notna(), None)
+        kept = table[table.status != Status.FAILED]
+        return {row["trial"]: row for row in kept.to_dict("records") if row["seed"] is not None}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise FileError(
+            f"`{path}` is damaged: {error}",
+            "move it away, and the same command runs its trials again",
+        ) from error
 
 
 def trials_table(rows: Iterable[Row], swept: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -82,8 +81,7 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
     from lstmcli import experiment
     from lstmcli.runs import rundir
 
-    shutil.rmtree(directory, ignore_errors=True)
-    place = rundir.create(directory, "", overwrite=False)
+    place = rundir.create(directory, "", overwrite=True)
     with place.given_back():
         run = experiment.prepare(setting.config, place)
     epochs: list[list[Any]] = []
