@@ -1,3 +1,22 @@
-"""A command-line laboratory for stacked LSTMs."""
+"""A command-line laboratory for stacked LSTMs, and its verbs for Python.
+
+`lstmcli.train`, `evaluate`, `sweep` and `generate` are loaded when they are first used: importing
+the package loads neither TensorFlow nor pandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lstmcli.api import evaluate, generate, sweep, train
 
 __version__ = "0.1.0"
+__all__ = ["evaluate", "generate", "sweep", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module `lstmcli` has no attribute `{name}`")
+    return getattr(import_module("lstmcli.api"), name)

@@ -17,7 +17,7 @@ from lstmcli.cli.options import (
     with_settings,
 )
 from lstmcli.cli.output import print_json
-from lstmcli.config import DEPTHS, SweepConfig
+from lstmcli.config import DEPTHS
 from lstmcli.errors import ExitCode, LstmcliError
 
 if TYPE_CHECKING:
@@ -58,11 +58,13 @@ def sweep(
     (`--layers 1-5`); every combination is trained with every seed. The same command again finishes
     what is missing, and with more seeds or depths it adds them.
     """
+    from lstmcli import api
     from lstmcli.report import console
+    from lstmcli.runs.rundir import read_config
     from lstmcli.sweeps import story
 
     style = console.progress_style(progress)
-    plan = _plan(given, config_file)
+    plan = api.plan_of(given, read_config(config_file) if config_file else None)
     if dry_run:
         _show_plan(plan, story.find_directory(plan, out, overwrite))
         return
@@ -79,24 +81,6 @@ def sweep(
     else:
         _print(result, plan, ctx.obj)
     _refuse_failed(result, directory)
-
-
-def _plan(given: Given, config_file: Path | None) -> Plan:
-    """The sweep that the options ask for."""
-    from dataclasses import fields
-
-    from lstmcli.runs.rundir import read_config
-    from lstmcli.sweeps import grid, plan
-
-    own = {spec.name for spec in fields(SweepConfig)}
-    single = {name: value for name, value in given.items() if name in grid.FIXED}
-    lists = {
-        name: grid.parse(name, text)
-        for name, text in given.items()
-        if name not in single and name not in own
-    }
-    asked = SweepConfig(**{name: value for name, value in given.items() if name in own})
-    return plan.make(single, lists, asked, read_config(config_file) if config_file else None)
 
 
 def _show_plan(plan: Plan, directory: SweepDirectory) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -142,6 +142,17 @@ def parse(name: str, text: str) -> list[Any]:
         example = "`1-5` or `1,2,4`" if kinds[name] is int else "`0.1,0.3`"
         raise UsageError(f"`{option_name(name)}` takes a list such as {example}, got {text!r}")
     return list(dict.fromkeys(values))
+
+
+def values(name: str, given: Any) -> list[Any]:
+    """The values of a setting, given as one, as several, or as a text that `parse` reads.
+
+    Raises:
+        UsageError: the text is no list of the setting's type.
+    """
+    if isinstance(given, str):
+        return parse(name, given)
+    return list(dict.fromkeys(given)) if isinstance(given, Iterable) else [given]
 
 
 def expand(base: Config, lists: Mapping[str, Sequence[Any]], match: str | None) -> list[Setting]:

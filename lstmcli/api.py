@@ -1,0 +1,214 @@
+"""The commands' verbs for Python: `lstmcli.train(layers=3)`, `lstmcli.sweep(layers=[1, 2, 3])`.
+
+Settings are keywords, named as the options are (`state_size` for `--state-size`), with the same
+defaults and checks. Nothing is printed. The commands of the command line are made of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstmcli.config import Config, DataConfig, RunConfig, SweepConfig
+from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.runs import paths, rundir
+from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.runs.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.data.series import Series
+    from lstmcli.experiment import Run
+    from lstmcli.scoring import Score
+    from lstmcli.sweeps.plan import Plan
+    from lstmcli.sweeps.story import Result
+
+AnyPath = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run on disk.
+
+    Attributes:
+        directory: its run directory.
+    """
+
+    directory: Path
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """A row for each epoch and seed: the columns of `metrics.csv`."""
+        import pandas as pd
+
+        return pd.read_csv(RunDirectory(self.directory).metrics)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Each seed's model as it was at its lowest validation loss."""
+        return checkpoints.read(rundir.find_checkpoint(self.directory))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the models of a checkpoint make of a series.
+
+    Attributes:
+        checkpoint: the file.
+        data: what they were scored on, in words.
+        scores: one for each seed.
+        notes: what is odd about the data.
+    """
+
+    checkpoint: Path
+    data: str
+    scores: list[Score]
+    notes: list[str]
+
+
+def train(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> TrainedRun:
+    """Trains a stack of LSTM layers, one seed or several side by side.
+
+    Args:
+        out: the run directory; by default a new one in `runs`.
+        overwrite: whether a run that is there already may be deleted.
+        settings: of the model, the data, the training and the run.
+
+    Raises:
+        LstmcliError: as `lstmcli train` would say it.
+    """
+    config = Config.build(**settings)
+    directory = rundir.create(Path(out) if out else None, label(config), overwrite)
+    with directory.held():
+        run = prepare(config, directory)
+        from lstmcli import experiment
+
+        for _ in experiment.train(run, ["lstmcli.train"]):
+            pass
+    return TrainedRun(directory.path)
+
+
+def label(config: Config) -> str:
+    """What a run directory is called behind its date, by default."""
+    return f"echo-{config.model.layers}x{config.model.state_size}"
+
+
+def prepare(config: Config, directory: RunDirectory) -> Run:
+    """Loads TensorFlow and, meanwhile, the data; then readies a run.
+
+    Raises:
+        LstmcliError: the data or the device cannot be used as asked.
+    """
+    from lstmcli.core import environment
+    from lstmcli.data import source
+
+    environment.use_cache(config)
+    with environment.loading():
+        opened = source.open_source(config)
+        if config.training.until_solved:
+            opened.check_floor_known()
+    from lstmcli import experiment
+
+    return experiment.prepare(config, directory, opened)
+
+
+def evaluate(checkpoint: AnyPath, data: AnyPath | None = None, **settings: Any) -> Evaluation:
+    """Scores a checkpoint or a run directory on series that it has not seen.
+
+    Args:
+        checkpoint: the file, or a run directory, of which the best checkpoint counts.
+        data: a dataset to score on, whole. Without one it is a fresh series, or the part of the
+            dataset that was held back from training.
+        settings: those of the task and of the run that differ from the checkpoint's.
+
+    Raises:
+        LstmcliError: as `lstmcli eval` would say it.
+    """
+    path = rundir.find_checkpoint(Path(checkpoint))
+    model = checkpoints.read(path)
+    folder, saved = rundir.folder_of(path), model.metadata["config"]
+    given = settings if data is None else {**settings, "data": str(data)}
+    config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
+    trained_on = model.metadata.get("data_sha256") or rundir.data_checksums(folder)
+
+    from lstmcli.core import environment
+    from lstmcli.data.source import series_to_test, unused_classes
+
+    environment.use_cache(config)
+    from lstmcli.scoring import score
+
+    name, series = series_to_test(config, Path(data) if data else None, trained_on)
+    notes = []
+    if config.data.data and (note := unused_classes(f"`{name}`", series[0])):
+        notes.append(note)
+    if config.data.data and not data and not trained_on:
+        notes.append(f"whether `{config.data.data}` has changed is not known")
+    scores = score(model, config, series, settings.get("device", "auto"))
+    return Evaluation(path, name, scores, notes)
+
+
+def generate(
+    path: AnyPath, *, overwrite: bool = False, **settings: Any
+) -> tuple[Series, dict[str, Any]]:
+    """Writes a dataset: a series of the echo task.
+
+    Args:
+        path: the file: `.npz` or `.csv`, by its ending.
+        overwrite: whether a dataset that lstmcli wrote may be replaced.
+        settings: of the task, and `seed`.
+
+    Returns:
+        The series, and its metadata besides its task.
+
+    Raises:
+        LstmcliError: as `lstmcli generate` would say it.
+    """
+    from lstmcli.data import echo, storage
+    from lstmcli.streams import Stream, generator
+
+    seed = RunConfig(seed=settings.pop("seed", RunConfig.seed)).seed
+    storage.check_free(Path(path), overwrite)
+    series = echo.generate(DataConfig(**settings), generator(seed, Stream.DATASET))
+    metadata = {"seed": seed, **echo.floor_of_the_article(series)}
+    storage.write(Path(path), series, metadata)
+    return series, metadata
+
+
+def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:
+    """Trains every combination of settings with every seed, and says how many layers are enough.
+
+    Args:
+        out: the sweep directory; by default one that the same sweep finds again.
+        overwrite: whether another sweep that is there may be deleted.
+        settings: of the model, the data, the training, the run and the sweep; a list or a range of
+            values is swept.
+
+    Raises:
+        LstmcliError: as `lstmcli sweep` would say it.
+    """
+    from lstmcli.sweeps import story
+
+    plan = plan_of(settings)
+    with story.opened(plan, Path(out) if out else None, overwrite) as directory:
+        for _ in story.run(plan, directory):
+            pass
+        return story.conclude(plan, directory)
+
+
+def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None) -> Plan:
+    """The sweep that some settings ask for; single values, lists, ranges, or texts like `1-5`."""
+    from lstmcli.sweeps import grid, plan
+
+    own = {spec.name for spec in fields(SweepConfig)}
+    asked = SweepConfig(**{name: value for name, value in settings.items() if name in own})
+    single = {name: value for name, value in settings.items() if name in grid.FIXED}
+    lists = {
+        name: grid.values(name, value)
+        for name, value in settings.items()
+        if name not in own and name not in single
+    }
+    return plan.make(single, lists, asked, saved)
