@@ -75,7 +75,8 @@ def evaluate(
 def _check_replaceable(path: Path) -> None:
     """Raises UsageError where predictions cannot be written, or would replace something else."""
     check_writable(path)
-    if path.is_file() and not path.read_bytes()[:9].startswith((b"step,row,", b"seed,step")):
+    begins = path.read_bytes()[:9] if path.is_file() else b""
+    if begins not in (b"", b"step,row,", b"seed,step"):
         raise UsageError(
             f"`{path}` is there already and holds no predictions", "choose another name for them"
         )
