@@ -5,22 +5,8 @@
 
 import sys
 
-from lstmcli.config import Config
-from lstmcli.experiment import Progress, prepare, train
-from lstmcli.runs import rundir
+import lstmcli
 
-
-def main(epochs: int = 10) -> None:
-    """Train the article's network with four seeds, and print each seed's last epoch."""
-    config = Config.build(layers=3, replicas=4, epochs=epochs)
-    directory = rundir.create(None, "from-python", overwrite=False)
-    rows = []
-    for record in train(prepare(config, directory)):
-        if not isinstance(record, Progress):
-            rows = record
-    for row in rows:
-        print(f"seed {row.seed}: {row.val_loss:.6f} nats, floor {row.bayes_loss:.6f}")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+run = lstmcli.train(layers=3, replicas=4, epochs=int(sys.argv[1]) if sys.argv[1:] else 10)
+for row in run.metrics.groupby("seed").last().itertuples():
+    print(f"seed {row.Index}: {row.val_loss:.6f} nats, {row.val_gap:.6f} above the best possible")

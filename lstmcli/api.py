@@ -12,7 +12,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.config import Config, DataConfig, RunConfig, SweepConfig
+from lstmcli.config import Config, SweepConfig
+from lstmcli.data.dataset import generate
 from lstmcli.runs import checkpoint as checkpoints
 from lstmcli.runs import paths, rundir
 from lstmcli.runs.checkpoint import Checkpoint
@@ -21,13 +22,14 @@ from lstmcli.runs.rundir import RunDirectory
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lstmcli.data.series import Series
     from lstmcli.experiment import Run
     from lstmcli.scoring import Score
     from lstmcli.sweeps.plan import Plan
     from lstmcli.sweeps.story import Result
 
 AnyPath = str | PathLike[str]
+
+__all__ = ["Evaluation", "TrainedRun", "evaluate", "generate", "sweep", "train"]
 
 
 @dataclass(frozen=True)
@@ -149,33 +151,6 @@ def evaluate(checkpoint: AnyPath, data: AnyPath | None = None, **settings: Any) 
         notes.append(f"whether `{config.data.data}` has changed is not known")
     scores = score(model, config, series, settings.get("device", "auto"))
     return Evaluation(path, name, scores, notes)
-
-
-def generate(
-    path: AnyPath, *, overwrite: bool = False, **settings: Any
-) -> tuple[Series, dict[str, Any]]:
-    """Writes a dataset: a series of the echo task.
-
-    Args:
-        path: the file: `.npz` or `.csv`, by its ending.
-        overwrite: whether a dataset that lstmcli wrote may be replaced.
-        settings: of the task, and `seed`.
-
-    Returns:
-        The series, and its metadata besides its task.
-
-    Raises:
-        LstmcliError: as `lstmcli generate` would say it.
-    """
-    from lstmcli.data import echo, storage
-    from lstmcli.streams import Stream, generator
-
-    seed = RunConfig(seed=settings.pop("seed", RunConfig.seed)).seed
-    storage.check_free(Path(path), overwrite)
-    series = echo.generate(DataConfig(**settings), generator(seed, Stream.DATASET))
-    metadata = {"seed": seed, **echo.floor_of_the_article(series)}
-    storage.write(Path(path), series, metadata)
-    return series, metadata
 
 
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:

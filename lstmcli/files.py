@@ -13,13 +13,16 @@ def check_writable(path: Path) -> None:
     """Refuses a file that cannot be written, before work is spent on what goes into it.
 
     Raises:
-        UsageError: its directory is not there or not writable, or the name is a directory's.
+        UsageError: its directory is not there or not writable, or the name is a directory's or a
+            device's.
     """
     folder = path.parent
     if not folder.is_dir():
         why = f"there is no directory `{folder}`"
     elif path.is_dir():
         why = "it is a directory"
+    elif path.exists() and not path.is_file():
+        why = "it is no ordinary file, and would be replaced by one"
     elif not os.access(folder, os.W_OK | os.X_OK):
         why = f"the directory `{folder}` is not writable"
     else:

@@ -201,8 +201,12 @@ def test_eval_replaces_predictions_and_no_other_file(run, trained_on_file):
     stderr = run("eval", trained_on_file, "--predictions", "mine.csv", exit_code=2).stderr
     assert "`mine.csv` is there already" in stderr
     assert Path("mine.csv").read_text() == "input,target\n1,0\n"
+    Path("new.csv").touch()
     for _ in range(2):
         run("eval", trained_on_file, "--predictions", "new.csv")
+    os.mkfifo("device")
+    run("eval", trained_on_file, "--predictions", "device", exit_code=2)
+    assert not Path("device").is_file()
 
 
 def test_predictions_that_cannot_be_written_are_named_as_they_were_asked_for(

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 
@@ -187,12 +186,23 @@ def test_config_toml_is_every_setting_resolved(trained):
     assert "learning_rate = 0.3" in (trained / "config.toml").read_text()
 
 
-def test_runs_of_one_moment_get_directories_of_their_own(monkeypatch):
+def test_runs_of_one_second_get_directories_of_their_own(monkeypatch):
+    """Even where another run makes the directory between the look and the making."""
+    usual = Path.mkdir
+
+    def late(path, *arguments, **keywords):
+        if path.name.endswith(("echo", "echo-2")) and not path.exists():
+            usual(path, parents=True)
+            others.append(path)
+        usual(path, *arguments, **keywords)
+
+    others = []
     monkeypatch.setattr(time, "strftime", lambda form: "2026-01-01-000000")
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: rundir.create(None, "echo", overwrite=False), range(40)))
-    assert len({directory.path for directory in made}) == 40
-    assert all(directory.path.is_dir() for directory in made)
+    monkeypatch.setattr(Path, "mkdir", late)
+    made = [rundir.create(None, "echo", overwrite=False).path for _ in range(3)]
+    assert [path.name for path in others] == ["2026-01-01-000000-echo", "2026-01-01-000000-echo-2"]
+    assert len({*made, *others}) == 5
+    assert all(path.is_dir() for path in made)
 
 
 def test_a_directory_that_holds_a_run_is_refused_and_left_alone(run, trained):
@@ -659,6 +669,7 @@ def test_a_signal_ends_a_run_after_a_checkpoint_of_where_it_stood(
 
     status = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (status["status"], status["argv"][1:]) == ("interrupted", ["train", *options])
+    assert not list((tmp_path / "run").glob(".*"))
     saved = checkpoints.read(tmp_path / "run" / "checkpoints" / "last.safetensors")
     position = saved.metadata["position"]
     assert table(tmp_path / "run").epoch.tolist()[-1] == str(position["epoch"])

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from lstmcli import locks
 from lstmcli.config import GROUPS, Config, SweepConfig
 from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
@@ -399,6 +400,19 @@ def test_a_worker_that_dies_costs_its_own_setting_one_retry(times, status, tmp_p
     rows = drain(execute.run_local(both, tmp_path, 1), kill_a_worker(times, tmp_path))
     assert [row["status"] for row in rows] == [status] * 2
     assert ("SIGKILL" in rows[0]["error"]) == (status == "failed")
+
+
+def test_a_setting_that_the_worker_of_a_killed_sweep_is_still_at_is_left_to_it(tmp_path):
+    setting = settings()[0]
+    file = tmp_path / "trial" / "metrics.csv"
+    file.parent.mkdir()
+    file.write_text("the other's")
+    with locks.held(file.parent):
+        rows = execute.attempt(setting, file.parent)
+        assert [(row["status"], row["exit_code"]) for row in rows] == [("failed", 2)] * 2
+        assert f"process {os.getpid()}" in rows[0]["error"]
+        assert file.read_text() == "the other's"
+    assert {row["status"] for row in execute.attempt(setting, file.parent)} == {"completed"}
 
 
 def test_failed_trials_end_the_sweep_with_exit_code_6(run, tmp_path):

@@ -9,7 +9,6 @@ import typer
 
 from lstmcli.cli.options import CheckpointPath, Given, Json, with_settings
 from lstmcli.cli.output import print_json
-from lstmcli.config import Config
 from lstmcli.errors import UsageError
 from lstmcli.files import check_writable, write_atomically
 
@@ -37,45 +36,29 @@ def evaluate(
     run directory, each seed's best checkpoint counts. Settings of the task are the checkpoint's,
     unless given.
     """
-    from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs.paths import with_data_from
-    from lstmcli.runs.rundir import data_checksums, find_checkpoint, folder_of
+    from lstmcli import api
 
     if predictions is not None:
         _check_replaceable(predictions)
-    path = find_checkpoint(checkpoint)
-    model = checkpoints.read(path)
-    data, folder, saved = given.get("data"), folder_of(path), model.metadata["config"]
-    config = Config.build(saved if data else with_data_from(saved, folder), **given)
-    trained_on = model.metadata.get("data_sha256") or data_checksums(folder)
-
-    from lstmcli.core import environment
-    from lstmcli.data.source import series_to_test, unused_classes
-
-    environment.use_cache(config)
-    from lstmcli.scoring import score
-
-    name, series = series_to_test(config, Path(data) if data else None, trained_on)
-    if config.data.data and (note := unused_classes(f"`{name}`", series[0])):
+    found = api.evaluate(checkpoint, **given)
+    for note in found.notes:
         typer.echo(f"note: {note}", err=True)
-    if config.data.data and not data and not trained_on:
-        typer.echo(f"note: whether `{config.data.data}` has changed is not known", err=True)
-    scores = score(model, config, series, given.get("device", "auto"))
     if predictions is not None:
-        _write_predictions(predictions, scores)
+        _write_predictions(predictions, found.scores)
     if as_json:
-        results = [_result(each) for each in scores]
-        print_json({"checkpoint": str(path), "data": name, "results": results})
+        results = [_result(each) for each in found.scores]
+        print_json({"checkpoint": str(found.checkpoint), "data": found.data, "results": results})
         return
-    typer.echo(f"checkpoint: {path}\ndata: {name}")
-    for each in scores:
+    typer.echo(f"checkpoint: {found.checkpoint}\ndata: {found.data}")
+    for each in found.scores:
         _print(each)
 
 
 def _check_replaceable(path: Path) -> None:
     """Raises UsageError where predictions cannot be written, or would replace something else."""
     check_writable(path)
-    if path.is_file() and not path.read_bytes()[:9].startswith((b"step,row,", b"seed,step")):
+    begins = path.read_bytes()[:9] if path.is_file() else b""
+    if begins not in (b"", b"step,row,", b"seed,step"):
         raise UsageError(
             f"`{path}` is there already and holds no predictions", "choose another name for them"
         )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lstmcli.experiment import Run
     from lstmcli.report.console import TrainingView
     from lstmcli.runs.metrics import EpochRow
-    from lstmcli.runs.rundir import RunDirectory
 
 
 @with_settings("model", "data", "training", "run")
@@ -42,17 +41,17 @@ def train(
     With no options it does the article's experiment. The run directory holds every setting, a table
     with a row for each epoch, and the checkpoints that `lstmcli eval` and `lstmcli inspect` read.
     """
+    from lstmcli import api
     from lstmcli.report import console
     from lstmcli.runs import metrics, rundir
 
     saved = rundir.read_config(config_file, "data" not in given) if config_file else None
     config = Config.build(saved, **given)
-    label = f"echo-{config.model.layers}x{config.model.state_size}"
     style = console.progress_style(progress)
-    directory = rundir.create(out, label, overwrite)
+    directory = rundir.create(out, api.label(config), overwrite)
     ctx.with_resource(directory.held())
     with console.waiting("loading TensorFlow", style):
-        run = _prepare(config, directory, given)
+        run = api.prepare(config, directory)
     for note in run.source.notes():
         typer.echo(f"note: {note}", err=True)
     if dropped := run.source.layout.dropped:
@@ -69,21 +68,6 @@ def train(
             print_json({"run": str(directory.path), "status": status, "results": results})
     if not as_json:
         _summarise(run)
-
-
-def _prepare(config: Config, directory: RunDirectory, given: Given) -> Run:
-    """Loads TensorFlow and, meanwhile, the data; then readies the run."""
-    from lstmcli.core import environment
-    from lstmcli.data import source
-
-    environment.use_cache(config)
-    with environment.loading():
-        opened = source.open_source(config)
-        if "until_solved" in given:
-            opened.check_floor_known()
-    from lstmcli import experiment
-
-    return experiment.prepare(config, directory, opened)
 
 
 def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[EpochRow]]:

@@ -17,7 +17,7 @@ import numpy as np
 from lstmcli.data.cells import to_series
 from lstmcli.data.series import Series
 from lstmcli.errors import FileError, LstmcliError, UsageError, pasteable
-from lstmcli.files import write_atomically
+from lstmcli.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +37,27 @@ def check_format(path: Path) -> None:
 def files(path: Path) -> list[Path]:
     """The files that a dataset of this name consists of."""
     return [path, _beside(path)] if path.suffix == ".csv" else [path]
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Refuses a name under which no dataset may be written.
+
+    Raises:
+        UsageError: it names no format, its directory cannot be written to, or a file is there that
+            is not to be replaced.
+    """
+    check_format(path)
+    for file in files(path):
+        check_writable(file)
+    there = [file for file in files(path) if file.exists()]
+    if there and not is_ours(path):
+        raise UsageError(
+            f"`{there[-1]}` is there already, and is not as `lstmcli generate` wrote it: it is "
+            "not replaced",
+            "choose another name",
+        )
+    if there and not overwrite:
+        raise UsageError(f"`{there[0]}` is there already", "pass `--overwrite` to replace it")
 
 
 def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:

@@ -184,7 +184,7 @@ def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
         FileError: the dataset is not found.
     """
     try:
-        saved = tomllib.loads(path.read_text())
+        saved = tomllib.loads(path.read_text("utf-8"))
         return paths.with_data_from(saved, path.parent) if find_data else saved
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(

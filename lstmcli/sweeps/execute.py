@@ -9,12 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lstmcli.errors import ExitCode, LstmcliError
@@ -133,9 +135,24 @@ def _start(folder: Path, core: int, share: list[Setting]) -> Worker:
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, folder, core), daemon=True)
-    process.start()
+    with _no_main_module():
+        process.start()
     theirs.close()
     return Worker(process, mine, share)
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Hides the program that is running, for a process to be started without it.
+
+    A new process would run the main module again, so that a script which calls `lstmcli.sweep`
+    would have to guard itself; workers need nothing of it.
+    """
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _stop(workers: Sequence[Worker]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstmcli import locks
 from lstmcli.errors import DivergedError, ExitCode
 from lstmcli.sweeps.grid import Setting, key_names
 
@@ -81,7 +83,10 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
     from lstmcli import experiment
     from lstmcli.runs import rundir
 
-    place = rundir.create(directory, "", overwrite=True)
+    if directory.is_dir():
+        with locks.held(directory):  # A killed sweep's worker may still be at it.
+            shutil.rmtree(directory, ignore_errors=True)
+    place = rundir.create(directory, "", overwrite=False)
     with place.given_back():
         run = experiment.prepare(setting.config, place)
     epochs: list[list[Any]] = []

@@ -1,0 +1,75 @@
+"""The verbs for Python give what the commands give."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lstmcli
+from lstmcli.errors import FileError, UsageError
+from lstmcli.runs import rundir
+
+SMALL = {"series_length": 1530, "epochs": 3, "layers": 2}
+
+
+def test_importing_the_package_loads_neither_tensorflow_nor_pandas(python):
+    code = "import lstmcli, sys; print({'tensorflow', 'pandas', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], **python, capture_output=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_verbs_stay_what_they_are_when_rooms_of_the_house_are_loaded():
+    import lstmcli.sweeps.story
+
+    assert all(callable(getattr(lstmcli, name)) for name in lstmcli.__all__)
+    with pytest.raises(AttributeError, match="no attribute `tarin`"):
+        _ = lstmcli.tarin
+
+
+def test_train_leaves_what_the_command_leaves(trained, tmp_path):
+    run = lstmcli.train(tmp_path / "r", replicas=3, **SMALL)
+    times = ["epoch_seconds", "elapsed_seconds"]
+    expected = pd.read_csv(trained / "metrics.csv").drop(columns=times)
+    pd.testing.assert_frame_equal(run.metrics.drop(columns=times), expected)
+    assert json.loads((run.directory / "run.json").read_text())["status"] == "completed"
+    assert run.checkpoint.seeds == [0, 1, 2]
+    with pytest.raises(UsageError, match="already holds a run"):
+        lstmcli.train(tmp_path / "r", **SMALL)
+    lstmcli.train(tmp_path / "r", overwrite=True, **SMALL)
+
+
+def test_evaluate_scores_what_the_command_scores(trained, run):
+    found = lstmcli.evaluate(trained)
+    expected = json.loads(run("eval", trained, "--json").stdout)
+    assert [score.loss for score in found.scores] == [row["loss"] for row in expected["results"]]
+    assert (str(found.checkpoint), found.data) == (expected["checkpoint"], "test stream")
+    assert found.checkpoint == rundir.RunDirectory(trained).best
+
+
+def test_generate_writes_the_series_that_it_returns(tmp_path):
+    series, metadata = lstmcli.generate("bits.npz", series_length=300, seed=3)
+    with np.load("bits.npz") as file:
+        np.testing.assert_array_equal(file["targets"], series.targets)
+    assert metadata["seed"] == 3
+    with pytest.raises(UsageError, match="is there already"):
+        lstmcli.generate("bits.npz")
+    with pytest.raises(FileError, match="there is no checkpoint"):
+        lstmcli.evaluate("bits", data="bits.npz")
+
+
+def test_a_script_without_a_guard_can_sweep(python, tmp_path):
+    """A worker that ran its parent's main module again would begin another sweep."""
+    (tmp_path / "script.py").write_text(
+        "import lstmcli\n"
+        "found = lstmcli.sweep(layers=[1, 2], seeds=2, epochs=2, series_length=1500)\n"
+        "print(len(found.trials), found.answer)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], **python, cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("4 no depth solves it")
+    assert done.stdout.count("\n") == 1
