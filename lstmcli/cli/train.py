@@ -53,7 +53,8 @@ def train(
         run = _prepare(config, directory)
     if dropped := run.source.layout.dropped:
         typer.echo(f"note: {dropped} steps at the rows' ends fill no window: not used", err=True)
-    view = console.TrainingView(style, config.training.epochs)
+    floor = run.floor.loss if run.floor else None
+    view = console.TrainingView(style, config.training.epochs, floor)
     rows: list[EpochRow] = []
     try:
         for rows in _epochs(run, ctx.obj, view):
@@ -87,7 +88,7 @@ def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[Epoc
 
     for record in train(run, argv):
         if isinstance(record, Progress):
-            view.windows(record.epoch, record.windows, record.of, record.loss)
+            view.windows(record.epoch, record.windows, record.of, record.loss, record.phase)
         else:
             yield record
 
