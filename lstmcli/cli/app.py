@@ -14,6 +14,7 @@ from lstmcli import __version__
 from lstmcli.cli.devices import devices
 from lstmcli.cli.eval import evaluate
 from lstmcli.cli.generate import generate
+from lstmcli.cli.help import GroupedCommand
 from lstmcli.cli.inspect import inspect
 from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
@@ -123,7 +124,7 @@ def lstmcli(
 
 
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, cls=GroupedCommand)(command)
 
 
 def main() -> None:
