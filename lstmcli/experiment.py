@@ -36,19 +36,21 @@ CALMER = "try a smaller `--learning-rate`, or `--clip-norm 1`"
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands within an epoch: yielded after each chunk.
+    """Where training stands within an epoch: yielded before it, after each chunk, and at its end.
 
     Attributes:
         epoch: the one under way, from 1.
         windows: windows done of it.
         of: windows in it.
         loss: mean loss of the epoch so far, over the seeds too.
+        phase: what comes next: `compiling`, `training` or `validating`.
     """
 
     epoch: int
     windows: int
     of: int
     loss: float
+    phase: str = "training"
 
 
 @dataclass
@@ -238,6 +240,8 @@ def _epoch(
     start = run.tensors | {"state": np.zeros_like(run.tensors["state"])}
     parts: list[Measures] = []
     done, loss = 0, 0.0
+    phase = "training" if run.program.compiled else "compiling"
+    yield Progress(run.epoch + 1, 0, len(batch), math.nan, phase)
     for tensors, measures in run.program.train(start, batch, run.epoch * len(batch)):
         parts.append(measures)
         done += len(measures.loss)
@@ -249,6 +253,7 @@ def _epoch(
             _stop(run, _join(parts), stopped[0])
         yield Progress(run.epoch + 1, done, len(batch), loss / done)
     seconds = time.monotonic() - begun
+    yield Progress(run.epoch + 1, done, done, loss / done, "validating")
     run.epoch += 1
     yield _record(run, _join(parts), run.program.evaluate(run.tensors, validation), seconds)
 

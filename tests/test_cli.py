@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import typer
 from lstmcli import __version__
 from lstmcli.cli import inspect
 from lstmcli.cli.app import app
-from lstmcli.config import DataConfig
+from lstmcli.config import GROUPS, DataConfig
 from lstmcli.data import echo
 from lstmcli.streams import Stream, generator
 
@@ -37,6 +38,20 @@ def test_a_command_and_each_of_its_options_has_help(run, name):
     for parameter in COMMANDS[name].params:
         assert parameter.name == "help" or parameter.help, parameter.name
         assert parameter.param_type_name == "argument" or max(parameter.opts, key=len) in text
+
+
+def test_help_groups_the_options_as_the_config_does(run):
+    groups = run("train", "--help").stdout.split("\n\n")[3:]
+    found = {}
+    for group in groups:
+        heading, *lines = group.splitlines()
+        found[heading] = re.findall(r"^  (?:-h, )?--([a-z-]+)", "\n".join(lines), re.MULTILINE)
+        assert len({len(line) - len(line[2:].lstrip()) for line in lines if line[2:4] == "  "}) < 2
+    for name, kind in GROUPS.items():
+        names = [spec.name.replace("_", "-") for spec in fields(kind)]
+        assert found[f"{name.capitalize()}:"][: len(names)] == names
+    assert found["Output:"] == ["out", "overwrite", "progress", "json", "help"]
+    assert list(found) == ["Model:", "Data:", "Training:", "Run:", "Output:"]
 
 
 def test_no_command_at_all_shows_the_help_and_no_error(run):

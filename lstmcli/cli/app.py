@@ -14,10 +14,12 @@ from lstmcli import __version__
 from lstmcli.cli.devices import devices
 from lstmcli.cli.eval import evaluate
 from lstmcli.cli.generate import generate
+from lstmcli.cli.help import GroupedCommand
 from lstmcli.cli.inspect import inspect
 from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
 from lstmcli.errors import ExitCode, LstmcliError
+from lstmcli.report import terminal
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "generate": generate,
@@ -75,12 +77,16 @@ def _explain(error: Exception) -> int:
 
 
 def say_error(message: str, hint: str | None) -> None:
-    """Writes `error: …` and `hint: …` to standard error."""
-    typer.secho("error", err=True, nl=False, fg="red", bold=True)
-    typer.echo(f": {message}", err=True)
+    """Writes `error: ...` and `hint: ...` to standard error."""
+    _say("error", "red", message)
     if hint:
-        typer.secho("hint", err=True, nl=False, fg="cyan", bold=True)
-        typer.echo(f": {hint}", err=True)
+        _say("hint", "cyan", hint)
+
+
+def _say(kind: str, colour: str, text: str) -> None:
+    if terminal.shows_colour(sys.stderr):
+        kind = typer.style(kind, fg=colour, bold=True)
+    typer.echo(f"{kind}: {text}", err=True)
 
 
 app = typer.Typer(
@@ -118,7 +124,7 @@ def lstmcli(
 
 
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    app.command(name, cls=GroupedCommand)(command)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.options import CheckpointPath, Given, Json, with_settings
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, print_table
 from lstmcli.errors import UsageError
 from lstmcli.files import check_writable, write_atomically
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from lstmcli.scoring import Score
 
+LARGEST_TABLE = 12  # labels of which a table of all pairs can still be read
+MOST_CONFUSED = 10
 TRAINED_IN = {"val_fraction", "classes", "seed", "replicas"}
 
 
@@ -92,17 +94,34 @@ def _print(score: Score) -> None:
 
 
 def _print_confusion(score: Score) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    """A small table of all labels; of many, the pairs that were confused most often."""
     counts = score.confusion()
-    table = Table(title="labels (rows) and what they were taken for", title_justify="left")
-    table.add_column("label")
-    for label in range(len(counts)):
-        table.add_column(str(label), justify="right")
-    for label, row in enumerate(counts):
-        table.add_row(str(label), *(f"{count:,}" for count in row))
-    Console().print(table)
+    if len(counts) <= LARGEST_TABLE:
+        typer.echo("labels (rows) and what they were taken for:")
+        rows = [[str(label), *(f"{n:,}" for n in row)] for label, row in enumerate(counts)]
+        print_table(["label", *map(str, range(len(counts)))], rows)
+        return
+    totals = counts.sum(1)
+    pairs = [
+        [str(label), str(guess), f"{count:,}", f"{count / totals[label]:.1%}"]
+        for label, guess, count in _most_confused(counts)
+    ]
+    if not pairs:
+        typer.echo("no label was taken for another")
+        return
+    typer.echo("labels that were taken for another most often, and the share of the label's steps:")
+    print_table(["label", "taken for", "count", "share"], pairs)
+
+
+def _most_confused(counts: Any) -> list[tuple[int, int, int]]:
+    """Label, what it was taken for, and how often, of the most frequent mistakes."""
+    import numpy as np
+
+    mistakes = counts.copy()
+    np.fill_diagonal(mistakes, 0)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_CONFUSED]
+    found = [divmod(int(place), len(counts)) for place in order]
+    return [(*pair, int(mistakes[pair])) for pair in found if mistakes[pair]]
 
 
 def _write_predictions(path: Path, scores: list[Score]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lstmcli.cli.options import CheckpointPath, Json
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from lstmcli.runs.checkpoint import Checkpoint
@@ -106,24 +106,21 @@ def _extent(description: dict[str, Any]) -> str:
 
 
 def _print_layers(description: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("layer", "tensor", "shape", "parameters")
-    for layer in description["layers"]:
-        for number, (name, shape) in enumerate(layer["tensors"].items()):
-            first = number == 0
-            table.add_row(
-                layer["layer"] if first else "",
-                name,
-                str(shape),
-                str(layer["parameters"]) if first else "",
-            )
-    table.add_section()
-    table.add_row("all", "", "", f"{description['parameters']:,}")
+    rows = [
+        [
+            layer["layer"] if first else "",
+            name,
+            str(shape),
+            f"{layer['parameters']:,}" if first else "",
+        ]
+        for layer in description["layers"]
+        for number, (name, shape) in enumerate(layer["tensors"].items())
+        for first in [number == 0]
+    ]
+    rows.append(["all", "", "", f"{description['parameters']:,}"])
+    print_table(["layer", "tensor", "shape", "parameters"], rows)
     training = description["config"]["training"]
     layers, _, rows, size = description["state_shape"]
-    Console().print(table)
     typer.echo(
         f"unrolled: {training['bptt']} steps a window; at each the top layer (lstm.{layers - 1}) "
         f"gives [{rows}, {size}], the softmax [{rows}, {description['classes']}]"

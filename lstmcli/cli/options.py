@@ -27,22 +27,42 @@ Given = dict[str, Any]
 CheckpointPath = Annotated[
     Path, typer.Argument(help="A checkpoint file or a run directory.", show_default=False)
 ]
+OUTPUT = "Output"
+"""The heading in `--help` of the options that are about files and the screen."""
+
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="A TOML file of settings, as a run saves it; options beat it."),
+    typer.Option(
+        "--config",
+        help="A TOML file of settings, as a run saves it; options beat it.",
+        rich_help_panel="Run",
+    ),
 ]
 RunOut = Annotated[
     Path | None,
-    typer.Option("--out", help="Run directory (default: runs/<date>-<time>-<task>-<size>)."),
+    typer.Option(
+        "--out",
+        help="Run directory (default: runs/<date>-<time>-<task>-<size>).",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace what is there already.", rich_help_panel=OUTPUT),
+]
 ProgressStyle = Annotated[
     str,
     typer.Option(
-        "--progress", help="auto, rich (a bar), plain (a line an epoch) or none.", metavar="STYLE"
+        "--progress",
+        help="auto, rich (a bar), plain (a line an epoch) or none.",
+        metavar="STYLE",
+        rich_help_panel=OUTPUT,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=OUTPUT),
+]
 
 
 def with_settings(
@@ -110,6 +130,7 @@ def _parameter(
         f"{name}/--no-{name[2:]}" if default is True else name,
         help=_help(spec.metadata["help"], spec.metadata.get("choices")),
         show_default=show_default and not optional,
+        rich_help_panel=group.capitalize(),
     )
     return inspect.Parameter(
         spec.name,

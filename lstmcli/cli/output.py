@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
+
+from lstmcli.report import tables, terminal
 
 
 def print_json(result: Any) -> None:
     """Prints one JSON object; numbers that JSON cannot hold (NaN, infinity) become null."""
     typer.echo(json.dumps(_finite(result), indent=2, default=str))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table, as wide as the terminal allows; a pipe gets whole lines."""
+    typer.echo(tables.render(headings, rows, terminal.width(sys.stdout)))
 
 
 def _finite(value: Any) -> Any:

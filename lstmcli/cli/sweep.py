@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from lstmcli.cli.options import (
     ProgressStyle,
     with_settings,
 )
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, print_table
 from lstmcli.config import DEPTHS
 from lstmcli.errors import ExitCode, LstmcliError
 
@@ -73,8 +74,8 @@ def sweep(
         bars = [(each.name, each.config.training.epochs) for each in left]
         with console.SweepView(style, bars) as view:
             for found in story.run(plan, directory):
-                epoch = None if found.ended else found.epoch
-                view.setting(found.name, epoch, found.solved, found.seeds)
+                epoch = None if found.phase == story.ENDED else found.epoch
+                view.setting(found.name, epoch, found.solved, found.seeds, found.phase)
         result = story.conclude(plan, directory)
     if as_json:
         _print_json(result)
@@ -84,22 +85,19 @@ def sweep(
 
 
 def _show_plan(plan: Plan, directory: SweepDirectory) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from lstmcli.sweeps import story
 
-    table = Table("setting", "parameters", "state", "seeds", "about")
-    for setting in plan.settings:
-        model = setting.config.model
-        table.add_row(
+    rows = [
+        [
             setting.label,
             f"{setting.parameters:,}",
-            str(model.layers * model.state_size * 2),
+            str(setting.config.model.layers * setting.config.model.state_size * 2),
             str(len(setting.trials)),
             f"{setting.seconds:.0f} s",
-        )
-    Console().print(table)
+        ]
+        for setting in plan.settings
+    ]
+    print_table(["setting", "parameters", "state", "seeds", "about"], rows)
     left = directory.missing(plan.settings)
     workers = max(1, min(story.workers(plan.asked), len(left)))
     seconds = max([0.0, *(each.seconds for each in left)])
@@ -122,8 +120,8 @@ def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
         typer.echo(line)
     if more := result.more:
         typer.echo(
-            f"{more.seeds} seeds would tell, more likely than not; they take about "
-            f"{more.seconds:.0f} s more: {_with_seeds(argv, more.seeds)}"
+            f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
+            f"{_with_seeds(argv, more.seeds)}"
         )
     typer.echo(f"sweep: {result.directory}")
 
@@ -154,24 +152,29 @@ def _refuse_failed(result: Result, directory: SweepDirectory) -> None:
 
 
 def _print_summary(summary: pd.DataFrame, swept: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    """The table; all depths of a combination of the other settings stand together."""
     others = [name for name in swept if name != "state_size"]
-    table = Table("layers", "size", *others, "params", "solved", "test loss", "95 %", "epochs", "p")
-    for _, row in summary.iterrows():
-        table.add_row(
+    headings = ["layers", "size", "params", "solved", "test loss", "95 %", "epochs", "p"]
+    rows = [
+        [
+            *(_text(row[name]) for name in others),
             f"{row.layers:.0f}",
             f"{row.state_size:.0f}",
-            *(
-                f"{row[name]:g}" if isinstance(row[name], float) else str(row[name])
-                for name in others
-            ),
             f"{row.parameters:,.0f}",
-            f"{row.solve_rate * row.seeds:.0f}/{row.seeds:.0f}",
-            f"{row.iqm:.3g}",
-            f"{row.ci_low:.2g}-{row.ci_high:.2g}",
-            "-" if row.epochs_to_solve != row.epochs_to_solve else f"{row.epochs_to_solve:.0f}",
-            "-" if row.p_value != row.p_value else f"{row.p_value:.2g}",
-        )
-    Console().print(table)
+            "-" if isnan(row.solve_rate) else f"{row.solve_rate * row.seeds:.0f}/{row.seeds:.0f}",
+            _number(row.iqm, "#.3g"),
+            "-" if isnan(row.ci_low) else f"{row.ci_low:.2g} to {row.ci_high:.2g}",
+            _number(row.epochs_to_solve, ".0f"),
+            _number(row.p_value, ".2g"),
+        ]
+        for _, row in summary.iterrows()
+    ]
+    print_table([*(name.replace("_", " ") for name in others), *headings], rows)
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float, form: str) -> str:
+    return "-" if isnan(value) else format(value, form)

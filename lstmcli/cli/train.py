@@ -56,7 +56,8 @@ def train(
         typer.echo(f"note: {note}", err=True)
     if dropped := run.source.layout.dropped:
         typer.echo(f"note: {dropped} steps at the rows' ends fill no window: not used", err=True)
-    view = console.TrainingView(style, config.training.epochs)
+    floor = run.floor.loss if run.floor else None
+    view = console.TrainingView(style, config.training.epochs, floor)
     try:
         for rows in _epochs(run, ctx.obj, view):
             view.epoch([metrics.as_dict(row) for row in rows])
@@ -76,7 +77,7 @@ def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[Epoc
 
     for record in train(run, argv):
         if isinstance(record, Progress):
-            view.windows(record.epoch, record.windows, record.of, record.loss)
+            view.windows(record.epoch, record.windows, record.of, record.loss, record.phase)
         else:
             yield record
 

@@ -44,11 +44,16 @@ with _native_log(startup_log):
 
 
 @contextmanager
-def quiet_cache() -> Iterator[None]:
+def first_call() -> Iterator[None]:
     """Holds back the one complaint that reading a compiled program from the cache makes.
 
-    TensorFlow tries the file as text before it reads it as what it is, and says so.
+    TensorFlow tries the file as text before it reads it as what it is, and says so. To be held
+    around a program's first call alone: what is written meanwhile shows only after it. Where there
+    is no cache nothing is held back.
     """
+    if "persistent_cache" not in os.environ.get("TF_XLA_FLAGS", ""):
+        yield
+        return
     lines: list[str] = []
     with _native_log(lines):
         yield
@@ -57,4 +62,4 @@ def quiet_cache() -> Iterator[None]:
             sys.stderr.write(f"{line}\n")
 
 
-__all__ = ["quiet_cache", "startup_log", "tf"]
+__all__ = ["first_call", "startup_log", "tf"]

@@ -2,7 +2,8 @@
 
 What is compiled is a chunk, `tensors, measures = chunk(tensors, inputs[K], labels[K], count)`: long
 enough that Python's overhead vanishes, short enough that a progress bar moves and Ctrl-C is
-answered. A ragged last chunk is padded and `count` says how far to go, so nothing compiles twice.
+answered. A ragged last chunk is padded and `count` says how far to go, so nothing compiles twice;
+where windows take longer than guessed, a call goes less far.
 
 `tensors` is everything that training changes, by its name in a checkpoint: the parameters `[R, …]`,
 `state` `[R, L, 2, B, S]`, and `optimizer.<slot>.<parameter>`. Schedules may lay it out as they like
@@ -20,9 +21,10 @@ import numpy.typing as npt
 from lstmcli import architecture
 from lstmcli.config import Config
 from lstmcli.core import environment, model, parameters
-from lstmcli.core.backend import quiet_cache, tf
+from lstmcli.core.backend import tf
 from lstmcli.core.layered import Layered
 from lstmcli.core.optimizers import OPTIMIZERS
+from lstmcli.core.pace import Pace
 from lstmcli.core.wavefront import Wavefront
 
 Tensors = dict[str, tf.Tensor]
@@ -105,10 +107,16 @@ class Program:
         self._window_seconds = parameters.window_seconds(
             config, architecture.count(config.model, features, classes)
         )
+        self._paces: dict[tuple[str, int], Pace] = {}
         compiled = {"jit_compile": True, "autograph": False}
         self._train = tf.function(self._train_chunk, **compiled)
         self._evaluate = tf.function(self._evaluate_chunk, **compiled)
         self._predict = tf.function(self._predict_chunk, **compiled)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the training program is ready: its first call takes seconds to compile it."""
+        return any(kind == "train" for kind, _ in self._paces)
 
     def start(self, weights: parameters.Arrays) -> parameters.Arrays:
         """Everything that training changes, as it is before the first window."""
@@ -138,18 +146,20 @@ class Program:
             return self._train(now, inputs, labels, count, done)
 
         position = first
-        for trained, found in self._chunks(chunk, tensors, batch, first):
+        for trained, found in self._chunks("train", chunk, tensors, batch, first):
             position += len(found[0])
             yield trained, _means(*found)
 
     def evaluate(self, tensors: parameters.Arrays, batch: Batch) -> Measures:
         """Loss and accuracy over a batch, from a state of zeros; changes nothing."""
-        parts = [found for _, found in self._chunks(self._evaluate, self._rested(tensors), batch)]
+        chunks = self._chunks("evaluate", self._evaluate, self._rested(tensors), batch)
+        parts = [found for _, found in chunks]
         return _means(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def predict(self, tensors: parameters.Arrays, batch: Batch) -> Array:
         """Log-probabilities `[windows, T, B, C, R]` over a batch, from a state of zeros."""
-        parts = [found for _, found in self._chunks(self._predict, self._rested(tensors), batch)]
+        chunks = self._chunks("predict", self._predict, self._rested(tensors), batch)
+        parts = [found for _, found in chunks]
         return np.concatenate([scored for (scored,) in parts])
 
     def _rested(self, tensors: parameters.Arrays) -> parameters.Arrays:
@@ -159,18 +169,27 @@ class Program:
         return rested | {"state": parameters.zero_state(self.config.model, replicas, rows)}
 
     def _chunks(
-        self, chunk: Callable[..., tuple], tensors: Tensors, batch: Batch, first: int = 0
+        self,
+        kind: str,
+        chunk: Callable[..., tuple],
+        tensors: Tensors,
+        batch: Batch,
+        first: int = 0,
     ) -> Iterator[tuple[Tensors, Any]]:
         """Runs a compiled chunk over a batch: yields the tensors and what was measured."""
         pieces = max(1, round(len(batch) * self._window_seconds / CHUNK_SECONDS))
         length = -(-len(batch) // pieces)
+        pace = self._paces.setdefault((kind, length), Pace(length))
+        begin = first
         with tf.device(self.device):
-            for begin in range(first, len(batch), length):
-                count = min(length, len(batch) - begin)
+            while begin < len(batch):
+                count = min(pace.windows, len(batch) - begin)
                 inputs, labels = (_slice(array, begin, length) for array in batch)
-                with quiet_cache():
+                with pace.call(count):
                     tensors, measured = chunk(tensors, inputs, labels, tf.constant(count))
-                yield tensors, tuple(each.numpy()[:count] for each in measured)
+                    found = tuple(each.numpy()[:count] for each in measured)
+                yield tensors, found
+                begin += count
 
     def _train_chunk(
         self,

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from lstmcli.errors import UsageError
+from lstmcli.report import terminal
+from lstmcli.report.bars import Bars
 
 STYLES = ("auto", "rich", "plain", "none")
-
-stderr = Console(stderr=True, highlight=False)
+ALWAYS_SHOWN = 8  # settings of a sweep up to which each has its bar all the time
 
 
 def progress_style(requested: str) -> str:
@@ -25,24 +23,19 @@ def progress_style(requested: str) -> str:
     """
     if requested not in STYLES:
         raise UsageError(f"`--progress` must be one of {', '.join(STYLES)}, got {requested}")
+    able = terminal.is_terminal(sys.stderr)
     if requested == "auto":
-        return "rich" if stderr.is_terminal else "plain"
-    return requested
+        return "rich" if able else "plain"
+    dumb = sys.stderr.isatty() and not able
+    return "plain" if requested == "rich" and dumb else requested
 
 
 @contextmanager
 def waiting(for_what: str, style: str) -> Iterator[None]:
-    """Says what takes a moment, and wipes it out afterwards."""
-    if style != "rich":
+    """Says what takes a moment, and for how long it has; wipes it out afterwards."""
+    with Bars(style, transient=True) as bars:
+        bars.add_task(f"{for_what} ...", total=None)
         yield
-        return
-    sys.stderr.write(f"{for_what} …")
-    sys.stderr.flush()
-    try:
-        yield
-    finally:
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
 
 
 class TrainingView:
@@ -51,62 +44,68 @@ class TrainingView:
     Args:
         style: `rich`, `plain` or `none`.
         epochs: how many there will be.
+        floor: the lowest loss that can be expected, where it is known.
     """
 
-    def __init__(self, style: str, epochs: int) -> None:
+    def __init__(self, style: str, epochs: int, floor: float | None = None) -> None:
         self._epochs = epochs
         self._style = style
-        self._bar = Progress(
-            TextColumn("{task.fields[place]}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            console=stderr,
-            disable=style != "rich",
-            expand=True,
-        )
-        self._task = self._bar.add_task("", total=epochs, place="compiling", figures="")
-        self._bar.start()
+        self._floor = floor
+        self._bars = Bars(style)
+        self._task = self._bars.add_task("starting", total=epochs)
+        self._bars.start()
 
-    def windows(self, epoch: int, done: int, of: int, loss: float) -> None:
+    def windows(self, epoch: int, done: int, of: int, loss: float, phase: str = "training") -> None:
         """Shows where an epoch stands; `loss` is its mean so far."""
-        place = f"epoch {epoch}/{self._epochs}"
-        fields = {"place": place}
-        if done < of:
-            fields = {"place": f"{place}, window {done}/{of}", "figures": f"loss {loss:.5f}"}
-        self._bar.update(self._task, completed=epoch - 1 + done / of, **fields)  # type: ignore[arg-type]
+        place = f"epoch {epoch}/{self._epochs} {phase}"
+        fields: dict[str, Any] = {"completed": epoch - 1 + done / of}
+        if 0 < done < of:
+            place += f" {done}/{of}"
+            fields |= {"figures": _loss(loss, self._floor), "more": ""}
+        self._bars.update(self._task, description=place, **fields)
 
     def epoch(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Shows a finished epoch: its rows, one a seed."""
-        first = rows[0]
-        self._bar.update(self._task, completed=first["epoch"], figures=_figures(rows))
+        epoch = rows[0]["epoch"]
+        place = f"epoch {epoch}/{self._epochs}"
+        figures, accuracy = _figures(rows)
+        self._bars.update(
+            self._task, description=place, completed=epoch, figures=figures, more=accuracy
+        )
         if self._style == "plain":
-            seconds = f"{first['epoch_seconds']:.2f} s"
-            print(
-                f"epoch {first['epoch']}/{self._epochs}  {_figures(rows)}  {seconds}",
-                file=sys.stderr,
-                flush=True,
-            )
+            _say(f"{place}  {figures}  {accuracy}  {rows[0]['epoch_seconds']:.2f} s")
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
-        self._bar.stop()
+        self._bars.stop()
 
 
-def _figures(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Loss and accuracy, of the median seed, and how far the loss is from its floor."""
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _loss(loss: float, floor: float | None) -> str:
+    """A loss, and how far it is from its floor."""
+    text = f"loss {loss:.5f}" if loss < 1000 else f"loss {loss:.3g}"
+    if floor:
+        times = loss / floor
+        return f"{text} {times:.{1 if times < 10 else 0}f}x floor"
+    return f"{text} floor 0" if floor == 0 else text
+
+
+def _figures(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Loss and accuracy, of the median seed."""
     row = sorted(rows, key=lambda row: row["loss"])[len(rows) // 2]
-    text = f"loss {row['loss']:.5f} acc {row['accuracy']:.4f}"
+    text = _loss(row["loss"], row["bayes_loss"])
     if len(rows) > 1:
         text = f"median of {len(rows)}: {text}"
-    if row["bayes_loss"]:
-        text += f" {row['loss'] / row['bayes_loss']:.1f}x floor"
-    return text
+    return text, f"acc {row['accuracy']:.4f}"
 
 
 class SweepView:
     """What a sweep shows of itself on standard error: a bar for each setting, or a line at its end.
+
+    Of many settings only those under way have a bar; the last line counts them all.
 
     Args:
         style: `rich`, `plain` or `none`.
@@ -115,20 +114,19 @@ class SweepView:
 
     def __init__(self, style: str, settings: Sequence[tuple[str, int]]) -> None:
         self._style = style
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[solved]}"),
-            TimeRemainingColumn(compact=True),
-            console=stderr,
-            disable=style != "rich",
-            expand=True,
-        )
+        self._bars = Bars(style)
+        self._few = len(settings) <= ALWAYS_SHOWN
+        wide = max((len(name) for name, _ in settings), default=0)
+        self._names = {name: name.ljust(wide) for name, _ in settings}
+        self._phases = dict.fromkeys(self._names, "waiting")
         self._tasks = {
-            name: self._bars.add_task(name, total=epochs, solved="waiting", start=False)
+            name: self._bars.add_task(
+                f"{self._names[name]}  waiting", total=epochs, start=False, visible=self._few
+            )
             for name, epochs in settings
         }
-        self._started: set[str] = set()
+        self._all = self._bars.add_task("", total=None)
+        self._count()
 
     def __enter__(self) -> SweepView:
         self._bars.start()
@@ -137,17 +135,43 @@ class SweepView:
     def __exit__(self, *error: object) -> None:
         self._bars.stop()
 
-    def setting(self, name: str, epoch: int | None, solved: int, seeds: int) -> None:
-        """Shows where a setting stands; an `epoch` of `None` is its end."""
+    def setting(
+        self, name: str, epoch: int | None, solved: int, seeds: int, phase: str | None = None
+    ) -> None:
+        """Shows where a setting stands.
+
+        Args:
+            name: the setting.
+            epoch: epochs completed; `None` is its end.
+            solved: how many of its seeds have solved the task.
+            seeds: how many it has.
+            phase: `waiting`, `compiling` or `training`; without it, `training` from the first
+                epoch's end on.
+        """
         task = self._tasks[name]
-        if epoch and name not in self._started:
-            self._bars.start_task(task)
-            self._started.add(name)
-        text = f"{solved}/{seeds} solved"
         if epoch is None:
-            total = next(each.total for each in self._bars.tasks if each.id == task)
-            self._bars.update(task, completed=total, solved=text)
+            phase = "done"
+        phase = phase or ("training" if epoch else "waiting")
+        if phase != "waiting" and self._phases[name] == "waiting":
+            self._bars.start_task(task)
+        if phase != self._phases[name]:
+            self._phases[name] = phase
+            self._count()
+        figures = f"{solved}/{seeds} solved" if phase in ("training", "done") else ""
+        self._bars.update(
+            task,
+            description=f"{self._names[name]}  {phase:9}",
+            completed=self._bars.tasks[task].total if epoch is None else epoch,
+            figures=figures,
+            visible=self._few or phase in ("compiling", "training"),
+        )
+        if epoch is None:
+            self._bars.stop_task(task)
             if self._style == "plain":
-                print(f"{name}: {text}", file=sys.stderr, flush=True)
-        elif epoch:
-            self._bars.update(task, completed=epoch, solved=text)
+                _say(f"{name}: {figures}")
+
+    def _count(self) -> None:
+        """Says how many settings are done."""
+        done = sum(phase == "done" for phase in self._phases.values())
+        text = f"{done} of {len(self._phases)} settings done"
+        self._bars.update(self._all, description=text)

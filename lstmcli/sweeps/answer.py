@@ -50,7 +50,7 @@ def _why(verdict: Verdict, row: pd.Series) -> str:
     """What keeps the depth with the lowest loss from being called enough."""
     assert verdict.findings.reference is not None
     other, bound = verdict.findings.worst[verdict.findings.reference]
-    lowest = f"{_layers(row.layers)} {_verb(row.layers, 'have')} the lowest loss ({_result(row)})"
+    lowest = f"{_layers(row.layers)} {_verb(row.layers, 'have')} the lowest loss, {_result(row)}"
     if math.isinf(bound):
         pairs = int(min(row.seeds - row.failed, verdict.rows.seeds[other]))
         few = f"{pairs} seed{'' if pairs == 1 else 's'}"

@@ -14,7 +14,7 @@ from lstmcli.errors import ExitCode, StoppedError
 from lstmcli.report import figures
 from lstmcli.runs.rundir import ROOT
 from lstmcli.signals import stop_signals
-from lstmcli.sweeps import answer, cluster, execute, statistics, tables
+from lstmcli.sweeps import answer, cluster, execute, grid, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.directory import SweepDirectory
 from lstmcli.sweeps.grid import Setting
@@ -26,6 +26,10 @@ from lstmcli.sweeps.trial import Status
 if TYPE_CHECKING:
     import pandas as pd
 
+ENDED = "ended"
+START_SECONDS = 10
+"""For loading and compiling, which every worker does."""
+
 MOST_SEEDS = 1000
 """More than these are not advised: nobody would run them."""
 
@@ -36,21 +40,21 @@ class Progress:
 
     Attributes:
         name: the setting's.
+        phase: `waiting`, `compiling`, `training` or, once its trials are on disk, ENDED.
         epoch: epochs completed.
         solved: seeds that have solved the task, of `seeds`.
-        ended: whether its trials are on disk.
     """
 
     name: str
+    phase: str
     epoch: int
     solved: int
     seeds: int
-    ended: bool = False
 
 
 @dataclass(frozen=True)
 class More:
-    """What would tell where the data cannot: so many seeds in all, for about so many seconds."""
+    """What may tell where the data cannot: so many seeds in all, for about so many seconds."""
 
     seeds: int
     seconds: float
@@ -64,7 +68,7 @@ class Result:
         directory: where it is.
         trials, summary: the columns of `trials.csv` and `summary.csv`.
         answers: a sentence for each combination of the settings swept besides depth.
-        more: what would tell, where the data cannot.
+        more: what may tell, where the data cannot.
     """
 
     directory: Path
@@ -145,13 +149,13 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
                 at_work.pop(setting.name)
                 solved = sum(bool(row["solved"]) for row in rows)
                 epochs = max(row["epochs"] for row in rows)
-                yield Progress(setting.name, epochs, solved, len(rows), ended=True)
+                yield Progress(setting.name, ENDED, epochs, solved, len(rows))
                 continue
             for setting in left:
                 if watch := at_work.get(setting.name):
                     watch.look()
                     seeds = len(setting.trials)
-                    yield Progress(setting.name, watch.epoch, len(watch.solved), seeds)
+                    yield Progress(setting.name, watch.phase, watch.epoch, len(watch.solved), seeds)
 
 
 def _results(
@@ -171,7 +175,7 @@ def workers(asked: SweepConfig) -> int:
 
 def _watch(setting: Setting, directory: SweepDirectory) -> tables.Watch:
     chance = math.log(setting.config.data.classes)
-    return tables.Watch(directory.settings / setting.name / "metrics.csv", chance)
+    return tables.Watch(directory.settings / setting.name, chance)
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:
@@ -182,7 +186,8 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     until_solved = plan.base.training.until_solved
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
-    figures.write_sweep(directory.figures, trials, summary, curves, plan.swept)
+    others = [name for name in plan.swept if name not in grid.SIZES]
+    figures.write_sweep(directory.figures, trials, summary, curves, others, _task(plan))
     return Result(
         directory.path,
         trials,
@@ -190,6 +195,13 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
         [answer.sentence(verdict) for verdict in verdicts],
         _more(trials, verdicts, workers(plan.asked)),
     )
+
+
+def _task(plan: Plan) -> str:
+    """What is learned, in words; a swept echo step has no number."""
+    if "echo_step" in plan.swept:
+        return "echo"
+    return f"echo after {plan.base.data.echo_step} steps"
 
 
 def _more(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More | None:
@@ -201,7 +213,7 @@ def _more(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More |
         return None
     done = trials[trials.status != Status.FAILED]
     each_seed = (done.epochs * done.epoch_seconds / done.replicas.astype(float)).sum() / seeds
-    return More(int(needed), (needed - seeds) * each_seed / workers)
+    return More(int(needed), (needed - seeds) * each_seed / workers + START_SECONDS)
 
 
 def _needed(verdict: Verdict, seeds: int) -> float:

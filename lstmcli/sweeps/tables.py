@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.data.echo import SOLVED_BELOW
 from lstmcli.errors import FileError
 from lstmcli.files import write_atomically
+from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps import grid, trial
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.trial import Status
@@ -101,10 +102,10 @@ def missing(settings: Sequence[Setting], known: dict[str, Row]) -> list[Setting]
 
 
 class Watch:
-    """Reads a `metrics.csv` as it grows, each line once.
+    """Looks at a run as it goes on, and reads each line of its table once.
 
     Args:
-        path: the file, which need not be there yet.
+        folder: the run's directory, which need not be there yet.
         chance: the loss of a uniform guess.
 
     Attributes:
@@ -112,17 +113,24 @@ class Watch:
         solved: seeds whose validation has solved the task.
     """
 
-    def __init__(self, path: Path, chance: float) -> None:
-        self._path, self._chance, self._read = path, chance, 0
+    def __init__(self, folder: Path, chance: float) -> None:
+        self._run, self._chance, self._read = RunDirectory(folder), chance, 0
         self._columns: list[str] = []
         self.epoch = 0
         self.solved: set[str] = set()
 
+    @property
+    def phase(self) -> str:
+        """`waiting`, `compiling` (until the first epoch's end) or `training`."""
+        if self.epoch:
+            return "training"
+        return "compiling" if self._run.status.is_file() else "waiting"
+
     def look(self) -> None:
         """Takes in the lines that have come since the last look."""
-        if not self._path.is_file():
+        if not self._run.metrics.is_file():
             return
-        with self._path.open("rb") as file:
+        with self._run.metrics.open("rb") as file:
             file.seek(self._read)
             lines = file.read()
         whole = lines[: lines.rfind(b"\n") + 1]  # The last one may be half written.

@@ -1,0 +1,113 @@
+"""An axis of losses, with its floor and its chance, for the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NARROW = 2.0  # highest loss over lowest, below which an axis need not be logarithmic
+ABSURD = 4.0  # times chance: what is above has diverged, and must not hide the rest
+
+
+@dataclass(frozen=True)
+class LossAxis:
+    """The range that an axis of losses shows: where the losses are.
+
+    Floor and chance are drawn where they are near; else a note at the edge says where they lie. So
+    a sweep that nothing solves is not squashed into a line under chance.
+
+    Attributes:
+        low, high: its limits.
+        logarithmic: whether decades are equally long.
+    """
+
+    low: float
+    high: float
+    logarithmic: bool
+
+    @classmethod
+    def around(cls, losses: npt.ArrayLike, references: npt.ArrayLike) -> LossAxis:
+        """An axis for some losses, and for the references that lie near them.
+
+        Args:
+            losses: what is to be seen; NaN and infinity are left out.
+            references: floors and chances; the highest tells what is absurd.
+        """
+        shown = np.asarray(losses, float).ravel()
+        known = np.asarray(references, float).ravel()
+        shown = shown[np.isfinite(shown)]
+        if len(known) and (shown <= ABSURD * known.max()).any():
+            shown = shown[shown <= ABSURD * known.max()]
+        low, high = (shown.min(), shown.max()) if len(shown) else (0.0, 1.0)
+        logarithmic = bool(low > 0 and high / low >= NARROW)
+        to, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
+        span = max(to(high) - to(low), 0.02 if logarithmic else 0.002 * high, 1e-9)
+        positive = known[known > 0] if logarithmic else known
+        near = [each for each in to(positive) if to(low) - span <= each <= to(high) + span]
+        ends = [to(low), to(high), *near]
+        margin = 0.1 * max(span, max(ends) - min(ends))
+        return cls(float(back(min(ends) - margin)), float(back(max(ends) + margin)), logarithmic)
+
+    def apply(self, axes: Any) -> None:
+        """Sets scale and limits."""
+        if self.logarithmic:
+            axes.set_yscale("log")
+        axes.set_ylim(self.low, self.high)
+
+    def reference(self, axes: Any, name: str, colour: str, values: npt.ArrayLike) -> None:
+        """Draws a floor or a chance: a line, a band where it differs, or a note at the edge."""
+        known = np.unique(np.asarray(values, float))
+        known = known[np.isfinite(known)]
+        if not len(known):
+            return
+        low, high = known.min(), known.max()
+        same = high - low < 0.005 * high
+        text = f"{name} {high:.3g}" if same else f"{name} {low:.3g}-{high:.3g}"
+        if low > self.high or high < self.low:
+            above = low > self.high
+            _note(axes, f"{text} is {'above' if above else 'below'}", colour, int(above), not above)
+            return
+        if same:
+            axes.axhline(high, color=colour, linestyle="--", linewidth=1)
+        else:
+            axes.axhspan(low, high, color=colour, alpha=0.25, linewidth=0)
+        # A floor's name stands below it, where no loss should be.
+        upward = name != "floor"
+        edge = min(high, self.high) if upward else max(low, self.low)
+        if edge != (high if upward else low):
+            upward = not upward
+        _note(axes, text, colour, edge, upward, ("axes fraction", "data"))
+
+    def references(self, axes: Any, table: pd.DataFrame) -> None:
+        """Draws the floor and the chance that a table of trials or of epochs names."""
+        for name, column, colour in (
+            ("floor", "bayes_loss", "tab:red"),
+            ("chance", "chance", "tab:gray"),
+        ):
+            if column in table:
+                self.reference(axes, name, colour, table[column].dropna())
+
+
+def _note(
+    axes: Any, text: str, colour: str, height: float, upward: bool, of: Any = "axes fraction"
+) -> None:
+    """Writes at the right edge, above or below a height."""
+    axes.annotate(
+        text, (1, height), xycoords=of, color=colour, fontsize=8, ha="right",
+        va="bottom" if upward else "top", xytext=(-2, 2 if upward else -2),
+        textcoords="offset points",
+    )  # fmt: skip
+
+
+def known_references(table: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """All floors and chances that a table names."""
+    columns = [table[name] for name in ("bayes_loss", "chance") if name in table]
+    values = np.concatenate([np.asarray(each, float) for each in columns] or [np.empty(0)])
+    finite: npt.NDArray[np.float64] = values[np.isfinite(values)]
+    return finite

@@ -1,0 +1,101 @@
+"""Bars that move: a line each, of texts that are whole or not there at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from rich.progress import Progress, Task
+from rich.text import Text
+
+from lstmcli.report import terminal
+
+REFRESHES = 4  # a second: drawing a bar takes about half a millisecond
+MARGIN = 4  # free columns: the terminal writes `^C` behind the bar, which must not wrap
+NARROWEST, WIDEST = 8, 40  # columns of a bar
+
+
+def clock(seconds: float | None) -> str:
+    """`7.2 s`, `1:07.2`, `1:00:07.2`: with tenths, so that one sees it run."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes:.0f}:{rest:04.1f}"
+    return f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{rest:04.1f}"
+
+
+def _left(task: Task) -> str:
+    """How long it will take, `1:07 left`."""
+    if task.finished or not task.time_remaining:
+        return ""
+    minutes, seconds = divmod(int(task.time_remaining), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left"
+
+
+class Bars(Progress):
+    """Lines that say what is done, how far it is, what it shows, and since when.
+
+    A task's `description` says what is done; its fields `figures` and, where there is room for it,
+    `more` say what it shows. A task without a total has no bar.
+
+    Args:
+        style: only `rich` shows anything.
+        transient: whether they vanish at the end.
+    """
+
+    def __init__(self, style: str, transient: bool = False) -> None:
+        self._open = ExitStack()
+        shown = style == "rich"
+        console = self._open.enter_context(terminal.console()) if shown else None
+        self._plain = terminal.ascii_only(sys.stderr) or not terminal.shows_colour(sys.stderr)
+        super().__init__(
+            console=console,
+            disable=not shown,
+            transient=transient,
+            refresh_per_second=REFRESHES,
+            redirect_stdout=False,  # Results may go to a pipe.
+        )
+
+    def stop(self) -> None:
+        """Draws them for the last time; a second call does nothing."""
+        super().stop()
+        self._open.close()
+
+    def get_renderables(self) -> Iterator[Text]:
+        """A line for each visible task."""
+        for task in self.tasks:
+            if task.visible:
+                yield self._line(task, self.console.width - MARGIN)
+
+    def _line(self, task: Task, room: int) -> Text:
+        """The texts of a task; the bar, then the last of them, give way where it is narrow."""
+        figures, more = (task.fields.get(name, "") for name in ("figures", "more"))
+        since, left = clock(task.elapsed), _left(task)
+        barred = task.total is not None
+        for texts in (
+            (task.description, figures, more, since, left),
+            (task.description, figures, since, left),
+            (task.description, figures, since),
+            (task.description, figures),
+        ):
+            before, *after = (text for text in texts if text)
+            free = room - len("  ".join([before, *after])) - 2
+            if free >= (NARROWEST if barred else -2):
+                break
+        bar = self._bar(task.percentage / 100, min(free, WIDEST)) if barred else Text()
+        return Text("  ", no_wrap=True, overflow="crop").join(
+            part for part in (Text(before), bar, *map(Text, after)) if part
+        )
+
+    def _bar(self, share: float, columns: int) -> Text:
+        if columns < NARROWEST:
+            return Text()
+        full = round(share * columns)
+        if self._plain:
+            return Text("#" * full + "-" * (columns - full))
+        return Text.assemble(("━" * full, "bar.complete"), ("━" * (columns - full), "bar.back"))

@@ -1,0 +1,59 @@
+"""What the terminal can show, and a way to it that nothing turns away."""
+
+from __future__ import annotations
+
+import locale
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    """Whether a stream shows on a terminal that understands escape sequences."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def shows_colour(stream: IO[str]) -> bool:
+    """Whether colours are understood there, and wanted (no-color.org)."""
+    return is_terminal(stream) and not os.environ.get("NO_COLOR")
+
+
+def ascii_only(stream: IO[str]) -> bool:
+    """Whether other characters than ASCII would come out garbled.
+
+    In the C locale Python writes UTF-8 all the same (PEP 540): the locale counts there.
+    """
+    encodings = [getattr(stream, "encoding", None) or "utf-8"]
+    if sys.flags.utf8_mode:
+        encodings.append(locale.getencoding())
+    return not all(encoding.lower().startswith("utf") for encoding in encodings)
+
+
+def width(stream: IO[str]) -> int | None:
+    """Columns of the terminal that a stream shows on; `None` for a file or a pipe."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+@contextmanager
+def console() -> Iterator[Console]:
+    """A console on standard error, by a descriptor of its own.
+
+    What native code writes is held back by turning descriptor 2 away for a while (see
+    `core.backend`); a bar goes on moving meanwhile.
+    """
+    from rich.console import Console
+
+    try:
+        descriptor = os.dup(sys.stderr.fileno())
+    except (AttributeError, OSError):  # It stands for standard error, and has no descriptor.
+        yield Console(stderr=True, highlight=False)
+        return
+    encoding = "ascii" if ascii_only(sys.stderr) else "utf-8"
+    with open(descriptor, "w", encoding=encoding, errors="replace") as file:  # noqa: PTH123
+        yield Console(file=file, highlight=False)

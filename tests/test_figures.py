@@ -1,0 +1,146 @@
+"""The pictures of a sweep: what can be read off them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from lstmcli.sweep import statistics
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from lstmcli.report import figures
+from lstmcli.report.axes import LossAxis
+
+FLOOR, CHANCE = 0.0002, float(np.log(2))
+SEEDS, EPOCHS = 4, 30
+
+
+def tables(depths, swept=None, losses=lambda layers, value: FLOOR * (1 + 1 / layers), sizes=(4,)):
+    """Trials, summary, curves and names of a sweep, with another floor for each swept value."""
+    rng, trials, curves = np.random.default_rng(0), [], []
+    name, values = swept or ("", [0])
+    for value, layers, size, seed in [
+        (v, d, s, k) for v in values for d in depths for s in sizes for k in range(SEEDS)
+    ]:
+        keys = {"layers": layers, "state_size": size, **({name: value} if name else {})}
+        floor = FLOOR * (1 + value / 10)
+        loss = losses(layers, value) * rng.uniform(1, 1.01)
+        more = {"seed": seed, "bayes_loss": floor}
+        trials.append(
+            keys
+            | more
+            | {"test_loss": loss, "gap": loss - floor, "solved": loss < 0.007, "parameters": 1,
+               "epochs_to_solve": 3, "epoch_seconds": 1.0, "chance": CHANCE, "test_accuracy": 1.0}
+        )  # fmt: skip
+        curves += [
+            keys | more | {"epoch": epoch, "val_loss": loss + CHANCE * np.exp(-epoch)}
+            for epoch in range(1, EPOCHS + 1)
+        ]
+    names = [name] if name else []
+    frame = pd.DataFrame(trials).astype({"solved": "boolean"})
+    return frame, statistics.summarise(frame, names), pd.DataFrame(curves), names
+
+
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """`drawn(tables, task)` are the two figures that are saved, by name."""
+
+    def draw(found, **more):
+        saved = {}
+        monkeypatch.setattr(
+            figures, "_save", lambda figure, path: saved.update({path.stem: figure})
+        )
+        figures.write_sweep(tmp_path, *found, **more)
+        for figure in saved.values():
+            FigureCanvasAgg(figure).draw()
+        return saved
+
+    return draw
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_titles_name_the_task_the_seeds_and_the_epochs(drawn):
+    for figure in drawn(tables([1, 2]), task="echo after 3 steps").values():
+        assert figure.get_suptitle().strip() == "Echo after 3 steps: 4 seeds, 30 epochs"
+    for figure in drawn(tables([1, 2])).values():
+        assert figure.get_suptitle().strip() == "4 seeds, 30 epochs"
+
+
+def test_epochs_and_layers_are_whole_numbers(drawn):
+    found = drawn(tables([1, 2, 3]))
+    [depth], [curves] = (found[name].axes for name in ("depth", "curves"))
+    assert [tick.get_text() for tick in depth.get_xticklabels()] == ["1", "2", "3"]
+    assert all(float(tick).is_integer() for tick in curves.get_xticks())
+
+
+def test_the_chance_stands_beside_the_floor(drawn):
+    [axes] = drawn(tables([1, 2]))["curves"].axes
+    assert texts(axes) == ["floor 0.0002", "chance 0.693"]
+    heights = [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"]
+    assert heights == pytest.approx([FLOOR, CHANCE])
+
+
+def test_every_echo_step_keeps_its_floor(drawn):
+    axes = drawn(tables([1, 2], ("echo_step", [0, 5, 10])))["curves"].axes
+    assert [each.get_title(loc="left") for each in axes] == [f"echo step {n}" for n in (0, 5, 10)]
+    assert [texts(each)[0] for each in axes] == ["floor 0.0002", "floor 0.0003", "floor 0.0004"]
+
+
+def test_floors_that_share_a_panel_are_a_band(drawn):
+    found = drawn(tables([2], ("echo_step", [0, 5, 10])))
+    for figure in found.values():
+        [axes] = figure.axes
+        assert texts(axes)[0] == "floor 0.0002-0.0004"
+
+
+def test_a_sweep_that_nothing_solves_fills_its_picture(drawn):
+    found = drawn(tables([1, 2, 3], losses=lambda layers, value: CHANCE * (1 - layers / 500)))
+    [axes] = found["depth"].axes
+    shown = np.concatenate([line.get_ydata() for line in axes.lines if line.get_marker() == "o"])
+    low, high = axes.get_ylim()
+    assert np.ptp(shown) > 0.4 * (high - low)
+    assert "floor 0.0002 is below" in texts(axes)
+
+
+def test_the_heat_map_shows_the_gap_beside_the_rate(drawn):
+    def losses(layers, value):
+        return FLOOR * 2 if layers * 3 >= value else CHANCE
+
+    left, right = drawn(tables([1, 2], ("echo_step", [3, 6]), losses))["depth"].axes
+    assert texts(left) == ["4/4", "0/4", "4/4", "4/4"]
+    gaps = [float(text) for text in texts(right)]
+    assert gaps == pytest.approx([0.00014, 0.69, 0.00014, 0.00008], rel=0.05)
+
+
+@pytest.mark.parametrize("depths", [[2], [1, 2]])
+@pytest.mark.parametrize("values", [["adam", "sgd"], [0.1, 0.3], list(range(8))])
+def test_any_setting_can_be_swept(drawn, depths, values):
+    found = tables(depths, ("setting", list(range(len(values)))))
+    for table in found[:3]:
+        table["setting"] = table.setting.map(dict(enumerate(values)))
+    words = {f"{value:g}" if not isinstance(value, str) else value for value in values}
+    for figure in drawn(found).values():
+        named = [text.get_text() for axes in figure.axes for text in axes.get_xticklabels()]
+        named += [axes.get_title(loc="left")[len("setting ") :] for axes in figure.axes]
+        named += [text.get_text() for legend in figure.legends for text in legend.texts]
+        assert words <= set(named)
+
+
+def test_sizes_stand_side_by_side_over_their_depth(drawn):
+    [axes] = drawn(tables([1, 2], sizes=(4, 8)))["depth"].axes
+    assert [text.get_text() for text in axes.get_legend().texts] == ["state size 4", "state size 8"]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]
+
+
+def test_one_seed_that_diverged_hides_no_other():
+    axis = LossAxis.around([0.0003, 0.0004, 1e29, np.inf, np.nan], [FLOOR, CHANCE])
+    assert axis.high < 0.001
+    assert axis.low < FLOOR
+
+
+@pytest.mark.parametrize("losses", [[0.5], [0.0], [], [np.nan], [1e29, 2e29], [0.7, 0.7]])
+def test_an_axis_has_a_length_whatever_the_losses(losses):
+    axis = LossAxis.around(losses, [FLOOR, CHANCE])
+    assert axis.low < axis.high
+    assert np.isfinite([axis.low, axis.high]).all()

@@ -1,0 +1,104 @@
+"""Tables for people: columns in line, and every figure whole at every width."""
+
+import io
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstmcli.cli import eval as command
+from lstmcli.cli import output
+from lstmcli.report import terminal
+from lstmcli.report.tables import render
+
+HEADINGS = ["layers", "size", "echo step", "learning rate", "params", "solved", "test loss", "95 %",
+            "epochs", "gap", "chance", "p"]  # fmt: skip
+ROWS = [
+    ["1", "4", "3", "0.3", "106", "0/8", "0.000783", "0.00058-0.00091", "-", "1.2e-05", "0.693",
+     "0.031"],
+    ["12", "64", "12", "0.03", "1,106,304", "8/8", "0.0005212", "0.00034-0.00052", "23", "-1e-06",
+     "0.693", "best"],
+]  # fmt: skip
+
+
+def figures(text):
+    return sorted(re.findall(r"[^\s]*\d[^\s]*", text))
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, None])
+def test_a_summary_of_twelve_columns_keeps_every_figure_at_every_width(width):
+    text = render(HEADINGS, ROWS, width)
+    expected = figures(" ".join(cell for row in [HEADINGS, *ROWS] for cell in row))
+    assert figures(text) == expected
+    assert text.isascii()
+    if width is None or width >= 40:
+        assert all(len(line) <= (width or 200) for line in text.splitlines())
+
+
+def test_a_summary_of_twelve_columns_at_80_columns():
+    assert render(HEADINGS, ROWS, 80).splitlines()[-4:] == [
+        "     1     4     3       0.3        106     0/8   0.000783  0.00058-0.00091",
+        "         -  1.2e-05   0.693  0.031",
+        "    12    64    12      0.03  1,106,304     8/8  0.0005212  0.00034-0.00052",
+        "        23   -1e-06   0.693   best",
+    ]
+
+
+def test_a_pipe_gets_a_line_a_row_and_one_of_headings():
+    lines = render(HEADINGS, ROWS, None).splitlines()
+    assert len(lines) == 3
+    assert lines[0].split("  ")[0] == "layers"
+    for line, row in zip(lines[1:], ROWS, strict=True):
+        assert line.split() == row
+
+
+def test_long_headings_take_two_lines_before_a_row_does():
+    text = render(["learning rate", "95 % interval"], [["0.3", "1-2"]], 20)
+    assert text.splitlines() == ["learning      95 %", "    rate  interval", "     0.3       1-2"]
+
+
+@given(st.lists(st.lists(st.integers(), min_size=4, max_size=4), min_size=1), st.integers(1, 99))
+def test_every_cell_stands_whole_and_in_its_order(numbers, width):
+    rows = [[str(number) for number in row] for row in numbers]
+    text = render(["a", "b", "c", "d"], rows, width)
+    assert text.split() == ["a", "b", "c", "d", *(cell for row in rows for cell in row)]
+
+
+def test_the_width_of_a_pipe_is_not_that_of_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert terminal.width(io.StringIO()) is None
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert terminal.width(output.sys.stdout) == 40
+
+
+def score(counts):
+    return SimpleNamespace(confusion=lambda: np.asarray(counts))
+
+
+def test_a_few_labels_are_shown_as_a_table_without_a_frame(capsys):
+    command._print_confusion(score([[1234, 5, 0], [6, 7, 8], [0, 9, 10]]))
+    title, headings, *rows = capsys.readouterr().out.splitlines()
+    assert title.endswith(":")
+    assert headings.split() == ["label", "0", "1", "2"]
+    assert [row.split() for row in rows] == [
+        ["0", "1,234", "5", "0"], ["1", "6", "7", "8"], ["2", "0", "9", "10"]
+    ]  # fmt: skip
+
+
+def test_of_fifty_labels_the_pairs_confused_most_often_are_shown(capsys):
+    counts = np.diag(np.full(50, 90))
+    counts[7, 3], counts[48, 49] = 10, 30
+    command._print_confusion(score(counts))
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["label", "taken", "for", "count", "share"],
+        ["48", "49", "30", "25.0%"],
+        ["7", "3", "10", "10.0%"],
+    ]
+    command._print_confusion(score(np.ones((50, 50), int)))
+    assert len(capsys.readouterr().out.splitlines()) == 12
+    command._print_confusion(score(np.eye(50, dtype=int)))
+    assert capsys.readouterr().out == "no label was taken for another\n"
