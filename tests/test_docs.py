@@ -5,9 +5,12 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from lstmcli import api
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--epochs", "2", "--series-length", "3000"]
@@ -28,6 +31,17 @@ def test_the_readmes_commands_run_one_after_the_other(run, tmp_path):
     for command in commands:
         shorter = SHORTER.get(command[0], [])
         run(*command, *(shorter[:2] if "--data" in command else shorter))
+
+
+def test_the_readmes_python_runs(monkeypatch):
+    for verb in ("train", "sweep"):
+        monkeypatch.setattr(api, verb, partial(getattr(api, verb), series_length=1500))
+    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    *lines, last = block.strip().splitlines()
+    names = {}
+    exec("\n".join(lines), names)
+    assert len(names["run"].metrics) == 4 * 10
+    assert "enough" in eval(last.split("  #")[0], names)
 
 
 @pytest.fixture
