@@ -8,9 +8,13 @@ import pytest
 from rich.console import Console
 from terminal import Terminal
 
+from lstmcli import experiment
+from lstmcli.config import Config
 from lstmcli.core import backend, pace
+from lstmcli.experiment import Progress
 from lstmcli.report import bars
 from lstmcli.report.console import SweepView, TrainingView, progress_style
+from lstmcli.runs import rundir
 
 LARGE = "--layers 3 --state-size 256 --batch-size 64 --bptt 64 --series-length 200000 --epochs 1"
 SMALL = "--layers 1 --series-length 750 --epochs 2 --out run"
@@ -120,6 +124,19 @@ def test_a_ragged_end_does_not_slow_the_next_epoch_down(monkeypatch):
         with paced.call(count):
             pass
     assert paced.windows == 100
+
+
+def test_training_tells_its_phases_before_they_begin(tmp_path):
+    config = Config.build(layers=1, series_length=1500, epochs=2)
+    run = experiment.prepare(config, rundir.create(tmp_path / "run", "", overwrite=False))
+    found = [
+        (record.epoch, record.phase, record.windows) if isinstance(record, Progress) else "rows"
+        for record in experiment.train(run)
+    ]
+    assert found[:3] == [(1, "compiling", 0), (1, "training", 1), (1, "training", 2)]
+    first, second = (n for n, record in enumerate(found) if record == "rows")
+    assert found[first - 1 : first + 2] == [(1, "validating", 20), "rows", (2, "training", 0)]
+    assert (found[second - 1], second) == ((2, "validating", 20), len(found) - 1)
 
 
 # --- what the views say
