@@ -22,7 +22,7 @@ from lstmcli.runs.rundir import RunDirectory
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lstmcli.experiment import Run
+    from lstmcli.recording import Run
     from lstmcli.scoring import Score
     from lstmcli.sweeps.plan import Plan
     from lstmcli.sweeps.story import Result

@@ -10,6 +10,7 @@ from lstmcli.report import figures
 from lstmcli.report.axes import LossAxis
 
 FLOOR, CHANCE = 0.0002, float(np.log(2))
+REFERENCES = pd.DataFrame({"bayes_loss": [FLOOR], "chance": [CHANCE]})
 SEEDS, EPOCHS = 4, 30
 
 
@@ -134,13 +135,21 @@ def test_sizes_stand_side_by_side_over_their_depth(drawn):
 
 
 def test_one_seed_that_diverged_hides_no_other():
-    axis = LossAxis.around([0.0003, 0.0004, 1e29, np.inf, np.nan], [FLOOR, CHANCE])
+    axis = LossAxis.around([0.0003, 0.0004, 1e29, np.inf, np.nan], REFERENCES)
     assert axis.high < 0.001
     assert axis.low < FLOOR
 
 
+def test_without_a_known_chance_every_loss_is_shown(drawn):
+    trials, summary, curves, names = tables([1, 2], losses=lambda layers, value: 0.69 / layers**3)
+    for figure in drawn((trials.drop(columns="chance"), summary, curves, names)).values():
+        low, high = figure.axes[0].get_ylim()
+        assert low < 0.69 / 8
+        assert high > 0.69
+
+
 @pytest.mark.parametrize("losses", [[0.5], [0.0], [], [np.nan], [1e29, 2e29], [0.7, 0.7]])
 def test_an_axis_has_a_length_whatever_the_losses(losses):
-    axis = LossAxis.around(losses, [FLOOR, CHANCE])
+    axis = LossAxis.around(losses, REFERENCES)
     assert axis.low < axis.high
     assert np.isfinite([axis.low, axis.high]).all()

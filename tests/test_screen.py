@@ -8,9 +8,13 @@ import pytest
 from rich.console import Console
 from terminal import Terminal
 
+from lstmcli import experiment
+from lstmcli.config import Config
 from lstmcli.core import backend, pace
+from lstmcli.experiment import Progress
 from lstmcli.report import bars
 from lstmcli.report.console import SweepView, TrainingView, progress_style
+from lstmcli.runs import rundir
 
 LARGE = "--layers 3 --state-size 256 --batch-size 64 --bptt 64 --series-length 200000 --epochs 1"
 SMALL = "--layers 1 --series-length 750 --epochs 2 --out run"
@@ -34,13 +38,13 @@ def assert_moves(gaps):
 
 def test_the_bar_of_a_large_model_moves_and_says_what_it_does_and_ctrl_c_leaves_one(environment):
     with Terminal("train", *LARGE.split(), "--out", "run", env=environment) as terminal:
-        terminal.until(r"training 4/48")
+        terminal.until(r"training ([4-9]|\d\d)/48")
         terminal.type("\x03")
         screen = terminal.until()
     for phase in ("loading TensorFlow", "compiling", "training"):
         assert_moves(terminal.gaps(phase))
-    counted = {found for _, seen in terminal.seen for found in re.findall(r"training (\d+)/", seen)}
-    assert {"1", "2", "3", "4"} <= counted
+    counted = {found for _, seen in terminal.seen for found in re.findall(r"training \d+/", seen)}
+    assert len(counted) > 1
     assert terminal.code == 130
     note, bar, error, hint = screen.splitlines()
     assert note.startswith("note: ")
@@ -51,7 +55,7 @@ def test_the_bar_of_a_large_model_moves_and_says_what_it_does_and_ctrl_c_leaves_
 
 def test_the_bars_of_a_sweep_move_and_ctrl_c_leaves_each_once(environment):
     with Terminal("sweep", *TWO.split(), env=environment) as terminal:
-        terminal.until(r"2x4-seeds-0-0 +waiting[^\0]*0 of 2 settings done +0.8 s")
+        terminal.until(r"2x4-seeds-0-0 +waiting[^\0]*0 of 2 settings done +[1-9]")
         terminal.until(r"training[^\0]*settings done", seconds=120)
         reached = len(terminal.seen)
         while len(terminal.seen) < reached + 6:
@@ -120,6 +124,19 @@ def test_a_ragged_end_does_not_slow_the_next_epoch_down(monkeypatch):
         with paced.call(count):
             pass
     assert paced.windows == 100
+
+
+def test_training_tells_its_phases_before_they_begin(tmp_path):
+    config = Config.build(layers=1, series_length=1500, epochs=2)
+    run = experiment.prepare(config, rundir.create(tmp_path / "run", "", overwrite=False))
+    found = [
+        (record.epoch, record.phase, record.windows) if isinstance(record, Progress) else "rows"
+        for record in experiment.train(run)
+    ]
+    assert found[:3] == [(1, "compiling", 0), (1, "training", 1), (1, "training", 2)]
+    first, second = (n for n, record in enumerate(found) if record == "rows")
+    assert found[first - 1 : first + 2] == [(1, "validating", 20), "rows", (2, "training", 0)]
+    assert (found[second - 1], second) == ((2, "validating", 20), len(found) - 1)
 
 
 # --- what the views say

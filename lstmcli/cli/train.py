@@ -21,7 +21,7 @@ from lstmcli.config import Config
 from lstmcli.errors import pasteable
 
 if TYPE_CHECKING:
-    from lstmcli.experiment import Run
+    from lstmcli.recording import Run
     from lstmcli.report.console import TrainingView
     from lstmcli.runs.metrics import EpochRow
 

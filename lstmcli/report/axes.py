@@ -32,18 +32,19 @@ class LossAxis:
     logarithmic: bool
 
     @classmethod
-    def around(cls, losses: npt.ArrayLike, references: npt.ArrayLike) -> LossAxis:
+    def around(cls, losses: npt.ArrayLike, table: pd.DataFrame) -> LossAxis:
         """An axis for some losses, and for the references that lie near them.
 
         Args:
             losses: what is to be seen; NaN and infinity are left out.
-            references: floors and chances; the highest tells what is absurd.
+            table: of trials or of epochs; its floors and chances count.
         """
+        chances = _known(table, "chance")
+        known = np.concatenate([_known(table, "bayes_loss"), chances])
         shown = np.asarray(losses, float).ravel()
-        known = np.asarray(references, float).ravel()
         shown = shown[np.isfinite(shown)]
-        if len(known) and (shown <= ABSURD * known.max()).any():
-            shown = shown[shown <= ABSURD * known.max()]
+        if len(chances) and (shown <= ABSURD * chances.max()).any():
+            shown = shown[shown <= ABSURD * chances.max()]
         low, high = (shown.min(), shown.max()) if len(shown) else (0.0, 1.0)
         logarithmic = bool(low > 0 and high / low >= NARROW)
         to, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
@@ -62,8 +63,7 @@ class LossAxis:
 
     def reference(self, axes: Any, name: str, colour: str, values: npt.ArrayLike) -> None:
         """Draws a floor or a chance: a line, a band where it differs, or a note at the edge."""
-        known = np.unique(np.asarray(values, float))
-        known = known[np.isfinite(known)]
+        known = np.asarray(values, float)
         if not len(known):
             return
         low, high = known.min(), known.max()
@@ -90,8 +90,7 @@ class LossAxis:
             ("floor", "bayes_loss", "tab:red"),
             ("chance", "chance", "tab:gray"),
         ):
-            if column in table:
-                self.reference(axes, name, colour, table[column].dropna())
+            self.reference(axes, name, colour, _known(table, column))
 
 
 def _note(
@@ -105,9 +104,8 @@ def _note(
     )  # fmt: skip
 
 
-def known_references(table: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """All floors and chances that a table names."""
-    columns = [table[name] for name in ("bayes_loss", "chance") if name in table]
-    values = np.concatenate([np.asarray(each, float) for each in columns] or [np.empty(0)])
+def _known(table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+    """The numbers in a column; none if there is no such column."""
+    values = np.unique(np.asarray(table.get(column, []), float))
     finite: npt.NDArray[np.float64] = values[np.isfinite(values)]
     return finite

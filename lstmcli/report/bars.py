@@ -13,7 +13,7 @@ from lstmcli.report import terminal
 
 REFRESHES = 4  # a second: drawing a bar takes about half a millisecond
 MARGIN = 4  # free columns: the terminal writes `^C` behind the bar, which must not wrap
-NARROWEST, WIDEST = 8, 40  # columns of a bar
+NARROWEST = 8  # columns of a bar
 
 
 def clock(seconds: float | None) -> str:
@@ -46,9 +46,11 @@ class Bars(Progress):
     Args:
         style: only `rich` shows anything.
         transient: whether they vanish at the end.
+        widest: columns of a bar, at most.
     """
 
-    def __init__(self, style: str, transient: bool = False) -> None:
+    def __init__(self, style: str, transient: bool = False, widest: int = 40) -> None:
+        self._widest = widest
         self._open = ExitStack()
         shown = style == "rich"
         console = self._open.enter_context(terminal.console()) if shown else None
@@ -87,7 +89,7 @@ class Bars(Progress):
             free = room - len("  ".join([before, *after])) - 2
             if free >= (NARROWEST if barred else -2):
                 break
-        bar = self._bar(task.percentage / 100, min(free, WIDEST)) if barred else Text()
+        bar = self._bar(task.percentage / 100, min(free, self._widest)) if barred else Text()
         return Text("  ", no_wrap=True, overflow="crop").join(
             part for part in (Text(before), bar, *map(Text, after)) if part
         )

@@ -114,14 +114,14 @@ class SweepView:
 
     def __init__(self, style: str, settings: Sequence[tuple[str, int]]) -> None:
         self._style = style
-        self._bars = Bars(style)
+        self._bars = Bars(style, widest=16)  # At 80 columns there is room beside all figures.
         self._few = len(settings) <= ALWAYS_SHOWN
         wide = max((len(name) for name, _ in settings), default=0)
         self._names = {name: name.ljust(wide) for name, _ in settings}
         self._phases = dict.fromkeys(self._names, "waiting")
         self._tasks = {
             name: self._bars.add_task(
-                f"{self._names[name]}  waiting", total=epochs, start=False, visible=self._few
+                f"{self._names[name]}  {'waiting':9}", total=epochs, start=False, visible=self._few
             )
             for name, epochs in settings
         }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstmcli.report.axes import LossAxis, known_references
+from lstmcli.report.axes import LossAxis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +116,7 @@ def _depth(trials: pd.DataFrame, summary: pd.DataFrame, varied: list[str], title
     places = list(dict.fromkeys(summary[first])) if first else list(range(len(summary)))
     figure, [[axes]] = _figure(max(5.5, 0.5 * len(places) * len(groups) + 1.5), 3.8)
     shown = np.concatenate([trials.test_loss, summary.ci_low, summary.ci_high]).astype(float)
-    axis = LossAxis.around(shown, known_references(trials))
+    axis = LossAxis.around(shown, trials)
     axis.apply(axes)
     axis.references(axes, trials)
     room = SPREAD / len(groups)
@@ -249,7 +249,7 @@ def _curves(curves: pd.DataFrame, varied: list[str], title: str) -> Any:
     rows = -(-len(panels) // columns)
     size = (6.5, 3.8) if len(panels) == 1 else (2.3 * columns + 1.2, 2.1 * rows + 0.8)
     figure, axes = _figure(*size, rows, columns, sharex=True, sharey=True)
-    axis = LossAxis.around(curves.val_loss, known_references(curves))
+    axis = LossAxis.around(curves.val_loss, curves)
     values = sorted(curves[first].unique())
     colours = dict(zip(values, _colours(len(values)), strict=True))
     for each, (found, part) in zip(axes.flat, panels, strict=False):
@@ -277,7 +277,8 @@ def _panel(axes: Any, part: pd.DataFrame, first: str, colours: Any) -> None:
 
     for value, group in part.groupby(first, sort=True):
         losses = group.assign(val_loss=group.val_loss.astype(float)).groupby("epoch").val_loss
-        axes.plot(losses.median(), color=colours[value], linewidth=1.5)
+        few = "." if len(losses) < 3 else None  # A point is no line.
+        axes.plot(losses.median(), color=colours[value], linewidth=1.5, marker=few)
         low, high = (losses.quantile(quantile) for quantile in QUANTILES)
         axes.fill_between(low.index, low, high, color=colours[value], alpha=0.2, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

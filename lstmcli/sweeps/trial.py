@@ -14,7 +14,7 @@ from lstmcli.sweeps.grid import Setting, key_names
 
 if TYPE_CHECKING:
     from lstmcli.data.echo import Floor
-    from lstmcli.experiment import Run
+    from lstmcli.recording import Run
     from lstmcli.runs.metrics import EpochRow
 
 
