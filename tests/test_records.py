@@ -38,7 +38,7 @@ from lstmcli.streams import Stream, generator
 
 COLUMNS = (
     "epoch,step,seed,loss,accuracy,val_loss,val_accuracy,bayes_loss,"
-    "learning_rate,grad_norm,epoch_seconds,elapsed_seconds"
+    "learning_rate,grad_norm,epoch_seconds,elapsed_seconds,val_gap"
 )
 TIMES = ["epoch_seconds", "elapsed_seconds"]
 

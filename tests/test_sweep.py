@@ -479,6 +479,17 @@ def test_a_signal_stops_all_workers_and_says_how_to_go_on(number, code, tmp_path
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("after", [0.0, 0.3])
+def test_ctrl_c_while_workers_start_shows_no_traceback(after, tmp_path):
+    process = start(tmp_path / "s", "--epochs", "100000")
+    wait_for(tmp_path / "s" / "sweep.toml")
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+
+
 def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match="Ray, which is not installed"):

@@ -177,7 +177,7 @@ def _read_csv(path: Path) -> tuple[Series, dict[str, Any]]:
     columns = _input_columns(frame.shape[1] - 1)
     if list(frame.columns) != [*columns, "target"]:
         raise ValueError(
-            "expected the columns `input` (or `input_0`, `input_1` …) and `target`, got "
+            "expected the columns `input` (or `input_0`, `input_1` and so on) and `target`, got "
             + ", ".join(map(str, frame.columns))
         )
     frame = frame.apply(pd.to_numeric, errors="coerce")

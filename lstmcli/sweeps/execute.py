@@ -13,6 +13,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -135,7 +136,7 @@ def _start(folder: Path, core: int, share: list[Setting]) -> Worker:
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, folder, core), daemon=True)
-    with _no_main_module():
+    with _no_main_module(), _deaf_to_ctrl_c():
         process.start()
     theirs.close()
     return Worker(process, mine, share)
@@ -153,6 +154,23 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that are started meanwhile never hear Ctrl-C; the parent ends them.
+
+    The terminal sends it to all, and a worker would show a traceback while it still imports.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # Started later, it would lift the mask too early.
+    usual = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
 
 
 def _stop(workers: Sequence[Worker]) -> None:
