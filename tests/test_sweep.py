@@ -245,7 +245,7 @@ def invented(settings, folder, jobs):
 
 
 def test_until_solved_does_not_change_the_verdict(run):
-    """At three seeds neither can tell; with the option it once said two layers, without it one."""
+    """A run once stopped when validation crossed the line, and its test loss then missed it."""
     options = ["--layers", "1-2", "--seeds", "5", "--epochs", "20", "--series-length", "8000"]
     answers = [
         json.loads(run("sweep", *options, *more, "--json").stdout)["answer"]

@@ -206,7 +206,7 @@ def _heat_map(trials: pd.DataFrame, summary: pd.DataFrame, name: str, title: str
     shades = -np.log(np.fmax(known, smallest))
     texts = [f"{value:.2g}" for value in known.flat]
     ends = (float(np.nanmin(shades)), float(np.nanmax(shades)) + 1e-9)
-    heading = "gap (nats above the floor)" if column == "gap" else "test loss (nats per step)"
+    heading = "gap (nats above the oracle)" if column == "gap" else "test loss (nats per step)"
     _cells_of(right, gaps, texts, shades, f"median {heading}", ends)
     for each in axes.flat:
         each.set_xlabel(_words(name))
