@@ -150,7 +150,10 @@ def test_eval_gives_the_contracts_keys_for_each_seed(scored, trained):
     assert [list(result) for result in found["results"]] == [RESULT] * 3
     for seed, result in enumerate(found["results"]):
         assert (result["seed"], result["labels"]) == (seed, 1500)
-        assert result["gap"] == pytest.approx(result["loss"] - result["bayes_loss"])
+        drawn = echo.generate(DataConfig(series_length=1530), generator(seed, Stream.TEST))
+        floor = echo.bayes_floor(drawn, drawn.layout(5, 15))
+        assert result["bayes_loss"] == floor.loss
+        assert result["gap"] == pytest.approx(result["loss"] - floor.oracle)
         assert 0.3 < result["loss"] < 0.8
 
 
@@ -260,9 +263,8 @@ def test_until_solved_is_refused_where_it_is_not_known_what_solved_is(run):
     run("generate", "ours.npz", "--series-length", 1000)
     quick = ["--epochs", 1, "--layers", 1]
     run("train", "--data", "ours.npz", "--until-solved", *quick, "--out", "run")
-    # A file that has it from an earlier run is taken back.
-    Path("old.toml").write_text('[data]\ndata = "x.csv"\n[training]\nuntil_solved = true\n')
-    run("train", "--config", "old.toml", *quick, "--out", "old")
+    Path("mine.toml").write_text('[data]\ndata = "x.csv"\n[training]\nuntil_solved = true\n')
+    run("train", "--config", "mine.toml", *quick, "--out", "mine", exit_code=2)
 
 
 def test_the_config_of_a_run_on_a_dataset_says_nothing_of_drawn_series(run, trained_on_file):
@@ -397,7 +399,7 @@ def test_devices_lists_this_machines_as_json(run):
         ("eval {run} --data three.npz", 4, "3 classes"),
         ("eval {run} --predictions file/p.csv", 2, "file/p.csv"),
         ("eval none.safetensors --predictions file/p.csv", 2, "file/p.csv"),
-        ("sweep --config data.toml --dry-run", 2, "`data.toml`"),
+        ("sweep --config data.toml --dry-run", 2, "names the dataset `good.npz`"),
         ("train --data good.npz --echo-step 3", 2, "`--echo-step` has no effect"),
         ("train --data good.npz --series-length 1000", 2, "`--series-length` has no effect"),
         ("train --data good.npz --classes 2", 2, "`--classes` has no effect"),

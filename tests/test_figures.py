@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from lstmcli.sweep import statistics
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lstmcli.report import figures
 from lstmcli.report.axes import LossAxis
+from lstmcli.sweeps import statistics
 
 FLOOR, CHANCE = 0.0002, float(np.log(2))
 REFERENCES = pd.DataFrame({"bayes_loss": [FLOOR], "chance": [CHANCE]})
@@ -29,7 +29,8 @@ def tables(depths, swept=None, losses=lambda layers, value: FLOOR * (1 + 1 / lay
             keys
             | more
             | {"test_loss": loss, "gap": loss - floor, "solved": loss < 0.007, "parameters": 1,
-               "epochs_to_solve": 3, "epoch_seconds": 1.0, "chance": CHANCE, "test_accuracy": 1.0}
+               "epochs_to_solve": 3, "epoch_seconds": 1.0, "chance": CHANCE, "test_accuracy": 1.0,
+               "status": "completed"}
         )  # fmt: skip
         curves += [
             keys | more | {"epoch": epoch, "val_loss": loss + CHANCE * np.exp(-epoch)}
@@ -37,7 +38,7 @@ def tables(depths, swept=None, losses=lambda layers, value: FLOOR * (1 + 1 / lay
         ]
     names = [name] if name else []
     frame = pd.DataFrame(trials).astype({"solved": "boolean"})
-    return frame, statistics.summarise(frame, names), pd.DataFrame(curves), names
+    return frame, statistics.judge(frame, names, 0.01)[0], pd.DataFrame(curves), names
 
 
 @pytest.fixture
