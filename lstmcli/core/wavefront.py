@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core import model
+from lstmcli.core import environment, model
 from lstmcli.core.backend import tf
 
 Tensors = dict[str, tf.Tensor]
@@ -68,6 +68,15 @@ class Wavefront:
     layers: int
     state_size: int
     features: int
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether replicas lie side by side: where a layer's sums are short.
+
+        The compiler may sum in any order. It does not where it can write a sum out, but where it
+        cannot, the order could follow from the number of replicas.
+        """
+        return self.columns + self.state_size <= environment.LARGEST_WAVEFRONT
 
     @property
     def columns(self) -> int:
