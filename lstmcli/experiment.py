@@ -337,6 +337,7 @@ def _provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "seeds": run.config.run.seeds,
         "data_seeds": run.config.run.data_seeds,
         "device": run.program.device,
+        "threads": device.threads(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in libraries},
         "data": os.path.relpath(data, run.directory.path) if data else "echo",

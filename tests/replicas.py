@@ -38,13 +38,13 @@ def readied(settings):
     return Program(config, example.features, example.classes, "cpu:0"), data
 
 
-def results(program, data, seeds):
-    """Two epochs: all tensors and all measures, with the replica axis first."""
+def results(program, data, seeds, epochs=2):
+    """All tensors after some epochs, and all measures, with the replica axis first."""
     config, found = program.config, {}
     rngs = [generator(seed, Stream.WEIGHTS) for seed in seeds]
     features, classes = program.features, program.classes
     tensors = program.start(parameters.initialise(config.model, features, classes, rngs))
-    for epoch in range(2):
+    for epoch in range(epochs):
         batch = Batch.stack(data.training(epoch))
         for after, measures in program.train(tensors, batch, epoch * len(batch)):
             for name, column in measures._asdict().items():

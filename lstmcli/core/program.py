@@ -260,8 +260,7 @@ class Program:
         classes = tensors["dense.bias"].shape[1]
 
         def measure(logits: tf.Tensor, k: tf.Tensor) -> tuple:
-            scored = logits - tf.reduce_logsumexp(logits, CLASSES, keepdims=True)
-            return (tf.transpose(scored, [1, 2, 0, 3]),)
+            return (tf.transpose(model.log_softmax(logits, CLASSES), [1, 2, 0, 3]),)
 
         shape = [steps, rows, classes, replicas]
         return self._forward_chunk(tensors, inputs, count, measure, [shape])
