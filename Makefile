@@ -1,9 +1,10 @@
 # `make demo` and `make test` need only Python (3.11 to 3.13) and make.
 PYTHON ?= python3
 BIN := .venv/bin
+SEED := $(shell date +%s)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test torture bench lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
@@ -17,6 +18,10 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -P -I tests README.md
+
+torture: .venv/installed-dev  ## 200 random settings: has each replica the bits of a run of its own?
+	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"
+	$(BIN)/python -m pytest tests/test_replicas.py --replica-examples 200 --hypothesis-seed $(SEED)
 
 bench: .venv/installed-dev  ## lstmcli beside Keras, PyTorch, JAX and plain C, in one run
 	$(INSTALL) --editable '.[bench]'

@@ -124,6 +124,33 @@ def crossover(rounds: int) -> list[dict]:
     return rows
 
 
+def company(rounds: int) -> list[dict]:
+    """What eight replicas of the layered schedule cost beside one: compiling, memory, a window."""
+    size = {"layers": 5, "state": 64, "rows": 16, "steps": 32, "length": 20_000}
+    found: dict[int, list[list[dict]]] = {1: [], 8: []}
+    for _ in range(rounds):
+        for replicas, runs in found.items():
+            runs.append(epochs("lstmcli", {**size, "replicas": replicas}))
+    rows = []
+    for replicas, runs in found.items():
+        row = summarise("compiling 5 x 64", "lstmcli", runs, replicas) | {"who": f"R = {replicas}"}
+        steady = [statistics.median(line["seconds"] for line in run[1:]) for run in runs]
+        compiling = (run[0]["seconds"] - each for run, each in zip(runs, steady, strict=True))
+        row["seconds"] = statistics.median(compiling)
+        row["peak_mib"] = statistics.median(run[-1]["peak_mib"] for run in runs)
+        rows.append(row)
+    beside_the_first(rows)
+    show(rows)
+    return rows
+
+
+def beside_the_first(rows: list[dict]) -> None:
+    """Adds each row's seconds and memory relative to the first's."""
+    for row in rows:
+        row["times_the_first"] = row["seconds"] / rows[0]["seconds"]
+        row["peak_times_the_first"] = row["peak_mib"] / rows[0]["peak_mib"]
+
+
 def processes(title: str, commands: dict[str, list[str]], rounds: int) -> list[dict]:
     """Whole processes in turns: median seconds and peak memory, relative to the first."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
@@ -134,9 +161,7 @@ def processes(title: str, commands: dict[str, list[str]], rounds: int) -> list[d
     for name, runs in found.items():
         seconds, mebibytes = (statistics.median(column) for column in zip(*runs, strict=True))
         rows.append({"what": title, "who": name, "seconds": seconds, "peak_mib": mebibytes})
-    for row in rows:
-        row["times_the_first"] = row["seconds"] / rows[0]["seconds"]
-        row["peak_times_the_first"] = row["peak_mib"] / rows[0]["peak_mib"]
+    beside_the_first(rows)
     show(rows)
     return rows
 
@@ -206,6 +231,7 @@ def main() -> None:
         rows += compare("article, R = 8", {**ARTICLE, "replicas": 8}, ["lstmcli", "limit"], rounds)
         peers = ["lstmcli", "torch", "jax", "keras"]
         rows += compare("3 x 256, batch 64, 64 steps", LARGE, peers, rounds)
+        rows += company(rounds)
         rows += crossover(1)
         rows += growth(1)
         rows += whole_commands(rounds)

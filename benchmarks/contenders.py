@@ -1,11 +1,12 @@
 """One contender of the benchmark in a process of its own: trains the echo task, prints JSON lines.
 
-`python contenders.py NAME '{"layers": 3, …}'` prints a line an epoch: the mean loss and the seconds
-per window. The first epoch holds the compilation.
+`python contenders.py NAME '{"layers": 3, …}'` prints a line an epoch: the mean loss, the seconds,
+per window and of all, and the memory. The first epoch holds the compilation.
 """
 
 import json
 import os
+import resource
 import sys
 import time
 
@@ -32,8 +33,10 @@ def windows(size, rng):
 
 
 def report(loss, seconds, count):
-    """Prints an epoch's line."""
-    print(json.dumps({"loss": float(loss), "window": seconds / count}), flush=True)
+    """Prints an epoch's line, with the most memory that the process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    line = {"loss": float(loss), "window": seconds / count, "seconds": seconds, "peak_mib": peak}
+    print(json.dumps(line), flush=True)
 
 
 def lstmcli(size):

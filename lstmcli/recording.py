@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from lstmcli import __version__, streams
 from lstmcli.config import Config
-from lstmcli.core import parameters
+from lstmcli.core import device, parameters
 from lstmcli.core.program import Measures, Program
 from lstmcli.data.echo import Floor
 from lstmcli.data.source import Source
@@ -267,6 +267,7 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "seeds": run.config.run.seeds,
         "data_seeds": run.config.run.data_seeds,
         "device": run.program.device,
+        "threads": device.threads(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in libraries},
         "data": paths.from_folder(run.directory.path, data) if data else "echo",

@@ -17,6 +17,17 @@ settings.register_profile("lstmcli", deadline=None)
 settings.load_profile("lstmcli")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--replica-examples", type=int, default=12, help="settings that test_replicas.py tries"
+    )
+
+
+@pytest.fixture(scope="session")
+def replica_examples(request):
+    return request.config.getoption("--replica-examples")
+
+
 @pytest.fixture(autouse=True)
 def inside_tmp_path(tmp_path, monkeypatch):
     """Relative paths, `runs/` among them, end up in the test's own directory."""

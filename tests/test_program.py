@@ -51,8 +51,7 @@ def trained(**settings):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
     alone = [trained(seed=seed, **shape) for seed in range(3)]
-    layered = shape.get("state_size") == 16  # It compiles a copy for each replica.
-    for replicas in (3,) if layered else (3, 8):
+    for replicas in (3, 8):
         together = trained(replicas=replicas, **shape)
         for seed in range(min(replicas, 3)):
             for name, array in alone[seed].items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 from lstmcli.core.backend import tf
@@ -15,6 +16,15 @@ def available() -> list[str]:
         for kind in ("CPU", "GPU")
         for index, _ in enumerate(tf.config.list_logical_devices(kind))
     ]
+
+
+def threads() -> int:
+    """Threads of the CPU's thread pool in this process; large products' last bits depend on it."""
+    if given := tf.config.threading.get_intra_op_parallelism_threads():
+        return int(given)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def resolve(requested: str, threads: int | None = None) -> str:

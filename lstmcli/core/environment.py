@@ -6,6 +6,8 @@
   rounded once instead of twice, depends on how the compiler happens to vectorise a loop, and so on
   the number of replicas. Without it (the AVX instruction set has none) a replica's bits do not
   depend on its company.
+- **Sums in the order of their terms.** The compiler may take a sum in any order; told not to look
+  for vectors in code that is written out, it leaves the short ones as they are (`core/sums.py`).
 - **A cache of compiled programs**, in a directory that belongs to the user alone.
 """
 
@@ -53,6 +55,7 @@ def set_flags() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if platform.machine() in ("x86_64", "AMD64"):
         _add("XLA_FLAGS", "--xla_cpu_max_isa", "AVX")
+    _add("XLA_FLAGS", "--xla_backend_extra_options", "xla_cpu_disable_slp_vectorizer")
 
 
 def use_cache(config: Config) -> None:

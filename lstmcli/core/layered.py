@@ -3,17 +3,19 @@
 What does not depend on the step before is taken out of the loop over steps: the products of a
 layer's inputs with its kernel are one matmul over all steps, and so are the gradients of its
 weights and of its inputs (Appleyard, Kocisky and Blunsom 2016, arXiv 1604.01946). The loop holds
-the recurrence alone. Replicas follow one another through the same code, so that each has the bits
-of a run of its own.
+the recurrence alone.
 
-Shapes: R replicas, L layers, S units, F input features, C classes, B rows, T steps of a window; I
-is F for the first layer and S above it.
+It is compiled for one replica, and replicas go through it one after the other: the bits of each are
+those of a run of its own because the code is, and compiling does not take longer with more of them.
+
+Shapes: L layers, S units, F input features, C classes, B rows, T steps of a window; I is F for the
+first layer and S above it. The replica axis of what comes in and goes out is 1 long.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from lstmcli.core import model
 from lstmcli.core.backend import tf
@@ -46,44 +48,41 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Layered:
-    """The schedule for one architecture; its weights are the named tensors `[R, …]` themselves."""
+    """The schedule for one architecture; its weights are named tensors without a replica axis."""
+
+    side_by_side: ClassVar[bool] = False
 
     layers: int
     state_size: int
     features: int
 
     def pack(self, tensors: Tensors, fill: float) -> Tensors:
-        """The parameters among some tensors, as they are."""
-        return {name: tensors[name] for name in tensors if name.startswith(("lstm.", "dense."))}
+        """The one replica's parameters among some tensors `[1, …]`."""
+        ours = (name for name in tensors if name.startswith(("lstm.", "dense.")))
+        return {name: tf.squeeze(tensors[name], 0) for name in ours}
 
     def unpack(self, weights: Tensors) -> Tensors:
         """The inverse of `pack`."""
-        return dict(weights)
+        return {name: part[None] for name, part in weights.items()}
 
     def pack_state(self, state: tf.Tensor) -> tf.Tensor:
-        """The article's `[R, L, 2, B, S]`, as it is."""
-        return state
+        """The article's `[1, L, 2, B, S]` without its replica axis."""
+        return tf.squeeze(state, 0)
 
     def unpack_state(self, state: tf.Tensor, rows: int) -> tf.Tensor:
         """The inverse of `pack_state`."""
-        return state
+        return state[None]
 
     @staticmethod
     def norm(gradient: Tensors) -> tf.Tensor:
-        """The global norm of each replica's gradient, `[R]`."""
-        squares = [
-            tf.stack([tf.reduce_sum(one * one) for one in tf.unstack(part)])
-            for part in gradient.values()
-        ]
-        return tf.sqrt(tf.add_n(squares))
+        """The global norm of the gradient, `[1]`."""
+        squares = [tf.reduce_sum(part * part) for part in gradient.values()]
+        return tf.sqrt(tf.add_n(squares))[None]
 
     @staticmethod
     def scale(gradient: Tensors, factor: tf.Tensor) -> Tensors:
-        """The gradient with each replica's part times its `factor` `[R]`."""
-        return {
-            name: part * tf.reshape(factor, [-1, *[1] * (len(part.shape) - 1)])
-            for name, part in gradient.items()
-        }
+        """The gradient times a `factor` `[1]`."""
+        return {name: part * tf.squeeze(factor, 0) for name, part in gradient.items()}
 
     def scratch(self, inputs: tf.Tensor, backward: bool = True) -> Scratch:
         """Room for what each layer's loop writes, which one window after the other writes over.
@@ -103,14 +102,8 @@ class Layered:
         self, weights: Tensors, state: tf.Tensor, inputs: tf.Tensor, scratch: Scratch
     ) -> tuple[tf.Tensor, tf.Tensor, Scratch]:
         """One window forward; arguments and results as `Wavefront.forward` has them."""
-
-        def one(scratch: Scratch, weights: Tensors, state: tf.Tensor, inputs: tf.Tensor) -> tuple:
-            logits, state, left, _ = self._forward(weights, state, inputs, scratch)
-            return _room(left), (logits, state)
-
-        inputs = tf.transpose(inputs, [3, 0, 1, 2])
-        scratch, (logits, state) = _each_replica(one, scratch, weights, state, inputs)
-        return tf.transpose(logits, [1, 2, 3, 0]), state, scratch
+        logits, state, left, _ = self._forward(weights, state, tf.squeeze(inputs, -1), scratch)
+        return logits[..., None], state, _room(left)
 
     def gradient(
         self,
@@ -121,12 +114,11 @@ class Layered:
         scratch: Scratch,
     ) -> tuple[Tensors, tf.Tensor, model.Errors, Scratch]:
         """One window forward and backward; as `Wavefront.gradient`."""
-        by_replica = tf.transpose(inputs, [3, 0, 1, 2]), tf.transpose(labels, [2, 0, 1])
-        scratch, (gradient, end, loss, correct) = _each_replica(
-            self._gradient, scratch, weights, state, *by_replica
-        )
-        loss, correct = (tf.transpose(part, [1, 2, 0]) for part in (loss, correct))
-        return gradient, end, model.Errors(loss, correct, tf.zeros([])), scratch
+        inputs, labels = tf.squeeze(inputs, -1), tf.squeeze(labels, -1)
+        logits, end, left, top = self._forward(weights, state, inputs, scratch)
+        errors = model.softmax_errors(logits, labels, CLASSES)
+        gradient = self._gradient(weights, left, top, errors.gradient)
+        return gradient, end, model.Errors(*(part[..., None] for part in errors)), _room(left)
 
     def _forward(
         self, weights: Tensors, state: tf.Tensor, inputs: tf.Tensor, scratch: Scratch
@@ -176,17 +168,11 @@ class Layered:
         return (c, h), over, tuple(written)
 
     def _gradient(
-        self,
-        scratch: Scratch,
-        weights: Tensors,
-        state: tf.Tensor,
-        inputs: tf.Tensor,
-        labels: tf.Tensor,
-    ) -> tuple[Scratch, tuple[Tensors, tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """Gradient, state after, loss and correct at each step `[T, B]`, of one replica."""
-        logits, end, left, top = self._forward(weights, state, inputs, scratch)
-        errors = model.softmax_errors(logits, labels, CLASSES)
-        d_logits = tf.reshape(errors.gradient, [logits.shape[0], -1]) / labels.shape.num_elements()
+        self, weights: Tensors, left: list[Layer], top: tf.Tensor, d_logits: tf.Tensor
+    ) -> Tensors:
+        """The gradient of the mean loss, from each step's to its logits `[C, T, B]`."""
+        classes, steps, rows = d_logits.shape
+        d_logits = tf.reshape(d_logits, [classes, -1]) / (steps * rows)
         gradient = {
             "dense.kernel": tf.transpose(d_logits @ _rows(top)),
             "dense.bias": tf.reduce_sum(d_logits, 1),
@@ -205,7 +191,7 @@ class Layered:
             gradient[f"lstm.{layer}.bias"] = tf.reduce_sum(dz, 0)
             if layer:
                 d_hidden = tf.reshape(tf.matmul(dz, kernel, transpose_b=True), d_hidden.shape)
-        return _room(left), (gradient, end, errors.loss, errors.correct)
+        return gradient
 
     def _through_time(self, recurrent: tf.Tensor, left: Layer, d_hidden: tf.Tensor) -> tf.Tensor:
         """The gradient to a layer's pre-activations, `[T B, 4S]`, from the one to its h.
@@ -230,18 +216,6 @@ class Layered:
         start = (steps - 1, d_hidden[-1], output[-1] * d_hidden[-1], left.gates)
         loop = tf.while_loop(lambda t, *_: t >= 0, step, start, maximum_iterations=steps)
         return tf.reshape(loop[-1].stack(), [-1, 4 * size])
-
-
-def _each_replica(  # type: ignore[no-untyped-def]
-    function, scratch: Scratch, weights: Tensors, *arguments: tf.Tensor
-):
-    """Calls a function of one replica for each, and stacks what it returns."""
-    results = []
-    for r in range(arguments[0].shape[0]):
-        own = {name: part[r] for name, part in weights.items()}
-        scratch, result = function(scratch, own, *(each[r] for each in arguments))
-        results.append(result)
-    return scratch, tf.nest.map_structure(lambda *parts: tf.stack(parts), *results)
 
 
 def _room(left: list[Layer]) -> Scratch:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli.core import sums
 from lstmcli.core.backend import tf
 
 SCALES = np.array([0.5, 0.5, 1, 0.5], np.float32)
@@ -100,12 +101,18 @@ def softmax_errors(logits: tf.Tensor, labels: tf.Tensor, axis: int) -> Errors:
     one_hot = tf.cast(tf.expand_dims(labels, axis) == classes, logits.dtype)
     largest = tf.reduce_max(logits, axis, keepdims=True)
     exponentials = tf.exp(logits - largest)
-    total = tf.reduce_sum(exponentials, axis, keepdims=True)
+    total = tf.expand_dims(sums.halves(exponentials, axis), axis)
     below = tf.reduce_sum(one_hot * (largest - logits), axis)
     loss = tf.math.log(tf.squeeze(total, axis)) + below
     # The division comes last: the compiler then keeps the result instead of computing it again.
     gradient = (exponentials - one_hot * total) / total
     return Errors(loss, tf.cast(below <= 0, logits.dtype), gradient)
+
+
+def log_softmax(logits: tf.Tensor, axis: int) -> tf.Tensor:
+    """The logarithms of the softmax over `axis`."""
+    below = logits - tf.reduce_max(logits, axis, keepdims=True)
+    return below - tf.expand_dims(tf.math.log(sums.halves(tf.exp(below), axis)), axis)
 
 
 def _along(values: np.ndarray, axis: int, like: tf.Tensor) -> np.ndarray:

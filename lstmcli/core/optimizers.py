@@ -40,7 +40,7 @@ def _adagrad(
     """Duchi, Hazan and Singer 2011, as TensorFlow 1 has it: no epsilon."""
     (accumulator,) = slots
     accumulator += gradient * gradient
-    return weight - learning_rate * gradient * tf.math.rsqrt(accumulator), (accumulator,)
+    return weight - learning_rate * gradient / _root(accumulator), (accumulator,)
 
 
 def _rmsprop(
@@ -49,7 +49,7 @@ def _rmsprop(
     """Tieleman and Hinton 2012, lecture 6.5, with Keras's rho 0.9 and epsilon 1e-7."""
     (velocity,) = slots
     velocity = 0.9 * velocity + 0.1 * gradient * gradient
-    return weight - learning_rate * gradient * tf.math.rsqrt(velocity + 1e-7), (velocity,)
+    return weight - learning_rate * gradient / _root(velocity + 1e-7), (velocity,)
 
 
 def _adam(
@@ -61,6 +61,16 @@ def _adam(
     velocity = 0.999 * velocity + 0.001 * gradient * gradient
     rate = learning_rate * tf.sqrt(1 - tf.pow(0.999, step)) / (1 - tf.pow(0.9, step))
     return weight - rate * momentum / (tf.sqrt(velocity) + 1e-7), (momentum, velocity)
+
+
+def _root(square: tf.Tensor) -> tf.Tensor:
+    """The square root, for a division.
+
+    The compiler would make a product with the reciprocal square root of it, which is an instruction
+    of its own: an approximation that processors of different makers round differently. It does not
+    see through the maximum, which changes no value.
+    """
+    return tf.maximum(tf.sqrt(square), 1e-20)
 
 
 OPTIMIZERS = {

@@ -7,12 +7,15 @@ where windows take longer than guessed, a call goes less far.
 
 `tensors` is everything that training changes, by its name in a checkpoint: the parameters `[R, …]`,
 `state` `[R, L, 2, B, S]`, and `optimizer.<slot>.<parameter>`. Schedules may lay it out as they like
-inside a chunk.
+inside a chunk. One with `side_by_side` takes all replicas at once; any other is compiled for one,
+and replicas go through a chunk one after the other. What is compiled for one does not depend on how
+many there are, the number of windows included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -105,7 +108,8 @@ class Program:
         self._optimizer = OPTIMIZERS[config.training.optimizer]
         self._names = tuple(architecture.shapes(config.model, features, classes))
         self._window_seconds = parameters.window_seconds(
-            config, architecture.count(config.model, features, classes)
+            config if schedule.side_by_side else _of_one_replica(config),
+            architecture.count(config.model, features, classes),
         )
         self._paces: dict[tuple[str, int], Pace] = {}
         compiled = {"jit_compile": True, "autograph": False}
@@ -177,19 +181,30 @@ class Program:
         first: int = 0,
     ) -> Iterator[tuple[Tensors, Any]]:
         """Runs a compiled chunk over a batch: yields the tensors and what was measured."""
-        pieces = max(1, round(len(batch) * self._window_seconds / CHUNK_SECONDS))
-        length = -(-len(batch) // pieces)
+        groups = self._groups(batch.labels.shape[-1])
+        length = _chunk_length(len(batch), self._window_seconds)
         pace = self._paces.setdefault((kind, length), Pace(length))
+        parts = [{name: tensor[group] for name, tensor in tensors.items()} for group in groups]
         begin = first
         with tf.device(self.device):
             while begin < len(batch):
-                count = min(pace.windows, len(batch) - begin)
-                inputs, labels = (_slice(array, begin, length) for array in batch)
+                count, found = min(pace.windows, len(batch) - begin), []
                 with pace.call(count):
-                    tensors, measured = chunk(tensors, inputs, labels, tf.constant(count))
-                    found = tuple(each.numpy()[:count] for each in measured)
-                yield tensors, found
+                    for index, group in enumerate(groups):
+                        inputs, labels = (_slice(each[..., group], begin, length) for each in batch)
+                        parts[index], measured = chunk(
+                            parts[index], inputs, labels, tf.constant(count)
+                        )
+                        found.append([each.numpy()[:count] for each in measured])
+                joined = {name: _join(part[name] for part in parts) for name in parts[0]}
+                yield joined, tuple(np.concatenate(each, -1) for each in zip(*found, strict=True))
                 begin += count
+
+    def _groups(self, replicas: int) -> list[slice]:
+        """The replicas that go through a chunk together."""
+        if self._schedule.side_by_side:
+            return [slice(None)]
+        return [slice(replica, replica + 1) for replica in range(replicas)]
 
     def _train_chunk(
         self,
@@ -262,8 +277,7 @@ class Program:
         classes = tensors["dense.bias"].shape[1]
 
         def measure(logits: tf.Tensor, k: tf.Tensor) -> tuple:
-            scored = logits - tf.reduce_logsumexp(logits, CLASSES, keepdims=True)
-            return (tf.transpose(scored, [1, 2, 0, 3]),)
+            return (tf.transpose(model.log_softmax(logits, CLASSES), [1, 2, 0, 3]),)
 
         shape = [steps, rows, classes, replicas]
         return self._forward_chunk(tensors, inputs, count, measure, [shape])
@@ -293,6 +307,22 @@ class Program:
         _, state, seen, _ = tf.while_loop(lambda k, *_: k < count, window, start)
         end = {"state": schedule.unpack_state(state, inputs.shape[2])}
         return tensors | end, tuple(array.stack() for array in seen)
+
+
+def _of_one_replica(config: Config) -> Config:
+    return replace(config, run=replace(config.run, replicas=1))
+
+
+def _chunk_length(windows: int, seconds: float) -> int:
+    """Windows of a chunk: an even part of all, by the seconds that one takes."""
+    pieces = max(1, round(windows * seconds / CHUNK_SECONDS))
+    return -(-windows // pieces)
+
+
+def _join(parts: Iterable[tf.Tensor]) -> tf.Tensor:
+    """One tensor `[R, …]` of the parts that its replicas have in each group."""
+    first, *more = parts
+    return tf.concat([first, *more], 0) if more else first
 
 
 def _flat(weights: Any) -> list[tf.Tensor]:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli.core import model
+from lstmcli.core import environment, model, sums
 from lstmcli.core.backend import tf
 
 Tensors = dict[str, tf.Tensor]
@@ -68,6 +68,14 @@ class Wavefront:
     layers: int
     state_size: int
     features: int
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether replicas lie side by side: where a layer's sums are short.
+
+        Where they are not, their order could depend on the number of replicas: see `sums`.
+        """
+        return self.columns + self.state_size <= environment.LARGEST_WAVEFRONT
 
     @property
     def columns(self) -> int:
@@ -116,14 +124,12 @@ class Wavefront:
 
     @staticmethod
     def norm(gradient: Weights) -> tf.Tensor:
-        """The global norm of each replica's gradient, `[R]`.
-
-        The last sum is written out: a reduction over all axes of a single replica would be
-        vectorised in an order of its own, and could end in another last bit.
-        """
-        lstm = tf.unstack(tf.reduce_sum(gradient.lstm * gradient.lstm, [0, 1, 2]))  # S times [R]
-        dense = tf.unstack(tf.reduce_sum(gradient.dense * gradient.dense, 0))
-        return tf.sqrt(tf.add_n([*lstm, *dense]))
+        """The global norm of each replica's gradient, `[R]`."""
+        squares = (
+            tf.reduce_sum(part * part, 0) for part in gradient
+        )  # over the gates, the classes
+        rows = (tf.reshape(part, [-1, part.shape[-1]]) for part in squares)
+        return tf.sqrt(tf.add_n([sums.halves(part, 0) for part in rows]))
 
     @staticmethod
     def scale(gradient: Weights, factor: tf.Tensor) -> Weights:
@@ -220,7 +226,7 @@ class Wavefront:
         errors = model.softmax_errors(logits, labels, CLASSES)
         d_logits = (errors.gradient / (steps * rows))[:, :, :, None]  # [C, T, B, 1, R]
         top = _with_one(self._top(written, end.h, [steps, rows, self.columns, replicas]))
-        d_dense = tf.reduce_sum(top * d_logits, [1, 2])
+        d_dense = sums.halves(sums.short(top * d_logits, 2), 1)
         d_top = tf.reduce_sum(d_logits * weights.dense[:, None, None, :size], 0)
         d_top = tf.pad(tf.reshape(d_top, [steps, 1, -1]), [[self.layers - 1, 0], [0, 0], [0, 0]])
         return Weights(self._backward(weights, waves, d_top), d_dense), end, errors, scratch
@@ -236,7 +242,7 @@ class Wavefront:
         def wave(w: tf.Tensor, dz: tf.Tensor, dc: tf.Tensor, d_lstm: tf.Tensor) -> tuple:
             """Takes dz and dc of wave w + 1: h of wave w was an input to it."""
             after = tf.reshape(dz, [4, layers, rows, size, replicas])
-            d_lstm += tf.reduce_sum(waves.inputs[w + 1][:, :, :, None] * after[:, :, :, None], 2)
+            d_lstm += sums.short(waves.inputs[w + 1][:, :, :, None] * after[:, :, :, None], 2)
             both = tf.concat([after, _from_above(after)], 3)[:, :, :, None]  # [4, L, B, 1, 2S, R]
             i, f, g, o = tf.unstack(tf.reshape(tf.reduce_sum(both * fed[:, :, None], 4), dz.shape))
             dh = i + f + g + o + d_top[w] * is_top
