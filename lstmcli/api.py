@@ -12,8 +12,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.config import Config, SweepConfig
+from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig, SweepConfig
 from lstmcli.data.dataset import generate
+from lstmcli.errors import UsageError
 from lstmcli.runs import checkpoint as checkpoints
 from lstmcli.runs import paths, rundir
 from lstmcli.runs.checkpoint import Checkpoint
@@ -41,6 +42,10 @@ class TrainedRun:
     """
 
     directory: Path
+
+    def __fspath__(self) -> str:
+        """It stands for its directory."""
+        return str(self.directory)
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -83,6 +88,8 @@ def train(out: AnyPath | None = None, *, overwrite: bool = False, **settings: An
     Raises:
         LstmcliError: as `lstmcli train` would say it.
     """
+    if settings.get("data") is not None:
+        settings["data"] = str(settings["data"])
     config = Config.build(**settings)
     directory = rundir.create(Path(out) if out else None, label(config), overwrite)
     with directory.held():
@@ -130,6 +137,9 @@ def evaluate(checkpoint: AnyPath, data: AnyPath | None = None, **settings: Any) 
     Raises:
         LstmcliError: as `lstmcli eval` would say it.
     """
+    known = {spec.name for group in (DataConfig, RunConfig) for spec in fields(group)}
+    if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
+        raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
     path = rundir.find_checkpoint(Path(checkpoint))
     model = checkpoints.read(path)
     folder, saved = rundir.folder_of(path), model.metadata["config"]
@@ -179,6 +189,8 @@ def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None)
     from lstmcli.sweeps import grid, plan
 
     own = {spec.name for spec in fields(SweepConfig)}
+    if strange := settings.keys() & set(grid.NOT_SWEPT):
+        raise UsageError(f"`{min(strange)}` cannot be set in a sweep")
     asked = SweepConfig(**{name: value for name, value in settings.items() if name in own})
     single = {name: value for name, value in settings.items() if name in grid.FIXED}
     lists = {

@@ -7,6 +7,7 @@ value that cannot work is refused when the object is made.
 from __future__ import annotations
 
 import math
+import numbers
 import re
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ from lstmcli.errors import UsageError
 
 SCHEDULES = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
+OF_THE_CHECKPOINT = ("val_fraction", "classes", "seed", "replicas")
+"""Settings of the data and of the run that a trained model has once and for all."""
 DRAWN = ("series_length", "echo_step", "classes", "noise", "data_seed")
 """Settings of series that are drawn: a dataset file has no use for them."""
 
@@ -48,12 +51,12 @@ def option_name(setting_name: str) -> str:
 
 def _check(spec: Field[Any], expected: type, value: Any) -> None:
     name, checks = option_name(spec.name), spec.metadata
-    accepted = (int, float) if expected is float else (expected,)
+    accepted = {int: numbers.Integral, float: numbers.Real}.get(expected, expected)
     if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
         kinds = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
         kind = kinds[expected]
         raise UsageError(f"`{name}` must be {kind}, got {value!r}")
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, numbers.Real) and not math.isfinite(value):
         raise UsageError(f"`{name}` must be finite, got {value}")
     for key, (words, holds) in BOUNDS.items():
         if key in checks and not holds(value, checks[key]):
@@ -74,8 +77,8 @@ class Settings:
             if value is None and optional:
                 continue
             _check(spec, expected, value)
-            if expected is float:
-                object.__setattr__(self, spec.name, float(value))
+            if expected in (int, float):  # NumPy's numbers too.
+                object.__setattr__(self, spec.name, expected(value))
 
 
 def setting_types(group: type[Settings]) -> Iterator[tuple[Field[Any], type, bool]]:
@@ -200,6 +203,11 @@ class SweepConfig(Settings):
     backend: str = setting("local", "Where workers run.", choices=("local", "ray"))
     address: str | None = setting(None, "Of the Ray cluster; without it a local one is used.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.address is not None and self.backend != "ray":
+            raise UsageError("`--address` has no effect without `--backend ray`")
+
 
 DEPTHS = "1-5"
 """The layers of a sweep that is not told otherwise."""
@@ -292,7 +300,8 @@ def _tables(saved: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
         if known is None or not isinstance(table, Mapping):
             raise UsageError(
                 f"the configuration has an unknown table `{name}`",
-                f"the tables are {', '.join(f'[{group}]' for group in GROUPS)}",
+                f"the tables are {', '.join(f'[{group}]' for group in GROUPS)}, as the "
+                "`config.toml` of a run has them",
             )
         for key in table:
             if key not in known:

@@ -9,8 +9,12 @@ from pathlib import Path
 from lstmcli.errors import UsageError
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, hint: str = "choose a file in a directory of yours") -> None:
     """Refuses a file that cannot be written, before work is spent on what goes into it.
+
+    Args:
+        path: the file.
+        hint: what to do about it.
 
     Raises:
         UsageError: its directory is not there or not writable, or the name is a directory's or a
@@ -27,7 +31,7 @@ def check_writable(path: Path) -> None:
         why = f"the directory `{folder}` is not writable"
     else:
         return
-    raise UsageError(f"cannot write `{path}`: {why}", "choose a file in a directory of yours")
+    raise UsageError(f"cannot write `{path}`: {why}", hint)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

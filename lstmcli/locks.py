@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstmcli.errors import UsageError
+from lstmcli.files import write_atomically
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -52,7 +53,7 @@ class DirectoryLock:
         self._take()
         try:
             if self._lock.lock_counter == 1:
-                (self._directory / HOLDER).write_text(json.dumps(_myself()))
+                write_atomically(self._directory / HOLDER, json.dumps(_myself()).encode())
             yield
         finally:
             self._give_back()

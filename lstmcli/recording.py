@@ -26,6 +26,7 @@ from lstmcli.runs import metrics, paths
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.metrics import EpochRow, StepRow
 from lstmcli.runs.rundir import RunDirectory
+from lstmcli.signals import name_of
 
 LOGGED_EVERY = 100  # windows: as often as the article prints its loss
 CONFIRMED = 2  # epochs in a row that must show the task solved before `until_solved` stops
@@ -237,7 +238,7 @@ def save_stopped(run: Run, measured: Measures, received: signal.Signals) -> None
     run.checkpoint("last", run.tensors | progress, run.epoch, window).write(run.directory.last)
     save_best(run)
     raise StoppedError(
-        f"stopped by {received.name} in epoch {run.epoch + 1}, after window {window}",
+        f"stopped by {name_of(received)} in epoch {run.epoch + 1}, after window {window}",
         f"`lstmcli eval {pasteable(run.directory.last)}` scores what was saved",
         ExitCode(128 + received),
     )

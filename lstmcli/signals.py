@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def name_of(received: signal.Signals) -> str:
+    """What people call a signal."""
+    return "Ctrl-C" if received == signal.SIGINT else received.name
+
+
 @contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
     """Collects SIGINT and SIGTERM, for the loop to see; a second one has its usual effect."""

@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 
-ENTRY = "from lstmcli.cli.app import main; main()"
+ENTRY = "from lstmcli.__main__ import main; main()"
 PART = re.compile(r"\x1b\[(\??)([\d;]*)([A-Za-z])|\x1b\][^\x07]*\x07|([\r\n])|([^\x1b\r\n]+)")
 
 

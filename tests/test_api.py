@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 import lstmcli
+from lstmcli.config import Config
 from lstmcli.errors import FileError, UsageError
 from lstmcli.runs import rundir
+from lstmcli.sweeps import grid
 
 SMALL = {"series_length": 1530, "epochs": 3, "layers": 2}
 
@@ -47,6 +49,39 @@ def test_evaluate_scores_what_the_command_scores(trained, run):
     assert [score.loss for score in found.scores] == [row["loss"] for row in expected["results"]]
     assert (str(found.checkpoint), found.data) == (expected["checkpoint"], "test stream")
     assert found.checkpoint == rundir.RunDirectory(trained).best
+
+
+@pytest.mark.parametrize("name", ["layers", "state_size", "epochs", "seed", "replicas", "laiers"])
+def test_evaluate_refuses_what_a_trained_model_has_once_and_for_all(trained, name):
+    with pytest.raises(UsageError, match=f"`{name}` cannot be set"):
+        lstmcli.evaluate(trained, **{name: 2})
+
+
+def test_a_run_stands_for_its_directory_and_a_dataset_may_be_a_path(tmp_path):
+    lstmcli.generate(tmp_path / "x.npz", series_length=1500)
+    run = lstmcli.train(layers=1, epochs=1, data=tmp_path / "x.npz")
+    assert lstmcli.evaluate(run, data=tmp_path / "x.npz").scores
+    assert lstmcli.evaluate(run).data.endswith("x.npz (held back)")
+
+
+def test_numpys_numbers_are_numbers():
+    config = Config.build(layers=np.int64(2), learning_rate=np.float32(0.5))
+    assert (config.model.layers, config.training.learning_rate) == (2, 0.5)
+    assert type(config.model.layers) is int
+    assert grid.values("layers", np.arange(1, 3)) == [1, 2]
+    with pytest.raises(UsageError, match="must be finite"):
+        Config.build(learning_rate=np.float32("nan"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"layers": []}, {"clip_norm": [None, 1.0]}, {"replicas": 4}, {"checkpoint_every": "5"},
+     {"data": "x.npz"}, {"match": "size"}, {"margin": 2}],
+)  # fmt: skip
+def test_sweep_refuses_what_it_has_no_use_for(wrong, tmp_path):
+    with pytest.raises(UsageError):
+        lstmcli.sweep(**wrong)
+    assert not list(tmp_path.iterdir())
 
 
 def test_generate_writes_the_series_that_it_returns(tmp_path):

@@ -68,7 +68,7 @@ WATCHED = """
 import atexit, sys
 heavy = {"tensorflow", "keras"}
 atexit.register(lambda: print("loaded", *sorted(heavy & sys.modules.keys()), file=sys.stderr))
-from lstmcli.cli.app import main; main()
+from lstmcli.__main__ import main; main()
 """
 
 

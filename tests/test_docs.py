@@ -49,7 +49,7 @@ def environment(tmp_path):
     """The program that is under test, as `lstmcli` and `python` on the path."""
     script = tmp_path / "bin" / "lstmcli"
     script.parent.mkdir()
-    entry = "from lstmcli.cli.app import main; main()"
+    entry = "from lstmcli.__main__ import main; main()"
     script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c '{entry}' \"$@\"\n")
     script.chmod(0o755)
     path = os.pathsep.join([str(script.parent), os.environ["PATH"]])

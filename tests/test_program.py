@@ -97,7 +97,7 @@ def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedu
 
 def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tmp_path, python):
     home = {**python["env"], "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
-    entry = [sys.executable, "-c", "from lstmcli.cli.app import main; main()"]
+    entry = [sys.executable, "-c", "from lstmcli.__main__ import main; main()"]
     short = ["train", "--epochs", "1", "--series-length", "300", "--overwrite", "--out", "run"]
 
     def train(*more):

@@ -341,7 +341,7 @@ def test_of_two_runs_in_one_directory_the_second_is_refused_and_the_first_goes_o
 
 
 def test_of_many_commands_at_once_exactly_one_trains(python, tmp_path):
-    code = "from lstmcli.cli.app import main; main()"
+    code = "from lstmcli.__main__ import main; main()"
     options = ["--series-length", "150", "--epochs", "1", "--layers", "1", "--out", "run"]
     racing = [
         subprocess.Popen(
@@ -653,7 +653,7 @@ def test_a_signal_ends_a_run_after_a_checkpoint_of_where_it_stood(
     number, exit_code, python, tmp_path
 ):
     options = ["--epochs", "100000", "--layers", "1", "--series-length", "50000", "--out", "run"]
-    code = "from lstmcli.cli.app import main; main()"
+    code = "from lstmcli.__main__ import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "train", *options], stderr=subprocess.PIPE, **python
     )

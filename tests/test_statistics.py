@@ -1,11 +1,13 @@
 """The sweep's statistics against worked examples from the literature and from R's manual."""
 
+import re
+
 import numpy as np
 import operating_figures
 import pandas as pd
 import pytest
 
-from lstmcli.sweeps import answer, comparison, statistics
+from lstmcli.sweeps import answer, comparison, statistics, story
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_a_depth_that_is_better_within_the_margin_is_said_to_be():
     halves = [loss / 2 * rng.uniform(0.9, 1.1) for loss in LOW]
     text = sentence({1: LOW, 2: halves})
     assert text.startswith("1 layer is enough")
-    assert "2 layers are better: 0.5" in text
+    assert re.search(r"2 layers are better: \d\d % less loss \(4\d to 5\d %, p < 0.0001\)", text)
 
 
 def test_every_depth_that_is_better_in_each_pair_shows():
@@ -188,13 +190,14 @@ def test_the_answer_admits_that_the_data_cannot_tell():
 def test_three_seeds_are_said_to_be_too_few():
     text = sentence({1: HIGH[:3], 2: LOW[:3]})
     assert "the data cannot tell" in text
-    assert "3 seeds can support no claim, 5 is the least" in text
+    assert "3 common seeds can support no claim, 5 is the least" in text
 
 
 def test_one_seed_gives_no_nan_and_no_best():
     text = sentence({1: HIGH[:1], 2: LOW[:1]})
     assert "nan" not in text
-    assert "1 seed can support no claim" in text
+    assert "1 common seed can support no claim" in text
+    assert "1 of 1 seed solves it" in text
 
 
 def test_one_depth_is_not_compared():
@@ -221,6 +224,48 @@ def test_a_depth_that_diverged_is_named_and_worth_a_guess():
     assert text.startswith("1 layer is enough")
     assert "with 2 layers all 8 seeds diverged" in text
     assert summary.bound[1] == pytest.approx(CHANCE - LOW[0], abs=0.001)
+
+
+@pytest.mark.parametrize("losses", [[np.nan] * 8, [1e28] * 8, [CHANCE - 0.001] * 8])
+def test_what_is_no_better_than_a_guess_is_neither_enough_nor_lowest(losses):
+    """Neither if a depth diverged while another ended far above chance."""
+    table = trials({1: [5e37] * 8, 2: losses, 3: [CHANCE + 0.001] * 8})
+    table["gap"] = table.test_loss
+    table.loc[table.test_loss.isna(), ["status"]] = "diverged"
+    summary, [verdict] = judge(table)
+    text = answer.sentence(verdict)
+    assert text.startswith("no depth is better than a uniform guess by more than the margin")
+    assert "nan" not in text
+    assert "times the loss" not in text
+    assert not summary.enough.any()
+    assert story.more_seeds(table, [verdict], 2) is None
+
+
+def test_a_sweep_in_which_everything_diverged_says_so():
+    table = trials({1: [np.nan] * 8, 2: [np.nan] * 8}, status="diverged", bayes_loss=None)
+    text = answer.sentence(judge(table)[1][0])
+    assert text.startswith("no depth is better than a uniform guess")
+    assert "with 1 layer all 8 seeds diverged" in text
+    assert "nan" not in text
+
+
+def test_a_small_difference_is_not_called_one_time_the_loss():
+    rng = np.random.default_rng(0)
+    near = [loss * rng.uniform(1.02, 1.04) for loss in HIGH]
+    assert re.search(r"2 layers are worse: 3(\.\d)? % more loss \(", sentence({1: HIGH, 2: near}))
+
+
+def test_seeds_that_failed_at_either_depth_are_no_common_seeds():
+    table = trials({1: HIGH[:5], 2: LOW[:5]})
+    table.loc[(table.layers == 1) & (table.seed > 2), ["test_loss", "solved"]] = None
+    table.loc[table.test_loss.isna(), "status"] = "failed"
+    assert "3 common seeds can support no claim" in answer.sentence(judge(table)[1][0])
+
+
+def test_epochs_to_solve_are_of_the_seeds_that_solve_it():
+    summary, _ = judge(trials({1: [*LOW[:4], *HIGH[:4]], 2: HIGH}))
+    assert summary.epochs_to_solve[0] == 3
+    assert np.isnan(summary.epochs_to_solve[1])
 
 
 def test_losses_far_above_chance_are_named():
@@ -264,21 +309,22 @@ def test_each_value_of_another_swept_setting_has_its_own_answer_and_rows():
     hard = trials({1: HIGH, 2: LOW}, {"echo_step": 20})
     summary, verdicts = judge(pd.concat([hard, easy], ignore_index=True), ["echo_step"])
     assert list(summary.echo_step) == [3, 3, 20, 20]
-    assert answer.sentence(verdicts[0]).startswith("echo_step 3: 1 layer is enough")
-    assert answer.sentence(verdicts[1]).startswith("echo_step 20: 2 layers are enough")
+    assert answer.sentence(verdicts[0]).startswith("echo step 3: 1 layer is enough")
+    assert answer.sentence(verdicts[1]).startswith("echo step 20: 2 layers are enough")
 
 
 def test_swept_sizes_have_answers_of_their_own():
     small, large = trials({1: HIGH, 2: LOW}), trials({1: LOW, 2: LOW}, state_size=8)
     _, verdicts = judge(pd.concat([small, large], ignore_index=True), ["state_size"])
-    assert answer.sentence(verdicts[0]).startswith("state_size 4: 2 layers are enough")
-    assert answer.sentence(verdicts[1]).startswith("state_size 8: 1 layer is enough")
+    assert answer.sentence(verdicts[0]).startswith("state size 4: 2 layers are enough")
+    assert answer.sentence(verdicts[1]).startswith("state size 8: 1 layer is enough")
 
 
 def test_table_and_sentence_give_the_same_p_value():
     rng = np.random.default_rng(0)
-    table = trials({1: LOW, 2: [loss / 2 * rng.uniform(0.9, 1.1) for loss in LOW]})
+    table = trials({1: LOW, 2: [loss * rng.uniform(0.7, 0.99) for loss in LOW]})
     summary, [verdict] = judge(table)
+    assert 1e-4 < summary.p_value[1] < 0.05
     assert f"p = {summary.p_value[1]:.2g}" in answer.sentence(verdict)
 
 

@@ -1,6 +1,7 @@
 """The sweep: its grid, its fairness, and that nothing is lost when something dies."""
 
 import dataclasses
+import errno
 import json
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
 from lstmcli.runs import metrics
 from lstmcli.sweeps import cluster, execute, grid, story, tables
+from lstmcli.sweeps import directory as sweep_directory
 from lstmcli.sweeps import plan as plans
 from lstmcli.sweeps.trial import TrialRow
 
@@ -335,7 +337,7 @@ def test_an_undecided_sweep_names_the_command_that_would_tell(swept, run):
     shown = run(*COMMAND, "--out", str(swept[0])).stdout
     assert "the data cannot tell" in shown
     [command] = re.findall(r"lstmcli sweep .*", shown)
-    assert command.endswith("--seeds 5")
+    assert command.endswith("--layers 1,2 --seeds 5")
     assert run(*shlex.split(command)[1:], "--dry-run").stdout.count("10 trials, 6 to run") == 1
 
 
@@ -426,7 +428,7 @@ def test_failed_trials_end_the_sweep_with_exit_code_6(run, tmp_path):
 
 def start(out, *more):
     """A sweep in a process group of its own."""
-    code = "from lstmcli.cli.app import main; main()"
+    code = "from lstmcli.__main__ import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     return subprocess.Popen(
         [sys.executable, "-c", code, *COMMAND, "--out", str(out), *more],
@@ -488,6 +490,43 @@ def test_ctrl_c_while_workers_start_shows_no_traceback(after, tmp_path):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
+
+
+def test_a_killed_sweep_leaves_no_workers_and_is_finished_by_the_same_command(run, tmp_path):
+    options = ["--epochs", "100000", "--jobs", "2"]
+    process = start(tmp_path / "s", *options)
+    for name in ("1x4", "2x4"):
+        wait_for(tmp_path / "s" / "trials" / f"{name}-seeds-0-1" / "metrics.csv")
+    process.kill()  # The parent alone.
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while _is_alive(process.pid):
+        assert time.monotonic() < deadline, "a worker outlived the sweep"
+        time.sleep(0.05)
+    table = tmp_path / "s" / "trials" / "1x4-seeds-0-1" / "metrics.csv"
+    with locks.held(table.parent):
+        pass
+
+
+def test_a_sweep_that_could_not_begin_can_begin_later(run, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep_directory, "write_atomically", full)
+        run(*COMMAND, "--out", "s", exit_code=1)
+    assert not (tmp_path / "s").exists()
+    run(*COMMAND, "--out", "s")
+
+
+def test_a_plan_can_be_had_as_json(run):
+    plan = json.loads(run(*COMMAND, "--dry-run", "--json").stdout)
+    assert (plan["trials"], plan["to_run"]) == (4, 4)
+    assert [row["parameters"] for row in plan["settings"]] == [106, 250]
+
+
+def test_an_address_without_ray_is_refused(run):
+    assert "no effect" in run(*COMMAND, "--address", "x", exit_code=2).stderr
 
 
 def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch, tmp_path):

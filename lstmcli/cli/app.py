@@ -125,8 +125,3 @@ def lstmcli(
 
 for name, command in COMMANDS.items():
     app.command(name, cls=GroupedCommand)(command)
-
-
-def main() -> None:
-    """The console script."""
-    app()

@@ -9,6 +9,7 @@ import typer
 
 from lstmcli.cli.options import CheckpointPath, Given, Json, with_settings
 from lstmcli.cli.output import print_json, print_table
+from lstmcli.config import OF_THE_CHECKPOINT
 from lstmcli.errors import UsageError
 from lstmcli.files import check_writable, write_atomically
 
@@ -19,10 +20,9 @@ if TYPE_CHECKING:
 
 LARGEST_TABLE = 12  # labels of which a table of all pairs can still be read
 MOST_CONFUSED = 10
-TRAINED_IN = {"val_fraction", "classes", "seed", "replicas"}
 
 
-@with_settings("data", "run", leave_out=TRAINED_IN, show_defaults=False)
+@with_settings("data", "run", leave_out=OF_THE_CHECKPOINT, show_defaults=False)
 def evaluate(
     given: Given,
     checkpoint: CheckpointPath,
@@ -83,14 +83,18 @@ def _result(score: Score) -> dict[str, Any]:
 def _print(score: Score) -> None:
     typer.echo(f"seed {score.seed}: {score.windows.targets.size:,} labels")
     if score.floor is None:
-        typer.echo(f"  loss     {score.loss:.6f}\n  accuracy {score.accuracy:.5f}")
+        typer.echo(f"  loss     {_loss(score.loss)}\n  accuracy {score.accuracy:.5f}")
     else:
         floor, gap = score.floor, score.floor.gap(score.loss)
-        typer.echo(f"  loss     {score.loss:.6f}  floor   {floor.loss:.6f}  (expected)")
+        typer.echo(f"  loss     {_loss(score.loss)}  floor   {floor.loss:.6f}  (expected)")
         typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
         typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {floor.accuracy:.5f}")
     if score.log_probabilities.shape[-1] > 2:
         _print_confusion(score)
+
+
+def _loss(loss: float) -> str:
+    return f"{loss:.6f}" if loss < 1000 else f"{loss:.3g}"
 
 
 def _print_confusion(score: Score) -> None:

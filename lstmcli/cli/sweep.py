@@ -67,7 +67,7 @@ def sweep(
     style = console.progress_style(progress)
     plan = api.plan_of(given, read_config(config_file) if config_file else None)
     if dry_run:
-        _show_plan(plan, story.find_directory(plan, out, overwrite))
+        _show_plan(plan, story.find_directory(plan, out, overwrite), as_json)
         return
     with story.opened(plan, out, overwrite) as directory:
         left = directory.missing(plan.settings)
@@ -84,25 +84,28 @@ def sweep(
     _refuse_failed(result, directory)
 
 
-def _show_plan(plan: Plan, directory: SweepDirectory) -> None:
+def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
     from lstmcli.sweeps import story
 
-    rows = [
-        [
-            setting.label,
-            f"{setting.parameters:,}",
-            str(setting.config.model.layers * setting.config.model.state_size * 2),
-            str(len(setting.trials)),
-            f"{setting.seconds:.0f} s",
-        ]
+    settings = [
+        {
+            "setting": setting.label,
+            "parameters": setting.parameters,
+            "state": setting.config.model.layers * setting.config.model.state_size * 2,
+            "seeds": len(setting.trials),
+            "seconds": round(setting.seconds),
+        }
         for setting in plan.settings
     ]
-    print_table(["setting", "parameters", "state", "seeds", "about"], rows)
     left = directory.missing(plan.settings)
-    workers = max(1, min(story.workers(plan.asked), len(left)))
-    seconds = max([0.0, *(each.seconds for each in left)])
-    seconds = max(seconds, sum(each.seconds for each in left) / workers) + 5
+    workers, seconds = story.forecast(plan, left)
     remaining = sum(len(each.trials) for each in left)
+    if as_json:
+        plan_of_all = {"trials": plan.trials, "to_run": remaining, "seconds": round(seconds)}
+        print_json({"sweep": str(directory.path), "settings": settings, **plan_of_all})
+        return
+    rows = [[*map(str, row.values())] for row in settings]
+    print_table(["setting", "parameters", "state", "seeds", "about s"], rows)
     typer.echo(
         f"{plan.trials} trials, {remaining} to run: about {seconds:.0f} s with {workers} worker(s)"
     )
@@ -121,21 +124,24 @@ def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
     if more := result.more:
         typer.echo(
             f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
-            f"{_with_seeds(argv, more.seeds)}"
+            f"{_with(argv, seeds=more.seeds, layers=more.layers)}"
         )
     typer.echo(f"sweep: {result.directory}")
 
 
-def _with_seeds(argv: Sequence[str], seeds: int) -> str:
-    """The command that was typed, with another number of seeds."""
+def _with(argv: Sequence[str], seeds: int, layers: Sequence[int]) -> str:
+    """The command that was typed, with another number of seeds, for all depths that there are."""
+    replaced = {"--layers": ",".join(map(str, layers)), "--seeds": str(seeds)}
     kept: list[str] = []
     words = iter(argv)
     for word in words:
-        if word == "--seeds":
-            next(words, None)
-        elif not word.startswith("--seeds=") and word != "--overwrite":
+        name = word.partition("=")[0]
+        if name in replaced:
+            if word == name:
+                next(words, None)
+        elif word != "--overwrite":
             kept.append(word)
-    return shlex.join([*kept, "--seeds", str(seeds)])
+    return shlex.join([*kept, *(word for option in replaced.items() for word in option)])
 
 
 def _refuse_failed(result: Result, directory: SweepDirectory) -> None:
@@ -153,6 +159,8 @@ def _refuse_failed(result: Result, directory: SweepDirectory) -> None:
 
 def _print_summary(summary: pd.DataFrame, swept: list[str]) -> None:
     """The table; all depths of a combination of the other settings stand together."""
+    from lstmcli.sweeps.grid import words
+
     others = [name for name in swept if name != "state_size"]
     headings = ["layers", "size", "params", "solved", "test loss", "95 %", "epochs", "p"]
     rows = [
@@ -169,7 +177,7 @@ def _print_summary(summary: pd.DataFrame, swept: list[str]) -> None:
         ]
         for _, row in summary.iterrows()
     ]
-    print_table([*(name.replace("_", " ") for name in others), *headings], rows)
+    print_table([*map(words, others), *headings], rows)
 
 
 def _text(value: object) -> str:

@@ -82,7 +82,11 @@ def loading() -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join()
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            thread.join()  # Until it is loaded, standard error shows nothing, and no error either.
+            raise
 
 
 def _add(variable: str, flag: str, value: str) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NARROW = 2.0  # highest loss over lowest, below which an axis need not be logarithmic
+NOTE_HEIGHT = 0.07  # of an axis: a line of a note
 ABSURD = 4.0  # times chance: what is above has diverged, and must not hide the rest
 
 
@@ -71,7 +72,9 @@ class LossAxis:
         text = f"{name} {high:.3g}" if same else f"{name} {low:.3g}-{high:.3g}"
         if low > self.high or high < self.low:
             above = low > self.high
-            _note(axes, f"{text} is {'above' if above else 'below'}", colour, int(above), not above)
+            said = f"{text} is {'above' if above else 'below'}"
+            height = 1.0 if above else NOTE_HEIGHT * (name != "floor")  # The floor lies lowest.
+            _note(axes, said, colour, height, not above)
             return
         if same:
             axes.axhline(high, color=colour, linestyle="--", linewidth=1)

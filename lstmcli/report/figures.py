@@ -58,7 +58,9 @@ def write_sweep(
 
 def _title(task: str, summary: pd.DataFrame, curves: pd.DataFrame) -> str:
     seeds, epochs = int(summary.seeds.max()), int(curves.epoch.max())
-    words = f"{seeds} seed{'s' * (seeds != 1)}, {epochs} epoch{'s' * (epochs != 1)}"
+    words = f"{seeds} seed{'s' * (seeds != 1)}"
+    if "epochs_set" not in summary:  # Else a legend has them.
+        words += f", {epochs} epoch{'s' * (epochs != 1)}"
     return f"{task[:1].upper()}{task[1:]}: {words}" if task else words.capitalize()
 
 
@@ -94,7 +96,7 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return name.removesuffix("_set").replace("_", " ")
 
 
 def _text(value: Any) -> str:

@@ -23,6 +23,7 @@ from lstmcli.locks import DirectoryLock
 from lstmcli.runs import paths
 
 ROOT = Path("runs")
+OUT = "choose a directory of yours with `--out`"
 WRITTEN_BY_A_RUN = {"status", "version", "argv", "seeds"}
 """What `run.json` has from the start: one without them is somebody else's."""
 
@@ -209,11 +210,12 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
     except OSError as error:
         raise UsageError(
             f"cannot write to `{path or ROOT}`: {error.strerror}",
-            "choose a directory of yours with `--out`",
+            OUT,
         ) from error
-    check_writable(made.status)
-    with made.lock.held():  # Who writes here is to be named, and not the run that is being written.
-        made.check_free()
+    with made.given_back():
+        check_writable(made.status, OUT)
+        with made.lock.held():  # Who writes here is to be named, not the run that is being written.
+            made.check_free()
     return made
 
 

@@ -59,7 +59,8 @@ class Losses(NamedTuple):
     """Test losses in nats per step, `[seeds, settings]`; `nan` where a trial has none.
 
     Attributes:
-        reached: as the trials ended; a trial that diverged is worth a uniform guess.
+        reached: as the trials ended; one that diverged, or ended worse than that, is worth a
+            uniform guess.
         reachable: the best that a trial could have reached: the oracle's loss if it was stopped
             once it had solved the task, and what it reached otherwise.
     """
@@ -68,11 +69,25 @@ class Losses(NamedTuple):
     reachable: Floats
 
 
+class Worst(NamedTuple):
+    """The setting than which another could be worse by most.
+
+    Attributes:
+        other: its place.
+        bound: by how much at most, in nats: the one-sided 95 % bound.
+        pairs: seeds that both have.
+    """
+
+    other: int
+    bound: float
+    pairs: int
+
+
 class Findings(NamedTuple):
     """What the losses of some settings say; settings by their places, the smallest depth first.
 
     Attributes:
-        worst: the setting that each could be worse than by most, and by how much at most.
+        worst: the setting that each could be worse than by most.
         enough: the first that is worse than none by more than the margin; `None` if the data cannot
             tell.
         reference: which the others are compared with: the one that is enough, or else the one with
@@ -80,13 +95,15 @@ class Findings(NamedTuple):
         ratios: the losses of each against the reference's. The p-values are corrected for all pairs
             of settings, so it does not matter that the same losses choose the reference.
         seeds_needed: about how many would tell; infinite if no number would.
+        lowest: the lowest mean of a setting's losses; infinite if there is none.
     """
 
-    worst: dict[int, tuple[int, float]]
+    worst: dict[int, Worst]
     enough: int | None
     reference: int | None
     ratios: dict[int, Ratio]
     seeds_needed: float
+    lowest: float
 
 
 def weigh(losses: Losses, margin: float, compare: bool = True) -> Findings:
@@ -99,12 +116,21 @@ def weigh(losses: Losses, margin: float, compare: bool = True) -> Findings:
     """
     places = [place for place, column in enumerate(losses.reached.T) if not np.isnan(column).all()]
     worst = {place: _worst(losses, place, places) for place in places if len(places) > 1}
-    enough = next((place for place in worst if worst[place][1] < margin), None)
-    lowest = min(places, key=lambda place: np.nanmean(losses.reached[:, place]), default=None)
-    reference = lowest if enough is None else enough
+    enough = next((place for place in worst if worst[place].bound < margin), None)
+    means = {place: float(np.nanmean(losses.reached[:, place])) for place in places}
+    reference = min(means, key=lambda place: means[place], default=None)
+    if enough is not None:
+        reference = enough
     ratios = _ratios(losses.reached, places, reference) if compare else {}
     needed = (_seeds_needed(losses, place, places, margin) for place in worst)
-    return Findings(worst, enough, reference, ratios, min(needed, default=math.inf))
+    return Findings(
+        worst,
+        enough,
+        reference,
+        ratios,
+        min(needed, default=math.inf),
+        min(means.values(), default=math.inf),
+    )
 
 
 def _differences(losses: Losses, place: int, other: int) -> Floats:
@@ -113,12 +139,14 @@ def _differences(losses: Losses, place: int, other: int) -> Floats:
     return found[~np.isnan(found)]
 
 
-def _worst(losses: Losses, place: int, places: Sequence[int]) -> tuple[int, float]:
-    bounds = {
-        other: upper_bound(_differences(losses, place, other)) for other in places if other != place
-    }
-    other = max(bounds, key=lambda other: bounds[other])
-    return other, bounds[other]
+def _worst(losses: Losses, place: int, places: Sequence[int]) -> Worst:
+    found = [
+        Worst(other, upper_bound(differences), len(differences))
+        for other in places
+        if other != place
+        for differences in [_differences(losses, place, other)]
+    ]
+    return max(found, key=lambda each: each.bound)
 
 
 def _ratios(reached: Floats, places: Sequence[int], reference: int | None) -> dict[int, Ratio]:

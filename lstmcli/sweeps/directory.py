@@ -23,6 +23,8 @@ from lstmcli.sweeps.tables import Row
 if TYPE_CHECKING:
     import pandas as pd
 
+OUT = "choose a directory of yours with `--out`"
+
 
 @dataclass
 class SweepDirectory:
@@ -177,14 +179,14 @@ class SweepDirectory:
         except OSError as error:
             raise UsageError(
                 f"cannot write to `{self.path}`: {error.strerror}",
-                "choose a directory of yours with `--out`",
+                OUT,
             ) from error
-        check_writable(self.config)
+        check_writable(self.config, OUT)
 
     def begin(self, plan: Plan) -> None:
         """Writes what the sweep is, and takes over what sweeps beside it have finished."""
-        self.settings.mkdir(parents=True, exist_ok=True)
         write_atomically(self.config, tomli_w.dumps({"sweep": plan.identity}).encode())
+        self.settings.mkdir(parents=True, exist_ok=True)
         for setting, folder in self.elsewhere.values():
             if folder is not None:
                 seeds = folder.name.rsplit("-seeds-", 1)[1]

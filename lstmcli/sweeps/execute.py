@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -188,12 +189,21 @@ def _stop(workers: Sequence[Worker]) -> None:
 def _work(pipe: Connection, folder: Path, core: int) -> None:
     """The worker's life: settings come in, rows go out, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends them.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
     with suppress(EOFError, OSError):
         while True:
             setting = pipe.recv()
             pipe.send(attempt(setting, folder / setting.name))
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent has: one that was killed cannot stop its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(ExitCode.FAILED)
 
 
 def attempt(setting: Setting, directory: Path) -> Rows:

@@ -31,6 +31,9 @@ FIXED = (
 )
 """Settings of which a sweep has one value."""
 
+NOT_SWEPT = ("data", "val_fraction", "replicas", "checkpoint_every")
+"""Settings of a run that a sweep has no use for."""
+
 RESULTS = 2
 """What a trial's figures mean; raised when that changes, so that older ones are not mixed in."""
 
@@ -109,6 +112,11 @@ def column(name: str) -> str:
     return "epochs_set" if name == "epochs" else name
 
 
+def words(column: str) -> str:
+    """What people call a column of a swept setting."""
+    return column.removesuffix("_set").replace("_", " ")
+
+
 def key_names(swept: Sequence[str]) -> list[str]:
     """The columns that name a setting, with those of the settings that were swept."""
     return [*SIZES, *(name for name in swept if name not in SIZES)]
@@ -152,7 +160,10 @@ def values(name: str, given: Any) -> list[Any]:
     """
     if isinstance(given, str):
         return parse(name, given)
-    return list(dict.fromkeys(given)) if isinstance(given, Iterable) else [given]
+    found = list(dict.fromkeys(given)) if isinstance(given, Iterable) else [given]
+    if not found or (None in found and len(found) > 1):
+        raise UsageError(f"`{option_name(name)}` takes values to sweep, got {given!r}")
+    return [each.item() if hasattr(each, "item") else each for each in found]  # NumPy's numbers.
 
 
 def expand(base: Config, lists: Mapping[str, Sequence[Any]], match: str | None) -> list[Setting]:

@@ -77,6 +77,11 @@ class Verdict:
     margin: float
     findings: Findings
 
+    @property
+    def better_than_a_guess(self) -> bool:
+        """Whether some depth's mean loss is below that of a uniform guess by the margin."""
+        return self.findings.lowest < float(self.trials.chance.max()) - self.margin
+
 
 def interquartile_mean(losses: Floats) -> float:
     """The mean of the middle half: a quarter of the values is cut off at either end."""
@@ -183,7 +188,7 @@ def _setting(group: pd.DataFrame) -> SettingRow:
         solve_rate=solved / len(group) if known else np.nan,
         solve_low=solve_low,
         solve_high=solve_high,
-        epochs_to_solve=_median(done.epochs_to_solve),
+        epochs_to_solve=_median(done.epochs_to_solve[done.solved.fillna(False).astype(bool)]),
         p_value=np.nan,
         epoch_seconds=float(done.epoch_seconds.min()) if len(done) else np.nan,
     )
@@ -216,15 +221,18 @@ def _losses(rows: pd.DataFrame, trials: pd.DataFrame, until_solved: bool) -> Los
     solved = trials.solved.fillna(False).astype(bool)
     for trial, stopped in zip(trials.itertuples(), solved & until_solved, strict=True):
         at = seeds[trial.seed], places[trial.layers, trial.state_size]
-        reached[at] = trial.chance if trial.status == Status.DIVERGED else trial.test_loss
+        diverged = trial.status == Status.DIVERGED
+        reached[at] = trial.chance if diverged else min(trial.test_loss, trial.chance)
         reachable[at] = trial.test_loss - trial.gap if stopped else reached[at]
     return Losses(reached, reachable)
 
 
 def _way(trials: pd.DataFrame) -> float:
     """Nats from chance to the floor or, where none is known, to the lowest loss seen."""
-    goal = trials.bayes_loss.where(trials.bayes_loss.notna(), trials.test_loss.min())
-    return float((trials.chance - goal.astype(float)).max())
+    floors = trials.bayes_loss.dropna()
+    goal = float(floors.min() if len(floors) else trials.test_loss.min())
+    way = float(trials.chance.max()) - goal
+    return way if way > 0 else 0.0
 
 
 def _with_verdict(rows: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
@@ -233,7 +241,7 @@ def _with_verdict(rows: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
         columns = ["ratio", "ratio_low", "ratio_high", "p_value"]
         rows.loc[place, columns] = [found.mean, found.low, found.high, found.p_value]
     rows["enough"] = rows["enough"].astype("boolean")
-    for place, (_, bound) in verdict.findings.worst.items():
-        rows.loc[place, "bound"] = bound
-        rows.loc[place, "enough"] = bound < verdict.margin
+    for place, worst in verdict.findings.worst.items():
+        rows.loc[place, "bound"] = worst.bound
+        rows.loc[place, "enough"] = worst.bound < verdict.margin and verdict.better_than_a_guess
     return rows

@@ -13,7 +13,7 @@ from lstmcli.config import SweepConfig
 from lstmcli.errors import ExitCode, StoppedError
 from lstmcli.report import figures
 from lstmcli.runs.rundir import ROOT
-from lstmcli.signals import stop_signals
+from lstmcli.signals import name_of, stop_signals
 from lstmcli.sweeps import answer, cluster, execute, grid, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.directory import SweepDirectory
@@ -54,8 +54,9 @@ class Progress:
 
 @dataclass(frozen=True)
 class More:
-    """What may tell where the data cannot: so many seeds in all, for about so many seconds."""
+    """What may tell where the data cannot: so many seeds of these depths, in so many seconds."""
 
+    layers: list[int]
     seeds: int
     seconds: float
 
@@ -139,7 +140,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
         for result in results:
             if stopped:
                 raise StoppedError(
-                    f"stopped by {stopped[0].name}: {len(directory.rows)} trials are done",
+                    f"stopped by {name_of(stopped[0])}: {len(directory.rows)} trials are done",
                     "the same command again runs the others",
                     ExitCode(128 + stopped[0]),
                 )
@@ -173,6 +174,13 @@ def workers(asked: SweepConfig) -> int:
     return asked.jobs or len(execute.cores())
 
 
+def forecast(plan: Plan, left: list[Setting]) -> tuple[int, float]:
+    """How many workers some settings keep busy, and for about how many seconds."""
+    count = max(1, min(workers(plan.asked), len(left)))
+    longest = max([0.0, *(each.seconds for each in left)])
+    return count, max(longest, sum(each.seconds for each in left) / count) + START_SECONDS / 2
+
+
 def _watch(setting: Setting, directory: SweepDirectory) -> tables.Watch:
     chance = math.log(setting.config.data.classes)
     return tables.Watch(directory.settings / setting.name, chance)
@@ -193,7 +201,7 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
         trials,
         summary,
         [answer.sentence(verdict) for verdict in verdicts],
-        _more(trials, verdicts, workers(plan.asked)),
+        more_seeds(trials, verdicts, workers(plan.asked)),
     )
 
 
@@ -204,16 +212,21 @@ def _task(plan: Plan) -> str:
     return f"echo after {plan.base.data.echo_step} steps"
 
 
-def _more(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More | None:
+def more_seeds(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More | None:
     """The seeds that would tell in each group where the data cannot, and the time for them."""
-    undecided = [each for each in verdicts if each.findings.worst and each.findings.enough is None]
+    undecided = [
+        each
+        for each in verdicts
+        if each.better_than_a_guess and each.findings.worst and each.findings.enough is None
+    ]
     seeds = trials.seed.nunique()
     needed = max((_needed(each, seeds) for each in undecided), default=0)
     if not undecided or needed > MOST_SEEDS:
         return None
     done = trials[trials.status != Status.FAILED]
     each_seed = (done.epochs * done.epoch_seconds / done.replicas.astype(float)).sum() / seeds
-    return More(int(needed), (needed - seeds) * each_seed / workers + START_SECONDS)
+    layers = sorted(int(each) for each in trials.layers.unique())
+    return More(layers, int(needed), (needed - seeds) * each_seed / workers + START_SECONDS)
 
 
 def _needed(verdict: Verdict, seeds: int) -> float:

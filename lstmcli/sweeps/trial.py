@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -107,7 +108,7 @@ def _rows(setting: Setting, run: Run, epochs: list[list[Any]]) -> list[dict[str,
     found = []
     for replica, (seed, trial) in enumerate(setting.trials.items()):
         mine = [row for rows in epochs for row in rows if row.seed == seed]
-        if not tested or seed in run.diverged:
+        if not tested or seed in run.diverged or not math.isfinite(tested[replica][0]):
             row = TrialRow(
                 trial, seed, setting.parameters, Status.DIVERGED, ExitCode.DIVERGED, len(mine),
                 error="the loss became NaN or infinite", chance=run.chance,
