@@ -115,7 +115,7 @@ def prepare(config: Config, directory: RunDirectory) -> Run:
     from lstmcli.core import environment
     from lstmcli.data import source
 
-    environment.use_cache(config)
+    environment.set_up(config)
     with environment.loading():
         opened = source.open_source(config)
         if config.training.until_solved:
@@ -150,7 +150,7 @@ def evaluate(checkpoint: AnyPath, data: AnyPath | None = None, **settings: Any) 
     from lstmcli.core import environment
     from lstmcli.data.source import series_to_test, unused_classes
 
-    environment.use_cache(config)
+    environment.set_up(config)
     from lstmcli.scoring import score
 
     name, series = series_to_test(config, Path(data) if data else None, trained_on)

@@ -269,6 +269,7 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "data_seeds": run.config.run.data_seeds,
         "device": run.program.device,
         "threads": device.threads(),
+        "instruction_set": device.instruction_set(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in libraries},
         "data": paths.from_folder(run.directory.path, data) if data else "echo",

@@ -5,6 +5,7 @@ import errno
 import json
 import multiprocessing
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -299,6 +300,30 @@ def test_a_directory_with_tables_of_ones_own_is_not_made_a_sweeps(run, tmp_path)
     for more in ([], ["--overwrite"]):
         run(*COMMAND, "--out", ".", *more, exit_code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
+
+
+def test_a_trial_has_the_bits_of_a_run_of_its_own_whatever_its_worker_trained_before(run, tmp_path):
+    """TensorFlow is set up once in a process: a worker does not take another kind of setting."""
+    options = ["--layers", "1", *COMMAND[5:]]
+    process = start(tmp_path / "s", *options, "--state-size", "4,16", "--jobs", "1", "--seeds", "2")
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    found = {}
+    for size in ("4", "16"):
+        code = "from lstmcli.__main__ import main; main()"
+        command = ["train", *options, "--state-size", size, "--seed", "1", "--out", size]
+        subprocess.run(
+            [sys.executable, "-c", code, *command], check=True, capture_output=True, cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "XLA_FLAGS": ""},
+        )  # fmt: skip
+        alone = load_file(tmp_path / size / "checkpoints" / "best.safetensors")
+        folder = tmp_path / "s" / "trials" / f"1x{size}-seeds-0-1"
+        beside = load_file(folder / "checkpoints" / "best.safetensors")
+        for name, tensor in alone.items():
+            assert tensor[0].tobytes() == beside[name][1].tobytes(), (size, name)
+        found[size] = json.loads((folder / "run.json").read_text())["instruction_set"]
+    if platform.machine() == "x86_64":
+        assert found == {"4": "AVX", "16": "AVX2"}
 
 
 def test_two_sweeps_at_once_in_one_directory_are_refused_by_name(swept, run, tmp_path):

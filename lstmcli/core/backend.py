@@ -35,7 +35,9 @@ def _native_log(lines: list[str]) -> Iterator[None]:
             lines += log.read().decode(errors="replace").splitlines()
 
 
-environment.set_flags()
+environment.set_defaults()
+instruction_set = environment.flag(environment.MAX_ISA)
+"""The largest that this process's programs may use; `None` where the compiler decides."""
 startup_log: list[str] = []
 with _native_log(startup_log):
     import tensorflow as tf

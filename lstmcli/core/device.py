@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
+from lstmcli.core import backend
 from lstmcli.core.backend import tf
 from lstmcli.errors import DeviceError
 
@@ -16,6 +17,11 @@ def available() -> list[str]:
         for kind in ("CPU", "GPU")
         for index, _ in enumerate(tf.config.list_logical_devices(kind))
     ]
+
+
+def instruction_set() -> str | None:
+    """The largest that this process's programs may use, as it was set when TensorFlow loaded."""
+    return backend.instruction_set
 
 
 def threads() -> int:

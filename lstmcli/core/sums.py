@@ -3,7 +3,7 @@
 The compiler may take a reduction in any order. A short one it writes out term by term, in the order
 of the terms; of a long one it makes a loop, and adds in the order that suits the vectorising of it,
 which can differ with the number of replicas, and the last bit with it. (That the terms written out
-are not gathered into vectors again is a matter of `environment.set_flags`.)
+are not gathered into vectors again is a matter of `core/environment.py`.)
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ def run_ray(
         LstmcliError: there is no cluster at the address.
     """
     ray = _connect(jobs, address)
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_train)
+    # A process for each, as TensorFlow is set up for one kind of setting.
+    task = ray.remote(num_cpus=1, max_retries=RETRIES, max_calls=1)(_train)
     largest_first = sorted(settings, key=lambda setting: -setting.seconds)
     running = {task.remote(setting): setting for setting in largest_first}
     try:

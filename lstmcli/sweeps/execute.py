@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lstmcli.core import environment
 from lstmcli.errors import ExitCode, LstmcliError
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.grid import Setting
@@ -32,12 +33,23 @@ POLL_SECONDS = 0.25
 
 @dataclass
 class Worker:
-    """A process, the pipe to it, its share of the settings, and the one that it is at."""
+    """A process that trains settings.
+
+    Attributes:
+        process: it.
+        core: which it is held to.
+        pipe: to it.
+        share: the settings that are its own.
+        setting: the one that it is at.
+        kind: of settings that it is set up for, once it has had one.
+    """
 
     process: SpawnProcess
+    core: int
     pipe: Connection
     share: list[Setting]
     setting: Setting | None = None
+    kind: object = None
 
 
 def cores() -> list[int]:
@@ -66,11 +78,11 @@ def run_local(
     workers = [_start(folder, places[job % len(places)], own) for job, own in enumerate(shares)]
     try:
         while any(worker.setting or worker.share for worker in workers):
-            for worker in workers:
+            for job, worker in enumerate(workers):
                 longest = max((each.share for each in workers), key=_seconds)
                 if worker.setting is None and (worker.share or longest):
-                    worker.setting = (worker.share or longest).pop(0)
-                    worker.pipe.send(worker.setting)
+                    setting = _next(worker, worker.share or longest)
+                    workers[job] = _send(worker, setting, folder)
             ready = wait([worker.pipe for worker in workers], POLL_SECONDS)
             for job, worker in enumerate(workers):
                 if worker.pipe not in ready or worker.setting is None:
@@ -79,7 +91,7 @@ def run_local(
                 try:
                     yield setting, worker.pipe.recv()
                 except EOFError:
-                    workers[job] = _start(folder, places[job % len(places)], worker.share)
+                    workers[job] = _start(folder, worker.core, worker.share)
                     attempts[setting.name] = attempts.get(setting.name, 1) + 1
                     if attempts[setting.name] <= ATTEMPTS:
                         worker.share.insert(0, setting)
@@ -140,7 +152,27 @@ def _start(folder: Path, core: int, share: list[Setting]) -> Worker:
     with _no_main_module(), _deaf_to_ctrl_c():
         process.start()
     theirs.close()
-    return Worker(process, mine, share)
+    return Worker(process, core, mine, share)
+
+
+def _next(worker: Worker, waiting: list[Setting]) -> Setting:
+    """Takes the largest setting of those that wait: of the worker's kind, if there is one."""
+    alike = [each for each in waiting if environment.kind(each.config) == worker.kind]
+    chosen = (alike or waiting)[0]
+    waiting.remove(chosen)
+    return chosen
+
+
+def _send(worker: Worker, setting: Setting, folder: Path) -> Worker:
+    """Gives a worker a setting; TensorFlow is set up for one kind in a process, as bits ask for."""
+    kind = environment.kind(setting.config)
+    if worker.kind not in (None, kind):
+        worker.pipe.close()
+        worker.process.join()
+        worker = _start(folder, worker.core, worker.share)
+    worker.setting, worker.kind = setting, kind
+    worker.pipe.send(setting)
+    return worker
 
 
 @contextmanager

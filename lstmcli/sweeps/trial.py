@@ -80,7 +80,7 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
     """
     from lstmcli.core import environment
 
-    environment.use_cache(setting.config)
+    environment.set_up(setting.config)
     from lstmcli import experiment
     from lstmcli.runs import rundir
 
