@@ -19,13 +19,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 HERE = Path(__file__).parent
 ARTICLE = {"layers": 3, "state": 4, "rows": 5, "steps": 15, "length": 50_000}
+MIDDLE = [
+    (3, 8, 5, 15, 200),
+    (3, 32, 32, 32, 60),
+    (3, 64, 64, 64, 24),
+    (3, 128, 64, 64, 12),
+    (1, 512, 32, 64, 10),
+]
+"""Layers, units, rows, steps of a window, windows."""
+
 LARGE = {"layers": 3, "state": 256, "rows": 64, "steps": 64, "length": 32_768, "threads": 2}
+
+
+def processor() -> str:
+    """The processor's name, as ratios depend on it."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        known = dict(line.split(":", 1) for line in lines if ":" in line)
+        known = {name.strip(): value.strip() for name, value in known.items()}
+        name, family = known.get("model name"), known.get("cpu family")
+        return f"{name} (family {family}), {os.cpu_count()} cores"
+    return platform.processor()
 
 
 def contenders(size: dict, names: list[str]) -> list[str]:
@@ -121,6 +142,17 @@ def crossover(rounds: int) -> list[dict]:
         title = f"schedules, {units} units"
         rows += [summarise(title, name, runs, 1) for name, runs in found.items()]
     show(rows)
+    return rows
+
+
+def middle(rounds: int) -> list[dict]:
+    """The sizes between the article's and the large one, beside PyTorch on two threads."""
+    rows = []
+    for layers, units, batch, steps, windows in MIDDLE:
+        title = f"{layers} x {units}, batch {batch}, {steps} steps"
+        size = {"layers": layers, "state": units, "rows": batch, "steps": steps, "threads": 2}
+        size["length"] = batch * steps * windows
+        rows += compare(title, size, ["lstmcli", "torch"], rounds)
     return rows
 
 
@@ -224,13 +256,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns of each contender")
     arguments = parser.parse_args()
     quick, rounds = arguments.quick, arguments.rounds
-    print(f"{platform.machine()}, Python {platform.python_version()}")
+    print(f"{processor()}, Python {platform.python_version()}")
     everyone = ["lstmcli", "limit", "jax", "torch", "keras_jit", "keras"]
     rows = compare("article, R = 1", ARTICLE, everyone, rounds)
     if not quick:
         rows += compare("article, R = 8", {**ARTICLE, "replicas": 8}, ["lstmcli", "limit"], rounds)
         peers = ["lstmcli", "torch", "jax", "keras"]
         rows += compare("3 x 256, batch 64, 64 steps", LARGE, peers, rounds)
+        rows += middle(rounds)
         rows += company(rounds)
         rows += crossover(1)
         rows += growth(1)

@@ -42,16 +42,19 @@ def report(loss, seconds, count):
 def lstmcli(size):
     """This project's compiled program, without files, validation or progress."""
     from lstmcli.config import Config
-    from lstmcli.core import device, environment, parameters
-    from lstmcli.core.program import Batch, Program
-    from lstmcli.data.source import open_source
-    from lstmcli.streams import Stream, generator
+    from lstmcli.core import environment
 
     config = Config.build(
         layers=size["layers"], state_size=size["state"], batch_size=size["rows"],
         bptt=size["steps"], series_length=size["length"], replicas=size["replicas"],
-        **size.get("settings", {}),
+        cache=False, **size.get("settings", {}),
     )  # fmt: skip
+    environment.set_up(config)
+    from lstmcli.core import device, parameters
+    from lstmcli.core.program import Batch, Program
+    from lstmcli.data.source import open_source
+    from lstmcli.streams import Stream, generator
+
     source = open_source(config)
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
     where = device.resolve("cpu", environment.threads(config))

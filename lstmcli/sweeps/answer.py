@@ -121,16 +121,19 @@ def _compared(row: pd.Series, ratio: Ratio) -> str:
 
 def _times(ratio: Ratio) -> str:
     """`12 % less loss (3 to 20 %`, or `5.2 times the loss (3 to 9`; the bracket stays open."""
+    factors = (ratio.mean, ratio.low, ratio.high)
     if ratio.mean >= 2:
-        mean, low, high = (
-            f"{factor:,.0f}" if 99.5 <= factor < 1e6 else f"{factor:.2g}"
-            for factor in (ratio.mean, ratio.low, ratio.high)
-        )
+        mean, low, high = map(_two_digits, factors)
         return f"{mean} times the loss ({low} to {high}"
-    more = [100 * (factor - 1) for factor in (ratio.mean, ratio.low, ratio.high)]
     if ratio.mean >= 1:
-        return f"{more[0]:.2g} % more loss ({more[1]:.2g} to {more[2]:.2g} %"
-    return f"{-more[0]:.2g} % less loss ({-more[2]:.2g} to {-more[1]:.2g} %"
+        mean, low, high = (_two_digits(100 * (factor - 1)) for factor in factors)
+        return f"{mean} % more loss ({low} to {high} %"
+    mean, high, low = (_two_digits(100 * (1 - factor)) for factor in factors)
+    return f"{mean} % less loss ({low} to {high} %"
+
+
+def _two_digits(number: float) -> str:
+    return f"{number:,.0f}" if 99.5 <= abs(number) < 1e6 else f"{number:.2g}"
 
 
 def _cost(verdict: Verdict) -> list[str]:
