@@ -51,7 +51,8 @@ def lstmcli(size):
     )  # fmt: skip
     environment.set_up(config)
     from lstmcli.core import device, parameters
-    from lstmcli.core.program import Batch, Program
+    from lstmcli.core.batch import Batch
+    from lstmcli.core.program import Program
     from lstmcli.data.source import open_source
     from lstmcli.streams import Stream, generator
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from lstmcli import recording, streams
 from lstmcli.config import Config
 from lstmcli.core import device, environment, parameters
-from lstmcli.core.program import Batch, Measures, Program, Tensors
+from lstmcli.core.batch import Batch, Measures
+from lstmcli.core.program import Program, Tensors
 from lstmcli.data.echo import bayes_floor, check_learnable
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import DivergedError, StoppedError

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from lstmcli import __version__, streams
 from lstmcli.config import Config
 from lstmcli.core import device, parameters
-from lstmcli.core.program import Measures, Program
+from lstmcli.core.batch import Measures
+from lstmcli.core.program import Program
 from lstmcli.data.echo import Floor
 from lstmcli.data.source import Source
 from lstmcli.errors import ExitCode, StoppedError, pasteable

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from lstmcli.config import Config
 from lstmcli.core import device, environment
-from lstmcli.core.program import Batch, Program
+from lstmcli.core.batch import Batch
+from lstmcli.core.program import Program
 from lstmcli.data.echo import Floor, bayes_floor
 from lstmcli.data.series import Series, Windows
 from lstmcli.errors import FileError

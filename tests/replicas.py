@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from lstmcli.config import Config
 from lstmcli.core import parameters
-from lstmcli.core.program import Batch, Program
+from lstmcli.core.batch import Batch
+from lstmcli.core.program import Program
 from lstmcli.data.source import open_source
 from lstmcli.streams import Stream, generator
 

@@ -90,7 +90,7 @@ tf.config.set_logical_device_configuration(
 from pathlib import Path
 from lstmcli import experiment
 from lstmcli.config import Config
-from lstmcli.core.program import Batch
+from lstmcli.core.batch import Batch
 from lstmcli.runs import rundir
 
 for name in ("cpu:0", "cpu:1"):

@@ -10,9 +10,10 @@ from lstmcli import architecture
 from lstmcli.config import Config, ModelConfig
 from lstmcli.core import parameters
 from lstmcli.core.backend import tf
+from lstmcli.core.batch import Batch
 from lstmcli.core.layered import Layered
 from lstmcli.core.optimizers import OPTIMIZERS
-from lstmcli.core.program import Batch, Program
+from lstmcli.core.program import Program
 from lstmcli.core.wavefront import Wavefront
 
 SIZES = [  # layers, state size, features, classes, rows, steps

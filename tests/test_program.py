@@ -10,7 +10,8 @@ import pytest
 
 from lstmcli.config import Config
 from lstmcli.core import environment, parameters
-from lstmcli.core.program import Batch, Program
+from lstmcli.core.batch import Batch
+from lstmcli.core.program import Program
 from lstmcli.data import source
 from lstmcli.data.source import open_source
 from lstmcli.streams import Stream, generator

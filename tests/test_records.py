@@ -26,7 +26,8 @@ from safetensors.numpy import load_file, save_file
 from lstmcli import experiment
 from lstmcli.config import Config
 from lstmcli.core import parameters
-from lstmcli.core.program import Batch, Program
+from lstmcli.core.batch import Batch
+from lstmcli.core.program import Program
 from lstmcli.data import echo
 from lstmcli.data.source import open_source
 from lstmcli.errors import DivergedError, FileError

@@ -14,9 +14,9 @@ many there are, the number of windows included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,67 +25,19 @@ from lstmcli import architecture
 from lstmcli.config import Config
 from lstmcli.core import environment, model, parameters
 from lstmcli.core.backend import tf
+from lstmcli.core.batch import Array, Batch, Measures, means
 from lstmcli.core.layered import Layered
 from lstmcli.core.optimizers import OPTIMIZERS
 from lstmcli.core.pace import Pace
 from lstmcli.core.wavefront import Wavefront
 
 Tensors = dict[str, tf.Tensor]
-Array = npt.NDArray[np.float32]
 
 CHUNK_SECONDS = 0.25
 CLASSES = 0  # the axis of logits [C, T, B, R] along which the classes lie
 
 
 SCHEDULES: dict[str, type[Any]] = {"wavefront": Wavefront, "layered": Layered}
-
-
-class Labelled(Protocol):
-    """One replica's windows."""
-
-    @property
-    def inputs(self) -> Array:
-        """`[windows, T, B, F]`."""
-
-    @property
-    def targets(self) -> npt.NDArray[np.int32]:
-        """`[windows, T, B]`."""
-
-
-class Batch(NamedTuple):
-    """Windows for every replica.
-
-    Attributes:
-        inputs: `[windows, T, B, F, R]`, float32.
-        labels: `[windows, T, B, R]`, int32.
-    """
-
-    inputs: Array
-    labels: npt.NDArray[np.int32]
-
-    @classmethod
-    def stack(cls, replicas: Sequence[Labelled]) -> Batch:
-        """From each replica's `inputs` `[windows, T, B, F]` and `targets` `[windows, T, B]`."""
-        inputs, labels = zip(*((each.inputs, each.targets) for each in replicas), strict=True)
-        return cls(np.stack(inputs, -1), np.stack(labels, -1))
-
-    def __len__(self) -> int:
-        """Number of windows."""
-        return len(self.labels)
-
-
-class Measures(NamedTuple):
-    """What each window showed, `[windows, R]` each: the figures before the window's update.
-
-    Attributes:
-        loss: mean cross-entropy, in nats per step.
-        accuracy: share of steps whose label has the largest logit.
-        grad_norm: global norm of the gradient, before clipping; empty from an evaluation.
-    """
-
-    loss: Array
-    accuracy: Array
-    grad_norm: Array
 
 
 class Program:
@@ -152,13 +104,13 @@ class Program:
         position = first
         for trained, found in self._chunks("train", chunk, tensors, batch, first):
             position += len(found[0])
-            yield trained, _means(*found)
+            yield trained, means(*found)
 
     def evaluate(self, tensors: parameters.Arrays, batch: Batch) -> Measures:
         """Loss and accuracy over a batch, from a state of zeros; changes nothing."""
         chunks = self._chunks("evaluate", self._evaluate, self._rested(tensors), batch)
         parts = [found for _, found in chunks]
-        return _means(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return means(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def predict(self, tensors: parameters.Arrays, batch: Batch) -> Array:
         """Log-probabilities `[windows, T, B, C, R]` over a batch, from a state of zeros."""
@@ -334,18 +286,6 @@ def _shaped(flat: list[tf.Tensor], like: Any) -> Any:
     """The inverse of `_flat`."""
     shapes = (part.shape for part in tf.nest.flatten(like))
     return tf.nest.pack_sequence_as(like, list(map(tf.reshape, flat, shapes)))
-
-
-def _means(loss: Array, correct: Array, norm: Array) -> Measures:
-    """What windows showed, from what their steps did, `[windows, T, B, R]`.
-
-    A replica's steps are summed by themselves, so that the order, and with it the last bit, does
-    not depend on how many replicas there are.
-    """
-    windows, *_, replicas = loss.shape
-    steps = (np.moveaxis(each, -1, 0).reshape(replicas, windows, -1) for each in (loss, correct))
-    means, hits = (each.mean(-1, dtype=np.float64).T.astype(np.float32) for each in steps)
-    return Measures(means, hits, norm)
 
 
 def _record(seen: tuple, k: tf.Tensor, found: tuple) -> tuple:

@@ -150,7 +150,7 @@ def _test(setting: Setting, run: Run) -> list[tuple[float, float, Floor | None]]
     The program that validated does it, so that nothing is compiled for it. Empty if no epoch was
     finished.
     """
-    from lstmcli.core.program import Batch
+    from lstmcli.core.batch import Batch
     from lstmcli.data.echo import bayes_floor
     from lstmcli.data.source import series_to_test
 
