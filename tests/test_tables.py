@@ -102,3 +102,13 @@ def test_of_fifty_labels_the_pairs_confused_most_often_are_shown(capsys):
     assert len(capsys.readouterr().out.splitlines()) == 12
     command._print_confusion(score(np.eye(50, dtype=int)))
     assert capsys.readouterr().out == "no label was taken for another\n"
+
+
+def test_a_sentence_breaks_between_words_on_a_terminal_and_nowhere_in_a_pipe(monkeypatch, capsys):
+    sentence = "1 layer is enough: 8 of 8 seeds solve it, and no other depth is better"
+    output.print_sentence(sentence)
+    monkeypatch.setattr(output.terminal, "width", lambda stream: 30)
+    output.print_sentence(sentence)
+    whole, *lines = capsys.readouterr().out.splitlines()
+    assert whole == sentence == " ".join(lines)
+    assert max(map(len, lines)) <= 30

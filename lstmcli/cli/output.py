@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,12 @@ def print_json(result: Any) -> None:
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table, as wide as the terminal allows; a pipe gets whole lines."""
     typer.echo(tables.render(headings, rows, terminal.width(sys.stdout)))
+
+
+def print_sentence(text: str) -> None:
+    """Prints a sentence, broken between words on a terminal; a pipe gets a whole line."""
+    columns = terminal.width(sys.stdout)
+    typer.echo(textwrap.fill(text, columns) if columns else text)
 
 
 def _finite(value: Any) -> Any:

@@ -17,7 +17,7 @@ from lstmcli.cli.options import (
     ProgressStyle,
     with_settings,
 )
-from lstmcli.cli.output import print_json, print_table
+from lstmcli.cli.output import print_json, print_sentence, print_table
 from lstmcli.config import DEPTHS
 from lstmcli.errors import ExitCode, LstmcliError
 
@@ -72,7 +72,7 @@ def sweep(
     with story.opened(plan, out, overwrite) as directory:
         left = directory.missing(plan.settings)
         bars = [(each.name, each.config.training.epochs) for each in left]
-        with console.SweepView(style, bars) as view:
+        with console.SweepView(style if left else "none", bars) as view:
             for found in story.run(plan, directory):
                 epoch = None if found.phase == story.ENDED else found.epoch
                 view.setting(found.name, epoch, found.solved, found.seeds, found.phase)
@@ -119,8 +119,8 @@ def _print_json(result: Result) -> None:
 
 def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
     _print_summary(result.summary, plan.swept)
-    for line in result.answers:
-        typer.echo(line)
+    for sentence in result.answers:
+        print_sentence(sentence)
     if more := result.more:
         typer.echo(
             f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
