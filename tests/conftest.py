@@ -1,11 +1,13 @@
 """What the tests share: the program run in this process, and small runs that are there already."""
 
+import json
 import os
 import traceback
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from sweeping import COMMAND
 from typer.testing import CliRunner
 
 from lstmcli.cli.app import app
@@ -77,3 +79,10 @@ def python():
     """Keywords for a subprocess in Python that imports the package under test."""
     known = {name: value for name, value in os.environ.items() if name != "TF_XLA_FLAGS"}
     return {"env": {**known, "PYTHONPATH": str(ROOT)}, "text": True}
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory, run):
+    """A finished sweep's directory and what it printed as JSON. Not to be written to."""
+    out = tmp_path_factory.mktemp("sweep") / "s"
+    return out, json.loads(run(*COMMAND, "--out", str(out), "--json").stdout)

@@ -49,7 +49,7 @@ def test_the_bar_of_a_large_model_moves_and_says_what_it_does_and_ctrl_c_leaves_
     note, bar, error, hint = screen.splitlines()
     assert note.startswith("note: ")
     assert bar.startswith("epoch 1/1 training")
-    assert error.startswith("error: stopped by SIGINT in epoch 1")
+    assert error.startswith("error: stopped by Ctrl-C in epoch 1")
     assert hint.startswith("hint: ")
 
 
@@ -67,7 +67,7 @@ def test_the_bars_of_a_sweep_move_and_ctrl_c_leaves_each_once(environment):
     found = str(terminal.screen).splitlines()
     assert [line[:13] for line in found[:2]] == sorted(["1x4-seeds-0-0", "2x4-seeds-0-0"])
     assert found[2].startswith("0 of 2 settings done")
-    assert found[3].startswith("error: stopped by SIGINT")
+    assert found[3].startswith("error: stopped by Ctrl-C")
     assert len(found) == 5
 
 
