@@ -110,6 +110,19 @@ def test_a_worker_that_dies_costs_its_own_setting_one_retry(times, status, tmp_p
     assert ("SIGKILL" in rows[0]["error"]) == (status == "failed")
 
 
+def test_a_worker_is_replaced_before_its_programs_fill_its_memory_maps(monkeypatch, tmp_path):
+    monkeypatch.setattr(execute, "MOST_SETTINGS", 1)
+    seen = set()
+
+    def look(done):
+        seen.update(child.pid for child in multiprocessing.active_children())
+        return 0
+
+    rows = drain(execute.run_local(settings(), tmp_path, 1), look)
+    assert [row["status"] for row in rows] == ["completed"] * 4
+    assert len(seen) == 2
+
+
 def test_a_setting_that_the_worker_of_a_killed_sweep_is_still_at_is_left_to_it(tmp_path):
     setting = settings()[0]
     file = tmp_path / "trial" / "metrics.csv"

@@ -29,6 +29,9 @@ from lstmcli.sweeps.grid import Setting
 Rows = list[dict[str, Any]]
 ATTEMPTS = 2
 POLL_SECONDS = 0.25
+MOST_SETTINGS = 40
+"""Of one process: compiled programs stay, in hundreds of memory maps each, of which Linux grants a
+process 65,530."""
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Worker:
         share: the settings that are its own.
         setting: the one that it is at.
         kind: of settings that it is set up for, once it has had one.
+        had: how many it has had.
     """
 
     process: SpawnProcess
@@ -50,6 +54,7 @@ class Worker:
     share: list[Setting]
     setting: Setting | None = None
     kind: object = None
+    had: int = 0
 
 
 def cores() -> list[int]:
@@ -166,11 +171,11 @@ def _next(worker: Worker, waiting: list[Setting]) -> Setting:
 def _send(worker: Worker, setting: Setting, folder: Path) -> Worker:
     """Gives a worker a setting; TensorFlow is set up for one kind in a process, as bits ask for."""
     kind = environment.kind(setting.config)
-    if worker.kind not in (None, kind):
+    if worker.kind not in (None, kind) or worker.had == MOST_SETTINGS:
         worker.pipe.close()
         worker.process.join()
         worker = _start(folder, worker.core, worker.share)
-    worker.setting, worker.kind = setting, kind
+    worker.setting, worker.kind, worker.had = setting, kind, worker.had + 1
     worker.pipe.send(setting)
     return worker
 
