@@ -704,3 +704,19 @@ def test_a_replica_that_diverges_takes_no_other_with_it(tmp_path):
     expected, _ = replay(Config.build(series_length=150, epochs=2, layers=1, seed=1), epochs=2)
     assert_same_bits({name: array[[1]] for name, array in found.items()}, expected)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "diverged"
+
+
+def test_ctrl_c_while_tensorflow_loads_says_so(python, tmp_path):
+    code = "from lstmcli.__main__ import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "train", "--out", "run"], cwd=tmp_path, start_new_session=True,
+        stderr=subprocess.PIPE, **python,
+    )  # fmt: skip
+    while not (tmp_path / "run").exists():  # It is made before TensorFlow loads.
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "error: stopped by Ctrl-C" in stderr
+    assert not (tmp_path / "run").exists()

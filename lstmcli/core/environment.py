@@ -99,18 +99,21 @@ def loading() -> Iterator[None]:
     """
 
     def load() -> None:
-        with suppress(Exception):
-            importlib.import_module("lstmcli.core.backend")
+        try:
+            with suppress(Exception):
+                importlib.import_module("lstmcli.core.backend")
+        finally:
+            loaded.set()
 
-    thread = threading.Thread(target=load)
-    thread.start()
+    loaded = threading.Event()  # A join that Ctrl-C has broken off does not wait again.
+    threading.Thread(target=load).start()
     try:
         yield
     finally:
         try:
-            thread.join()
+            loaded.wait()
         except KeyboardInterrupt:
-            thread.join()  # Until it is loaded, standard error shows nothing, and no error either.
+            loaded.wait()  # Until it is loaded, standard error shows nothing, and no error either.
             raise
 
 
