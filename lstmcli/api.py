@@ -12,7 +12,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig, SweepConfig
+from lstmcli.config import (
+    NOT_SWEPT,
+    OF_THE_CHECKPOINT,
+    Config,
+    DataConfig,
+    RunConfig,
+    SweepConfig,
+)
 from lstmcli.data.dataset import generate
 from lstmcli.errors import UsageError
 from lstmcli.runs import checkpoint as checkpoints
@@ -189,7 +196,7 @@ def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None)
     from lstmcli.sweeps import grid, plan
 
     own = {spec.name for spec in fields(SweepConfig)}
-    if strange := settings.keys() & set(grid.NOT_SWEPT):
+    if strange := settings.keys() & set(NOT_SWEPT):
         raise UsageError(f"`{min(strange)}` cannot be set in a sweep")
     asked = SweepConfig(**{name: value for name, value in settings.items() if name in own})
     single = {name: value for name, value in settings.items() if name in grid.FIXED}

@@ -20,6 +20,8 @@ SCHEDULES = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
 OF_THE_CHECKPOINT = ("val_fraction", "classes", "seed", "replicas")
 """Settings of the data and of the run that a trained model has once and for all."""
+NOT_SWEPT = ("data", "val_fraction", "replicas", "checkpoint_every")
+"""Settings of a run that a sweep has no use for."""
 DRAWN = ("series_length", "echo_step", "classes", "noise", "data_seed")
 """Settings of series that are drawn: a dataset file has no use for them."""
 

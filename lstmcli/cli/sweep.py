@@ -18,7 +18,7 @@ from lstmcli.cli.options import (
     with_settings,
 )
 from lstmcli.cli.output import print_json, print_sentence, print_table
-from lstmcli.config import DEPTHS
+from lstmcli.config import DEPTHS, NOT_SWEPT
 from lstmcli.errors import ExitCode, LstmcliError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "training",
     "run",
     "sweep",
-    leave_out={"data", "val_fraction", "replicas", "checkpoint_every"},
+    leave_out=NOT_SWEPT,
     lists={"layers": DEPTHS},
 )
 def sweep(

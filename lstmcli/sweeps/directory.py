@@ -15,6 +15,7 @@ import tomli_w
 from lstmcli.errors import FileError, UsageError
 from lstmcli.files import check_writable, write_atomically
 from lstmcli.locks import held
+from lstmcli.runs.rundir import OUT
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.plan import Plan, differences
@@ -22,8 +23,6 @@ from lstmcli.sweeps.tables import Row
 
 if TYPE_CHECKING:
     import pandas as pd
-
-OUT = "choose a directory of yours with `--out`"
 
 
 @dataclass

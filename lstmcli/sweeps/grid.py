@@ -31,9 +31,6 @@ FIXED = (
 )
 """Settings of which a sweep has one value."""
 
-NOT_SWEPT = ("data", "val_fraction", "replicas", "checkpoint_every")
-"""Settings of a run that a sweep has no use for."""
-
 RESULTS = 2
 """What a trial's figures mean; raised when that changes, so that older ones are not mixed in."""
 
