@@ -39,11 +39,11 @@ def started(**settings):
 def trained(**settings):
     """Everything after an epoch, and all that was measured, with the replica axis first."""
     program, data, tensors = started(**settings)
-    batch, found = Batch.stack(data.training(0)), {}
+    batch, found = Batch(data.training(0)), {}
     for after, measures in program.train(tensors, batch, 0):
         found |= {f"train {name}": array.T for name, array in measures._asdict().items()}
     tensors = {name: tensor.numpy() for name, tensor in after.items()}
-    held_out = Batch.stack(data.validation())
+    held_out = Batch(data.validation())
     found["val loss"] = program.evaluate(tensors, held_out).loss.T
     found["scores"] = np.moveaxis(program.predict(tensors, held_out), -1, 0)
     return found | tensors
@@ -65,10 +65,10 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
     program, data, tensors = started(schedule=schedule, bptt=15)
     chunks = 0
     for epoch in range(3):
-        for after, _ in program.train(tensors, Batch.stack(data.training(epoch)), 20 * epoch):
+        for after, _ in program.train(tensors, Batch(data.training(epoch)), 20 * epoch):
             chunks += 1
         tensors = {name: tensor.numpy() for name, tensor in after.items()}
-        program.evaluate(tensors, Batch.stack(data.validation()))
+        program.evaluate(tensors, Batch(data.validation()))
     assert chunks > 6
     for compiled in (program._train, program._evaluate):
         assert compiled.experimental_get_tracing_count() == 1
@@ -78,7 +78,7 @@ def test_chunks_change_nothing(monkeypatch):
     whole = trained(layers=2)
     monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)
     program, data, tensors = started(layers=2)
-    for after, _ in program.train(tensors, Batch.stack(data.training(0)), 0):
+    for after, _ in program.train(tensors, Batch(data.training(0)), 0):
         pass
     for name, tensor in after.items():
         np.testing.assert_array_equal(tensor, whole[name], err_msg=name)

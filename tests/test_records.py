@@ -70,7 +70,7 @@ def replay(config, epochs, windows=0):
     )
     measured = []
     for epoch in range(epochs + (windows > 0)):
-        batch = Batch.stack(source.training(epoch))
+        batch = Batch(source.training(epoch))
         now["state"] = np.zeros_like(now["state"])
         done = 0
         for trained, seen in program.train(now, batch, epoch * len(batch)):
@@ -143,7 +143,7 @@ def test_a_run_equals_a_bare_training_loop_so_validating_changes_nothing(run, tm
 def test_validation_figures_are_those_of_the_saved_weights_on_the_validation_series(trained):
     saved = checkpoints.read(trained / "checkpoints" / "last.safetensors")
     program = Program(saved.config, 1, 2, "cpu:0")
-    batch = Batch.stack(open_source(saved.config).validation())
+    batch = Batch(open_source(saved.config).validation())
     found = np.exp(program.predict(saved.tensors, batch)).astype(float)  # [W, T, B, C, R]
     right = np.take_along_axis(found, batch.labels[:, :, :, None], 3)[:, :, :, 0]
     rows = pd.read_csv(trained / "metrics.csv").tail(3)
