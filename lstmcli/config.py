@@ -18,7 +18,23 @@ from lstmcli.errors import UsageError
 
 SCHEDULES = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
-TASKS = ("echo", "copy", "parity", "adding", "order")
+TASKS = ("echo", "copy", "parity", "adding", "multiplication", "order")
+OF_TASKS: dict[str, tuple[str, ...]] = {
+    "echo_step": ("echo",),
+    "classes": ("echo",),
+    "noise": ("echo",),
+    "bits": ("parity",),
+    "sequence_length": ("copy", "adding", "multiplication", "order"),
+    "order_symbols": ("order",),
+}
+"""Settings that some tasks alone have, and which those are."""
+SEQUENCE_LENGTHS = {
+    "copy": (50, 1),
+    "adding": (100, 11),
+    "multiplication": (100, 11),
+    "order": (100, 10),
+}
+"""Of each task of sequences: the default of `sequence_length`, and the least it can be."""
 OF_THE_FILE = (
     "val_fraction",
     "test_fraction",
@@ -33,11 +49,11 @@ OF_THE_FILE = (
     "missing",
 )
 """Settings of a dataset file: series that are drawn have no use for them."""
-OF_THE_CHECKPOINT = ("classes", "task", "seed", "replicas", *OF_THE_FILE)
+OF_THE_CHECKPOINT = ("classes", "task", "order_symbols", "seed", "replicas", *OF_THE_FILE)
 """Settings of the data and of the run that a trained model has once and for all."""
 NOT_SWEPT = ("replicas", "checkpoint_every")
 """Settings of a run that a sweep has no use for."""
-DRAWN = ("task", "series_length", "echo_step", "classes", "noise", "data_seed")
+DRAWN = ("task", "series_length", *OF_TASKS, "data_seed")
 """Settings of series that are drawn: a dataset file has no use for them."""
 ARTICLE = {"batch_size": 5, "bptt": 15}
 """How the article cuts a series: also what the settings are where nothing else is said."""
@@ -127,6 +143,14 @@ class DataConfig(Settings):
     echo_step: int = setting(3, "The label is the input this many steps ago.", ge=0)
     classes: int = setting(2, "Number of different symbols.", ge=2)
     noise: float = setting(0.0, "Probability that a label is another symbol.", ge=0, lt=1)
+    bits: int = setting(3, "Parity: the label is that of so many inputs, the last ones.", ge=1)
+    sequence_length: int | None = setting(
+        None,
+        "Least length of the sequences of copy (plus 20), adding, multiplication and order "
+        "(default: 50 for copy, else 100).",
+        ge=1,
+    )
+    order_symbols: int = setting(2, "Order: of how many symbols, 2 or 3.", ge=2, le=3)
     data: str | None = setting(
         None,
         "A file instead of fresh series: text (.txt), a table (.csv, .csv.gz, .parquet), or arrays "
@@ -152,11 +176,22 @@ class DataConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.echo_step >= self.series_length:
+        if self.task == "echo" and self.echo_step >= self.series_length:
             raise UsageError(
                 f"`--echo-step` must be below `--series-length` ({self.series_length}), "
                 f"got {self.echo_step}"
             )
+        least = SEQUENCE_LENGTHS.get(self.task, (1, 1))[1]
+        if self.sequence_length is not None and self.sequence_length < least:
+            raise UsageError(
+                f"`--sequence-length` must be at least {least} for the task {self.task}, "
+                f"got {self.sequence_length}"
+            )
+
+    @property
+    def resolved_sequence_length(self) -> int:
+        """The setting, or the task's own default: 0 for a task without sequences."""
+        return self.sequence_length or SEQUENCE_LENGTHS.get(self.task, (0, 0))[0]
 
 
 @dataclass(frozen=True)
@@ -320,7 +355,9 @@ class Config:
             UsageError: an unknown name, or a value that cannot work or has no effect.
         """
         tables = {name: dict(table) for name, table in _tables(saved or {}).items()}
-        _check_effect(given, given.get("data", tables.get("data", {}).get("data")))
+        saved_data = tables.get("data", {})
+        data = given.get("data", saved_data.get("data"))
+        check_effect(given, data, given.get("task", saved_data.get("task", DataConfig.task)))
         owners = {spec.name: name for name, group in GROUPS.items() for spec in fields(group)}
         for name, value in given.items():
             if name not in owners:
@@ -343,6 +380,7 @@ class Config:
             for group, table in asdict(self).items()
         }
         unused = OF_THE_FILE if self.data.data is None else DRAWN
+        unused = (*unused, *(name for name in OF_TASKS if self.data.task not in OF_TASKS[name]))
         if self.data.task == "echo":
             unused = (*unused, "task")  # As it was before there were others.
         return {group: _without(table, unused) for group, table in tables.items()}
@@ -355,8 +393,17 @@ def _without(table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name not in names}
 
 
-def _check_effect(given: Mapping[str, Any], data: str | None) -> None:
-    """Raises UsageError where a single setting that was given has no effect."""
+def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
+    """Refuses single settings that have no effect.
+
+    Args:
+        given: settings by name.
+        data: the dataset file, if there is one.
+        task: what is drawn if there is none.
+
+    Raises:
+        UsageError: a setting that was given has no effect.
+    """
     for name in OF_THE_FILE if data is None else DRAWN:
         if given.get(name) is not None:
             option = f"`{option_name(name)}`"
@@ -368,6 +415,19 @@ def _check_effect(given: Mapping[str, Any], data: str | None) -> None:
             raise UsageError(
                 f"{option} has no effect with the dataset `{data}`: that is for drawn series",
                 f"leave {option} out",
+            )
+    if data is None and task in TASKS:
+        _check_of_task(given, task)
+
+
+def _check_of_task(given: Mapping[str, Any], task: str) -> None:
+    """Raises UsageError where a single setting that was given is another task's."""
+    for name, tasks in OF_TASKS.items():
+        if given.get(name) is not None and task not in tasks:
+            raise UsageError(
+                f"`{option_name(name)}` has no effect with `--task {task}`: it is for "
+                + ", ".join(tasks),
+                f"leave `{option_name(name)}` out, or pass `--task {tasks[0]}`",
             )
 
 

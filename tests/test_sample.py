@@ -16,7 +16,7 @@ from lstmcli.architecture import Signature
 from lstmcli.cli import sample
 from lstmcli.config import Config, ModelConfig
 from lstmcli.core import forward
-from lstmcli.data.columns import Categorical, Schema, plain
+from lstmcli.columns import Categorical, Schema, plain
 from lstmcli.runs.checkpoint import Checkpoint
 
 STACKS = [(1, 4, 5), (2, 8, 30), (3, 5, 2)]  # layers, state size, vocabulary

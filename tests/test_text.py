@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lstmcli.config import DataConfig
 from lstmcli.data import text
-from lstmcli.data.columns import Schema
+from lstmcli.columns import Schema
 from lstmcli.errors import FileError
 
 

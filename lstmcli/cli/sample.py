@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lstmcli.core.forward import Network
-    from lstmcli.data.columns import Schema
+    from lstmcli.columns import Schema
     from lstmcli.runs.checkpoint import Checkpoint
 
 BETWEEN_WRITES = 1 / 15
@@ -82,7 +82,7 @@ def _schema(model: Checkpoint, path: Path) -> Schema:
     Raises:
         FileError: it was not, or its schema does not fit its tensors.
     """
-    from lstmcli.data.columns import Schema
+    from lstmcli.columns import Schema
 
     saved = model.metadata.get("schema")
     if saved is None or (isinstance(saved, dict) and saved.get("kind") != "text"):

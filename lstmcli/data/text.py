@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.config import DataConfig
-from lstmcli.data.columns import Categorical, Schema, symbol_type
+from lstmcli.columns import Categorical, Schema, symbol_type
 from lstmcli.data.series import Series, no_numbers
 from lstmcli.data.split import Parts, by_time
 from lstmcli.errors import FileError
