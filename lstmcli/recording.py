@@ -168,7 +168,7 @@ def record(run: Run, measured: Measures, validated: Measures, seconds: float) ->
     metrics.append(run.directory.metrics, rows)
     run.latest |= {row.seed: row for row in rows}
     _keep_best(run, {replica: run.latest[seed].val_loss for replica, seed in run.at_work})
-    _weigh_evidence(run, validated.loss)
+    _weigh_evidence(run, validated)
     _save_when_due(run)
     return rows
 
@@ -197,11 +197,13 @@ def _row(
     )
 
 
-def _weigh_evidence(run: Run, losses: npt.NDArray[np.float32]) -> None:
-    """Counts the epochs in a row whose validation losses `[windows, R]` show the task solved."""
+def _weigh_evidence(run: Run, validated: Measures) -> None:
+    """Counts the epochs in a row whose validation shows the task solved."""
     for replica, _ in run.at_work:
         floor = run.validation_floors[replica]
-        shown = floor is not None and floor.evident(losses[:, replica])
+        shown = floor is not None and floor.evident(
+            validated.loss[:, replica], validated.labels[:, replica]
+        )
         run.evidence[replica] = run.evidence[replica] + 1 if shown else 0
 
 

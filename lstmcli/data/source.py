@@ -13,8 +13,9 @@ import numpy as np
 
 from lstmcli.architecture import Signature
 from lstmcli.config import ARTICLE, Config
-from lstmcli.data import echo, readers
+from lstmcli.data import readers, tasks
 from lstmcli.columns import Categorical, Schema
+from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Cut, Layout, Windows, windows_of
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
@@ -115,7 +116,7 @@ class Source:
 
     def draw(self, seed: int, stream: Stream, position: int) -> Series:
         """A series from one of a seed's streams."""
-        return echo.generate(self.config.data, generator(seed, stream, position))
+        return tasks.generate(self.config.data, generator(seed, stream, position))
 
     def _held_out(self, stream: Stream, part: int) -> list[Windows]:
         if self.held is not None:
@@ -194,11 +195,9 @@ def series_to_test(
     return Tested(f"{file} (test part)", test, list(source.remarks), source.held.training)
 
 
-def floor_of(windows: Windows) -> echo.Floor | None:
+def floor_of(windows: Windows) -> Floor | None:
     """The best that any predictor can do on some windows, where that is known."""
-    if not isinstance(windows.cut, Layout):
-        return None
-    return echo.bayes_floor(windows.series, windows.cut)
+    return tasks.floor(windows.series, windows.cut)
 
 
 def unused_classes(name: str, *parts: Series) -> str | None:
@@ -242,12 +241,15 @@ def _resolved(config: Config, held: Parts | None) -> Config:
 
 def _fitting(config: Config, held: Parts | None) -> tuple[int, int]:
     """The article's rows and steps for echo; else up to 32 and 64, if the parts are so long."""
-    if held is None or held.training.task.get("name") == "echo":
+    if held is None and config.data.task == "echo":
         return ARTICLE["batch_size"], ARTICLE["bptt"]
-    if held.training.starts is not None:
-        longest = int(np.diff(held.training.bounds()).max())
-        return min(ROWS, len(held.training.bounds()) - 1), min(STEPS, longest)
-    shortest = max(1, min(map(len, held)))
+    parts = held or [Source(config).draw(config.run.data_seeds[0], Stream.TRAINING, 0)]
+    if parts[0].task.get("name") == "echo":
+        return ARTICLE["batch_size"], ARTICLE["bptt"]
+    if parts[0].starts is not None:
+        lengths = np.diff(parts[0].bounds())
+        return min(ROWS, len(lengths)), min(STEPS, int(lengths.max()))
+    shortest = max(1, min(map(len, parts)))
     steps = config.training.bptt or min(STEPS, shortest)
     return max(1, min(ROWS, shortest // steps)), steps
 

@@ -79,7 +79,9 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     return Parts(*series), [note for note in notes if note]
 
 
-def read_whole(path: Path, schema: Schema) -> tuple[Series, list[str]]:
+def read_whole(
+    path: Path, schema: Schema, config: DataConfig
+) -> tuple[Series, list[str]]:
     """Reads a text with the vocabulary of a trained model.
 
     Args:
