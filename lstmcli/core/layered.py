@@ -96,7 +96,7 @@ class Layered:
         steps, rows, _, _ = window.inputs.shape
         shape = [steps, rows, self.state_size]
         # Each is filled with another number: equal ones would be filled once and then copied.
-        numbers = tf.unstack(tf.range(3 * self.layers, dtype=tf.float32))
+        numbers = tf.unstack(tf.range(3 * self.layers, dtype=window.inputs.dtype))
         arrays = [_array(tf.fill(shape, number)) for number in numbers]
         return tuple(tuple(arrays[first : first + 3]) for first in range(0, len(arrays), 3))
 

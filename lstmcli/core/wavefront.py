@@ -167,7 +167,9 @@ class Wavefront:
         wide = [self.layers, rows, self.columns + self.state_size + 1, replicas]
 
         def room(shape: list[int]) -> tf.TensorArray:
-            return tf.TensorArray(tf.float32, steps + self.layers - 1, element_shape=shape)
+            return tf.TensorArray(
+                window.inputs.dtype, steps + self.layers - 1, element_shape=shape
+            )
 
         slopes = tuple(map(room, ([4, *flat], flat, flat))) if backward else ()
         top = () if window.carried is None else (room([rows, self.state_size, replicas]),)
