@@ -21,7 +21,9 @@ from typer.testing import CliRunner
 from lstmcli.cli.app import app
 from lstmcli.config import Config, DataConfig
 from lstmcli.data import echo, storage
-from lstmcli.data.series import Layout, Series
+from lstmcli.data.columns import plain
+from lstmcli.data.layout import Layout
+from lstmcli.data.series import Series, no_symbols
 from lstmcli.data.source import open_source, series_to_test, unused_classes
 from lstmcli.errors import FileError, UsageError
 from lstmcli.streams import Stream, generator
@@ -33,7 +35,13 @@ def draw(seed=0, **task):
 
 def symbols(series):
     """What was drawn, back from the inputs."""
-    return series.inputs.argmax(1) if series.features > 1 else series.inputs[:, 0].astype(int)
+    return (series.symbols if series.schema.symbols else series.numbers)[:, 0].astype(int)
+
+
+def bare(numbers, targets, classes):
+    """A series of a stranger."""
+    schema = plain(numbers.shape[1], classes)
+    return Series(schema, numbers, no_symbols(len(numbers)), targets)
 
 
 # --- the echo task
@@ -74,11 +82,32 @@ def test_noise_replaces_its_share_of_labels_by_any_other_symbol(classes):
     assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()
 
 
-def test_two_classes_are_one_number_a_step_and_more_are_one_hot():
-    assert set(draw(series_length=100).inputs.ravel()) == {0.0, 1.0}
-    three = draw(series_length=100, classes=3).inputs
-    assert three.shape == (100, 3)
-    assert (np.sort(three, 1) == [0, 0, 1]).all()
+def test_two_classes_are_one_number_a_step_and_more_are_one_symbol():
+    two = draw(series_length=100)
+    assert set(two.numbers.ravel()) == {0.0, 1.0}
+    assert (two.numbers.shape, two.symbols.shape) == ((100, 1), (100, 0))
+    many = draw(series_length=5000, classes=300)
+    assert (many.numbers.shape, many.symbols.shape) == ((5000, 0), (5000, 1))
+    assert (many.symbols.dtype, many.symbols.max()) == (np.uint16, 299)
+    assert (many.targets.dtype, many.features, many.classes) == (np.int32, 300, 300)
+
+
+@pytest.mark.parametrize(
+    ("classes", "noise", "digest"),
+    [
+        (2, 0.0, "b5759ca83f9a2230901dfa43c571907b23a2e6d9911b9f799924ee4d5002caed"),
+        (3, 0.1, "ac5bf570b7156726dbdb6f353bf01cf2ba930a2fd48f746ece9d071819a5487b"),
+        (300, 0.0, "bf97a434fe2d97f7f6e3c9de4a626822bd6c10fe2c1c8f3f1dee5a6014273db6"),
+    ],
+)
+def test_an_echo_series_is_to_the_bit_what_version_1_drew(classes, noise, digest):
+    """As hashed then: one-hot inputs as float32, and the labels as int32."""
+    series = draw(7, series_length=1000, classes=classes, noise=noise)
+    drawn = symbols(series)
+    inputs = drawn[:, None] if classes == 2 else drawn[:, None] == np.arange(classes)
+    hashed = inputs.astype("<f4").tobytes() + series.targets.astype("<i4").tobytes()
+    assert hashlib.sha256(hashed).hexdigest() == digest
+    assert storage.as_written(series).checksum() == digest
 
 
 # --- rows and windows
@@ -149,7 +178,7 @@ def test_floor_equals_the_entropy_found_by_enumerating_every_series(
 ):
     steps = offset + rows * row_length
     whole = draw(series_length=steps, echo_step=echo_step, classes=classes, noise=noise)
-    series = whole.split((steps - offset) / steps)[1] if offset else whole
+    series = whole.cut(slice(offset, None))
     layout = Layout(len(series), rows, bptt)
     floor = echo.bayes_floor(series, layout)
     expected = enumerated_floor(rows, row_length, layout.used, echo_step, classes, noise, offset)
@@ -167,13 +196,13 @@ def test_floor_of_the_defaults_is_the_articles():
 
 def test_labels_of_a_held_back_tail_all_have_a_source():
     """So nothing tells its rows' first labels: log 2 nats each, not the entropy of 0.4."""
-    _, tail = draw(series_length=5000).split(0.1)
+    tail = draw(series_length=5000).cut(slice(4500, None))
     floor = echo.bayes_floor(tail, Layout(500, 5, 15))
     assert floor.loss == pytest.approx(3 * math.log(2) / 90)
 
 
 def test_a_strangers_series_has_no_floor():
-    series = Series(np.zeros((100, 1), np.float32), np.zeros(100, np.int32), 2)
+    series = bare(np.zeros((100, 1), np.float32), np.zeros(100, np.int32), 2)
     assert echo.bayes_floor(series, Layout(100, 5, 15)) is None
 
 
@@ -295,7 +324,7 @@ def datasets(draw):
     inputs = draw(npst.arrays(np.float32, (steps, features), elements=finite | st.integers(0, 1)))
     classes = draw(st.integers(2, 6))
     targets = draw(npst.arrays(np.int32, steps, elements=st.integers(0, classes - 1)))
-    return Series(inputs, targets, classes)
+    return bare(inputs, targets, classes)
 
 
 @pytest.mark.parametrize("ending", ["npz", "csv"])
@@ -304,8 +333,8 @@ def test_a_dataset_comes_back_from_its_file_to_the_bit(ending, tmp_path_factory,
     path = tmp_path_factory.getbasetemp() / f"dataset.{ending}"
     storage.write(path, series, {"origin": "here"})
     found, metadata = storage.read(path)
-    assert found.inputs.tobytes() == series.inputs.tobytes()
-    assert found.inputs.shape == series.inputs.shape
+    assert found.numbers.tobytes() == series.numbers.tobytes()
+    assert found.numbers.shape == series.numbers.shape
     assert found.targets.tolist() == series.targets.tolist()
     assert (found.classes, metadata["origin"]) == (series.classes, "here")
 
@@ -355,7 +384,7 @@ def test_another_ending_is_wrong_usage(tmp_path):
 @pytest.mark.parametrize("ending", ["npz", "csv"])
 def test_a_file_cut_off_anywhere_is_refused(ending, tmp_path):
     path = tmp_path / f"x.{ending}"
-    series = Series(np.float32([[0.25], [1.5], [-3]]), np.int32([0, 1, 1]), 2)
+    series = bare(np.float32([[0.25], [1.5], [-3]]), np.int32([0, 1, 1]), 2)
     storage.write(path, series, {})
     whole = path.read_bytes()
     for length in range(len(whole.rstrip())):
@@ -477,7 +506,7 @@ def test_labels_make_no_more_classes_than_there_are_steps(steps, tmp_path):
 
 def test_classes_without_a_label_are_named_and_of_many_the_first():
     def series(*labels, classes):
-        return Series(np.zeros((len(labels), 1), np.float32), np.int32(labels), classes)
+        return bare(np.zeros((len(labels), 1), np.float32), np.int32(labels), classes)
 
     assert unused_classes("x", series(0, 1, classes=2)) is None
     assert unused_classes("x", series(0, classes=2), series(1, classes=2)) is None
