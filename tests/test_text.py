@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lstmcli.columns import Schema
 from lstmcli.config import DataConfig
 from lstmcli.data import text
-from lstmcli.columns import Schema
 from lstmcli.errors import FileError
 
 
