@@ -184,6 +184,27 @@ def test_a_bad_cell_of_a_csv_is_named_by_its_line_and_column(column, value, comp
         storage.read(tmp_path / "x.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("input,target\n1,0\n", True),
+        ("\ninput_0,input_1,target\n", True),
+        ("symbol,target\nAAPL,1.5\n", False),
+        ("input,target,scored\n", False),
+        ("date,price\n", False),
+        ("", False),
+    ],
+)
+def test_a_table_is_told_from_a_dataset_by_its_first_line(text, own, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    assert storage.is_own_table(tmp_path / "x.csv") == own
+    storage.write(tmp_path / "y.csv", everything(), {})
+    assert storage.is_own_table(tmp_path / "y.csv")
+    (tmp_path / "y.json").unlink()
+    assert not storage.is_own_table(tmp_path / "y.csv")
+    assert not storage.is_own_table(tmp_path / "none.csv")
+
+
 # --- parts
 
 

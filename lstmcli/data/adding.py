@@ -21,7 +21,7 @@ import numpy as np
 from lstmcli.config import DataConfig
 from lstmcli.data.columns import Numeric, Schema
 from lstmcli.data.echo import Floor
-from lstmcli.data.sequences import (
+from lstmcli.data.drawing import (
     Cut,
     Integers,
     at,

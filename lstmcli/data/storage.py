@@ -15,7 +15,7 @@ from lstmcli.config import DataConfig
 from lstmcli.data import comma_separated
 from lstmcli.data.cells import to_series
 from lstmcli.data.columns import Schema, plain
-from lstmcli.data.fitting import fit, one_hot, standardised
+from lstmcli.data.conversion import fit, one_hot, standardised
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.errors import FileError, LstmcliError, UsageError, pasteable
@@ -128,6 +128,21 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
             f"if the change is meant, take {where} away; else generate it anew under another name",
         )
     return series, metadata
+
+
+def is_own_table(path: Path) -> bool:
+    """Whether a `.csv` file is a dataset of `write`, by its first line, and no other table.
+
+    Columns besides inputs and one target must have a schema beside them: `symbol` and `target` are
+    names that anybody's table may have.
+    """
+    try:
+        columns = comma_separated.columns_of(path)
+        if set(columns) == {"numbers", "targets"} and len(columns["targets"]) == 1:
+            return path.suffix == ".csv"
+        return path.suffix == ".csv" and "schema" in _metadata(_beside(path))
+    except (OSError, ValueError):
+        return False
 
 
 def is_ours(path: Path) -> bool:
