@@ -35,26 +35,25 @@ def shapes(draw):
 def readied(settings):
     """The program of some settings, and its data."""
     config, data = Config.build(**settings), open_source(Config.build(**settings))
-    example = data.example()
-    return Program(config, example.features, example.classes, "cpu:0"), data
+    return Program(config, data.signature, "cpu:0"), data
 
 
 def results(program, data, seeds, epochs=2):
     """All tensors after some epochs, and all measures, with the replica axis first."""
     config, found = program.config, {}
     rngs = [generator(seed, Stream.WEIGHTS) for seed in seeds]
-    features, classes = program.features, program.classes
+    features, classes = program.signature.features, program.signature.outputs
     tensors = program.start(parameters.initialise(config.model, features, classes, rngs))
     for epoch in range(epochs):
-        batch = Batch.stack(data.training(epoch))
+        batch = Batch(data.training(epoch))
         for after, measures in program.train(tensors, batch, epoch * len(batch)):
             for name, column in measures._asdict().items():
                 found.setdefault(f"{name} of epoch {epoch}", []).append(column.T)
         tensors = {name: tensor.numpy() for name, tensor in after.items()}
     found = {name: np.concatenate(parts, 1) for name, parts in found.items()}
-    held_out = Batch.stack(data.validation())
+    held_out = Batch(data.validation())
     validated = program.evaluate(tensors, held_out)
-    found |= {"val_loss": validated.loss.T, "val_accuracy": validated.accuracy.T}
+    found |= {"val_loss": validated.loss.T, "val_accuracy": validated.metric.T}
     return found | tensors
 
 

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from lstmcli.columns import Categorical, Numeric, Schema, plain
 from lstmcli.config import DataConfig
 from lstmcli.data import echo, storage, tasks
-from lstmcli.data.columns import Categorical, Numeric, Schema, plain
 from lstmcli.data.series import Series, no_symbols
 from lstmcli.errors import FileError
 

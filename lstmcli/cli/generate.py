@@ -14,7 +14,7 @@ from lstmcli.config import OF_THE_FILE, RunConfig
 from lstmcli.errors import pasteable
 
 if TYPE_CHECKING:
-    from lstmcli.data.columns import Schema
+    from lstmcli.columns import Schema
     from lstmcli.data.series import Series
 
 RUN_OPTIONS = {"seed"}

@@ -54,7 +54,7 @@ def train(
         run = api.prepare(config, directory)
     for note in run.source.notes():
         typer.echo(f"note: {note}", err=True)
-    if dropped := run.source.layout.dropped:
+    if dropped := run.source.cut.dropped:
         typer.echo(f"note: {dropped} steps at the rows' ends fill no window: not used", err=True)
     floor = run.floor.loss if run.floor else None
     view = console.TrainingView(style, config.training.epochs, floor)
@@ -88,11 +88,13 @@ def _summarise(run: Run) -> None:
 
     directory = run.directory
     for row in run.latest.values():
-        floor = "" if row.bayes_loss is None else f" floor {row.bayes_loss:.3g},"
+        known = "" if row.bayes_loss is None else f", floor {row.bayes_loss:.3g}"
+        accuracy = "" if row.accuracy is None else f", accuracy {row.accuracy:.5f}"
         typer.echo(
-            f"seed {row.seed}: loss {row.loss:.3g}, validation {row.val_loss:.3g},{floor} "
-            f"accuracy {row.accuracy:.5f}"
+            f"seed {row.seed}: loss {row.loss:.3g}, validation {row.val_loss:.3g}{known}{accuracy}"
         )
+    for reference in run.references:
+        typer.echo(f"without a network: {reference.name} {reference.loss:.3g} in validation")
     if worse := run.worse_than_chance():
         seeds = ", ".join(map(str, worse))
         typer.echo(

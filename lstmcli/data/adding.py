@@ -18,9 +18,8 @@ import math
 
 import numpy as np
 
+from lstmcli.columns import Numeric, Schema
 from lstmcli.config import DataConfig
-from lstmcli.data.columns import Numeric, Schema
-from lstmcli.data.echo import Floor
 from lstmcli.data.drawing import (
     Cut,
     Integers,
@@ -29,6 +28,7 @@ from lstmcli.data.drawing import (
     name_and_lengths,
     nothing_lost,
 )
+from lstmcli.data.echo import Floor
 from lstmcli.data.series import Series, no_symbols
 
 FIRST = 10

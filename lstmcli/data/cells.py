@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.data.columns import Categorical, Numeric, Schema, plain, symbol_type
+from lstmcli.columns import Categorical, Numeric, Schema, plain, symbol_type
 from lstmcli.data.series import Bools, Series, no_numbers, no_symbols
 from lstmcli.errors import FileError
 

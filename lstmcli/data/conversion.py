@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.data.columns import Categorical, Numeric, Schema, symbol_type
+from lstmcli.columns import Categorical, Numeric, Schema, symbol_type
 from lstmcli.data.series import Series, no_numbers, no_symbols
 from lstmcli.data.split import Parts
 from lstmcli.errors import FileError

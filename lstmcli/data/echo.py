@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.columns import plain, symbol_type
 from lstmcli.config import DataConfig
-from lstmcli.data.columns import plain, symbol_type
 from lstmcli.data.layout import Layout
 from lstmcli.data.series import Series, no_numbers, no_symbols
 from lstmcli.errors import UsageError
@@ -63,12 +63,15 @@ class Floor:
         """Whether a model with this loss on these labels has solved the task."""
         return self.gap(loss) < self.line
 
-    def evident(self, windows: npt.NDArray[np.floating[Any]]) -> bool:
+    def evident(
+        self, windows: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]
+    ) -> bool:
         """Whether losses `[windows]` show the task solved on any series, not on this one alone.
 
-        The mean gap must stay below the line by twice its standard error over the windows.
+        The mean gap must stay below the line by twice its standard error over the windows that have
+        labels.
         """
-        gaps = windows.astype(np.float64) - self.windows
+        gaps = (windows.astype(np.float64) - self.windows)[labels > 0]
         if len(gaps) < 2:
             return False
         error = gaps.std(ddof=1) / math.sqrt(len(gaps))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.architecture import Signature
-from lstmcli.data.columns import Schema
+from lstmcli.columns import Schema
 
 Bools = npt.NDArray[np.bool_]
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.columns import Schema, plain
 from lstmcli.config import DataConfig
 from lstmcli.data import comma_separated
 from lstmcli.data.cells import to_series
-from lstmcli.data.columns import Schema, plain
 from lstmcli.data.conversion import fit, one_hot, standardised
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time

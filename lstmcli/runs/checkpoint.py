@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lstmcli import architecture
+from lstmcli.columns import Schema, plain
 from lstmcli.config import Config
 from lstmcli.errors import FileError, LstmcliError
 from lstmcli.files import write_atomically
@@ -51,6 +52,13 @@ class Checkpoint:
     def seeds(self) -> list[int]:
         """The seed of each replica."""
         return list(self.metadata["seeds"])
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns are that it was trained on."""
+        if saved := self.metadata.get("schema"):
+            return Schema.from_dict(saved)
+        return plain(self.metadata["features"], self.metadata["classes"])  # Of an older version.
 
     def write(self, path: Path) -> None:
         """Writes the file whole or not at all."""
@@ -117,5 +125,5 @@ def _shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     one = architecture.shapes(config.model, metadata["features"], metadata["classes"])
     slots = {name.split(".")[1] for name in checkpoint.tensors if name.startswith(SLOT)}
     one |= {f"{SLOT}{slot}.{name}": shape for slot in slots for name, shape in one.items()}
-    one["state"] = architecture.state_shape(config.model, config.training.batch_size)
+    one["state"] = architecture.state_shape(config.model, config.training.rows)
     return {name: (len(checkpoint.seeds), *shape) for name, shape in one.items()}

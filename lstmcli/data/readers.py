@@ -1,0 +1,59 @@
+"""Which reader a dataset's file gets, by its ending and its first line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from lstmcli.config import DataConfig, option_name
+from lstmcli.data import storage, table, text
+from lstmcli.columns import Schema
+from lstmcli.data.series import Series
+from lstmcli.data.split import Parts
+from lstmcli.errors import UsageError
+
+TABLES = (".csv", ".csv.gz", ".parquet")
+OF_TABLES = ("inputs", "target", "group", "horizon", "categorical", "missing")
+
+
+def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
+    """The three parts of the dataset that the settings name, and what is odd about it.
+
+    Raises:
+        FileError: the file is missing, damaged or not what the settings say.
+        UsageError: its ending names no format, or a setting has no effect on this kind of file.
+    """
+    path = Path(str(config.data))
+    reader = _reader(path, config)
+    found: tuple[Parts, list[str]] = reader.read_parts(config)
+    return found
+
+
+def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
+    """A whole file, as a model with this schema sees it, and what is odd about it.
+
+    Raises:
+        FileError: the file is missing or damaged, or does not fit the model.
+    """
+    found: tuple[Series, list[str]] = _reader(path, config).read_whole(path, schema, config)
+    return found
+
+
+def _reader(path: Path, config: DataConfig) -> ModuleType:
+    given = [name for name in OF_TABLES if getattr(config, name) is not None]
+    if path.name.endswith(TABLES):
+        return storage if not given and table.is_own_format(path) else table
+    readers: dict[str, ModuleType] = {".txt": text, ".npz": storage}
+    if path.suffix not in readers:
+        raise UsageError(
+            f"`{path.name}` has an ending that lstmcli does not know: it reads "
+            f"{', '.join([*readers, *TABLES])}",
+            "rename the file after what is in it",
+        )
+    if given:
+        option = f"`{option_name(given[0])}`"
+        raise UsageError(
+            f"{option} has no effect on `{path}`: it is about the columns of a table",
+            f"leave {option} out",
+        )
+    return readers[path.suffix]

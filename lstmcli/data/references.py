@@ -1,0 +1,135 @@
+"""Reference values of a part: what needs no network, on the very steps that a model is scored on.
+
+A model that does not beat them has learned nothing that they do not know.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.columns import Categorical
+from lstmcli.data.layout import Windows
+from lstmcli.data.series import Series
+
+Floats = npt.NDArray[np.float64]
+
+LARGEST_BIGRAM = 2_000
+"""Characters of a vocabulary up to which the bigram model's table is made."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a predictor without a network loses.
+
+    Attributes:
+        name: what it predicts, in words.
+        loss: as a model's: nats a step, or squared error of the standardised target.
+        accuracy: the share of steps guessed right; `None` for numbers.
+    """
+
+    name: str
+    loss: float
+    accuracy: float | None = None
+
+
+def references(training: Series, windows: Windows, horizon: int = 1) -> list[Reference]:
+    """The reference values of some windows.
+
+    For classes the label frequencies of the training part (accuracy: the most frequent class), for
+    text its bigram model too; for numbers its mean, and the last value that is known.
+
+    Args:
+        training: what a model is trained on.
+        windows: what it is scored on.
+        horizon: how many steps ahead a number lies.
+    """
+    targets, scored = windows.all("targets"), _scored(windows)
+    if not isinstance(training.schema.target, Categorical):
+        return _of_numbers(targets, scored, windows, horizon)
+    labels = targets[scored].astype(np.int64)
+    known = training.targets if training.scored is None else training.targets[training.scored]
+    counts = np.bincount(known.astype(np.int64), minlength=training.schema.target.size) + 1.0
+    found = [_of_classes("class frequencies", np.log(counts / counts.sum()), labels)]
+    if training.schema.kind == "text" and training.classes <= LARGEST_BIGRAM:
+        found.append(_bigram(training, windows.all("symbols")[..., 0][scored], labels, counts))
+    return found
+
+
+def _scored(windows: Windows) -> npt.NDArray[np.bool_]:
+    there = windows.take(0, 0)
+    if "scored" in there:
+        return windows.all("scored")
+    return np.ones((windows.cut.rows, len(windows) * windows.cut.bptt), np.bool_)
+
+
+def _of_classes(name: str, log_probabilities: Floats, labels: npt.NDArray[np.int64]) -> Reference:
+    """One distribution `[C]` for every step."""
+    loss = -float(log_probabilities[labels].mean())
+    return Reference(name, loss, float((labels == log_probabilities.argmax()).mean()))
+
+
+def _bigram(
+    training: Series,
+    symbols: npt.NDArray[np.unsignedinteger],
+    labels: npt.NDArray[np.int64],
+    counts: Floats,
+) -> Reference:
+    """The frequency of a character after another, with the one of it at all as one observation.
+
+    That is a Dirichlet prior of weight 1 (MacKay and Peto 1995, "A hierarchical Dirichlet language
+    model").
+    """
+    size = training.classes
+    known = np.ones(len(training), bool) if training.scored is None else training.scored
+    before = training.symbols[known, 0].astype(np.int64)
+    pairs = np.bincount(
+        before * size + training.targets[known].astype(np.int64), minlength=size * (size + 1)
+    ).reshape(size + 1, size)  # The last row is of an unknown character.
+    table = (pairs + counts / counts.sum()) / (pairs.sum(1, keepdims=True) + 1)
+    given = symbols.astype(np.int64)
+    loss = -float(np.log(table[given, labels]).mean())
+    return Reference("bigrams", loss, float((table.argmax(1)[given] == labels).mean()))
+
+
+def _of_numbers(
+    targets: npt.NDArray[np.float32],
+    scored: npt.NDArray[np.bool_],
+    windows: Windows,
+    horizon: int,
+) -> list[Reference]:
+    """The training part's mean, which is 0, and the target's last known value where there is one.
+
+    Args:
+        targets: `[rows, steps, D]`, standardised.
+        scored: `[rows, steps]`.
+        windows: for where sequences begin.
+        horizon: steps ahead.
+    """
+    found = [Reference("mean", float(np.square(targets[scored], dtype=np.float64).mean()))]
+    last, known = np.zeros_like(targets), np.zeros_like(scored)
+    shift = max(1, horizon)
+    last[:, shift:], known[:, shift:] = targets[:, :-shift], scored[:, :-shift]
+    if windows.series.starts is not None:
+        known &= _steps_since_start(windows) >= shift
+    if (known & scored).sum() > scored.sum() / 2:
+        errors = targets - np.where(known[..., None], last, 0)
+        loss = float(np.square(errors[scored], dtype=np.float64).mean())
+        found.append(Reference("last value", loss))
+    return found
+
+
+def _steps_since_start(windows: Windows) -> npt.NDArray[np.int64]:
+    """How many steps of its sequence lie before each: `[rows, steps]`."""
+    starts = windows.all("starts")
+    places = np.arange(starts.shape[1])
+    begun = np.maximum.accumulate(np.where(starts, places, 0), 1)
+    return np.asarray(places - begun)
+
+
+def nats_to_bits(nats: float) -> float:
+    """Nats as bits: a loss per character of text."""
+    return nats / math.log(2)
