@@ -16,6 +16,8 @@ from lstmcli.data.series import Bools, Series
 from lstmcli.data.values import Floats, Words, numbers, words
 from lstmcli.errors import FileError, UsageError
 
+BLOCK = 1 << 14
+"""Steps whose columns are laid side by side at a time: as many as a processor's cache holds."""
 EMPTY = (
     "mend it, or say what an empty cell becomes: `--missing ffill` (the last value before it) or "
     "`--missing zero`"
@@ -101,9 +103,7 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
         FileError: a number lies too far from the training part's.
     """
     steps = len(values.table)
-    given = np.empty((steps, len(schema.numbers)), np.float32)
-    for place, column in enumerate(schema.numbers):
-        given[:, place] = _standardised(values, column, values.numbers[column.name])
+    columns = {column: values.numbers[column.name] for column in schema.numbers}
     largest = max((column.size for column in schema.symbols), default=0)
     symbols = np.empty((steps, len(schema.symbols)), symbol_type(largest))
     unseen = []
@@ -112,6 +112,7 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
         unseen.append(Unseen(vocabulary.name, False, strange))
     targets, scored, strange = _targets(values, schema)
     unseen.append(Unseen(values.roles.target, True, strange))
+    given = _standardised(values, columns)
     return Series(schema, given, symbols, targets, scored, values.sequences.starts), unseen
 
 
@@ -157,21 +158,32 @@ def _target(table: Table, roles: Roles, sequences: Sequences, horizon: int) -> F
     return ahead(numbers(table, roles.target), horizon, sequences.ends, np.nan)
 
 
-def _standardised(values: Values, column: Numeric, given: Floats) -> npt.NDArray[np.float32]:
-    """Numbers as a model sees them; the mean, zero, where there is none."""
+def _standardised(values: Values, columns: dict[Numeric, Floats]) -> npt.NDArray[np.float32]:
+    """Numbers as a model sees them, zero, the mean, where there is none: `[steps, columns]`."""
+    steps = len(values.table)
+    given = np.empty((steps, len(columns)), np.float32)
     with np.errstate(over="ignore"):  # What does not fit is refused.
-        standardised = column.standardised(given)
-    if not np.isfinite(standardised).all():
-        standardised = np.where(np.isnan(given), np.float32(0), standardised)
-        infinite = np.isinf(standardised)
-        if infinite.any():
-            raise values.table.error(
-                int(infinite.argmax()),
-                column.name,
-                f"a number like those of the training part ({column.mean:g} +/- {column.scale:g})",
-                "mend it, or leave the column out",
-            )
-    return standardised
+        for begin in range(0, steps, BLOCK):
+            block = slice(begin, begin + BLOCK)
+            for place, (column, numbers) in enumerate(columns.items()):
+                given[block, place] = column.standardised(numbers[block])
+    if not np.isfinite(given).all():
+        given[np.isnan(given)] = 0
+        for place, column in enumerate(columns):
+            _check_near(values.table, column, given[:, place])
+    return given
+
+
+def _check_near(table: Table, column: Numeric, given: npt.NDArray[np.float32]) -> None:
+    """Refuses a number so far from those of the training part that 32 bits do not hold how far."""
+    infinite = np.isinf(given)
+    if infinite.any():
+        raise table.error(
+            int(infinite.argmax()),
+            column.name,
+            f"a number like those of the training part ({column.mean:g} +/- {column.scale:g})",
+            "mend it, or leave the column out",
+        )
 
 
 def _numbered(found: Words, vocabulary: Categorical) -> tuple[Indices, Indices]:
@@ -193,5 +205,5 @@ def _targets(
         scored = codes < schema.target.size
         return np.where(scored, codes, 0).astype(np.int32), scored, strange
     assert not isinstance(values.target, Words)
-    targets = _standardised(values, schema.target[0], values.target)
-    return targets[:, None], values.known, np.empty(0, np.int64)
+    targets = _standardised(values, {schema.target[0]: values.target})
+    return targets, values.known, np.empty(0, np.int64)

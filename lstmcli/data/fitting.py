@@ -7,7 +7,6 @@ import numpy as np
 from lstmcli.data.columns import Categorical, Numeric, Schema
 from lstmcli.data.encoding import Values
 from lstmcli.data.sequences import Indices
-from lstmcli.data.series import Bools
 from lstmcli.data.values import Floats, Words, by_size, not_there
 from lstmcli.errors import FileError, UsageError
 
@@ -15,12 +14,12 @@ MANY = 20
 """So many values are fine however few steps there are."""
 
 
-def fit(values: Values, training: Bools) -> tuple[Schema, list[str]]:
+def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
     """The scales and vocabularies of the training part.
 
     Args:
         values: a table's.
-        training: which steps are in the training part: `[steps]`.
+        training: the steps of the training part.
 
     Returns:
         The schema, and what the user should know.
@@ -31,92 +30,101 @@ def fit(values: Values, training: Bools) -> tuple[Schema, list[str]]:
     """
     notes: list[str] = []
     inputs = tuple(
-        _fit_numbers(values, name, column[training], notes)
-        for name, column in values.numbers.items()
+        _numeric(values, name, column[training], notes) for name, column in values.numbers.items()
     )
     symbols = tuple(
-        _fit_words(values, name, column, training, notes) for name, column in values.symbols.items()
+        _words(values, name, Words(column.codes[training], column.names), notes)
+        for name, column in values.symbols.items()
     )
-    target = _fit_target(values, training & values.known, notes)
+    if not values.known[training].any():
+        raise FileError(
+            f"`{values.table.path}`, column `{values.roles.target}`: no step of the training part "
+            "has a target",
+            "fill the column, or choose another with `--target`",
+        )
+    target: Categorical | tuple[Numeric, ...]
+    if isinstance(values.target, Words):
+        target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
+    else:
+        target = (_target(values, values.target[training]),)
     return Schema("table", inputs, symbols, target), notes
 
 
-def _fit_numbers(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
-    """Mean and (population) standard deviation of what the model is given, filled cells counted."""
-    known = training[~np.isnan(training)]
+def _numeric(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
+    """The scale of what the model is given, filled cells counted."""
+    known = _known(training)
     if len(known) == 0:
-        raise FileError(
-            f"`{values.table.path}`, column `{name}`: it has no value in the training part",
-            f"leave it out: name the other columns in `--inputs`, without `{name}`",
-        )
+        raise _nothing(values, name)
     column = _scaled(name, known)
     if column is None:
         notes.append(f"column `{name}` is always {known[0]:g} in the training part")
     return column or Numeric(name, float(known[0]), 1.0)
 
 
+def _words(values: Values, name: str, training: Words, notes: list[str]) -> Categorical:
+    vocabulary = _vocabulary(name, training)
+    if vocabulary.size == 0:
+        raise _nothing(values, name)
+    _check_many(values, vocabulary, training, "name the other columns in `--inputs`")
+    notes.extend(_odd_words(vocabulary))
+    return vocabulary
+
+
+def _target(values: Values, training: Floats) -> Numeric:
+    known, name = _known(training), values.roles.target
+    column = _scaled(name, known)
+    if column is None:
+        raise FileError(
+            f"`{values.table.path}`, column `{name}`: the target is always {known[0]:g} in the "
+            "training part: there is nothing to learn",
+            "choose another column with `--target`",
+        )
+    return column
+
+
+def _classes(values: Values, training: Words, notes: list[str]) -> Categorical:
+    vocabulary = _vocabulary(values.roles.target, training)
+    if vocabulary.size < 2:
+        raise FileError(
+            f"`{values.table.path}`, column `{vocabulary.name}`: expected two classes or more in "
+            f"the training part, got `{vocabulary.label(0)}` alone",
+            "choose another column with `--target`, or other parts (`--val-fraction`, "
+            "`--split-seed`)",
+        )
+    _check_many(values, vocabulary, training, "choose another column with `--target`")
+    notes.extend(_odd_words(vocabulary))
+    return vocabulary
+
+
+def _known(numbers: Floats) -> Floats:
+    """Without NaN; not copied where there is none."""
+    unknown = np.isnan(numbers)
+    return numbers[~unknown] if unknown.any() else numbers
+
+
 def _scaled(name: str, known: Floats) -> Numeric | None:
-    """`None` where all numbers are the same."""
+    """By mean and population standard deviation; `None` where all numbers are the same."""
+    # Rounding gives a constant such as 0.1 a deviation above 0.
     scale = float(known.std()) if known.min() < known.max() else 0.0
     return Numeric(name, float(known.mean()), scale) if scale > 0 else None
 
 
-def _fit_words(
-    values: Values, name: str, column: Words, training: Bools, notes: list[str]
-) -> Categorical:
-    codes = column.codes[training]
-    vocabulary = _vocabulary(name, column.names, codes[codes >= 0])
-    if vocabulary.size == 0:
-        raise FileError(
-            f"`{values.table.path}`, column `{name}`: it has no value in the training part",
-            f"leave it out: name the other columns in `--inputs`, without `{name}`",
-        )
-    cells = int(np.count_nonzero(codes >= 0))
-    _check_many(values, vocabulary, cells, "name the other columns in `--inputs`")
-    notes.extend(_odd_words(vocabulary))
-    return vocabulary
-
-
-def _fit_target(
-    values: Values, scored: Bools, notes: list[str]
-) -> Categorical | tuple[Numeric, ...]:
-    name, path = values.roles.target, values.table.path
-    if not scored.any():
-        raise FileError(
-            f"`{path}`, column `{name}`: no step of the training part has a target",
-            "fill the column, or choose another with `--target`",
-        )
-    if not isinstance(values.target, Words):
-        known = values.target[scored]
-        column = _scaled(name, known)
-        if column is None:
-            raise FileError(
-                f"`{path}`, column `{name}`: the target is always {known[0]:g} in the training "
-                "part: there is nothing to learn",
-                "choose another column with `--target`",
-            )
-        return (column,)
-    vocabulary = _vocabulary(name, values.target.names, values.target.codes[scored])
-    if vocabulary.size < 2:
-        raise FileError(
-            f"`{path}`, column `{name}`: expected two classes or more in the training part, got "
-            f"`{vocabulary.label(0)}` alone",
-            "choose another column with `--target`, or other parts (`--val-fraction`, "
-            "`--split-seed`)",
-        )
-    cells = int(np.count_nonzero(scored))
-    _check_many(values, vocabulary, cells, "choose another column with `--target`")
-    notes.extend(_odd_words(vocabulary))
-    return vocabulary
-
-
-def _vocabulary(name: str, names: list[str], codes: Indices) -> Categorical:
-    found = tuple(by_size([names[code] for code in np.unique(codes)]))
+def _vocabulary(name: str, training: Words) -> Categorical:
+    there = np.flatnonzero(np.bincount(training.codes + 1, minlength=1)[1:])
+    found = tuple(by_size([training.names[code] for code in there]))
     return Categorical(name, len(found), found)
 
 
-def _check_many(values: Values, column: Categorical, cells: int, hint: str) -> None:
+def _nothing(values: Values, name: str) -> FileError:
+    return FileError(
+        f"`{values.table.path}`, column `{name}`: it has no value in the training part",
+        f"leave it out: name the other columns in `--inputs`, without `{name}`",
+    )
+
+
+def _check_many(values: Values, column: Categorical, training: Words, hint: str) -> None:
     """Refuses names that name nothing: they hardly ever stand twice."""
+    cells = int(np.count_nonzero(training.codes >= 0))
     if column.size <= MANY or 2 * column.size <= cells:
         return
     message = (

@@ -72,14 +72,11 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     _check_files(config)
     values, notes = _main(Path(config.data), config)
     picks = _divide(values.sequences, config)
-    part_of = np.full(len(values.table), -1, np.int8)
-    for part, steps in enumerate(_steps(values.sequences, picks)):
-        part_of[steps] = part
-    _check_training(values, part_of == TRAINING, config)
-    schema, more = fit(values, part_of == TRAINING)
+    steps = _steps(values.sequences, picks)
+    schema, more = fit(values, steps[TRAINING])
     whole, unseen = encode(values, schema)
     parts = [_cut(whole, pick) for pick in picks]
-    notes += more + _unseen(unseen, part_of, PARTS)
+    notes += more + _unseen(unseen, _part_of(steps, len(whole)), PARTS)
     for part, file in ((VALIDATION, config.val_data), (TEST, config.test_data)):
         if file is not None:
             parts[part], strange = _read_whole(Path(file), schema, config, part)
@@ -144,7 +141,9 @@ def _divide(sequences: Sequences, config: DataConfig) -> tuple[slice | Indices, 
     val_fraction = 0.0 if config.val_data is not None else config.val_fraction
     test_fraction = 0.0 if config.test_data is not None else config.test_fraction
     if not sequences.many:
-        return by_time(int(sequences.bounds[-1]), val_fraction, test_fraction)
+        slices = by_time(int(sequences.bounds[-1]), val_fraction, test_fraction)
+        _check_training(slices[TRAINING], config)
+        return slices
     count = len(sequences.lengths)
     picks = by_sequence(count, val_fraction, test_fraction, config.split_seed)
     fractions = (1.0, val_fraction, test_fraction)
@@ -165,6 +164,14 @@ def _steps(sequences: Sequences, picks: tuple[slice | Indices, ...]) -> list[Ind
     return [
         pick if isinstance(pick, slice) else np.flatnonzero(np.isin(number, pick)) for pick in picks
     ]
+
+
+def _part_of(steps: list[Indices | slice], count: int) -> Bytes:
+    """The part of each step: `[steps]`."""
+    part_of = np.empty(count, np.int8)  # Every step is in one part.
+    for part, where in enumerate(steps):
+        part_of[where] = part
+    return part_of
 
 
 def _cut(whole: Series, pick: slice | Indices) -> Series:
@@ -210,11 +217,11 @@ def _check_files(config: DataConfig) -> None:
         )
 
 
-def _check_training(values: Values, training: npt.NDArray[np.bool_], config: DataConfig) -> None:
-    if not training.any():
+def _check_training(training: slice, config: DataConfig) -> None:
+    if training.stop <= 0:
         raise UsageError(
             f"`--val-fraction {config.val_fraction}` and `--test-fraction {config.test_fraction}` "
-            f"leave nothing of the {len(values.table):,} rows of `{config.data}` to train on",
+            f"leave no row of `{config.data}` to train on",
             "take smaller fractions, or more rows",
         )
 
