@@ -64,6 +64,7 @@ BAD = {
         "mend the line",
     ),
     "open quote": (with_line(7, '"1,2'), {}, FILE, "line 7 or below: a quote", "close it"),
+    "open quote in the names": ('"x,target\n1,2\n', {}, FILE, "goes on in the next", "close each"),
     "not UTF-8": (
         with_line(4, "\xff,2").encode("latin-1"),
         {},

@@ -288,6 +288,14 @@ def test_words_that_training_never_saw_are_unknown_and_counted():
     ]
 
 
+def test_truth_values_are_the_same_words_beside_other_words():
+    lines = [f"{('true', 'false')[step % 2]},{step}" for step in range(20)]
+    Path("t.csv").write_text("\n".join(["w,target", *lines]))
+    Path("v.csv").write_text("\n".join(["w,target", "maybe,1", *lines]))
+    parts, _ = read_parts(DataConfig(data="t.csv", val_data="v.csv"))
+    assert parts.validation.symbols[:3, 0].tolist() == [2, 1, 0]
+
+
 def test_all_parts_say_whether_steps_are_scored_if_one_has_steps_that_are_not():
     frame = pd.DataFrame({"x": np.arange(20.0), "target": np.arange(20.0)})
     frame.loc[19, "target"] = np.nan

@@ -65,8 +65,8 @@ def read_values(table: Table, roles: Roles, sequences: Sequences, config: DataCo
         kind = "the longest sequence" if sequences.many else "the table"
         raise UsageError(
             f"`--horizon {config.horizon}` leaves nothing to predict in `{table.path}`: {kind} has "
-            f"{longest:,} steps",
-            f"take a horizon below {longest:,}",
+            f"{longest:,} {'step' if longest == 1 else 'steps'}",
+            f"take a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
         )
     return Values(
         table,

@@ -143,6 +143,11 @@ def _check_names(path: Path, names: list[str]) -> None:
                 f"its columns seem to be parted by {called}: save it with commas between columns "
                 "and points in numbers",
             )
+    if any("\n" in name or "\r" in name for name in names):
+        raise FileError(
+            f"`{path}`, line 1: expected the columns' names, got one that goes on in the next line",
+            "close each quote in the line that it is in",
+        )
     if all(re.fullmatch(r"[-+.\d][-+.\deE]*", name) for name in names):
         raise FileError(
             f"`{path}`, line 1: expected the columns' names, got numbers, `{','.join(names)}`",

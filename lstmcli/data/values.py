@@ -21,6 +21,8 @@ Codes = npt.NDArray[np.int64]
 LARGEST = float(np.finfo(np.float32).max)
 NOT_THERE = frozenset({"nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """What programs write for an empty cell: one of them in a column of numbers, a word elsewhere."""
+TRUTH = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
+"""As pandas reads them, in a column that has nothing else: so in every other column too."""
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -134,7 +136,8 @@ def _parsed(names: list[str]) -> Floats:
 def _name(value: Any) -> str:
     """A value as a word: 3.0 is `3`, as a column with an empty cell has floats of whole numbers."""
     whole = isinstance(value, kinds.Real) and not isinstance(value, bool) and value == value // 1
-    return str(int(value)) if whole else str(value).strip()
+    word = str(int(value)) if whole else str(value).strip()
+    return TRUTH.get(word, word)
 
 
 def _check_size(table: Table, name: str, values: Floats) -> None:
