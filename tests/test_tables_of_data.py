@@ -316,6 +316,14 @@ def test_a_column_that_counts_rows_is_no_input(name, values):
     assert "taken for an index, not an input" in notes[0]
 
 
+def test_a_column_that_counts_the_rows_of_a_file_of_many_sequences_is_no_input(walks):
+    mixed = walks.drop(columns="step").sample(frac=1, random_state=0)
+    mixed["id"] = np.arange(len(mixed))
+    parts, notes = parts_of(mixed, target="label", group="who")
+    assert [column.name for column in parts.training.schema.numbers] == ["value"]
+    assert any("`id` counts the rows" in note for note in notes)
+
+
 def test_a_column_that_counts_rows_is_an_input_where_it_is_named():
     frame = pd.DataFrame({"id": range(30), "target": np.arange(30) % 7})
     parts, notes = parts_of(frame, inputs="id")
