@@ -205,16 +205,17 @@ def unused_classes(name: str, *parts: Series) -> str | None:
     target = parts[0].schema.target
     if not isinstance(target, Categorical):
         return None
-    counts = sum(np.bincount(part.targets, minlength=target.size) for part in parts)
+    known = (part.targets if part.scored is None else part.targets[part.scored] for part in parts)
+    counts = sum(np.bincount(labels, minlength=target.size) for labels in known)
     unused = np.flatnonzero(counts == 0).tolist()
     if not unused:
         return None
     shown = ", ".join(map(target.label, unused[:MOST_SHOWN]))
     more = f" and {len(unused) - MOST_SHOWN:,} others" if len(unused) > MOST_SHOWN else ""
-    known = f"({target.size:,} are known)"
+    among = f"({target.size:,} are known)"
     if len(unused) == 1:
-        return f"class {shown} never occurs in {name} {known}"
-    return f"classes {shown}{more} never occur in {name} {known}"
+        return f"class {shown} never occurs in {name} {among}"
+    return f"classes {shown}{more} never occur in {name} {among}"
 
 
 def _alike(parts: Parts) -> Parts:
