@@ -15,7 +15,8 @@ from lstmcli import initial, recording
 from lstmcli.config import Config
 from lstmcli.core import device, environment, parameters
 from lstmcli.core.batch import Batch, Measures, joined
-from lstmcli.core.program import Program, Tensors
+from lstmcli.core.chunks import Tensors
+from lstmcli.core.program import Program
 from lstmcli.data.echo import check_learnable
 from lstmcli.data.layout import Layout
 from lstmcli.data.references import references

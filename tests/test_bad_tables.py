@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import Numeric, Schema
+from lstmcli.config import DataConfig
 from lstmcli.data.tables.reader import read_parts, read_whole
 from lstmcli.errors import FileError, UsageError
 

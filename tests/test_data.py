@@ -153,7 +153,7 @@ def test_sequences_are_packed_whole_each_once_and_rows_are_padded_at_their_end(
         bare(np.zeros((steps, 1), np.float32), np.arange(steps, dtype=np.int32), steps),
         starts=starts,
     )
-    windows = windows_of(series, rows, bptt, seed and np.random.default_rng(seed))
+    windows = windows_of(series, rows, bptt, None if seed is None else np.random.default_rng(seed))
     found, seen = {name: windows.all(name) for name in ("targets", "scored", "starts")}, []
     for targets, scored, begins in zip(*found.values(), strict=True):
         used = int(scored.sum())
@@ -167,7 +167,7 @@ def test_sequences_are_packed_whole_each_once_and_rows_are_padded_at_their_end(
             assert sequence.tolist() == list(range(sequence[0], sequence[0] + len(sequence)))
             assert sequence[-1] == steps - 1 or starts[sequence[-1] + 1]
     assert sorted(seen) == list(range(steps))
-    assert len(windows) <= -(-max(-(-steps // rows) + max(lengths), max(lengths)) // bptt)
+    assert len(windows) <= -(-(-(-steps // rows) + max(lengths)) // bptt)
 
 
 def test_every_epoch_packs_sequences_in_an_order_of_its_own():

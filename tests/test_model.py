@@ -91,7 +91,7 @@ def compiled_gradient(kind, size, weights, state, inputs, labels):
         steps, rows = labels.shape[:2]
 
         def errors_of(logits):
-            return HEADS["softmax"].errors(logits, labels)._replace(count=float(steps * rows))
+            return HEADS["softmax"].errors(logits, labels)._replace(labels=float(steps * rows))
 
         found, *_ = schedule.gradient(*packed, window, errors_of, schedule.scratch(window))
         return schedule.unpack(found), schedule.norm(found)

@@ -60,7 +60,7 @@ def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
 
 @pytest.mark.parametrize("schedule", ["wavefront", "layered"])
 def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeypatch):
-    monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
+    monkeypatch.setattr("lstmcli.core.chunks.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
     program, data, tensors = started(schedule=schedule, bptt=15)
     chunks = 0
     for epoch in range(3):
@@ -75,7 +75,7 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
 
 def test_chunks_change_nothing(monkeypatch):
     whole = trained(layers=2)
-    monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr("lstmcli.core.chunks.CHUNK_SECONDS", 1e-4)
     program, data, tensors = started(layers=2)
     for after, _ in program.train(tensors, Batch(data.training(0)), 0):
         pass

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import Categorical, Schema
+from lstmcli.config import DataConfig
 from lstmcli.data.tables.reader import is_own_format, read_parts, read_whole
 from lstmcli.errors import FileError
 

@@ -185,7 +185,7 @@ class Layered:
         errors: Errors,
     ) -> Tensors:
         """The gradient of a window's loss, from the one to its outputs `[C, T, B, 1]`."""
-        d_outputs = tf.reshape(errors.gradient, [errors.gradient.shape[0], -1]) / errors.count
+        d_outputs = tf.reshape(errors.gradient, [errors.gradient.shape[0], -1]) / errors.labels
         gradient = {
             "dense.kernel": tf.transpose(d_outputs @ _rows(top)),
             "dense.bias": tf.reduce_sum(d_outputs, 1),

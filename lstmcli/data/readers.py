@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
+from lstmcli.columns import Schema
 from lstmcli.config import DataConfig, option_name
 from lstmcli.data import storage, text
-from lstmcli.columns import Schema
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.data.tables import reader as table

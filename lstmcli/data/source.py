@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.architecture import Signature
+from lstmcli.columns import Categorical, Schema
 from lstmcli.config import ARTICLE, Config
 from lstmcli.data import readers, tasks
-from lstmcli.columns import Categorical, Schema
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Cut, Layout, Windows, windows_of
 from lstmcli.data.series import Series
@@ -51,9 +51,7 @@ class Source:
             return [self._cut(self.held.training)] * len(self.seeds)
         rngs = (generator(seed, Stream.ORDER, epoch) for seed in self.seeds)
         training = self.config.training
-        return [
-            windows_of(self.held.training, training.rows, training.steps, rng) for rng in rngs
-        ]
+        return [windows_of(self.held.training, training.rows, training.steps, rng) for rng in rngs]
 
     def validation(self) -> list[Windows]:
         """The windows that choose the checkpoint, for each replica: the same after every epoch."""

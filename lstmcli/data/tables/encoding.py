@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import Categorical, Numeric, Schema, symbol_type
+from lstmcli.config import DataConfig
+from lstmcli.data.series import Bools, Series
 from lstmcli.data.tables.frames import Table
 from lstmcli.data.tables.roles import Roles
 from lstmcli.data.tables.sequences import Indices, Sequences, ahead, filled
-from lstmcli.data.series import Bools, Series
 from lstmcli.data.tables.values import Floats, Words, numbers, words
 from lstmcli.errors import FileError, UsageError
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import Categorical, Schema
+from lstmcli.config import DataConfig
+from lstmcli.data.series import Series
+from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
 from lstmcli.data.tables.fitting import fit
 from lstmcli.data.tables.frames import opened, read_names, read_table
 from lstmcli.data.tables.roles import ask, check_columns, find_roles, schema_roles
 from lstmcli.data.tables.sequences import Indices, Sequences, in_sequences
-from lstmcli.data.series import Series
-from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.errors import FileError, UsageError
 
 TRAINING, VALIDATION, TEST = range(3)

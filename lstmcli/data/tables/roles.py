@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import Categorical, Schema
+from lstmcli.config import DataConfig
 from lstmcli.data.tables.frames import Table
 from lstmcli.data.tables.sequences import Sequences
 from lstmcli.data.tables.values import is_categorical

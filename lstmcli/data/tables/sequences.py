@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.data.tables.frames import Table
 from lstmcli.data.series import Bools
+from lstmcli.data.tables.frames import Table
 
 Indices = npt.NDArray[np.int64]
 Array = TypeVar("Array", npt.NDArray[np.float64], npt.NDArray[np.int64])
