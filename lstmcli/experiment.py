@@ -81,6 +81,7 @@ def prepare(config: Config, directory: RunDirectory, source: Source | None = Non
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
         evidence=[0] * config.run.replicas,
+        waited=[0] * config.run.replicas,
     )
 
 

@@ -1,6 +1,5 @@
 """Tables in CSV and Parquet: which columns become what, and what a model then sees."""
 
-import gzip
 import json
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import DataConfig
-from lstmcli.data.tables.reader import is_own_format, read_parts, read_whole
+from lstmcli.data.tables.reader import read_parts, read_whole
 from lstmcli.errors import FileError
 
 
@@ -416,31 +415,3 @@ def test_filling_and_looking_ahead_agree_with_pandas(tmp_path_factory, sequences
     np.testing.assert_array_equal(
         ahead(values, horizon, where.ends, np.nan), grouped.shift(-horizon)
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "own"),
-    [
-        ("input,target\n", True),
-        ("input_0,input_1,target\r\n1,2,3\r\n", True),
-        ("input_0,target\n", False),
-        ("input,target,more\n", False),
-        ("target\n", False),
-        ("", False),
-        ("input;target\n", False),
-    ],
-)
-def test_a_dataset_of_lstmcli_is_told_by_its_first_line(text, own):
-    Path("t.csv").write_text(text)
-    Path("t.csv.gz").write_bytes(gzip.compress(text.encode()))
-    assert is_own_format(Path("t.csv")) is own
-    assert is_own_format(Path("t.csv.gz")) is own
-
-
-def test_what_cannot_be_read_is_no_dataset_of_lstmcli():
-    Path("damaged.csv.gz").write_bytes(b"input,target\n")
-    Path("damaged.csv").write_bytes(b"\xff\xfe")
-    Path("folder.csv").mkdir()
-    Path("t.txt").write_text("input,target\n")
-    for name in ("damaged.csv.gz", "damaged.csv", "folder.csv", "t.txt", "nothing.csv"):
-        assert not is_own_format(Path(name))

@@ -8,7 +8,6 @@ model sees them. A step whose target is not known is not scored.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
 from lstmcli.data.tables.fitting import fit
-from lstmcli.data.tables.frames import opened, read_names, read_table
+from lstmcli.data.tables.frames import read_names, read_table
 from lstmcli.data.tables.roles import ask, check_columns, find_roles, schema_roles
 from lstmcli.data.tables.sequences import Indices, Sequences, in_sequences
 from lstmcli.errors import FileError, UsageError
@@ -31,24 +30,6 @@ TRAINING, VALIDATION, TEST = range(3)
 PARTS = ("the training part", "the validation part", "the test part")
 
 Bytes = npt.NDArray[np.int8]
-
-
-def is_own_format(path: Path) -> bool:
-    """Whether a table is a dataset as `lstmcli generate` writes it.
-
-    Its columns are `input,target`, or `input_0,input_1,…,target`, and its targets are classes by
-    number. Only the first line is read; what cannot be read is none.
-    """
-    if not path.name.endswith((".csv", ".csv.gz")):
-        return False
-    try:
-        with opened(path) as file:
-            names = next(csv.reader(file), [])
-    except (OSError, EOFError, UnicodeError, csv.Error):
-        return False
-    inputs = len(names) - 1
-    expected = ["input"] if inputs == 1 else [f"input_{number}" for number in range(inputs)]
-    return inputs > 0 and names == [*expected, "target"]
 
 
 def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
