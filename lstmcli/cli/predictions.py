@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 PLACES = (["step", "row"], ["sequence", "step"])
 """What the first columns say of a step: of one endless series, and of sequences."""
-DIGITS = 7
-"""Digits that a number in its own units has: single precision, counted from its scale."""
+DIGITS, OF_THE_SCALE = 6, 4
+"""Decimals of a number in its own units that may be known in single precision: of its size, and at
+least so many of its scale."""
 
 Columns = list[tuple[str, Any]]
 
@@ -211,6 +212,7 @@ def _in_units(
     import numpy as np
 
     if (column.mean, column.scale) != (0, 1):
-        digits = DIGITS - math.floor(math.log10(column.scale))
+        size = math.floor(math.log10(max(abs(column.mean), column.scale)))
+        digits = max(DIGITS - size, OF_THE_SCALE - math.floor(math.log10(column.scale)))
         values = np.round(column.in_units(values), digits)
     return values if scored is None else np.where(scored, values, np.nan)
