@@ -270,7 +270,8 @@ def test_until_solved_is_refused_where_it_is_not_known_what_solved_is(run):
 
 def test_the_config_of_a_run_on_a_dataset_says_nothing_of_drawn_series(run, trained_on_file):
     saved = tomllib.loads((trained_on_file / "config.toml").read_text())
-    assert saved["data"] == {"data": "../data.csv", "val_fraction": 0.1}
+    fractions = {"val_fraction": 0.1, "test_fraction": 0.1, "split_seed": 0}
+    assert saved["data"] == {"data": "../data.csv", **fractions}
     run("train", "--config", trained_on_file / "config.toml", "--epochs", 1, "--out", "again")
 
 

@@ -92,7 +92,8 @@ def frame(score: Score) -> pd.DataFrame:
 
     windows = score.windows
     steps, order = _steps(windows)
-    given = windows.in_rows(np.concatenate(score.readout))  # [rows, windows * bptt, C or D]
+    readout = np.concatenate(score.readout)[: len(windows)]
+    given = windows.in_rows(readout)  # [rows, windows * bptt, C or D]
     given = given.reshape(-1, given.shape[-1])[order]
     outputs = _outputs(score, windows.series, steps, given)
     taken = {name for name, _ in outputs} | {"seed", "step", "row", "sequence"}
