@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli import __version__, streams
+from lstmcli.columns import Categorical
 from lstmcli.config import Config
 from lstmcli.core import device, parameters
 from lstmcli.core.batch import Measures
@@ -277,6 +278,7 @@ def _logged(run: Run, measured: Measures) -> Iterator[StepRow]:
 def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
     """What `run.json` says from the start."""
     data, task = run.config.data.data, run.config.data.task
+    target, training = run.source.schema.target, run.config.training
     libraries = ("tensorflow", "numpy", "safetensors")
     return {
         "version": __version__,
@@ -290,6 +292,10 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "libraries": {name: version(name) for name in libraries},
         "data": paths.from_folder(run.directory.path, data) if data else task,
         "data_sha256": run.source.checksums(),
+        "target": [c.name for c in ((target,) if isinstance(target, Categorical) else target)],
+        "classes": run.source.schema.classes,
+        "rows": training.rows,
+        "steps": training.steps,
         "dropped_steps": run.source.cut.dropped,
         "bayes_loss": run.floor and run.floor.loss,
         "started": now(),
