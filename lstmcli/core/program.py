@@ -54,7 +54,10 @@ class Program:
         self._optimizer = OPTIMIZERS[config.training.optimizer]
         self._head = HEADS[signature.head]
         self._names = tuple(architecture.shapes(config.model, features, outputs))
-        side_by_side = self._schedule.side_by_side
+        # Where the state is reset or units are dropped, the order of the wavefront's sums was seen
+        # to depend on the number of replicas: there, too, it takes one after the other.
+        plain = not signature.starts and config.training.dropout is None
+        side_by_side = self._schedule.side_by_side and plain
         seconds = parameters.window_seconds(
             config if side_by_side else _of_one_replica(config),
             features,

@@ -52,7 +52,7 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
         UsageError: there is no room for one sequence.
     """
     adding, least = config.task == "adding", config.resolved_sequence_length
-    bounds = draw_bounds(config, least // 10, rng)
+    bounds = draw_bounds(config, rng)
     begins, ends, steps = bounds[:-1], bounds[1:] - 1, int(bounds[-1])
     values = rng.uniform(-1.0 if adding else 0.0, 1.0, steps)
     marks = _draw_marks(least, len(begins), rng)  # [2, sequences]

@@ -34,6 +34,11 @@ SCHEMA = Schema(
 )
 
 
+def longest(config: DataConfig) -> int:
+    """Steps of every sequence."""
+    return config.resolved_sequence_length + 2 * COPIED
+
+
 def generate(config: DataConfig, rng: np.random.Generator) -> Series:
     """Draws a series of sequences of T + 20 steps each.
 
@@ -44,7 +49,7 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
     Raises:
         UsageError: there is no room for one sequence.
     """
-    length = config.resolved_sequence_length + 2 * COPIED
+    length = longest(config)
     check_room(config, length)
     sequences = config.series_length // length
     copied = rng.integers(0, SYMBOLS, (sequences, COPIED))

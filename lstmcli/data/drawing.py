@@ -23,12 +23,17 @@ class Cut(Protocol):
         """Windows in an epoch."""
 
 
-def draw_bounds(config: DataConfig, spread: int, rng: np.random.Generator) -> Integers:
+def longest(config: DataConfig) -> int:
+    """Steps of the longest sequence: a tenth more than of the shortest."""
+    return config.resolved_sequence_length + config.resolved_sequence_length // 10
+
+
+def draw_bounds(config: DataConfig, rng: np.random.Generator) -> Integers:
     """Draws as many sequences as a series has room for.
 
     Args:
-        config: the series' length, and the least length T of a sequence.
-        spread: lengths are uniform from T to T + spread.
+        config: the series' length, and the least length of a sequence; they are uniform from that
+            to `longest`.
         rng: the stream to draw from.
 
     Returns:
@@ -37,9 +42,9 @@ def draw_bounds(config: DataConfig, spread: int, rng: np.random.Generator) -> In
     Raises:
         UsageError: there may not be room for one.
     """
-    least = config.resolved_sequence_length
-    check_room(config, least + spread)
-    lengths = rng.integers(least, least + spread, config.series_length // least, endpoint=True)
+    least, most = config.resolved_sequence_length, longest(config)
+    check_room(config, most)
+    lengths = rng.integers(least, most, config.series_length // least, endpoint=True)
     bounds = np.append(0, np.cumsum(lengths))
     return bounds[bounds <= config.series_length]
 

@@ -104,7 +104,13 @@ class Packing:
         return 0
 
 
-def pack(series: Series, rows: int, bptt: int, rng: np.random.Generator | None = None) -> Packing:
+def pack(
+    series: Series,
+    rows: int,
+    bptt: int,
+    rng: np.random.Generator | None = None,
+    windows: int | None = None,
+) -> Packing:
     """Packs a series' sequences into rows: longest first, into the emptiest row.
 
     The number of windows depends on the lengths alone.
@@ -115,6 +121,7 @@ def pack(series: Series, rows: int, bptt: int, rng: np.random.Generator | None =
         bptt: T.
         rng: draws which of equally long sequences comes first, and the order in a row; without it
             they stay in the series' order.
+        windows: how many there are to be, at least; by default as the longest row needs.
     """
     bounds = series.bounds()
     lengths = np.diff(bounds)
@@ -126,7 +133,7 @@ def pack(series: Series, rows: int, bptt: int, rng: np.random.Generator | None =
         length, row = heapq.heappop(filled)
         members[row].append(sequence)
         heapq.heappush(filled, (length + int(lengths[sequence]), row))
-    windows = -(-max(length for length, _ in filled) // bptt)
+    windows = max(windows or 0, -(-max(length for length, _ in filled) // bptt))
     steps = np.full((rows, windows * bptt), PADDING)
     for row, own in enumerate(members):
         chosen = np.sort(own) if rng is None else rng.permutation(own)
@@ -194,7 +201,11 @@ class Windows:
 
 
 def windows_of(
-    series: Series, rows: int, bptt: int, rng: np.random.Generator | None = None
+    series: Series,
+    rows: int,
+    bptt: int,
+    rng: np.random.Generator | None = None,
+    windows: int | None = None,
 ) -> Windows:
     """Cuts a series as the article does, `[rows, -1]` row-major, or packs its sequences.
 
@@ -203,12 +214,13 @@ def windows_of(
         rows: B.
         bptt: T.
         rng: draws the order of the sequences.
+        windows: how many windows sequences are to fill, at least.
 
     Raises:
         FileError: the series is too short for one window, or has no step that is scored.
     """
     if series.starts is not None:
-        return Windows(series, pack(series, rows, bptt, rng))
+        return Windows(series, pack(series, rows, bptt, rng, windows))
     layout = Layout(len(series), rows, bptt)
     if layout.windows == 0:
         raise FileError(

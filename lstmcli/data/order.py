@@ -43,7 +43,7 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
         UsageError: there is no room for one sequence.
     """
     least, relevant = config.resolved_sequence_length, config.order_symbols
-    bounds = draw_bounds(config, least // 10, rng)
+    bounds = draw_bounds(config, rng)
     begins, ends, steps = bounds[:-1], bounds[1:] - 1, int(bounds[-1])
     given = rng.integers(NOISE, X, steps)
     given[begins], given[ends] = BEGIN, TRIGGER

@@ -46,9 +46,10 @@ class Source:
     def training(self, epoch: int) -> list[Windows]:
         """The windows of an epoch, counted from 0, for each replica."""
         if self.held is None:
-            return [self._cut(self.draw(seed, Stream.TRAINING, epoch)) for seed in self.seeds]
+            drawn = (self.draw(seed, Stream.TRAINING, epoch) for seed in self.seeds)
+            return [self.windows(series) for series in drawn]
         if self.held.training.starts is None:
-            return [self._cut(self.held.training)] * len(self.seeds)
+            return [self.windows(self.held.training)] * len(self.seeds)
         rngs = (generator(seed, Stream.ORDER, epoch) for seed in self.seeds)
         training = self.config.training
         return [windows_of(self.held.training, training.rows, training.steps, rng) for rng in rngs]
@@ -84,7 +85,7 @@ class Source:
     @cached_property
     def cut(self) -> Cut:
         """How a training series is cut."""
-        return self._cut(self.example).cut
+        return self.windows(self.example).cut
 
     def checksums(self) -> list[str]:
         """SHA-256 of the dataset's parts, or of each seed's validation series."""
@@ -105,7 +106,7 @@ class Source:
 
     def check_floor_known(self) -> None:
         """Raises UsageError where it is not known how good a loss can be."""
-        if floor_of(self._cut(self.example)) is None:
+        if floor_of(self.windows(self.example)) is None:
             raise UsageError(
                 "`--until-solved` has no effect: the best possible loss is known for the echo task "
                 f"and its datasets, and not for `{self.config.data.data or self.config.data.task}`",
@@ -118,11 +119,16 @@ class Source:
 
     def _held_out(self, stream: Stream, part: int) -> list[Windows]:
         if self.held is not None:
-            return [self._cut(self.held[part])] * len(self.seeds)
-        return [self._cut(self.draw(seed, stream, 0)) for seed in self.seeds]
+            return [self.windows(self.held[part])] * len(self.seeds)
+        return [self.windows(self.draw(seed, stream, 0)) for seed in self.seeds]
 
-    def _cut(self, series: Series) -> Windows:
-        return windows_of(series, self.config.training.rows, self.config.training.steps)
+    def windows(self, series: Series) -> Windows:
+        """A series as this run cuts it: every drawn one into as many windows."""
+        training = self.config.training
+        count = None
+        if self.held is None:
+            count = tasks.windows(self.config.data, training.rows, training.steps)
+        return windows_of(series, training.rows, training.steps, windows=count)
 
 
 class Tested(NamedTuple):

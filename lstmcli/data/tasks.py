@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lstmcli.config import DataConfig
-from lstmcli.data import adding, copying, echo, order, parity
+from lstmcli.data import adding, copying, drawing, echo, order, parity
 from lstmcli.data.echo import Floor
 from lstmcli.data.series import Series
 
@@ -33,6 +33,7 @@ class Task:
         baseline: what is known of a series' loss without memory: whose it is, in words, and how
             much, in nats a step, or for numbers as mean squared error of the standardised target.
         floor: the best that can be expected of a series, cut in a way; `None` if that is not known.
+        longest: steps of the longest sequence that may be drawn; `None` for one endless series.
         tolerance: how far an answer in numbers may be off, in the target's units, to be correct.
         success: when the paper counts the task as solved; `None` where it does not say.
     """
@@ -42,6 +43,7 @@ class Task:
     generate: Callable[[DataConfig, np.random.Generator], Series]
     baseline: Callable[[Series], tuple[str, float]]
     floor: Callable[[Series, Any], Floor | None]
+    longest: Callable[[DataConfig], int] | None = None
     tolerance: float | None = None
     success: str | None = None
 
@@ -68,6 +70,7 @@ TASKS: dict[str, Task] = {
         copying.generate,
         copying.baseline,
         copying.floor,
+        copying.longest,
     ),
     "parity": Task(
         "parity of the last {bits} bits",
@@ -83,6 +86,7 @@ TASKS: dict[str, Task] = {
         adding.generate,
         adding.baseline,
         adding.floor,
+        drawing.longest,
         adding.TOLERANCE,
         "an average error below 0.01, and the last 2,000 sequences each with an error below 0.04",
     ),
@@ -92,6 +96,7 @@ TASKS: dict[str, Task] = {
         adding.generate,
         adding.baseline,
         adding.floor,
+        drawing.longest,
         adding.TOLERANCE,
         "of the last 2,000 sequences fewer than 140 (or 13) with an error of 0.04 or more",
     ),
@@ -101,6 +106,7 @@ TASKS: dict[str, Task] = {
         order.generate,
         order.baseline,
         order.floor,
+        drawing.longest,
         success="an average error below 0.1, and the last 2,000 sequences all classified correctly",
     ),
 }
@@ -122,6 +128,21 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
         UsageError: the series has no room for one sequence of the task.
     """
     return TASKS[config.task].generate(config, rng)
+
+
+def windows(config: DataConfig, rows: int, bptt: int) -> int | None:
+    """Windows of an epoch that hold any series of a task of sequences, however they are drawn.
+
+    Whole sequences, the longest first into the emptiest row, fill no row by more than the mean and
+    one sequence (Graham 1969).
+
+    Returns:
+        `None` for an endless series.
+    """
+    longest = TASKS[config.task].longest
+    if longest is None:
+        return None
+    return -(-(config.series_length // rows + longest(config)) // bptt)
 
 
 def floor(series: Series, layout: Any) -> Floor | None:
