@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -136,17 +137,25 @@ class SweepView:
         self._bars.stop()
 
     def setting(
-        self, name: str, epoch: int | None, solved: int, seeds: int, phase: str | None = None
+        self,
+        name: str,
+        epoch: int | None,
+        solved: int | None,
+        seeds: int,
+        phase: str | None = None,
+        lowest: float = math.inf,
     ) -> None:
         """Shows where a setting stands.
 
         Args:
             name: the setting.
             epoch: epochs completed; `None` is its end.
-            solved: how many of its seeds have solved the task.
+            solved: how many of its seeds have solved the task; `None` where nobody can know.
             seeds: how many it has.
             phase: `waiting`, `compiling` or `training`; without it, `training` from the first
                 epoch's end on.
+            lowest: the lowest validation loss so far, which is shown where nobody can know what
+                solves the task.
         """
         task = self._tasks[name]
         if epoch is None:
@@ -157,7 +166,8 @@ class SweepView:
         if phase != self._phases[name]:
             self._phases[name] = phase
             self._count()
-        figures = f"{solved}/{seeds} solved" if phase in ("training", "done") else ""
+        known = f"best {lowest:.4g}" if solved is None else f"{solved}/{seeds} solved"
+        figures = known if phase in ("training", "done") else ""
         self._bars.update(
             task,
             description=f"{self._names[name]}  {phase:9}",

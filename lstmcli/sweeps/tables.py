@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,18 +107,20 @@ class Watch:
 
     Args:
         folder: the run's directory, which need not be there yet.
-        chance: the loss of a uniform guess.
+        baseline: the loss from which the way to the floor leads; `None` where there is no floor.
 
     Attributes:
         epoch: epochs completed so far.
         solved: seeds whose validation has solved the task.
+        lowest: the lowest validation loss of any seed; infinite before there is one.
     """
 
-    def __init__(self, folder: Path, chance: float) -> None:
-        self._run, self._chance, self._read = RunDirectory(folder), chance, 0
+    def __init__(self, folder: Path, baseline: float | None) -> None:
+        self._run, self._baseline, self._read = RunDirectory(folder), baseline, 0
         self._columns: list[str] = []
         self.epoch = 0
         self.solved: set[str] = set()
+        self.lowest = math.inf
 
     @property
     def phase(self) -> str:
@@ -143,6 +146,9 @@ class Watch:
 
     def _take(self, row: dict[str, str]) -> None:
         self.epoch = int(row["epoch"])
-        way = self._chance - float(row["bayes_loss"] or 0)
-        if row["val_gap"] and float(row["val_gap"]) < SOLVED_BELOW * way:
+        self.lowest = min(self.lowest, float(row["val_loss"]))
+        if self._baseline is None or not row["val_gap"]:
+            return
+        way = self._baseline - float(row["bayes_loss"] or 0)
+        if float(row["val_gap"]) < SOLVED_BELOW * way:
             self.solved.add(row["seed"])
