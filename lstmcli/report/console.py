@@ -103,6 +103,13 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     return text, f"acc {row['accuracy']:.4f}"
 
 
+def _solved(solved: int | None, seeds: int, lowest: float) -> str:
+    """How many seeds have solved the task or, where nobody can know, the lowest loss."""
+    if solved is not None:
+        return f"{solved}/{seeds} solved"
+    return f"best {lowest:.4g}" if math.isfinite(lowest) else ""
+
+
 class SweepView:
     """What a sweep shows of itself on standard error: a bar for each setting, or a line at its end.
 
@@ -166,8 +173,7 @@ class SweepView:
         if phase != self._phases[name]:
             self._phases[name] = phase
             self._count()
-        known = f"best {lowest:.4g}" if solved is None else f"{solved}/{seeds} solved"
-        figures = known if phase in ("training", "done") else ""
+        figures = _solved(solved, seeds, lowest) if phase in ("training", "done") else ""
         self._bars.update(
             task,
             description=f"{self._names[name]}  {phase:9}",

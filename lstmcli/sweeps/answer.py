@@ -46,10 +46,7 @@ def _head(verdict: Verdict, unit: Unit) -> str:
         return "no trial ended with a loss: there is nothing to compare"
     row = verdict.rows.loc[verdict.findings.reference]
     if not verdict.better_than_a_guess:
-        return (
-            f"no depth is better than {_baseline(verdict, unit)} by more than "
-            f"{_margin(verdict, unit)}"
-        )
+        return _no_better(verdict, row, unit)
     if not verdict.findings.worst:
         alone = "one depth alone does not say how many are needed"
         unsolved = " no seed solves it," if row.solve_rate == 0 else ""
@@ -62,6 +59,16 @@ def _head(verdict: Verdict, unit: Unit) -> str:
     known = not math.isnan(row.solve_rate)
     unsolved = "no depth solves it, and " if known and _solves_none(verdict) else ""
     return f"{unsolved}the data cannot tell how many layers are enough: {_why(verdict, row, unit)}"
+
+
+def _no_better(verdict: Verdict, row: pd.Series, unit: Unit) -> str:
+    """That no depth beats what is known without a network; and how low the lowest loss is."""
+    baseline, margin = _baseline(verdict, unit), _margin(verdict, unit)
+    said = f"no depth is better than {baseline} by more than {margin}"
+    if verdict.baseline.name == GUESS or math.isnan(row.iqm):
+        return said
+    has = f"{_layers(row.layers)} {_verb(row.layers, 'have')}"
+    return f"{said}; {has} the lowest loss, {_result(row, unit)}"
 
 
 def _is_enough(row: pd.Series, unit: Unit) -> str:

@@ -91,6 +91,8 @@ def make(
         saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": NEVER}
     )
     opened = open_source(base) if base.data.data is not None else None
+    if opened and base.training.until_solved:
+        opened.check_floor_known()
     base = paths.absolute(base)  # Workers may stand elsewhere.
     settings = grid.expand(base, lists, asked.match, opened, _weights(base))
     if base.training.init_from is not None:

@@ -260,11 +260,12 @@ def _losses(
     reached = np.full((len(seeds), len(places)), np.nan)
     reachable = reached.copy()
     solved = trials.solved.fillna(False).astype(bool)
-    for trial, stopped in zip(trials.itertuples(), solved & until_solved, strict=True):
+    numbers = trials.astype(dict.fromkeys(("test_loss", "gap", "chance"), float))
+    for trial, stopped in zip(numbers.itertuples(), solved & until_solved, strict=True):
         at = seeds[trial.seed], places[trial.layers, trial.state_size]
         guess = max(trial.chance, baseline.loss)
         diverged = trial.status == Status.DIVERGED
-        reached[at] = guess if diverged else min(trial.test_loss, guess)
+        reached[at] = guess if diverged else np.minimum(trial.test_loss, guess)
         reachable[at] = trial.test_loss - trial.gap if stopped else reached[at]
     return Losses(reached, reachable)
 
