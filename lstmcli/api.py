@@ -184,10 +184,10 @@ def evaluate(
     from lstmcli.scoring import score
 
     scores = score(model, config, tested.series, settings.get("device", "auto"), keep)
-    known = []
+    without = []
     if tested.training is not None:
-        known = references(tested.training, scores[0].windows, config.data.horizon or 0)
-    return Evaluation(path, tested.name, scores, notes, known)
+        without = references(tested.training, scores[0].windows, config.data.horizon or 0)
+    return Evaluation(path, tested.name, scores, notes, without)
 
 
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:

@@ -15,7 +15,8 @@ from lstmcli import initial, recording
 from lstmcli.config import Config
 from lstmcli.core import device, environment, parameters
 from lstmcli.core.batch import Batch, Measures, joined
-from lstmcli.core.program import Program, Tensors
+from lstmcli.core.chunks import Tensors
+from lstmcli.core.program import Program
 from lstmcli.data.echo import check_learnable
 from lstmcli.data.layout import Layout
 from lstmcli.data.references import references
@@ -80,6 +81,7 @@ def prepare(config: Config, directory: RunDirectory, source: Source | None = Non
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
         evidence=[0] * config.run.replicas,
+        waited=[0] * config.run.replicas,
     )
 
 

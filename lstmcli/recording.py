@@ -13,7 +13,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import __version__, streams
 from lstmcli.config import Config
@@ -51,6 +50,7 @@ class Run:
         best_changed: whether they are newer than their file.
         diverged: seeds that have had a loss of NaN or infinity.
         evidence: for each seed, how many epochs in a row its validation has shown it solved.
+        waited: for each seed, its epochs since the lowest validation loss.
         latest: each seed's last row.
         begun, saved: `time.monotonic()` at the start, and at the last checkpoint.
     """
@@ -68,6 +68,7 @@ class Run:
     best_changed: bool = False
     diverged: set[int] = field(default_factory=set)
     evidence: list[int] = field(default_factory=list)
+    waited: list[int] = field(default_factory=list)
     latest: dict[int, EpochRow] = field(default_factory=dict)
     epoch: int = 0
     begun: float = field(default_factory=time.monotonic)
@@ -86,8 +87,7 @@ class Run:
         if training.until_solved:
             found |= {each for each in replicas if self.evidence[each] >= CONFIRMED}
         if training.patience is not None:
-            waited = [self.epoch - best["epoch"] for best in self.best_at]
-            found |= {each for each in replicas if waited[each] >= training.patience}
+            found |= {each for each in replicas if self.waited[each] >= training.patience}
         return sorted(found)
 
     @property
@@ -167,8 +167,11 @@ def record(run: Run, measured: Measures, validated: Measures, seconds: float) ->
     metrics.append(run.directory.steps, _logged(run, measured))
     metrics.append(run.directory.metrics, rows)
     run.latest |= {row.seed: row for row in rows}
-    _keep_best(run, {replica: run.latest[seed].val_loss for replica, seed in run.at_work})
+    at_work = run.at_work
+    _keep_best(run, {replica: run.latest[seed].val_loss for replica, seed in at_work})
     _weigh_evidence(run, validated)
+    for replica, _ in at_work:
+        run.waited[replica] = run.epoch - run.best_at[replica]["epoch"]
     _save_when_due(run)
     return rows
 

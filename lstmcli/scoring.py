@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.architecture import Signature
+from lstmcli.columns import Categorical, Schema
 from lstmcli.config import Config
 from lstmcli.core import device, environment
 from lstmcli.core.batch import Batch
 from lstmcli.core.program import Program
-from lstmcli.columns import Categorical, Schema
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Windows, windows_of
 from lstmcli.data.references import nats_to_bits

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from test_model import Given
 
 from lstmcli import architecture
 from lstmcli.architecture import Signature
@@ -14,19 +15,6 @@ from lstmcli.core.window import dropout_bits
 from lstmcli.streams import Stream, generator
 
 LAYERS, SIZE, ROWS, STEPS, WINDOWS = 3, 4, 3, 7, 2
-
-
-class Given:
-    """Windows that are made by hand."""
-
-    def __init__(self, arrays):
-        self.arrays = arrays
-
-    def __len__(self):
-        return len(self.arrays["targets"])
-
-    def take(self, begin, count):
-        return {name: array[begin : begin + count] for name, array in self.arrays.items()}
 
 
 def drawn(signature, rng):
@@ -128,8 +116,9 @@ def test_a_window_has_the_gradient_that_automatic_differentiation_finds(name, sc
     program = Program(config, signature, "cpu:0")
     now = {**weights, "state": parameters.zero_state(config.model, 1, ROWS)}
     chunks = list(program.train(now, Batch([Given(arrays)]), 0))
-    found, state = {name: value.astype(np.float64) for name, value in weights.items()}, np.zeros(
-        (LAYERS, 2, ROWS, SIZE)
+    found, state = (
+        {name: value.astype(np.float64) for name, value in weights.items()},
+        np.zeros((LAYERS, 2, ROWS, SIZE)),
     )
     for k in range(WINDOWS):
         loss, state, slopes = by_hand(found, state, arrays, k, signature, kept)

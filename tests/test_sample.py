@@ -14,9 +14,9 @@ from terminal import Terminal
 from lstmcli import __version__, architecture
 from lstmcli.architecture import Signature
 from lstmcli.cli import sample
+from lstmcli.columns import Categorical, Schema, plain
 from lstmcli.config import Config, ModelConfig
 from lstmcli.core import forward
-from lstmcli.columns import Categorical, Schema, plain
 from lstmcli.runs.checkpoint import Checkpoint
 
 STACKS = [(1, 4, 5), (2, 8, 30), (3, 5, 2)]  # layers, state size, vocabulary

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lstmcli.columns import Schema
 from lstmcli.config import DataConfig
 from lstmcli.data import text
-from lstmcli.columns import Schema
 from lstmcli.errors import FileError
 
 
@@ -87,7 +87,7 @@ def test_a_part_with_a_file_of_its_own_takes_no_share_of_the_main_file():
 def test_a_whole_text_is_read_with_a_trained_models_vocabulary():
     schema = parts_of("abc" * 20)[0].training.schema
     Path("other.txt").write_text("cab?c")
-    series, notes = text.read_whole(Path("other.txt"), schema)
+    series, notes = text.read_whole(Path("other.txt"), schema, DataConfig())
     assert series.symbols[:, 0].tolist() == [2, 0, 1, 3]
     assert series.targets.tolist() == [0, 1, 0, 2]
     assert series.scored.tolist() == [True, True, False, True]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from lstmcli.core.forward import Network
     from lstmcli.columns import Schema
+    from lstmcli.core.forward import Network
     from lstmcli.runs.checkpoint import Checkpoint
 
 BETWEEN_WRITES = 1 / 15

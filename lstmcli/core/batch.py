@@ -74,14 +74,17 @@ class Measures(NamedTuple):
         return float(np.average(values, weights=weights))
 
 
-def means(
-    loss: Array, metric: Array, norm: Array, scored: npt.NDArray[np.bool_] | None = None
-) -> Measures:
-    """What windows showed, from what their steps did, `[windows, T, B, R]`.
+def means(found: Sequence[Array], scored: npt.NDArray[np.bool_] | None = None) -> Measures:
+    """What windows showed, from what their steps did.
+
+    Args:
+        found: losses and metrics `[windows, T, B, R]`, and the windows' gradient norms.
+        scored: which steps count; `None` for all.
 
     A replica's steps are summed by themselves, so that the order, and with it the last bit, does
     not depend on how many replicas there are.
     """
+    loss, metric, norm = found
     windows, *steps, replicas = loss.shape
     counted = np.full((windows, replicas), np.prod(steps, dtype=np.int64))
     if scored is None:
@@ -93,7 +96,8 @@ def means(
             / np.maximum(counted, 1)
             for each in (loss, metric)
         ]
-    return Measures(*(each.astype(np.float32) for each in columns), norm, counted)
+    losses, metrics = (each.astype(np.float32) for each in columns)
+    return Measures(losses, metrics, norm, counted)
 
 
 def joined(parts: Sequence[Measures]) -> Measures:

@@ -1,7 +1,7 @@
 """Heads: what the top layer's output becomes, the loss of it, and the gradient.
 
-A schedule knows no head: it hands over the outputs of the dense layer, `[C, …]`, and gets back their
-gradient.
+A schedule knows no head: it hands over the outputs of the dense layer, `[C, …]`, and gets back
+their gradient.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Errors(NamedTuple):
         loss: without the outputs' first axis.
         metric: the same shape.
         gradient: of the loss to the outputs; their shape. Zero where a step is not scored.
-        count: the scored steps of each replica, `[R]` or a number: a window's loss is the mean.
+        labels: the scored steps of each replica, `[R]` or a number: a window's loss is the mean.
     """
 
     loss: tf.Tensor
     metric: tf.Tensor
     gradient: tf.Tensor
-    count: tf.Tensor | float = 1.0
+    labels: tf.Tensor | float = 1.0
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class Layered:
         steps, rows, _, _ = window.inputs.shape
         shape = [steps, rows, self.state_size]
         # Each is filled with another number: equal ones would be filled once and then copied.
-        numbers = tf.unstack(tf.range(3 * self.layers, dtype=tf.float32))
+        numbers = tf.unstack(tf.range(3 * self.layers, dtype=window.inputs.dtype))
         arrays = [_array(tf.fill(shape, number)) for number in numbers]
         return tuple(tuple(arrays[first : first + 3]) for first in range(0, len(arrays), 3))
 
@@ -185,7 +185,7 @@ class Layered:
         errors: Errors,
     ) -> Tensors:
         """The gradient of a window's loss, from the one to its outputs `[C, T, B, 1]`."""
-        d_outputs = tf.reshape(errors.gradient, [errors.gradient.shape[0], -1]) / errors.count
+        d_outputs = tf.reshape(errors.gradient, [errors.gradient.shape[0], -1]) / errors.labels
         gradient = {
             "dense.kernel": tf.transpose(d_outputs @ _rows(top)),
             "dense.bias": tf.reduce_sum(d_outputs, 1),

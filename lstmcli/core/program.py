@@ -1,8 +1,7 @@
 """The compiled programs: training over a chunk of windows, and evaluation.
 
-What is compiled is a chunk, `tensors, measures = chunk(tensors, parts[K], count)`: long enough that Python's overhead vanishes, short enough that a progress bar moves and Ctrl-C is
-answered. A ragged last chunk is padded and `count` says how far to go, so nothing compiles twice;
-where windows take longer than guessed, a call goes less far.
+What is compiled is a chunk, `tensors, measures = chunk(tensors, parts[K], count)`, of which
+`chunks.py` decides the length and makes the calls.
 
 `tensors` is everything that training changes, by its name in a checkpoint: the parameters `[R, …]`,
 `state` `[R, L, 2, B, S]`, and `optimizer.<slot>.<parameter>`. Schedules may lay it out as they like
@@ -13,12 +12,11 @@ many there are, the number of windows included.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import architecture
 from lstmcli.architecture import Signature
@@ -26,19 +24,13 @@ from lstmcli.config import Config
 from lstmcli.core import environment, parameters
 from lstmcli.core.backend import tf
 from lstmcli.core.batch import Array, Arrays, Batch, Measures, joined, means
+from lstmcli.core.chunks import Calls, Parts, Tensors
 from lstmcli.core.heads import HEADS, Errors
 from lstmcli.core.layered import Layered
 from lstmcli.core.optimizers import OPTIMIZERS
-from lstmcli.core.pace import Pace
 from lstmcli.core.wavefront import Wavefront
 from lstmcli.core.window import Window, dropout_bits, of_parts
 from lstmcli.streams import Stream, generator
-
-Tensors = dict[str, tf.Tensor]
-Parts = dict[str, tf.Tensor]
-"""The windows of a chunk, `[K, T, B, …, R]`, by the names of a series' arrays."""
-
-CHUNK_SECONDS = 0.25
 
 SCHEDULES: dict[str, type[Any]] = {"wavefront": Wavefront, "layered": Layered}
 
@@ -62,12 +54,13 @@ class Program:
         self._optimizer = OPTIMIZERS[config.training.optimizer]
         self._head = HEADS[signature.head]
         self._names = tuple(architecture.shapes(config.model, features, outputs))
-        self._window_seconds = parameters.window_seconds(
-            config if schedule.side_by_side else _of_one_replica(config),
+        side_by_side = self._schedule.side_by_side
+        seconds = parameters.window_seconds(
+            config if side_by_side else _of_one_replica(config),
             features,
             architecture.count(config.model, features, outputs),
         )
-        self._paces: dict[tuple[str, int], Pace] = {}
+        self._calls = Calls(side_by_side, seconds, device)
         compiled = {"jit_compile": True, "autograph": False}
         self._train = tf.function(self._train_chunk, **compiled)
         self._evaluate = tf.function(self._evaluate_chunk, **compiled)
@@ -76,7 +69,7 @@ class Program:
     @property
     def compiled(self) -> bool:
         """Whether the training program is ready: its first call takes seconds to compile it."""
-        return any(kind == "train" for kind, _ in self._paces)
+        return self._calls.made("train")
 
     def start(self, weights: parameters.Arrays) -> parameters.Arrays:
         """Everything that training changes, as it is before the first window."""
@@ -108,8 +101,10 @@ class Program:
             return self._train(now, parts, count, tf.constant(step - first + begin, tf.int32), rate)
 
         extra = self._dropout(epoch) if self.config.training.dropout else None
-        for trained, found, scored in self._chunks("train", chunk, tensors, batch, first, extra):
-            yield trained, means(*found, scored)
+        for trained, found, scored in self._calls.over(
+            "train", chunk, tensors, batch, first, extra
+        ):
+            yield trained, means(found, scored)
 
     def _dropout(self, epoch: int) -> Callable[[int, int, slice], Arrays]:
         """What draws an epoch's dropout: of windows from one on, for some replicas."""
@@ -129,8 +124,8 @@ class Program:
         def chunk(now: Tensors, parts: Parts, count: tf.Tensor, begin: int) -> tuple:
             return self._evaluate(now, parts, count)
 
-        chunks = self._chunks("evaluate", chunk, self._rested(tensors), batch)
-        return joined([means(*found, scored) for _, found, scored in chunks])
+        chunks = self._calls.over("evaluate", chunk, self._rested(tensors), batch)
+        return joined([means(found, scored) for _, found, scored in chunks])
 
     def predict(self, tensors: parameters.Arrays, batch: Batch) -> Iterator[Array]:
         """What the head reads out, from a state of zeros: yields `[windows, T, B, C, R]`.
@@ -141,7 +136,7 @@ class Program:
         def chunk(now: Tensors, parts: Parts, count: tf.Tensor, begin: int) -> tuple:
             return self._predict(now, parts, count)
 
-        for _, (scored,), _ in self._chunks("predict", chunk, self._rested(tensors), batch):
+        for _, (scored,), _ in self._calls.over("predict", chunk, self._rested(tensors), batch):
             yield scored
 
     def _rested(self, tensors: parameters.Arrays) -> parameters.Arrays:
@@ -149,51 +144,6 @@ class Program:
         rested = {name: tensors[name] for name in self._names}
         replicas, rows = len(rested["dense.bias"]), self.config.training.rows
         return rested | {"state": parameters.zero_state(self.config.model, replicas, rows)}
-
-    def _chunks(
-        self,
-        kind: str,
-        chunk: Callable[..., tuple],
-        tensors: Tensors,
-        batch: Batch,
-        first: int = 0,
-        extra: Callable[[int, int, slice], Arrays] | None = None,
-    ) -> Iterator[tuple[Tensors, Any, Any]]:
-        """Runs a compiled chunk over a batch: the tensors, what was measured, and what is scored.
-
-        Args:
-            kind: the name of its pace.
-            chunk: `(tensors, parts, count, begin) -> (tensors, measured)`.
-            tensors, batch, first: as for `train`.
-            extra: draws parts that the data does not have.
-        """
-        groups = self._groups(batch.replicas)
-        length = _chunk_length(len(batch), self._window_seconds)
-        pace = self._paces.setdefault((kind, length), Pace(length))
-        now = [{name: tensor[group] for name, tensor in tensors.items()} for group in groups]
-        begin = first
-        with tf.device(self.device):
-            while begin < len(batch):
-                count, found, scored = min(pace.windows, len(batch) - begin), [], []
-                with pace.call(count):
-                    for index, group in enumerate(groups):
-                        parts = batch.take(begin, length, group)
-                        parts |= extra(begin, length, group) if extra else {}
-                        given = {name: tf.constant(part) for name, part in parts.items()}
-                        now[index], measured = chunk(now[index], given, tf.constant(count), begin)
-                        found.append([each.numpy()[:count] for each in measured])
-                        scored.append(parts["scored"][:count] if "scored" in parts else None)
-                all_now = {name: _join(part[name] for part in now) for name in now[0]}
-                every = tuple(np.concatenate(each, -1) for each in zip(*found, strict=True))
-                counted = None if scored[0] is None else np.concatenate(scored, -1)
-                yield all_now, every, counted
-                begin += count
-
-    def _groups(self, replicas: int) -> list[slice]:
-        """The replicas that go through a chunk together."""
-        if self._schedule.side_by_side:
-            return [slice(None)]
-        return [slice(replica, replica + 1) for replica in range(replicas)]
 
     def _train_chunk(
         self,
@@ -257,12 +207,10 @@ class Program:
         errors = self._head.errors(outputs, targets)
         if not self.signature.scored:
             steps, rows = errors.loss.shape[:2]
-            return errors._replace(count=float(steps * rows))
+            return errors._replace(labels=float(steps * rows))
         scored = tf.cast(parts["scored"], tf.float32)
         count = tf.reduce_sum(scored, [0, 1])  # Whole numbers: exact in any order.
-        return errors._replace(
-            gradient=errors.gradient * scored, count=tf.maximum(count, 1)
-        )
+        return errors._replace(gradient=errors.gradient * scored, labels=tf.maximum(count, 1))
 
     def _pack_slot(self, tensors: Tensors, slot: str) -> Any:
         named = {name: tensors[f"optimizer.{slot}.{name}"] for name in self._names}
@@ -345,18 +293,6 @@ class Program:
 
 def _of_one_replica(config: Config) -> Config:
     return replace(config, run=replace(config.run, replicas=1))
-
-
-def _chunk_length(windows: int, seconds: float) -> int:
-    """Windows of a chunk: an even part of all, by the seconds that one takes."""
-    pieces = max(1, round(windows * seconds / CHUNK_SECONDS))
-    return -(-windows // pieces)
-
-
-def _join(parts: Iterable[tf.Tensor]) -> tf.Tensor:
-    """One tensor `[R, …]` of the parts that its replicas have in each group."""
-    first, *more = parts
-    return tf.concat([first, *more], 0) if more else first
 
 
 def _flat(weights: Any) -> list[tf.Tensor]:

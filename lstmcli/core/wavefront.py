@@ -167,7 +167,7 @@ class Wavefront:
         wide = [self.layers, rows, self.columns + self.state_size + 1, replicas]
 
         def room(shape: list[int]) -> tf.TensorArray:
-            return tf.TensorArray(tf.float32, steps + self.layers - 1, element_shape=shape)
+            return tf.TensorArray(window.inputs.dtype, steps + self.layers - 1, element_shape=shape)
 
         slopes = tuple(map(room, ([4, *flat], flat, flat))) if backward else ()
         top = () if window.carried is None else (room([rows, self.state_size, replicas]),)
@@ -304,7 +304,7 @@ class Wavefront:
         slopes = model.Slopes(*(array.stack() for array in scratch.slopes))
         waves = Waves(scratch.inputs.stack(), slopes, *by_wave)
         errors = errors_of(outputs)
-        d_outputs = (errors.gradient / errors.count)[:, :, :, None]  # [C, T, B, 1, R]
+        d_outputs = (errors.gradient / errors.labels)[:, :, :, None]  # [C, T, B, 1, R]
         d_dense = sums.halves(sums.short(top * d_outputs, 2), 1)
         d_top = tf.reduce_sum(d_outputs * weights.dense[:, None, None, :size], 0)
         if window.kept is not None:

@@ -18,10 +18,9 @@ import math
 
 import numpy as np
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import Numeric, Schema
-from lstmcli.data.echo import Floor
-from lstmcli.data.sequences import (
+from lstmcli.config import DataConfig
+from lstmcli.data.drawing import (
     Cut,
     Integers,
     at,
@@ -29,6 +28,7 @@ from lstmcli.data.sequences import (
     name_and_lengths,
     nothing_lost,
 )
+from lstmcli.data.echo import Floor
 from lstmcli.data.series import Series, no_symbols
 
 FIRST = 10

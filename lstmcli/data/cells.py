@@ -19,19 +19,24 @@ Targets = npt.NDArray[np.int32] | npt.NDArray[np.float32]
 
 
 def to_series(
-    arrays: Arrays, metadata: Mapping[str, Any], cell: Cell, labels_only: bool = False
+    arrays: Arrays,
+    metadata: Mapping[str, Any],
+    cell: Cell,
+    numbers_asked: bool | None = None,
+    exact: bool = False,
 ) -> Series:
     """Makes a series of a file's numbers.
 
-    Targets are classes if they are whole numbers or of a type for such, unless they are `[steps,
-    D]`; else they are numbers, in their own units. A target that is NaN is not scored.
+    If nothing is known of them, targets are classes where they are `[steps]` and whole numbers, or
+    of a type for such; else they are numbers, in their own units. One that is NaN is not scored.
 
     Args:
         arrays: any of `numbers` and `symbols` (`[steps]` or `[steps, columns]`), `targets`, and
             where there are such `scored` and `starts` (`[steps]`).
         metadata: `classes`, `task` and `schema`, where they are known.
         cell: how the file names a cell of its.
-        labels_only: whether each target must be a class, if no schema says otherwise.
+        numbers_asked: whether targets of which the metadata say nothing are numbers (or classes).
+        exact: whether NaN, too, is no target.
 
     Raises:
         ValueError: the shapes are not a series', or not those of its schema.
@@ -41,8 +46,8 @@ def to_series(
     schema = Schema.from_dict(metadata["schema"]) if "schema" in metadata else None
     numbers, symbols = _inputs(arrays, cell), _symbols(arrays, schema is None, cell)
     asked = schema.target if schema else metadata.get("classes")
-    exact = labels_only or schema is not None
-    target, targets, known = _targets(arrays["targets"], asked, exact, cell)
+    known = None if exact or schema is not None else _known(arrays["targets"])
+    target, targets = _targets(arrays["targets"], asked, numbers_asked, known, cell)
     found = _found_schema(numbers, symbols, target)
     if schema is not None:
         _check_schema(schema, found)
@@ -144,21 +149,27 @@ def _starts(arrays: Arrays, cell: Cell) -> Bools | None:
 
 
 def _targets(
-    targets: npt.NDArray[Any], asked: Any, exact: bool, cell: Cell
-) -> tuple[Categorical | tuple[Numeric, ...], Targets, Bools | None]:
-    """The target, its values, and which of them are known (`None` for all).
+    targets: npt.NDArray[Any],
+    asked: Any,
+    numbers_asked: bool | None,
+    known: Bools | None,
+    cell: Cell,
+) -> tuple[Categorical | tuple[Numeric, ...], Targets]:
+    """The target and its values.
 
     Args:
         targets: as the file has them.
         asked: the target if it is known, or the number of classes if that is.
-        exact: whether each step must have a target: a class, if nothing else is asked for.
+        numbers_asked: what they are if nothing is known of them; `None` to go by their type.
+        known: which of them there are, `None` for all.
         cell: how the file names a cell of its.
     """
-    known = None if exact else _known(targets)
-    if isinstance(asked, tuple) or (not exact and _are_numbers(targets)):
-        return *_number_targets(targets, known, cell), known
+    if asked is None and numbers_asked is None:
+        numbers_asked = _are_numbers(targets)
+    if isinstance(asked, tuple) or (asked is None and numbers_asked):
+        return _number_targets(targets, known, cell)
     classes = asked.size if isinstance(asked, Categorical) else asked
-    return *_class_targets(targets, known, classes, cell), known
+    return _class_targets(targets, known, classes, cell)
 
 
 def _known(targets: npt.NDArray[Any]) -> Bools | None:

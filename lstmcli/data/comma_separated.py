@@ -45,6 +45,18 @@ def to_text(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     return str(pd.concat(frames, axis=1).to_csv(index=False))
 
 
+def columns_of(path: Path) -> dict[str, list[str]]:
+    """The names of the columns of each array, by the file's first line.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: its columns are not those of a series.
+    """
+    import pandas as pd
+
+    return _grouped([str(name) for name in pd.read_csv(path, index_col=False, nrows=0).columns])
+
+
 def read(path: Path) -> tuple[dict[str, npt.NDArray[Any]], Cell]:
     """The arrays, with NaN for what is no number, and how the file names a cell of theirs.
 

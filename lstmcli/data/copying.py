@@ -14,10 +14,10 @@ import math
 
 import numpy as np
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import Categorical, Schema, symbol_type
+from lstmcli.config import DataConfig
+from lstmcli.data.drawing import Cut, at, check_room, name_and_lengths, nothing_lost
 from lstmcli.data.echo import Floor
-from lstmcli.data.sequences import Cut, at, check_room, name_and_lengths, nothing_lost
 from lstmcli.data.series import Series, no_numbers
 
 SYMBOLS = 8

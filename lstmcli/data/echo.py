@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import plain, symbol_type
+from lstmcli.config import DataConfig
 from lstmcli.data.layout import Layout
 from lstmcli.data.series import Series, no_numbers, no_symbols
 from lstmcli.errors import UsageError

@@ -111,7 +111,8 @@ def pack(series: Series, rows: int, bptt: int, rng: np.random.Generator | None =
 
     Args:
         series: with `starts`.
-        rows, bptt: B and T.
+        rows: B.
+        bptt: T.
         rng: draws which of equally long sequences comes first, and the order in a row; without it
             they stay in the series' order.
     """
@@ -127,11 +128,11 @@ def pack(series: Series, rows: int, bptt: int, rng: np.random.Generator | None =
         heapq.heappush(filled, (length + int(lengths[sequence]), row))
     windows = -(-max(length for length, _ in filled) // bptt)
     steps = np.full((rows, windows * bptt), PADDING)
-    for row, own in zip(steps, members, strict=True):
+    for row, own in enumerate(members):
         chosen = np.sort(own) if rng is None else rng.permutation(own)
         if len(chosen):
             numbers = np.concatenate([np.arange(bounds[s], bounds[s + 1]) for s in chosen.tolist()])
-            row[: len(numbers)] = numbers
+            steps[row, : len(numbers)] = numbers
     return Packing(steps, bptt)
 
 
@@ -199,7 +200,8 @@ def windows_of(
 
     Args:
         series: with `starts` for sequences.
-        rows, bptt: B and T.
+        rows: B.
+        bptt: T.
         rng: draws the order of the sequences.
 
     Raises:

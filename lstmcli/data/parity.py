@@ -12,8 +12,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import plain
+from lstmcli.config import DataConfig
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Layout
 from lstmcli.data.series import Series, no_symbols

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from lstmcli.config import DataConfig, option_name
-from lstmcli.data import storage, table, text
 from lstmcli.columns import Schema
+from lstmcli.config import DataConfig, option_name
+from lstmcli.data import storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
+from lstmcli.data.tables import reader as table
 from lstmcli.errors import UsageError
 
 TABLES = (".csv", ".csv.gz", ".parquet")
@@ -42,7 +43,7 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
 def _reader(path: Path, config: DataConfig) -> ModuleType:
     given = [name for name in OF_TABLES if getattr(config, name) is not None]
     if path.name.endswith(TABLES):
-        return storage if not given and table.is_own_format(path) else table
+        return storage if not given and storage.is_own_table(path) else table
     readers: dict[str, ModuleType] = {".txt": text, ".npz": storage}
     if path.suffix not in readers:
         raise UsageError(

@@ -52,7 +52,8 @@ def references(training: Series, windows: Windows, horizon: int = 1) -> list[Ref
         return _of_numbers(targets, scored, windows, horizon)
     labels = targets[scored].astype(np.int64)
     known = training.targets if training.scored is None else training.targets[training.scored]
-    counts = np.bincount(known.astype(np.int64), minlength=training.schema.target.size) + 1.0
+    size = training.schema.target.size
+    counts = np.bincount(known.astype(np.int64), minlength=size).astype(np.float64) + 1
     found = [_of_classes("class frequencies", np.log(counts / counts.sum()), labels)]
     if training.schema.kind == "text" and training.classes <= LARGEST_BIGRAM:
         found.append(_bigram(training, windows.all("symbols")[..., 0][scored], labels, counts))

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from lstmcli.architecture import Signature
+from lstmcli.columns import Categorical, Schema
 from lstmcli.config import ARTICLE, Config
 from lstmcli.data import readers, tasks
-from lstmcli.columns import Categorical, Schema
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Cut, Layout, Windows, windows_of
 from lstmcli.data.series import Series
@@ -51,9 +51,7 @@ class Source:
             return [self._cut(self.held.training)] * len(self.seeds)
         rngs = (generator(seed, Stream.ORDER, epoch) for seed in self.seeds)
         training = self.config.training
-        return [
-            windows_of(self.held.training, training.rows, training.steps, rng) for rng in rngs
-        ]
+        return [windows_of(self.held.training, training.rows, training.steps, rng) for rng in rngs]
 
     def validation(self) -> list[Windows]:
         """The windows that choose the checkpoint, for each replica: the same after every epoch."""
@@ -216,16 +214,17 @@ def unused_classes(name: str, *parts: Series) -> str | None:
     target = parts[0].schema.target
     if not isinstance(target, Categorical):
         return None
-    counts = sum(np.bincount(part.targets, minlength=target.size) for part in parts)
+    known = (part.targets if part.scored is None else part.targets[part.scored] for part in parts)
+    counts = sum(np.bincount(labels, minlength=target.size) for labels in known)
     unused = np.flatnonzero(counts == 0).tolist()
     if not unused:
         return None
     shown = ", ".join(map(target.label, unused[:MOST_SHOWN]))
     more = f" and {len(unused) - MOST_SHOWN:,} others" if len(unused) > MOST_SHOWN else ""
-    known = f"({target.size:,} are known)"
+    among = f"({target.size:,} are known)"
     if len(unused) == 1:
-        return f"class {shown} never occurs in {name} {known}"
-    return f"classes {shown}{more} never occur in {name} {known}"
+        return f"class {shown} never occurs in {name} {among}"
+    return f"classes {shown}{more} never occur in {name} {among}"
 
 
 def _alike(parts: Parts) -> Parts:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.columns import Schema, plain
 from lstmcli.config import DataConfig
 from lstmcli.data import comma_separated
 from lstmcli.data.cells import to_series
-from lstmcli.columns import Schema, plain
-from lstmcli.data.fitting import fit, one_hot, standardised
+from lstmcli.data.conversion import fit, one_hot, standardised
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.errors import FileError, LstmcliError, UsageError, pasteable
@@ -78,8 +78,8 @@ def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
     """
     check_format(path)
     series = as_written(series)
-    known: dict[str, Any] = {"task": dict(series.task), "classes": series.classes}
-    known["sha256"] = series.checksum()
+    classes = {"classes": series.classes} if series.classes else {}
+    known = {"task": dict(series.task), **classes, "sha256": series.checksum()}
     arrays: dict[str, Any] = series.arrays
     if series.schema == plain(len(series.schema.numbers), series.classes) and len(arrays) == 2:
         arrays = {"inputs": _flat(series.numbers), "targets": series.targets}
@@ -96,8 +96,12 @@ def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
         write_atomically(path, comma_separated.to_text(series.arrays).encode())
 
 
-def read(path: Path) -> tuple[Series, dict[str, Any]]:
+def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
     """Reads a dataset and its metadata.
+
+    Args:
+        path: its ending names the format.
+        numbers: whether targets of which the file says nothing are numbers, whole or not.
 
     Raises:
         FileError: it is missing or damaged, is no series, or does not match its checksum.
@@ -108,7 +112,7 @@ def read(path: Path) -> tuple[Series, dict[str, Any]]:
             f"there is no dataset `{path}`", f"`lstmcli generate {pasteable(path)}` makes one"
         )
     try:
-        series, metadata = (_read_npz if path.suffix == ".npz" else _read_csv)(path)
+        series, metadata = (_read_npz if path.suffix == ".npz" else _read_csv)(path, numbers)
     except LstmcliError:
         raise
     except Exception as error:  # A damaged file raises whatever its decoders do.
@@ -124,6 +128,21 @@ def read(path: Path) -> tuple[Series, dict[str, Any]]:
             f"if the change is meant, take {where} away; else generate it anew under another name",
         )
     return series, metadata
+
+
+def is_own_table(path: Path) -> bool:
+    """Whether a `.csv` file is a dataset of `write`, by its first line, and no other table.
+
+    Columns besides inputs and one target must have a schema beside them: `symbol` and `target` are
+    names that anybody's table may have.
+    """
+    try:
+        columns = comma_separated.columns_of(path)
+        if set(columns) == {"numbers", "targets"} and len(columns["targets"]) == 1:
+            return path.suffix == ".csv"
+        return path.suffix == ".csv" and "schema" in _metadata(_beside(path))
+    except (OSError, ValueError):
+        return False
 
 
 def is_ours(path: Path) -> bool:
@@ -169,7 +188,7 @@ def read_whole(path: Path, schema: Schema, _: DataConfig) -> tuple[Series, list[
     Raises:
         FileError: the file is missing or damaged, or does not fit the model.
     """
-    series = read(path)[0]
+    series = read(path, schema.classes is None)[0]
     hint = "`lstmcli inspect` shows what a checkpoint was trained on"
     fitted = fit(series, schema, "the data", "the model was trained on", hint)
     return fitted, _notes(path, series)
@@ -181,7 +200,7 @@ def _read_alike(file: Path, training: Series, path: Path) -> Series:
     Raises:
         FileError: its columns are others, or one of the two alone has sequences.
     """
-    series, _ = read(file)
+    series, _ = read(file, training.schema.classes is None)
     hint = "the parts of a dataset must be alike"
     if (series.starts is None) != (training.starts is None):
         names = f"`{file}`", f"`{path}`"
@@ -226,7 +245,7 @@ def _notes(path: Path, series: Series) -> list[str]:
     return [f"{missing:,} of the {len(series):,} steps of `{path}` are not scored"]
 
 
-def _read_npz(path: Path) -> tuple[Series, dict[str, Any]]:
+def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
     # From memory, as NumPy leaves a file open that it cannot read.
     with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
         text = str(file["metadata"]) if "metadata" in file else "{}"
@@ -243,7 +262,7 @@ def _read_npz(path: Path) -> tuple[Series, dict[str, Any]]:
         return f"{place}, column {column}" if len(values) > 1 else place, str(values[column])
 
     metadata = _checked(json.loads(text))
-    return to_series(arrays, metadata, cell), metadata
+    return to_series(arrays, metadata, cell, numbers or None), metadata
 
 
 def _metadata(beside: Path) -> dict[str, Any]:
@@ -260,11 +279,11 @@ def _checked(metadata: Any) -> dict[str, Any]:
     return metadata
 
 
-def _read_csv(path: Path) -> tuple[Series, dict[str, Any]]:
+def _read_csv(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
     arrays, cell = comma_separated.read(path)
     beside = _beside(path)
     metadata = _metadata(beside) if beside.is_file() else {}
-    return to_series(arrays, metadata, cell, labels_only=True), metadata
+    return to_series(arrays, metadata, cell, numbers, exact=True), metadata
 
 
 def _flat(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -18,8 +18,8 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.config import DataConfig
 from lstmcli.columns import Categorical, Schema, symbol_type
+from lstmcli.config import DataConfig
 from lstmcli.data.series import Series, no_numbers
 from lstmcli.data.split import Parts, by_time
 from lstmcli.errors import FileError
@@ -79,14 +79,13 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     return Parts(*series), [note for note in notes if note]
 
 
-def read_whole(
-    path: Path, schema: Schema, config: DataConfig
-) -> tuple[Series, list[str]]:
+def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
     """Reads a text with the vocabulary of a trained model.
 
     Args:
         path: the file.
         schema: the model's.
+        config: nothing of it is about a text.
 
     Returns:
         The series, as `read_parts` has them, and notes in words.

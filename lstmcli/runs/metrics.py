@@ -13,9 +13,9 @@ from typing import Any
 class EpochRow:
     """One epoch of one seed: a row of `metrics.csv`.
 
-    Losses are in nats per step, or squared errors of standardised numbers; times in seconds. `epoch` and `step` (windows) count what is
-    completed; `None` is an unmeasured cell. `val_gap` is the validation loss minus the oracle's on
-    the same labels.
+    Losses are in nats per step, or squared errors of standardised numbers; times in seconds.
+    `epoch` and `step` (windows) count what is completed; `None` is an unmeasured cell. `val_gap` is
+    the validation loss minus the oracle's on the same labels.
     """
 
     epoch: int

@@ -40,7 +40,7 @@ def fit(series: Series, schema: Schema, name: str, other: str, hint: str) -> Ser
     Raises:
         FileError: it has other inputs, or another or larger target.
     """
-    series = _alike(_as_numbers(series, schema), schema)
+    series = _alike(series, schema)
     if not _fits(series.schema, schema):
         raise FileError(
             f"{name} has {_inputs(series.schema)} features and {_target(series.schema)}, "
@@ -63,15 +63,6 @@ def standardised(parts: Parts) -> Parts:
     )
     schema = replace(training.schema, target=columns)
     return Parts(*(_rescaled(part, schema) for part in parts))
-
-
-def _as_numbers(series: Series, schema: Schema) -> Series:
-    """A stranger's series, with whole numbers in its target for numbers if the schema has those."""
-    target = series.schema.target
-    if series.task or schema.classes is not None or not isinstance(target, Categorical):
-        return series
-    own = replace(series.schema, target=(Numeric(target.name),))
-    return replace(series, schema=own, targets=series.targets[:, None].astype(np.float32))
 
 
 def _alike(series: Series, schema: Schema) -> Series:
