@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,13 @@ class Watch:
     """
 
     def __init__(self, folder: Path, baseline: float | None) -> None:
-        self._run, self._baseline, self._read = RunDirectory(folder), baseline, 0
+        self._run, self._baseline = RunDirectory(folder), baseline
+        self._file = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begins at the first line."""
+        self._read = 0
         self._columns: list[str] = []
         self.epoch = 0
         self.solved: set[str] = set()
@@ -134,6 +141,10 @@ class Watch:
         if not self._run.metrics.is_file():
             return
         with self._run.metrics.open("rb") as file:
+            found = os.stat(file.fileno())
+            if found.st_ino != self._file or found.st_size < self._read:
+                self._forget()  # A trial that failed before is trained anew.
+            self._file = found.st_ino
             file.seek(self._read)
             lines = file.read()
         whole = lines[: lines.rfind(b"\n") + 1]  # The last one may be half written.
