@@ -1,5 +1,6 @@
 """Sweeps on data of one's own, and of tasks beside echo."""
 
+import itertools
 import json
 import shutil
 import tomllib
@@ -13,8 +14,11 @@ from lstmcli import api
 from lstmcli.data.source import open_source
 from lstmcli.errors import FileError, UsageError
 from lstmcli.report.console import SweepView
+from lstmcli.runs.metrics import EpochRow, append
+from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps import answer, execute, statistics, trial
-from lstmcli.sweeps.material import Unit, check_unchanged
+from lstmcli.sweeps.material import NATS, Unit, check_unchanged
+from lstmcli.sweeps.tables import Watch
 
 FAST = ["--optimizer", "adam", "--learning-rate", "0.02", "--jobs", "1"]
 ON_TEXT = ["--layers", "1,2", "--seeds", "2", "--state-size", "6", "--epochs", "2", *FAST]
@@ -66,11 +70,11 @@ def test_the_reference_value_is_the_bigram_models_loss_on_the_test_part(on_text)
     training, test = text[:960], text[1080:]
     bptt, rows = 64, 1  # 119 steps hold one row of one window.
     seen, pairs = dict.fromkeys("abc", 1.0), {}
-    for before, after in zip(training, training[1:], strict=False):
+    for before, after in itertools.pairwise(training):
         seen[after] += 1
         pairs[before, after] = pairs.get((before, after), 0) + 1
     losses = []
-    for before, after in list(zip(test, test[1:], strict=False))[: bptt * rows]:
+    for before, after in list(itertools.pairwise(test))[: bptt * rows]:
         all_after = sum(pairs.get((before, each), 0) for each in "abc")
         prior = seen[after] / sum(seen.values())
         losses.append(-np.log((pairs.get((before, after), 0) + prior) / (all_after + 1)))
@@ -87,6 +91,10 @@ def test_the_table_shows_the_reference_value_under_the_depths(on_text, run):
     again = ["sweep", "--data", folder / "book.txt", *ON_TEXT, "--out", folder / "s"]
     lines = run(*again).stdout.splitlines()
     loss = pd.read_csv(folder / "s" / "trials.csv").reference_loss[0]
+    assert {path.name for path in (folder / "s" / "figures").iterdir()} == {
+        "depth.png",
+        "curves.png",
+    }
     assert lines[3].split() == ["bigrams", "-", "-", "-", f"{loss:.3g}", "-", "-", "-"]
 
 
@@ -277,7 +285,7 @@ def trials_of(losses, reference="bigrams", loss=1.5, chance=4.0):
     return pd.DataFrame(rows).astype({"solved": "boolean", "epochs_to_solve": float})
 
 
-def judged(losses, unit=Unit(), margin=0.02, **more):
+def judged(losses, unit=NATS, margin=0.02, **more):
     _, [verdict] = statistics.judge(trials_of(losses, **more), [], margin)
     return verdict, answer.sentence(verdict, unit)
 
@@ -338,3 +346,30 @@ def test_the_lowest_loss_is_shown_where_nobody_can_know_what_is_solved(
     with SweepView("plain", [("1x4", 3)]) as view:
         view.setting("1x4", None, solved, 4, "ended", lowest)
     assert f"1x4: {shown}" in capsys.readouterr().err
+
+
+def test_a_trial_that_is_trained_anew_is_watched_from_its_first_line(tmp_path):
+    """What a failed trial has left is deleted by the worker while the sweep looks on."""
+    table = RunDirectory(tmp_path).metrics
+
+    def write(*losses):
+        table.unlink(missing_ok=True)
+        rows = (EpochRow(i, i, 0, 1, 1, loss, 1, None, 0.1, 1, 1, i) for i, loss in losses)
+        append(table, rows)
+
+    watch = Watch(tmp_path, None)
+    write((1, 0.5), (2, 0.25), (3, 0.75))
+    watch.look()
+    assert (watch.epoch, watch.lowest, watch.solved) == (3, 0.25, set())
+    write((1, 0.9))
+    watch.look()
+    assert (watch.epoch, watch.lowest) == (1, 0.9)
+
+
+def test_a_sweep_takes_its_settings_from_a_runs_file(run, tmp_path):
+    write_text(Path("book.txt"))
+    (tmp_path / "r").mkdir()
+    Path("r/config.toml").write_text('[data]\ndata = "../book.txt"\nval_fraction = 0.2\n')
+    told = json.loads(run("sweep", "--config", "r/config.toml", "--dry-run", "--json").stdout)
+    plan = api.plan_of({"data": "book.txt", "val_fraction": 0.2})
+    assert Path(told["sweep"]).name == plan.name

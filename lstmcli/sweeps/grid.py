@@ -18,7 +18,6 @@ from lstmcli.config import (
     GROUPS,
     OF_THE_FILE,
     Config,
-    DataConfig,
     TrainingConfig,
     option_name,
     setting_types,
@@ -26,7 +25,7 @@ from lstmcli.config import (
 from lstmcli.core import environment, parameters
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import UsageError
-from lstmcli.sweeps.material import Material, material
+from lstmcli.sweeps.material import Material, identity, material
 
 SIZES = ("layers", "state_size")
 FIXED = (
@@ -145,30 +144,6 @@ def words(column: str) -> str:
 def key_names(swept: Sequence[str]) -> list[str]:
     """The columns that name a setting, with those of the settings that were swept."""
     return [*SIZES, *(name for name in swept if name not in SIZES)]
-
-
-def identity(config: Config, digest: str | None, weights: str | None) -> dict[str, dict[str, Any]]:
-    """The settings that a result depends on but for seeds, by group; files by their contents.
-
-    Args:
-        config: all settings, resolved.
-        digest: of the dataset, in place of the paths of its files.
-        weights: the checksum of the checkpoint to begin with, in place of its path.
-    """
-    tables = config.to_dict()
-    tables["training"].pop("checkpoint_every")
-    data = tables["data"]
-    for name in ("data", "val_data", "test_data"):
-        data.pop(name, None)
-    if digest is not None:
-        data["data"] = digest
-    else:
-        data["val_fraction"] = DataConfig.val_fraction  # As before sweeps knew files.
-    if length := config.data.resolved_sequence_length:
-        data["sequence_length"] = length
-    if weights is not None:
-        tables["training"]["init_from"] = weights
-    return tables
 
 
 def _count(config: Config, signature: Signature) -> int:

@@ -1,4 +1,4 @@
-"""What a setting knows of its data, and what losses on it are called."""
+"""What a setting knows of its data, what losses on it are called, and what makes it the same."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
+from lstmcli.config import Config, DataConfig
 from lstmcli.data.echo import check_learnable
 from lstmcli.data.layout import Layout
 from lstmcli.data.references import nats_to_bits
@@ -100,6 +102,30 @@ def digest(source: Source) -> str | None:
         return None
     known = [source.file_checksums, source.schema.to_dict()]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def identity(config: Config, digest: str | None, weights: str | None) -> dict[str, dict[str, Any]]:
+    """The settings that a result depends on but for seeds, by group; files by their contents.
+
+    Args:
+        config: all settings, resolved.
+        digest: of the dataset, in place of the paths of its files.
+        weights: the checksum of the checkpoint to begin with, in place of its path.
+    """
+    tables = config.to_dict()
+    tables["training"].pop("checkpoint_every")
+    data = tables["data"]
+    for name in ("data", "val_data", "test_data"):
+        data.pop(name, None)
+    if digest is not None:
+        data["data"] = digest
+    else:
+        data["val_fraction"] = DataConfig.val_fraction  # As before sweeps knew files.
+    if length := config.data.resolved_sequence_length:
+        data["sequence_length"] = length
+    if weights is not None:
+        tables["training"]["init_from"] = weights
+    return tables
 
 
 def check_unchanged(source: Source, expected: str | None) -> None:

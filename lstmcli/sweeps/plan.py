@@ -17,6 +17,7 @@ from lstmcli.runs import checkpoint, paths, rundir
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.material import Unit
+from lstmcli.sweeps.material import identity as identity_of
 
 FILES = ("data", "init_from")
 """What an identity has as a checksum."""
@@ -132,7 +133,7 @@ def _identity(
     """
     run, resolved = base.run, first.config.training
     cut = replace(base.training, batch_size=resolved.batch_size, bptt=resolved.bptt)
-    tables = grid.identity(replace(base, training=cut), first.material.digest, first.weights)
+    tables = identity_of(replace(base, training=cut), first.material.digest, first.weights)
     shift = {} if run.data_seed is None else {"data_seed_minus_seed": run.data_seed - run.seed}
     tables["run"] = shift
     for name in swept:

@@ -228,7 +228,7 @@ def _task(plan: Plan) -> str:
     """What is learned, in words; a swept echo step has no number."""
     data = plan.base.data
     if data.data is not None:
-        return Path(data.data).name
+        return f"on {Path(data.data).name}"
     if data.task != "echo" or "echo_step" in plan.swept:
         return data.task
     return f"echo after {plan.base.data.echo_step} steps"

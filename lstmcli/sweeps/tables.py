@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,15 +137,16 @@ class Watch:
 
     def look(self) -> None:
         """Takes in the lines that have come since the last look."""
-        if not self._run.metrics.is_file():
-            return
-        with self._run.metrics.open("rb") as file:
-            found = os.stat(file.fileno())
+        try:
+            found = self._run.metrics.stat()
             if found.st_ino != self._file or found.st_size < self._read:
                 self._forget()  # A trial that failed before is trained anew.
             self._file = found.st_ino
-            file.seek(self._read)
-            lines = file.read()
+            with self._run.metrics.open("rb") as file:
+                file.seek(self._read)
+                lines = file.read()
+        except FileNotFoundError:  # Not yet, or just deleted.
+            return
         whole = lines[: lines.rfind(b"\n") + 1]  # The last one may be half written.
         self._read += len(whole)
         for cells in csv.reader(whole.decode().splitlines()):
