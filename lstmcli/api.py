@@ -219,7 +219,9 @@ def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None)
     if strange := settings.keys() & set(NOT_SWEPT):
         raise UsageError(f"`{min(strange)}` cannot be set in a sweep")
     asked = SweepConfig(**{name: value for name, value in settings.items() if name in own})
-    single = {name: value for name, value in settings.items() if name in grid.FIXED}
+    single = {
+        name: grid.single(name, value) for name, value in settings.items() if name in grid.FIXED
+    }
     lists = {
         name: grid.values(name, value)
         for name, value in settings.items()

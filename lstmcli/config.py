@@ -306,7 +306,7 @@ class SweepConfig(Settings):
     margin: float = setting(
         0.01,
         "Fewer layers are enough if no others are better by more than this part of the way from "
-        "chance to the floor.",
+        "chance to the floor or, where no floor is known, of what the best reference value loses.",
         gt=0,
         lt=1,
     )

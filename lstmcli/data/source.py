@@ -104,6 +104,17 @@ class Source:
             found.append(note)
         return found
 
+    def with_config(self, config: Config) -> Source:
+        """The same data for other settings of the model and the training; nothing is read again.
+
+        Raises:
+            FileError: a part is too short for a window.
+        """
+        resolved = _resolved(config, self.held)
+        if self.held is not None:
+            _check_parts(resolved, self.held)
+        return replace(self, config=resolved)
+
     def check_floor_known(self) -> None:
         """Raises UsageError where it is not known how good a loss can be."""
         if floor_of(self.windows(self.example)) is None:

@@ -112,6 +112,13 @@ def _figures(rows: Sequence[Mapping[str, Any]], scale: float | None) -> tuple[st
     return text, f"val rmse {math.sqrt(row['val_loss']) * scale:.4g}"
 
 
+def _solved(solved: int | None, seeds: int, lowest: float) -> str:
+    """How many seeds have solved the task or, where nobody can know, the lowest loss."""
+    if solved is not None:
+        return f"{solved}/{seeds} solved"
+    return f"best {lowest:.4g}" if math.isfinite(lowest) else ""
+
+
 class SweepView:
     """What a sweep shows of itself on standard error: a bar for each setting, or a line at its end.
 
@@ -146,17 +153,25 @@ class SweepView:
         self._bars.stop()
 
     def setting(
-        self, name: str, epoch: int | None, solved: int, seeds: int, phase: str | None = None
+        self,
+        name: str,
+        epoch: int | None,
+        solved: int | None,
+        seeds: int,
+        phase: str | None = None,
+        lowest: float = math.inf,
     ) -> None:
         """Shows where a setting stands.
 
         Args:
             name: the setting.
             epoch: epochs completed; `None` is its end.
-            solved: how many of its seeds have solved the task.
+            solved: how many of its seeds have solved the task; `None` where nobody can know.
             seeds: how many it has.
             phase: `waiting`, `compiling` or `training`; without it, `training` from the first
                 epoch's end on.
+            lowest: the lowest validation loss so far, which is shown where nobody can know what
+                solves the task.
         """
         task = self._tasks[name]
         if epoch is None:
@@ -167,7 +182,7 @@ class SweepView:
         if phase != self._phases[name]:
             self._phases[name] = phase
             self._count()
-        figures = f"{solved}/{seeds} solved" if phase in ("training", "done") else ""
+        figures = _solved(solved, seeds, lowest) if phase in ("training", "done") else ""
         self._bars.update(
             task,
             description=f"{self._names[name]}  {phase:9}",

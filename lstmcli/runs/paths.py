@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lstmcli.config import Config
 from lstmcli.errors import FileError
 
 PATHS = {"data": ("data", "val_data", "test_data"), "training": ("init_from",)}
@@ -39,6 +41,18 @@ def with_data_from(saved: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def as_from(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with the paths of their files as they lead from a folder."""
     return _with_paths(saved, lambda path: from_folder(folder, path))
+
+
+def absolute(config: Config) -> Config:
+    """The settings with paths that lead to their files from everywhere."""
+    changed: dict[str, Any] = {}
+    for group, names in PATHS.items():
+        table = getattr(config, group)
+        given = {
+            name: str(Path(path).absolute()) for name in names if (path := getattr(table, name))
+        }
+        changed[group] = replace(table, **given)
+    return replace(config, **changed)
 
 
 def _with_paths(saved: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
