@@ -135,8 +135,7 @@ def score(
         FileError: the data does not fit the models, is too short, or has nothing to score.
     """
     signature = _fitting(checkpoint, series)
-    training = config.training
-    windows = [windows_of(each, training.rows, training.steps) for each in series]
+    windows = _windows(config, series)
     where = device.resolve(requested, environment.threads(config, signature.features))
     program = Program(config, signature, where)
     scores = [
@@ -152,6 +151,13 @@ def score(
     if not all(each.labels for each in scores):
         raise FileError("there is no step to score: no target is known", None)
     return scores
+
+
+def _windows(config: Config, series: Sequence[Series]) -> list[Windows]:
+    """Each model's windows, as many for each."""
+    size = config.training.rows, config.training.steps
+    count = max(len(windows_of(each, *size)) for each in series)
+    return [windows_of(each, *size, windows=count) for each in series]
 
 
 def _readouts(

@@ -79,10 +79,10 @@ def _explain(error: Exception) -> int:
 
 
 def say_error(message: str, hint: str | None) -> None:
-    """Writes `error: ...` and `hint: ...` to standard error."""
-    _say("error", "red", message)
+    """Writes `error: ...` and `hint: ...` to standard error; what a file holds is not sent raw."""
+    _say("error", "red", terminal.visible(message))
     if hint:
-        _say("hint", "cyan", hint)
+        _say("hint", "cyan", terminal.visible(hint))
 
 
 def _say(kind: str, colour: str, text: str) -> None:
