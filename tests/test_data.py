@@ -12,6 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from lstmcli.columns import plain
 from lstmcli.config import Config, DataConfig
 from lstmcli.data import echo, storage
 from lstmcli.data.layout import Layout, windows_of
+from lstmcli.data.references import references
 from lstmcli.data.series import Series, no_symbols
 from lstmcli.data.source import open_source, series_to_test, unused_classes
 from lstmcli.errors import FileError, UsageError
@@ -662,3 +664,54 @@ def test_no_hint_about_a_dataset_harms_a_file_that_is_there(run, tmp_path):
         assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code in (0, 2, 4)
     assert before.items() <= contents(tmp_path).items()
     assert Path("a name with blanks.npz").exists()
+
+
+# --- what needs no network
+
+
+def test_references_of_a_text_are_those_counted_by_hand(tmp_path):
+    """Laplace's rule for characters; for pairs, the characters' share as one more observation."""
+    rng = np.random.default_rng(0)
+    text = "".join(rng.choice(list("aabbbc"), 500)) + "aab" * 50
+    (tmp_path / "x.txt").write_text(text)
+    source = open_source(Config.build(data=str(tmp_path / "x.txt"), batch_size=2, bptt=5))
+    [windows] = source.test()
+    training = text[: len(source.held.training) + 1]
+    begin = source.held.test.offset
+    used = windows.cut.used
+    row = windows.cut.row_length
+    places = [begin + r * row + t for r in range(2) for t in range(used)]
+    share = {c: (training[1:].count(c) + 1) / (len(training) - 1 + 3) for c in "abc"}
+
+    def after(a, b):
+        pairs = sum(x == a and y == b for x, y in itertools.pairwise(training))
+        return (pairs + share[b]) / (training[:-1].count(a) + 1)
+
+    found = {each.name: each for each in references(source.held.training, windows)}
+    losses = [-math.log(share[text[p + 1]]) for p in places]
+    assert found["class frequencies"].loss == pytest.approx(np.mean(losses))
+    losses = [-math.log(after(text[p], text[p + 1])) for p in places]
+    assert found["bigrams"].loss == pytest.approx(np.mean(losses))
+    right = [max("abc", key=lambda b: after(text[p], b)) == text[p + 1] for p in places]
+    assert found["bigrams"].accuracy == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize("horizon", [0, 1, 3])
+def test_references_of_numbers_are_the_mean_and_the_last_value_that_is_known(horizon, tmp_path):
+    values = np.random.default_rng(0).normal(size=300).cumsum().round(3)
+    pd.DataFrame({"x": np.arange(300) % 7, "y": values}).to_csv(tmp_path / "t.csv", index=False)
+    given = {"data": str(tmp_path / "t.csv"), "target": "y", "horizon": horizon or None}
+    source = open_source(Config.build(**given, batch_size=1, bptt=5))
+    [windows] = source.test()
+    [column] = source.schema.target
+    used = windows.cut.used
+    begin, shift = source.held.test.offset, max(1, horizon)
+    ahead = values[begin + horizon : begin + horizon + used]
+    count = len(ahead)  # The last ones lie beyond the file: not scored.
+    found = {each.name: each.loss for each in references(source.held.training, windows, horizon)}
+    errors = (ahead - column.mean) / column.scale
+    assert found["mean"] == pytest.approx(np.mean(errors**2), rel=1e-4)
+    last = np.full(count, column.mean)
+    last[shift:] = ahead[:-shift]
+    errors = (ahead - last) / column.scale
+    assert found["last value"] == pytest.approx(np.mean(errors**2), rel=1e-4)

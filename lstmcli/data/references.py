@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,10 +51,8 @@ def references(training: Series, windows: Windows, horizon: int = 1) -> list[Ref
     targets, scored = windows.all("targets"), _scored(windows)
     if not isinstance(training.schema.target, Categorical):
         return _of_numbers(targets, scored, windows, horizon)
-    labels = targets[scored].astype(np.int64)
-    known = training.targets if training.scored is None else training.targets[training.scored]
-    size = training.schema.target.size
-    counts = np.bincount(known.astype(np.int64), minlength=size).astype(np.float64) + 1
+    labels = targets[scored]
+    counts = np.asarray(training.label_counts() + 1, np.float64)
     found = [_of_classes("class frequencies", np.log(counts / counts.sum()), labels)]
     if training.schema.kind == "text" and training.classes <= LARGEST_BIGRAM:
         found.append(_bigram(training, windows.all("symbols")[..., 0][scored], labels, counts))
@@ -67,17 +66,14 @@ def _scored(windows: Windows) -> npt.NDArray[np.bool_]:
     return np.ones((windows.cut.rows, len(windows) * windows.cut.bptt), np.bool_)
 
 
-def _of_classes(name: str, log_probabilities: Floats, labels: npt.NDArray[np.int64]) -> Reference:
+def _of_classes(name: str, log_probabilities: Floats, labels: npt.NDArray[Any]) -> Reference:
     """One distribution `[C]` for every step."""
     loss = -float(log_probabilities[labels].mean())
     return Reference(name, loss, float((labels == log_probabilities.argmax()).mean()))
 
 
 def _bigram(
-    training: Series,
-    symbols: npt.NDArray[np.unsignedinteger],
-    labels: npt.NDArray[np.int64],
-    counts: Floats,
+    training: Series, symbols: npt.NDArray[Any], labels: npt.NDArray[Any], counts: Floats
 ) -> Reference:
     """The frequency of a character after another, with the one of it at all as one observation.
 
@@ -85,15 +81,15 @@ def _bigram(
     model").
     """
     size = training.classes
-    known = np.ones(len(training), bool) if training.scored is None else training.scored
-    before = training.symbols[known, 0].astype(np.int64)
-    pairs = np.bincount(
-        before * size + training.targets[known].astype(np.int64), minlength=size * (size + 1)
-    ).reshape(size + 1, size)  # The last row is of an unknown character.
-    table = (pairs + counts / counts.sum()) / (pairs.sum(1, keepdims=True) + 1)
-    given = symbols.astype(np.int64)
-    loss = -float(np.log(table[given, labels]).mean())
-    return Reference("bigrams", loss, float((table.argmax(1)[given] == labels).mean()))
+    pairs = np.zeros(size * (size + 1), np.int64)
+    for part in training.blocks():  # Counting makes eight bytes of each.
+        known = np.ones(len(part), np.bool_) if part.scored is None else part.scored
+        before = part.symbols[known, 0].astype(np.int64)
+        pairs += np.bincount(before * size + part.targets[known], minlength=len(pairs))
+    after = pairs.reshape(size + 1, size)  # The last row is of an unknown character.
+    table = (after + counts / counts.sum()) / (after.sum(1, keepdims=True) + 1)
+    loss = -float(np.log(table)[symbols, labels].mean())
+    return Reference("bigrams", loss, float((table.argmax(1)[symbols] == labels).mean()))
 
 
 def _of_numbers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,9 @@ from lstmcli.columns import Schema
 
 Bools = npt.NDArray[np.bool_]
 
+BLOCK = 2**20
+"""Steps of a piece."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -24,7 +27,8 @@ class Series:
         schema: what the columns are.
         numbers: numeric inputs, standardised: `[steps, N]`, float32.
         symbols: categorical inputs: `[steps, M]`, the smallest unsigned type that holds them.
-        targets: `[steps]`, int32, for classes; `[steps, D]`, float32, for numbers (standardised).
+        targets: `[steps]`, whole numbers of any type, for classes; `[steps, D]`, float32, for
+            numbers (standardised).
         scored: `[steps]`: whether a step counts in loss, accuracy and gradient; `None` for all.
         starts: `[steps]`: whether a sequence begins here, before which the state is zero; `None`
             for one endless sequence a row, as in the article.
@@ -35,7 +39,7 @@ class Series:
     schema: Schema
     numbers: npt.NDArray[np.float32]
     symbols: npt.NDArray[np.unsignedinteger[Any]]
-    targets: npt.NDArray[np.int32] | npt.NDArray[np.float32]
+    targets: npt.NDArray[Any]
     scored: Bools | None = None
     starts: Bools | None = None
     task: Mapping[str, Any] = field(default_factory=dict)
@@ -95,6 +99,19 @@ class Series:
             starts=None if self.starts is None else self.starts[steps],
             offset=self.offset + begin,
         )
+
+    def blocks(self) -> Iterator[Series]:
+        """The series in pieces, for what would make much more of it at a time than it is."""
+        for begin in range(0, len(self), BLOCK):
+            yield self.cut(slice(begin, begin + BLOCK))
+
+    def label_counts(self) -> npt.NDArray[np.int64]:
+        """How many scored steps have each class: `[classes]`."""
+        counts = np.zeros(self.classes, np.int64)
+        for part in self.blocks():
+            labels = part.targets if part.scored is None else part.targets[part.scored]
+            counts += np.bincount(labels, minlength=self.classes)
+        return counts
 
     def bounds(self) -> npt.NDArray[np.int64]:
         """Where its sequences begin, and the end of the last: `[sequences + 1]`."""

@@ -226,8 +226,7 @@ def unused_classes(name: str, *parts: Series) -> str | None:
     target = parts[0].schema.target
     if not isinstance(target, Categorical):
         return None
-    known = (part.targets if part.scored is None else part.targets[part.scored] for part in parts)
-    counts = sum(np.bincount(labels, minlength=target.size) for labels in known)
+    counts = sum(part.label_counts() for part in parts)
     unused = np.flatnonzero(counts == 0).tolist()
     if not unused:
         return None
