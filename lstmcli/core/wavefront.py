@@ -19,65 +19,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from lstmcli.core import environment, model, sums
 from lstmcli.core.backend import tf
 from lstmcli.core.heads import Errors
+from lstmcli.core.waves import (
+    Scratch,
+    State,
+    Waves,
+    Weights,
+    at_work_by_wave,
+    from_above,
+    waves_of,
+    with_one,
+)
 from lstmcli.core.window import Window
 
 Tensors = dict[str, tf.Tensor]
 GATES = 0  # the axis of [4, L, M] along which the gates lie
-
-
-class Weights(NamedTuple):
-    """Parameters, gradients or slots in this schedule's layout.
-
-    Attributes:
-        lstm: `[4, L, I + S + 1, S, R]`: rows for the layer's input, its hidden state, the bias.
-        dense: `[C, S + 1, R]`: rows for the hidden state and the bias.
-    """
-
-    lstm: tf.Tensor
-    dense: tf.Tensor
-
-
-class Scratch(NamedTuple):
-    """Room for what the waves leave.
-
-    Attributes:
-        inputs, slopes: as in `Waves`; no slopes for a forward pass alone.
-        top: the top layer's hidden state `[W, B, S, R]`, where sequences begin; else nothing.
-    """
-
-    inputs: tf.TensorArray
-    slopes: tuple[tf.TensorArray, ...]
-    top: tuple[tf.TensorArray, ...]
-
-
-class State(NamedTuple):
-    """Cell state and hidden state, each `[L, M]`."""
-
-    c: tf.Tensor
-    h: tf.Tensor
-
-
-class Waves(NamedTuple):
-    """What the forward waves leave for the backward ones.
-
-    Attributes:
-        inputs: `[W, L, B, I + S + 1, R]`: [x, h, 1] of each layer.
-        slopes: `[W, 4, L, M]`, `[W, L, M]`, `[W, L, M]`.
-        carried: `[W, L, B, 1, R]`, or `None`.
-        kept: `[W, L, B, S, R]`, or `None`.
-    """
-
-    inputs: tf.Tensor
-    slopes: model.Slopes
-    carried: tf.Tensor | None = None
-    kept: tf.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -197,12 +158,12 @@ class Wavefront:
         inputs = window.inputs
         steps, rows, _, replicas = inputs.shape
         layers, size, waves = self.layers, self.state_size, steps + self.layers - 1
-        carried, kept = self._by_wave(window)
+        carried, kept = waves_of(window, self.layers)
         missing = [[0, layers - 1], [0, 0], [0, self.columns - self.features], [0, 0]]
         inputs = tf.pad(inputs, missing)  # [W, B, I, R]
         wider = [[0, 0], [0, 0], [0, self.columns - size], [0, 0]]
         one = tf.ones([layers, rows, 1, replicas], inputs.dtype)
-        at_work = tf.constant(_at_work(layers, steps))
+        at_work = tf.constant(at_work_by_wave(layers, steps))
 
         def wave(w: tf.Tensor, c: tf.Tensor, h: tf.Tensor, scratch: Scratch) -> tuple:
             own = tf.reshape(h, [layers, rows, size, replicas])
@@ -235,31 +196,9 @@ class Wavefront:
         top = self._top(scratch, h, inputs.shape)
         if window.kept is not None:
             top *= window.kept[:, -1]
-        top = _with_one(top)
+        top = with_one(top)
         outputs = tf.reduce_sum(top * weights.dense[:, None, None], 3)
         return outputs, State(c, h), scratch, top, (carried, kept)
-
-    def _by_wave(self, window: Window) -> tuple[tf.Tensor | None, tf.Tensor | None]:
-        """What is carried and kept, `[W, L, B, …, R]`: in wave w, layer l is at step w - l.
-
-        A layer's place in `kept` is for what it is given: the output of the layer below.
-        """
-        carried = kept = None
-        if window.carried is not None:
-            carried = self._diagonal([window.carried] * self.layers)
-        if window.kept is not None:
-            given = tf.unstack(window.kept, axis=1)
-            kept = self._diagonal([tf.ones_like(given[0]), *given[:-1]])
-        return carried, kept
-
-    def _diagonal(self, parts: list[tf.Tensor]) -> tf.Tensor:
-        """Each layer's `[T, …]`, in the wave in which it is due: `[W, L, …]`, ones elsewhere."""
-        rest = [[0, 0]] * (len(parts[0].shape) - 1)
-        padded = (
-            tf.pad(part, [[layer, self.layers - 1 - layer], *rest], constant_values=1.0)
-            for layer, part in enumerate(parts)
-        )
-        return tf.stack(list(padded), 1)
 
     def _flat(self, part: tf.Tensor) -> tf.Tensor:
         """`[L, B, 1, R]` for every unit: `[L, M]`."""
@@ -317,17 +256,17 @@ class Wavefront:
         count, layers, rows, _, replicas = waves.inputs.shape
         size, columns = self.state_size, self.columns
         own = weights.lstm[:, :, columns : columns + size]
-        above = _from_above(weights.lstm[:, :, :size])
+        above = from_above(weights.lstm[:, :, :size])
         fed = tf.concat([own, above], 3)  # [4, L, S, 2S, R]
 
         def to_hidden(w: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
             """The gradient to each h of wave w - 1 through each gate, `[4, L, B, S, R]`."""
             through_time = after if waves.carried is None else after * waves.carried[w]
             if waves.kept is None:
-                both = tf.concat([through_time, _from_above(after)], 3)[:, :, :, None]
+                both = tf.concat([through_time, from_above(after)], 3)[:, :, :, None]
                 return tf.reduce_sum(both * fed[:, :, None], 4)  # of [4, L, B, S, 2S, R]
             dropped = tf.pad(waves.kept[w][1:], [[0, 1], [0, 0], [0, 0], [0, 0]])
-            up = tf.reduce_sum(_from_above(after)[:, :, :, None] * above[:, :, None], 4) * dropped
+            up = tf.reduce_sum(from_above(after)[:, :, :, None] * above[:, :, None], 4) * dropped
             return tf.reduce_sum(through_time[:, :, :, None] * own[:, :, None], 4) + up
 
         is_top = tf.constant(np.eye(layers)[:, -1:], waves.inputs.dtype)
@@ -345,19 +284,3 @@ class Wavefront:
         zeros = (tf.zeros([4, *flat], own.dtype), tf.zeros(flat, own.dtype))
         start = (count - 1, *zeros, tf.zeros_like(weights.lstm))
         return tf.while_loop(lambda w, *_: w >= -1, wave, start, maximum_iterations=count + 1)[-1]
-
-
-def _at_work(layers: int, steps: int) -> np.ndarray:
-    """Whether each layer has a step to do in each wave: `[W, L, 1]`."""
-    step = np.arange(steps + layers - 1)[:, None] - np.arange(layers)
-    return ((step >= 0) & (step < steps))[:, :, None]
-
-
-def _from_above(values: tf.Tensor) -> tf.Tensor:
-    """`[4, L, …]` with each layer's part replaced by the one of the layer above it, or zeros."""
-    return tf.pad(values[:, 1:], [[0, 0], [0, 1], *[[0, 0]] * (len(values.shape) - 2)])
-
-
-def _with_one(x: tf.Tensor) -> tf.Tensor:
-    """`[T, B, S, R]` -> `[T, B, S + 1, R]`: a column of ones for the bias."""
-    return tf.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0]], constant_values=1.0)
