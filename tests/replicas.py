@@ -72,9 +72,9 @@ def differing(settings, checked=(0, 1, -1)):
     program, _ = readied(alone)
     wrong = []
     for seed in sorted({range(settings["replicas"])[index] for index in checked}):
-        if settings.get("dropout"):  # A program draws it from its seed.
-            program, _ = readied(alone | {"seed": seed})
-        own = results(program, open_source(Config.build(**alone, seed=seed)), [seed])
+        config = Config.build(**alone, seed=seed)
+        program.config = config  # Dropout is drawn from its seed; what is compiled stays.
+        own = results(program, open_source(config), [seed])
         for name, array in own.items():
             if array[0].tobytes() != together[name][seed].tobytes():
                 wrong.append((seed, name))
