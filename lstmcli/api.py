@@ -171,7 +171,7 @@ def evaluate(
     trained_on = model.metadata.get("data_sha256") or rundir.data_checksums(folder)
 
     from lstmcli.core import environment
-    from lstmcli.data.references import references
+    from lstmcli.data import references
     from lstmcli.data.source import series_to_test, unused_classes
 
     environment.set_up(config, model.metadata["features"])
@@ -183,10 +183,15 @@ def evaluate(
         notes.append(f"whether `{config.data.data}` has changed is not known")
     from lstmcli.scoring import score
 
-    scores = score(model, config, tested.series, settings.get("device", "auto"), keep)
-    without = []
+    device = settings.get("device", "auto")
+    scores = score(model, config, tested.series, device, keep, tested.whole)
+    windows, horizon = scores[0].windows, config.data.horizon or 0
+    if config.data.data and (dropped := windows.cut.dropped):
+        notes.append(f"{dropped} steps at the rows' ends fill no window: not scored")
     if tested.training is not None:
-        without = references(tested.training, scores[0].windows, config.data.horizon or 0)
+        without = references.references(tested.training, windows, horizon)
+    else:
+        without = references.kept(model.schema, windows, model.label_counts, horizon)
     return Evaluation(path, tested.name, scores, notes, without)
 
 

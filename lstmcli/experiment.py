@@ -77,7 +77,7 @@ def prepare(config: Config, directory: RunDirectory, source: Source | None = Non
         floor_of(source.training(0)[0]),
         [floor_of(windows) for windows in held_out],
         references(source.example, held_out[0], config.data.horizon or 0) if source.held else [],
-        tensors=program.start(initial.weights(config, signature)),
+        tensors=program.start(initial.weights(config, signature, source.schema)),
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
         evidence=[0] * config.run.replicas,

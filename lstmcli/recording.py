@@ -106,7 +106,9 @@ class Run:
     def chance(self) -> float:
         """The loss of a uniform guess, in nats per step; for numbers, of their mean."""
         signature = self.program.signature
-        return math.log(signature.outputs) if signature.head == "softmax" else 1.0
+        if signature.head == "softmax":
+            return math.log(signature.outputs)
+        return max([1.0, *(each.loss for each in self.references if each.name == "mean")])
 
     @property
     def worse_than_chance_above(self) -> float:
@@ -143,6 +145,7 @@ class Run:
             "features": self.program.signature.features,
             "classes": self.program.signature.outputs,
             "schema": self.source.schema.to_dict(),
+            "label_counts": self.source.label_counts,
             "position": {"epoch": epoch, "window": window, "step": step},
             "streams": {"training": training},
             "best": self.best_at,

@@ -15,6 +15,7 @@ from lstmcli.config import Config
 from lstmcli.core import device, environment
 from lstmcli.core.batch import Batch
 from lstmcli.core.program import Program
+from lstmcli.data import layout
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Windows, windows_of
 from lstmcli.data.references import nats_to_bits
@@ -120,6 +121,7 @@ def score(
     series: Sequence[Series],
     requested: str,
     keep: bool = False,
+    whole: bool = False,
 ) -> list[Score]:
     """Scores each model of a checkpoint on its series, from a state of zeros.
 
@@ -129,13 +131,16 @@ def score(
         series: one for each model.
         requested: the device.
         keep: whether each step's readout is kept.
+        whole: whether the ends of rows that fill no window are scored too.
 
     Raises:
         DeviceError: the device is not there.
         FileError: the data does not fit the models, is too short, or has nothing to score.
     """
     signature = _fitting(checkpoint, series)
-    windows = _windows(config, series)
+    windows = _windows(config, series, whole)
+    rows = windows[0].cut.rows
+    config = replace(config, training=replace(config.training, batch_size=rows))
     where = device.resolve(requested, environment.threads(config, signature.features))
     program = Program(config, signature, where)
     scores = [
@@ -153,9 +158,11 @@ def score(
     return scores
 
 
-def _windows(config: Config, series: Sequence[Series]) -> list[Windows]:
+def _windows(config: Config, series: Sequence[Series], whole: bool) -> list[Windows]:
     """Each model's windows, as many for each."""
     size = config.training.rows, config.training.steps
+    if whole:  # It is the same series for all.
+        return [layout.whole(each, *size) for each in series]
     count = max(len(windows_of(each, *size)) for each in series)
     return [windows_of(each, *size, windows=count) for each in series]
 

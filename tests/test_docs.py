@@ -79,6 +79,14 @@ def test_example_of_a_sweep_plans_thirty_settings(environment, tmp_path):
     assert "240 trials, 240 to run" in done.stdout
 
 
+def test_examples_of_papers_train_and_sweep(environment, tmp_path):
+    scripts = [("forget_bias.sh", ["--dry-run"]), ("temporal_order.sh", ["--epochs", "1"])]
+    for name, shorter in scripts:
+        command = ["sh", str(ROOT / "examples" / name), *shorter]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "temporal-order" / "run.json").exists()
+
+
 def test_example_from_python_prints_every_seed(environment, tmp_path):
     command = [sys.executable, str(ROOT / "examples" / "from_python.py"), "1"]
     done = subprocess.run(

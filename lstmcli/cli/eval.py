@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,13 +54,19 @@ def evaluate(
 
 def _as_dict(found: Evaluation) -> dict[str, Any]:
     """What `--json` prints; reference values only where there are any."""
-    from lstmcli.report.words import reference
+    from lstmcli.report import words
 
     results = [_result(each) for each in found.scores]
     known = {"checkpoint": str(found.checkpoint), "data": found.data, "results": results}
     schema = found.scores[0].schema
     references = [
-        {"name": reference(schema, each.name), "loss": each.loss, "accuracy": each.accuracy}
+        {
+            "name": words.reference(schema, each.name),
+            "loss": each.loss,
+            "accuracy": each.accuracy,
+            **({"rmse": words.rmse(schema, each.loss)} if schema.classes is None else {}),
+            **({"bits_per_character": each.loss / math.log(2)} if schema.kind == "text" else {}),
+        }
         for each in found.references
     ]
     return {**known, "references": references} if references else known

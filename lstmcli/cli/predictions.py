@@ -124,12 +124,23 @@ def _places(windows: Windows, steps: npt.NDArray[Any]) -> Columns:
     import numpy as np
 
     if windows.series.starts is None:
-        rows = windows.cut.rows
-        used = len(steps) // rows
-        return [("step", np.tile(np.arange(used), rows)), ("row", np.repeat(np.arange(rows), used))]
+        begins = _begins(windows)
+        rows = np.searchsorted(begins, steps, side="right") - 1
+        return [("step", steps - begins[rows]), ("row", rows)]
     bounds = windows.series.bounds()
     sequences = np.searchsorted(bounds, steps, side="right") - 1
     return [("sequence", sequences), ("step", steps - bounds[sequences])]
+
+
+def _begins(windows: Windows) -> npt.NDArray[Any]:
+    """The number of the first step of each row of an endless series."""
+    import numpy as np
+
+    from lstmcli.data.layout import Layout
+
+    if isinstance(windows.cut, Layout):
+        return np.arange(windows.cut.rows) * windows.cut.row_length
+    return windows.cut.steps[:, 0]
 
 
 def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns:

@@ -13,6 +13,9 @@ from lstmcli.data.series import Series
 from lstmcli.errors import FileError
 
 Arrays = dict[str, npt.NDArray[Any]]
+LARGEST_INDEXED = 2**24
+"""Steps up to which an endless series may be cut by numbers of eight bytes each."""
+
 PADDING = -1
 """In the place of a step's number: no step, not scored."""
 
@@ -229,3 +232,17 @@ def windows_of(
             "use a longer series, or a smaller `--batch-size` or `--bptt`",
         )
     return Windows(series, layout)
+
+
+def whole(series: Series, rows: int, bptt: int) -> Windows:
+    """Every step of a series in windows: no more rows than it fills, and their ends padded.
+
+    A very long endless series is cut as for training instead, without its ragged ends.
+    """
+    if series.starts is not None or len(series) > LARGEST_INDEXED:
+        return windows_of(series, rows, bptt)
+    rows = max(1, min(rows, len(series) // bptt))
+    length = -(-len(series) // rows)
+    steps = np.arange(rows * length).reshape(rows, length)
+    steps = np.pad(steps, [[0, 0], [0, -length % bptt]], constant_values=PADDING)
+    return Windows(series, Packing(np.where(steps < len(series), steps, PADDING), bptt))

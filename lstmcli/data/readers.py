@@ -11,10 +11,15 @@ from lstmcli.data import storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.data.tables import reader as table
-from lstmcli.errors import UsageError
+from lstmcli.errors import FileError, UsageError
 
 TABLES = (".csv", ".csv.gz", ".parquet")
 OF_TABLES = ("inputs", "target", "group", "horizon", "categorical", "missing")
+
+
+ENDINGS = {".txt": "text", ".npz": "series"}
+READERS: dict[str, ModuleType] = {"text": text, "table": table, "series": storage}
+KINDS = {"text": "a text", "table": "a table", "series": "a dataset of numbers"}
 
 
 def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
@@ -36,19 +41,32 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
     Raises:
         FileError: the file is missing or damaged, or does not fit the model.
     """
-    found: tuple[Series, list[str]] = _reader(path, config).read_whole(path, schema, config)
+    kind = _kind(path, schema)
+    if kind != schema.kind:
+        raise FileError(
+            f"`{path}` is {KINDS[kind]}, and the model was trained on {KINDS[schema.kind]}",
+            "`lstmcli inspect` shows what a checkpoint was trained on",
+        )
+    found: tuple[Series, list[str]] = READERS[kind].read_whole(path, schema, config)
     return found
+
+
+def _kind(path: Path, schema: Schema) -> str:
+    """What kind of data a file holds; of a table it depends on what the model knows."""
+    if path.name.endswith(TABLES):
+        own = path.suffix == ".csv" and schema.kind == "series"
+        return "series" if own else "table"
+    return ENDINGS.get(path.suffix, schema.kind)
 
 
 def _reader(path: Path, config: DataConfig) -> ModuleType:
     given = [name for name in OF_TABLES if getattr(config, name) is not None]
     if path.name.endswith(TABLES):
         return storage if not given and storage.is_own_table(path) else table
-    readers: dict[str, ModuleType] = {".txt": text, ".npz": storage}
-    if path.suffix not in readers:
+    if path.suffix not in ENDINGS:
         raise UsageError(
             f"`{path.name}` has an ending that lstmcli does not know: it reads "
-            f"{', '.join([*readers, *TABLES])}",
+            f"{', '.join([*ENDINGS, *TABLES])}",
             "rename the file after what is in it",
         )
     if given:
@@ -57,4 +75,4 @@ def _reader(path: Path, config: DataConfig) -> ModuleType:
             f"{option} has no effect on `{path}`: it is about the columns of a table",
             f"leave {option} out",
         )
-    return readers[path.suffix]
+    return READERS[ENDINGS[path.suffix]]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.columns import Categorical
+from lstmcli.columns import Categorical, Schema
 from lstmcli.data.layout import Windows
 from lstmcli.data.series import Series
 
@@ -37,7 +37,7 @@ class Reference:
     accuracy: float | None = None
 
 
-def references(training: Series, windows: Windows, horizon: int = 1) -> list[Reference]:
+def references(training: Series, windows: Windows, horizon: int = 0) -> list[Reference]:
     """The reference values of some windows.
 
     For classes the label frequencies of the training part (accuracy: the most frequent class), for
@@ -46,17 +46,37 @@ def references(training: Series, windows: Windows, horizon: int = 1) -> list[Ref
     Args:
         training: what a model is trained on.
         windows: what it is scored on.
+        horizon: how many steps ahead a number lies. One of the same step has no last value: the
+            model is not given the one before.
+    """
+    counts = training.label_counts() if training.classes else None
+    found = kept(training.schema, windows, counts, horizon)
+    if counts is not None and training.schema.kind == "text" and len(counts) <= LARGEST_BIGRAM:
+        scored = _scored(windows)
+        symbols = windows.all("symbols")[..., 0][scored]
+        found.append(_bigram(training, symbols, windows.all("targets")[scored], counts + 1.0))
+    return found
+
+
+def kept(
+    schema: Schema, windows: Windows, counts: npt.NDArray[np.int64] | None, horizon: int = 0
+) -> list[Reference]:
+    """The reference values for which a checkpoint keeps enough.
+
+    Args:
+        schema: of the training part.
+        windows: what a model is scored on.
+        counts: how many of the training part's steps have each class: `[classes]`; `None` for
+            numbers, or where it is not known.
         horizon: how many steps ahead a number lies.
     """
     targets, scored = windows.all("targets"), _scored(windows)
-    if not isinstance(training.schema.target, Categorical):
+    if not isinstance(schema.target, Categorical):
         return _of_numbers(targets, scored, windows, horizon)
-    labels = targets[scored]
-    counts = np.asarray(training.label_counts() + 1, np.float64)
-    found = [_of_classes("class frequencies", np.log(counts / counts.sum()), labels)]
-    if training.schema.kind == "text" and training.classes <= LARGEST_BIGRAM:
-        found.append(_bigram(training, windows.all("symbols")[..., 0][scored], labels, counts))
-    return found
+    if counts is None:
+        return []
+    shares = np.asarray(counts + 1, np.float64) / (counts.sum() + len(counts))  # Laplace's rule.
+    return [_of_classes("class frequencies", np.log(shares), targets[scored])]
 
 
 def _scored(windows: Windows) -> npt.NDArray[np.bool_]:
@@ -107,11 +127,12 @@ def _of_numbers(
         horizon: steps ahead.
     """
     found = [Reference("mean", float(np.square(targets[scored], dtype=np.float64).mean()))]
+    if horizon == 0:
+        return found
     last, known = np.zeros_like(targets), np.zeros_like(scored)
-    shift = max(1, horizon)
-    last[:, shift:], known[:, shift:] = targets[:, :-shift], scored[:, :-shift]
+    last[:, horizon:], known[:, horizon:] = targets[:, :-horizon], scored[:, :-horizon]
     if windows.series.starts is not None:
-        known &= _steps_since_start(windows) >= shift
+        known &= _steps_since_start(windows) >= horizon
     if (known & scored).sum() > scored.sum() / 2:
         errors = targets - np.where(known[..., None], last, 0)
         loss = float(np.square(errors[scored], dtype=np.float64).mean())

@@ -25,6 +25,9 @@ from lstmcli.streams import Stream, generator
 ROWS, STEPS = 32, 64
 """How data that is not the article's is cut, where it is long enough."""
 
+MOST_COUNTED = 1_000
+"""Classes up to which a checkpoint keeps their numbers."""
+
 MOST_SHOWN = 5
 """Of classes that never occur: so many are named."""
 
@@ -97,6 +100,14 @@ class Source:
         """SHA-256 of the dataset's parts; `None` for series that are drawn."""
         return self.checksums() if self.held else None
 
+    @cached_property
+    def label_counts(self) -> list[int] | None:
+        """How many steps of a file's training part have each class; `None` for very many."""
+        if self.held is None or not 0 < self.held.training.classes <= MOST_COUNTED:
+            return None
+        counts: list[int] = self.held.training.label_counts().tolist()
+        return counts
+
     def notes(self) -> list[str]:
         """What is odd about the dataset, in words."""
         found = list(self.remarks)
@@ -150,12 +161,14 @@ class Tested(NamedTuple):
         series: one for each replica.
         notes: what is odd about it.
         training: the part that the model was trained on, where it is at hand.
+        whole: whether every step is to be scored, and not only those of whole windows.
     """
 
     name: str
     series: list[Series]
     notes: list[str]
     training: Series | None = None
+    whole: bool = False
 
 
 def open_source(config: Config) -> Source:
@@ -194,8 +207,10 @@ def series_to_test(
     """
     if data is not None:
         series, notes = readers.read_whole(data, schema, config.data)
-        _check_windows(config, series, data)
-        return Tested(str(data), [series] * config.run.replicas, notes)
+        if series.task:  # Its floor is that of whole windows.
+            _check_windows(config, series, data)
+        tested = [series] * config.run.replicas
+        return Tested(str(data), tested, notes, whole=not series.task)
     source = open_source(config)
     if source.held is None:
         drawn = [source.draw(seed, Stream.TEST, 0) for seed in source.seeds]

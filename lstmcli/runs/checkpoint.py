@@ -35,6 +35,7 @@ class Checkpoint:
         tensors: parameters, `state`, optimizer slots, and `progress.*` for an unfinished epoch.
         metadata: `format`, `version`, `kind` (`last`, or `best`: each seed as it was in its own
             epoch, which `best` names), `config`, `seeds`, `data_seeds`, `features`, `classes`,
+            `schema` and, of a dataset with classes, `label_counts`,
             `position` (`epoch` and `window`, both completed, and `step`; of a `best`, the newest
             of the seeds'), `streams`, `best`, `elapsed_seconds`, and for a dataset `data_sha256`,
             the checksums of its parts. A path in the config leads from the run directory.
@@ -59,6 +60,12 @@ class Checkpoint:
         if saved := self.metadata.get("schema"):
             return Schema.from_dict(saved)
         return plain(self.metadata["features"], self.metadata["classes"])  # Of an older version.
+
+    @property
+    def label_counts(self) -> npt.NDArray[np.int64] | None:
+        """How many steps of the training part had each class, where that was kept."""
+        counts = self.metadata.get("label_counts")
+        return None if counts is None else np.asarray(counts, np.int64)
 
     def write(self, path: Path) -> None:
         """Writes the file whole or not at all."""
