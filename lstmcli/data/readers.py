@@ -17,9 +17,9 @@ TABLES = (".csv", ".csv.gz", ".parquet")
 OF_TABLES = ("inputs", "target", "group", "horizon", "categorical", "missing")
 
 
-ENDINGS = {".txt": "text", ".npz": "series"}
-READERS: dict[str, ModuleType] = {"text": text, "table": table, "series": storage}
-KINDS = {"text": "a text", "table": "a table", "series": "a dataset of numbers"}
+ENDINGS: dict[str, ModuleType] = {".txt": text, ".npz": storage}
+KINDS = {text: "text", table: "table"}
+"""What the data of a reader always is; arrays may be of any kind."""
 
 
 def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
@@ -41,22 +41,23 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
     Raises:
         FileError: the file is missing or damaged, or does not fit the model.
     """
-    kind = _kind(path, schema)
+    reader = _whole_reader(path, schema)
+    kind = KINDS.get(reader, schema.kind)
     if kind != schema.kind:
         raise FileError(
-            f"`{path}` is {KINDS[kind]}, and the model was trained on {KINDS[schema.kind]}",
+            f"`{path}` is a {kind}, and the model was trained on "
+            f"{'a ' + schema.kind if schema.kind != 'series' else 'a dataset of numbers'}",
             "`lstmcli inspect` shows what a checkpoint was trained on",
         )
-    found: tuple[Series, list[str]] = READERS[kind].read_whole(path, schema, config)
+    found: tuple[Series, list[str]] = reader.read_whole(path, schema, config)
     return found
 
 
-def _kind(path: Path, schema: Schema) -> str:
-    """What kind of data a file holds; of a table it depends on what the model knows."""
-    if path.name.endswith(TABLES):
-        own = path.suffix == ".csv" and schema.kind == "series"
-        return "series" if own else "table"
-    return ENDINGS.get(path.suffix, schema.kind)
+def _whole_reader(path: Path, schema: Schema) -> ModuleType:
+    """The reader of a file for a model: which table it is depends on what the model knows."""
+    if path.suffix == ".csv" and schema.kind == "series":
+        return storage
+    return table if path.name.endswith(TABLES) else ENDINGS.get(path.suffix, storage)
 
 
 def _reader(path: Path, config: DataConfig) -> ModuleType:
@@ -75,4 +76,4 @@ def _reader(path: Path, config: DataConfig) -> ModuleType:
             f"{option} has no effect on `{path}`: it is about the columns of a table",
             f"leave {option} out",
         )
-    return READERS[ENDINGS[path.suffix]]
+    return ENDINGS[path.suffix]

@@ -54,7 +54,7 @@ def references(training: Series, windows: Windows, horizon: int = 0) -> list[Ref
     if counts is not None and training.schema.kind == "text" and len(counts) <= LARGEST_BIGRAM:
         scored = _scored(windows)
         symbols = windows.all("symbols")[..., 0][scored]
-        found.append(_bigram(training, symbols, windows.all("targets")[scored], counts + 1.0))
+        found.append(_bigram(training, symbols, windows.all("targets")[scored], counts))
     return found
 
 
@@ -93,7 +93,10 @@ def _of_classes(name: str, log_probabilities: Floats, labels: npt.NDArray[Any]) 
 
 
 def _bigram(
-    training: Series, symbols: npt.NDArray[Any], labels: npt.NDArray[Any], counts: Floats
+    training: Series,
+    symbols: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+    counts: npt.NDArray[np.int64],
 ) -> Reference:
     """The frequency of a character after another, with the one of it at all as one observation.
 
@@ -107,7 +110,8 @@ def _bigram(
         before = part.symbols[known, 0].astype(np.int64)
         pairs += np.bincount(before * size + part.targets[known], minlength=len(pairs))
     after = pairs.reshape(size + 1, size)  # The last row is of an unknown character.
-    table = (after + counts / counts.sum()) / (after.sum(1, keepdims=True) + 1)
+    share = (counts + 1) / (counts + 1).sum()
+    table = (after + share) / (after.sum(1, keepdims=True) + 1)
     loss = -float(np.log(table)[symbols, labels].mean())
     return Reference("bigrams", loss, float((table.argmax(1)[symbols] == labels).mean()))
 

@@ -98,7 +98,8 @@ def make(
     settings = grid.expand(base, lists, asked.match, opened, _weights(base))
     if base.training.init_from is not None:
         for setting in settings:
-            initial.weights(setting.config, setting.signature)
+            source = opened or open_source(setting.config)
+            initial.weights(setting.config, setting.signature, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
     identity = _identity(base, settings[0], swept, asked.match)
     notes = tuple(opened.notes()) if opened else ()
