@@ -90,15 +90,7 @@ class Series:
     def cut(self, steps: slice) -> Series:
         """Some of its steps, one after the other."""
         begin, _, _ = steps.indices(len(self))
-        return replace(
-            self,
-            numbers=self.numbers[steps],
-            symbols=self.symbols[steps],
-            targets=self.targets[steps],
-            scored=None if self.scored is None else self.scored[steps],
-            starts=None if self.starts is None else self.starts[steps],
-            offset=self.offset + begin,
-        )
+        return replace(self._at(steps), offset=self.offset + begin)
 
     def blocks(self) -> Iterator[Series]:
         """The series in pieces, for what would make much more of it at a time than it is."""
@@ -123,7 +115,9 @@ class Series:
         """Some of its sequences, by their numbers, whole and in that order."""
         bounds = self.bounds()
         pieces = [np.arange(bounds[each], bounds[each + 1]) for each in sequences]
-        steps = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+        return self._at(np.concatenate(pieces) if pieces else np.empty(0, np.int64))
+
+    def _at(self, steps: slice | npt.NDArray[np.int64]) -> Series:
         return replace(
             self,
             numbers=self.numbers[steps],
