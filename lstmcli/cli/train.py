@@ -97,7 +97,7 @@ def _summarise(run: Run) -> None:
         accuracy = "" if row.accuracy is None else f", accuracy {row.accuracy:.5f}"
         loss = words.loss(schema, row.loss)
         validation = "-" if row.val_loss is None else words.loss(schema, row.val_loss)
-        typer.echo(f"seed {row.seed}: loss {loss}, validation {validation}{known}{accuracy}")
+        typer.echo(f"seed {row.seed}: loss {loss}{accuracy}, validation {validation}{known}")
     references = [] if run.floor else run.references  # The floor says more.
     for each in references:
         name, loss = words.reference(schema, each.name), words.loss(schema, each.loss)
