@@ -248,9 +248,12 @@ def unused_classes(name: str, *parts: Series) -> str | None:
     shown = ", ".join(map(target.label, unused[:MOST_SHOWN]))
     more = f" and {len(unused) - MOST_SHOWN:,} others" if len(unused) > MOST_SHOWN else ""
     among = f"({target.size:,} are known)"
+    one, many = (
+        ("character", "characters") if parts[0].schema.kind == "text" else ("class", "classes")
+    )
     if len(unused) == 1:
-        return f"class {shown} never occurs in {name} {among}"
-    return f"classes {shown}{more} never occur in {name} {among}"
+        return f"{one} {shown} never occurs in {name} {among}"
+    return f"{many} {shown}{more} never occur in {name} {among}"
 
 
 def _alike(parts: Parts) -> Parts:
