@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED := $(shell date +%s)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test torture bench lint clean
+.PHONY: demo test torture bench bench-data lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
@@ -29,6 +29,11 @@ torture: .venv/installed-dev  ## 200 random settings: has each replica the bits 
 bench: .venv/installed-dev  ## lstmcli beside Keras, PyTorch, JAX and plain C, in one run
 	$(INSTALL) --editable '.[bench]'
 	$(BIN)/python benchmarks/bench.py
+
+bench-data: .venv/installed-dev  ## texts and tables beside PyTorch, Keras and pandas, in one run
+	$(INSTALL) --editable '.[bench]'
+	$(INSTALL) --no-deps 'aeon>=1.6'  # For a dataset in it: its code asks for older libraries.
+	$(BIN)/python benchmarks/data.py
 
 clean:
 	rm -rf .venv

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -145,6 +146,27 @@ def crossover(rounds: int) -> list[dict]:
     return rows
 
 
+def grid() -> list[dict]:
+    """What `auto` chooses beside the best, over sizes: schedules, on one thread and on two."""
+    rows = []
+    for units, batch in itertools.product((8, 16, 32, 64, 128, 256, 512), (5, 16, 64)):
+        windows = max(6, min(200, 2_000_000 // (units * (units + 64) * batch // 64)))
+        size = {"layers": 2, "state": units, "rows": batch, "steps": 32, "epochs": 3}
+        size["length"] = batch * 32 * windows
+        choices = [("layered", 1), ("layered", 2)]
+        if units <= 16:
+            choices.insert(0, ("wavefront", 1))
+        found = {f"{name}, {threads}": size | {"settings": {"schedule": name, "threads": threads}}
+                 for name, threads in choices} | {"auto": size}  # fmt: skip
+        title = f"2 x {units}, batch {batch}, 32 steps"
+        mine = [summarise(title, name, [epochs("lstmcli", each)], 1)
+                for name, each in found.items()]  # fmt: skip
+        best = min(row["us_per_window"] for row in mine)
+        rows += [row | {"times_the_best": row["us_per_window"] / best} for row in mine]
+        show(rows[-len(mine) :])
+    return rows
+
+
 def middle(rounds: int) -> list[dict]:
     """The sizes between the article's and the large one, beside PyTorch on two threads."""
     rows = []
@@ -266,6 +288,7 @@ def main() -> None:
         rows += middle(rounds)
         rows += company(rounds)
         rows += crossover(1)
+        rows += grid()
         rows += growth(1)
         rows += whole_commands(rounds)
     table = pd.DataFrame(rows)

@@ -42,33 +42,57 @@ def report(loss, seconds, count):
 def lstmcli(size):
     """This project's compiled program, without files, validation or progress."""
     from lstmcli.config import Config
-    from lstmcli.core import environment
+    from lstmcli.data.source import open_source
 
     config = Config.build(
         layers=size["layers"], state_size=size["state"], batch_size=size["rows"],
         bptt=size["steps"], series_length=size["length"], replicas=size["replicas"],
         cache=False, **size.get("settings", {}),
     )  # fmt: skip
-    environment.set_up(config)
-    from lstmcli.core import device, parameters
-    from lstmcli.core.batch import Batch
-    from lstmcli.core.program import Program
-    from lstmcli.data.source import open_source
+    source = open_source(config)
+    ready = program_now if hasattr(source, "signature") else program_before
+    program, batch_of = ready(config, source)
+    from lstmcli.core import parameters
     from lstmcli.streams import Stream, generator
 
-    source = open_source(config)
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
-    where = device.resolve("cpu", environment.threads(config))
-    program = Program(config, 1, CLASSES, where)
     tensors = program.start(parameters.initialise(config.model, 1, CLASSES, rngs))
     for epoch in range(size["epochs"]):
-        batch = Batch.stack(source.training(epoch))
+        series = source.training(epoch)
         tensors["state"] = np.zeros_like(tensors["state"])
         begun, losses = time.perf_counter(), []
+        batch = batch_of(series)
         for trained, measures in program.train(tensors, batch, epoch * len(batch)):
             losses.append(measures.loss)
         tensors = {name: tensor.numpy() for name, tensor in trained.items()}
         report(np.concatenate(losses).mean(), time.perf_counter() - begun, len(batch))
+
+
+def program_now(config, source):
+    """The program for a source, and what makes a batch of its windows."""
+    from lstmcli.core import environment
+
+    features = source.signature.features
+    environment.set_up(config, features)
+    from lstmcli.core import device
+    from lstmcli.core.batch import Batch
+    from lstmcli.core.program import Program
+
+    where = device.resolve("cpu", environment.threads(config, features))
+    return Program(config, source.signature, where), Batch
+
+
+def program_before(config, source):
+    """The same of a version that knew series of classes alone: data.py compares with one."""
+    from lstmcli.core import environment
+
+    environment.set_up(config)
+    from lstmcli.core import device
+    from lstmcli.core.batch import Batch
+    from lstmcli.core.program import Program
+
+    where = device.resolve("cpu", environment.threads(config))
+    return Program(config, 1, CLASSES, where), Batch.stack
 
 
 def keras(size, jit_compile=False):

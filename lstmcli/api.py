@@ -6,6 +6,7 @@ defaults and checks. Nothing is printed. The commands of the command line are ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from os import PathLike
@@ -30,6 +31,7 @@ from lstmcli.runs.rundir import RunDirectory
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lstmcli.data.references import Reference
     from lstmcli.recording import Run
     from lstmcli.scoring import Score
     from lstmcli.sweeps.plan import Plan
@@ -76,12 +78,14 @@ class Evaluation:
         data: what they were scored on, in words.
         scores: one for each seed.
         notes: what is odd about the data.
+        references: what the test part of a file costs without a network.
     """
 
     checkpoint: Path
     data: str
     scores: list[Score]
     notes: list[str]
+    references: list[Reference]
 
 
 def train(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> TrainedRun:
@@ -110,11 +114,20 @@ def train(out: AnyPath | None = None, *, overwrite: bool = False, **settings: An
 
 def label(config: Config) -> str:
     """What a run directory is called behind its date, by default."""
-    return f"echo-{config.model.layers}x{config.model.state_size}"
+    data = config.data.data
+    what = config.data.task if data is None else _word(Path(data).name.split(".")[0])
+    return f"{what}-{config.model.layers}x{config.model.state_size}"
+
+
+def _word(name: str) -> str:
+    """A file's name as a part of a directory's."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:24] or "data"
 
 
 def prepare(config: Config, directory: RunDirectory) -> Run:
-    """Loads TensorFlow and, meanwhile, the data; then readies a run.
+    """Opens the data, loads TensorFlow, and readies a run.
+
+    The data comes first: how TensorFlow is to be set up depends on it.
 
     Raises:
         LstmcliError: the data or the device cannot be used as asked.
@@ -122,9 +135,9 @@ def prepare(config: Config, directory: RunDirectory) -> Run:
     from lstmcli.core import environment
     from lstmcli.data import source
 
-    environment.set_up(config)
+    opened = source.open_source(config)
+    environment.set_up(config, opened.signature.features)
     with environment.loading():
-        opened = source.open_source(config)
         if config.training.until_solved:
             opened.check_floor_known()
     from lstmcli import experiment
@@ -132,13 +145,16 @@ def prepare(config: Config, directory: RunDirectory) -> Run:
     return experiment.prepare(config, directory, opened)
 
 
-def evaluate(checkpoint: AnyPath, data: AnyPath | None = None, **settings: Any) -> Evaluation:
+def evaluate(
+    checkpoint: AnyPath, data: AnyPath | None = None, *, keep: bool = False, **settings: Any
+) -> Evaluation:
     """Scores a checkpoint or a run directory on series that it has not seen.
 
     Args:
         checkpoint: the file, or a run directory, of which the best checkpoint counts.
         data: a dataset to score on, whole. Without one it is a fresh series, or the part of the
             dataset that was held back from training.
+        keep: whether the scores keep what was predicted at each step.
         settings: those of the task and of the run that differ from the checkpoint's.
 
     Raises:
@@ -155,19 +171,28 @@ def evaluate(checkpoint: AnyPath, data: AnyPath | None = None, **settings: Any) 
     trained_on = model.metadata.get("data_sha256") or rundir.data_checksums(folder)
 
     from lstmcli.core import environment
+    from lstmcli.data import references
     from lstmcli.data.source import series_to_test, unused_classes
 
-    environment.set_up(config)
-    from lstmcli.scoring import score
-
-    name, series = series_to_test(config, Path(data) if data else None, trained_on)
-    notes = []
-    if config.data.data and (note := unused_classes(f"`{name}`", series[0])):
+    environment.set_up(config, model.metadata["features"])
+    tested = series_to_test(config, Path(data) if data else None, model.schema, trained_on)
+    notes = list(tested.notes)
+    if config.data.data and (note := unused_classes(f"`{tested.name}`", tested.series[0])):
         notes.append(note)
     if config.data.data and not data and not trained_on:
         notes.append(f"whether `{config.data.data}` has changed is not known")
-    scores = score(model, config, series, settings.get("device", "auto"))
-    return Evaluation(path, name, scores, notes)
+    from lstmcli.scoring import score
+
+    device = settings.get("device", "auto")
+    scores = score(model, config, tested.series, device, keep, tested.whole)
+    windows, horizon = scores[0].windows, config.data.horizon or 0
+    if config.data.data and (dropped := windows.cut.dropped):
+        notes.append(f"{dropped} steps at the rows' ends fill no window: not scored")
+    if tested.training is not None:
+        without = references.references(tested.training, windows, horizon)
+    else:
+        without = references.kept(model.schema, windows, model.label_counts, horizon)
+    return Evaluation(path, tested.name, scores, notes, without)
 
 
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:
@@ -199,7 +224,9 @@ def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None)
     if strange := settings.keys() & set(NOT_SWEPT):
         raise UsageError(f"`{min(strange)}` cannot be set in a sweep")
     asked = SweepConfig(**{name: value for name, value in settings.items() if name in own})
-    single = {name: value for name, value in settings.items() if name in grid.FIXED}
+    single = {
+        name: grid.single(name, value) for name, value in settings.items() if name in grid.FIXED
+    }
     lists = {
         name: grid.values(name, value)
         for name, value in settings.items()

@@ -7,8 +7,35 @@ gate order (i, f, c, o) are Keras's.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from lstmcli.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives at each step: all that a program is compiled for.
+
+    Attributes:
+        numbers: numeric inputs.
+        symbols: the vocabulary's size of each categorical input, which becomes one-hot.
+        outputs: classes, or numbers that are predicted.
+        head: `softmax` or `linear`: what the top layer's output becomes, and the loss.
+        scored: whether there are steps that do not count.
+        starts: whether sequences begin within rows, where the state is zero.
+    """
+
+    numbers: int
+    symbols: tuple[int, ...]
+    outputs: int
+    head: str = "softmax"
+    scored: bool = False
+    starts: bool = False
+
+    @property
+    def features(self) -> int:
+        """Numbers in one step's input, as the first layer sees it: F."""
+        return self.numbers + sum(self.symbols)
 
 
 def shapes(model: ModelConfig, features: int, classes: int) -> dict[str, tuple[int, ...]]:

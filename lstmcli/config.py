@@ -10,7 +10,7 @@ import math
 import numbers
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any, Self, get_args, get_type_hints
 
@@ -18,12 +18,45 @@ from lstmcli.errors import UsageError
 
 SCHEDULES = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
-OF_THE_CHECKPOINT = ("val_fraction", "classes", "seed", "replicas")
+TASKS = ("echo", "copy", "parity", "adding", "multiplication", "order")
+OF_TASKS: dict[str, tuple[str, ...]] = {
+    "echo_step": ("echo",),
+    "classes": ("echo",),
+    "noise": ("echo",),
+    "bits": ("parity",),
+    "sequence_length": ("copy", "adding", "multiplication", "order"),
+    "order_symbols": ("order",),
+}
+"""Settings that some tasks alone have, and which those are."""
+SEQUENCE_LENGTHS = {
+    "copy": (50, 1),
+    "adding": (100, 11),
+    "multiplication": (100, 11),
+    "order": (100, 10),
+}
+"""Of each task of sequences: the default of `sequence_length`, and the least it can be."""
+OF_THE_FILE = (
+    "val_fraction",
+    "test_fraction",
+    "split_seed",
+    "val_data",
+    "test_data",
+    "inputs",
+    "target",
+    "group",
+    "horizon",
+    "categorical",
+    "missing",
+)
+"""Settings of a dataset file: series that are drawn have no use for them."""
+OF_THE_CHECKPOINT = ("classes", "task", "order_symbols", "seed", "replicas", *OF_THE_FILE)
 """Settings of the data and of the run that a trained model has once and for all."""
-NOT_SWEPT = ("data", "val_fraction", "replicas", "checkpoint_every")
+NOT_SWEPT = ("replicas", "checkpoint_every")
 """Settings of a run that a sweep has no use for."""
-DRAWN = ("series_length", "echo_step", "classes", "noise", "data_seed")
+DRAWN = ("task", "series_length", *OF_TASKS, "data_seed")
 """Settings of series that are drawn: a dataset file has no use for them."""
+ARTICLE = {"batch_size": 5, "bptt": 15}
+"""How the article cuts a series: also what the settings are where nothing else is said."""
 
 
 def setting(default: Any, help: str, **checks: Any) -> Any:
@@ -103,38 +136,97 @@ class ModelConfig(Settings):
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
-    """The echo task, or a dataset file in its place."""
+    """A task whose series are drawn, or a dataset file in its place."""
 
+    task: str = setting("echo", "What is drawn.", choices=TASKS)
     series_length: int = setting(50_000, "Steps in a series.", ge=1)
     echo_step: int = setting(3, "The label is the input this many steps ago.", ge=0)
     classes: int = setting(2, "Number of different symbols.", ge=2)
     noise: float = setting(0.0, "Probability that a label is another symbol.", ge=0, lt=1)
+    bits: int = setting(3, "Parity: the label is that of so many inputs, the last ones.", ge=1)
+    sequence_length: int | None = setting(
+        None,
+        "Least length of the sequences of copy (plus 20), adding, multiplication and order "
+        "(default: 50 for copy, else 100).",
+        ge=1,
+    )
+    order_symbols: int = setting(2, "Order: of how many symbols, 2 or 3.", ge=2, le=3)
     data: str | None = setting(
-        None, "A dataset file (.npz or .csv) instead of a fresh series every epoch."
+        None,
+        "A file instead of fresh series: text (.txt), a table (.csv, .csv.gz, .parquet), or arrays "
+        "(.npz).",
     )
     val_fraction: float = setting(
-        0.1, "Part of a dataset file, its tail, held back for validation.", gt=0, lt=1
+        0.1, "Part of the file that chooses the checkpoint, before the test part.", gt=0, lt=1
+    )
+    test_fraction: float = setting(0.1, "Part of the file that is tested on, its end.", gt=0, lt=1)
+    split_seed: int = setting(0, "Draws which sequences are in which part.", ge=0)
+    val_data: str | None = setting(None, "A file for the validation part.")
+    test_data: str | None = setting(None, "A file for the test part.")
+    inputs: str | None = setting(None, "Columns of a table that are given: `temp,load`.")
+    target: str | None = setting(None, "The column of a table that is to be predicted.")
+    group: str | None = setting(None, "The column that tells a table's sequences apart.")
+    horizon: int | None = setting(
+        None, "Predict the target this many steps ahead (default: of the same step).", ge=0
+    )
+    categorical: str | None = setting(None, "Columns of numbers that are names: `id,code`.")
+    missing: str | None = setting(
+        None, "What an empty input cell becomes (default: an error).", choices=("ffill", "zero")
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.echo_step >= self.series_length:
+        if self.task == "echo" and self.echo_step >= self.series_length:
             raise UsageError(
                 f"`--echo-step` must be below `--series-length` ({self.series_length}), "
                 f"got {self.echo_step}"
             )
+        least = SEQUENCE_LENGTHS.get(self.task, (1, 1))[1]
+        if self.sequence_length is not None and self.sequence_length < least:
+            raise UsageError(
+                f"`--sequence-length` must be at least {least} for the task {self.task}, "
+                f"got {self.sequence_length}"
+            )
+
+    @property
+    def resolved_sequence_length(self) -> int:
+        """The setting, or the task's own default: 0 for a task without sequences."""
+        return self.sequence_length or SEQUENCE_LENGTHS.get(self.task, (0, 0))[0]
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Settings):
     """How the network is trained."""
 
-    bptt: int = setting(15, "Truncated backpropagation length: steps in a window.", ge=1)
-    batch_size: int = setting(5, "Rows that the series is cut into.", ge=1)
+    bptt: int | None = setting(
+        None,
+        "Truncated backpropagation length: steps in a window (default: 15 for echo, else 64 or the "
+        "longest sequence).",
+        ge=1,
+    )
+    batch_size: int | None = setting(
+        None, "Rows that the series is cut into (default: 5 for echo, else 32).", ge=1
+    )
     epochs: int = setting(100, "Passes over a series.", ge=1)
     optimizer: str = setting("adagrad", "Update rule.", choices=OPTIMIZERS)
     learning_rate: float = setting(0.3, "Step length of the update rule.", gt=0)
+    learning_rate_decay: float | None = setting(
+        None, "Factor of the learning rate from one epoch to the next (default: off).", gt=0, le=1
+    )
+    decay_from: int | None = setting(
+        None, "The epoch from which on the learning rate decays (default: 2).", ge=2
+    )
     clip_norm: float | None = setting(None, "Largest global gradient norm (default: off).", gt=0)
+    dropout: float | None = setting(
+        None,
+        "Share of each layer's output that is dropped on its way up (default: off).",
+        gt=0,
+        lt=1,
+    )
+    patience: int | None = setting(
+        None, "Stop a seed after this many epochs without a better validation (default: off).", ge=1
+    )
+    init_from: str | None = setting(None, "Begin with the weights of this checkpoint.")
     until_solved: bool = setting(
         False, "Stop once every seed has less than 1 % of the way from chance to the floor left."
     )
@@ -150,6 +242,23 @@ class TrainingConfig(Settings):
         if type(every) is int:  # As one writes it in TOML.
             object.__setattr__(self, "checkpoint_every", str(every))
         super().__post_init__()
+        if self.decay_from is not None and self.learning_rate_decay is None:
+            raise UsageError("`--decay-from` has no effect without `--learning-rate-decay`")
+
+    @property
+    def rows(self) -> int:
+        """Rows that a series is cut into: B."""
+        return self.batch_size or ARTICLE["batch_size"]
+
+    @property
+    def steps(self) -> int:
+        """Steps in a window: T."""
+        return self.bptt or ARTICLE["bptt"]
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        first = (self.decay_from or 2) - 1
+        return self.learning_rate * (self.learning_rate_decay or 1) ** max(0, epoch + 1 - first)
 
 
 @dataclass(frozen=True)
@@ -197,7 +306,7 @@ class SweepConfig(Settings):
     margin: float = setting(
         0.01,
         "Fewer layers are enough if no others are better by more than this part of the way from "
-        "chance to the floor.",
+        "chance to the floor or, where no floor is known, of what the best reference value loses.",
         gt=0,
         lt=1,
     )
@@ -225,8 +334,8 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        window = self.training.batch_size * self.training.bptt
-        if self.data.data is None and self.data.series_length < window:
+        window = self.training.rows * self.training.steps
+        if self.data.data is None and self.data.task == "echo" and self.data.series_length < window:
             raise UsageError(
                 f"`--series-length` must hold one window of `--batch-size` x `--bptt` = {window} "
                 f"steps, got {self.data.series_length}"
@@ -246,14 +355,16 @@ class Config:
             UsageError: an unknown name, or a value that cannot work or has no effect.
         """
         tables = {name: dict(table) for name, table in _tables(saved or {}).items()}
-        _check_effect(given, given.get("data", tables.get("data", {}).get("data")))
+        saved_data = tables.get("data", {})
+        data = given.get("data", saved_data.get("data"))
+        check_effect(given, data, given.get("task", saved_data.get("task", DataConfig.task)))
         owners = {spec.name: name for name, group in GROUPS.items() for spec in fields(group)}
         for name, value in given.items():
             if name not in owners:
                 raise UsageError(f"there is no setting `{name}`")
             tables.setdefault(owners[name], {})[name] = value
         if tables.get("data", {}).get("data") is not None:
-            tables = {group: _without_drawn(table) for group, table in tables.items()}
+            tables = {group: _without(table, DRAWN) for group, table in tables.items()}
         groups: dict[str, Any] = {
             name: group(**tables.get(name, {})) for name, group in GROUPS.items()
         }
@@ -268,31 +379,55 @@ class Config:
             group: {name: value for name, value in table.items() if value is not None}
             for group, table in asdict(self).items()
         }
-        if self.data.data is None:
-            return tables
-        return {group: _without_drawn(table) for group, table in tables.items()}
+        unused = OF_THE_FILE if self.data.data is None else DRAWN
+        unused = (*unused, *(name for name in OF_TASKS if self.data.task not in OF_TASKS[name]))
+        if self.data.task == "echo":
+            unused = (*unused, "task")  # As it was before there were others.
+        return {group: _without(table, unused) for group, table in tables.items()}
 
 
 GROUPS: dict[str, type[Settings]] = get_type_hints(Config)
 
 
-def _without_drawn(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in table.items() if name not in DRAWN}
+def _without(table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in table.items() if name not in names}
 
 
-def _check_effect(given: Mapping[str, Any], data: str | None) -> None:
-    """Raises UsageError where a single setting that was given has no effect."""
-    for name in ("val_fraction",) if data is None else DRAWN:
+def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
+    """Refuses single settings that have no effect.
+
+    Args:
+        given: settings by name.
+        data: the dataset file, if there is one.
+        task: what is drawn if there is none.
+
+    Raises:
+        UsageError: a setting that was given has no effect.
+    """
+    for name in OF_THE_FILE if data is None else DRAWN:
         if given.get(name) is not None:
             option = f"`{option_name(name)}`"
             if data is None:
                 raise UsageError(
-                    f"{option} has no effect without `--data`: fresh series have no part held back",
+                    f"{option} has no effect without `--data`: it is about a file",
                     f"leave {option} out, or name a dataset with `--data`",
                 )
             raise UsageError(
                 f"{option} has no effect with the dataset `{data}`: that is for drawn series",
                 f"leave {option} out",
+            )
+    if data is None and task in TASKS:
+        _check_of_task(given, task)
+
+
+def _check_of_task(given: Mapping[str, Any], task: str) -> None:
+    """Raises UsageError where a single setting that was given is another task's."""
+    for name, tasks in OF_TASKS.items():
+        if given.get(name) is not None and task not in tasks:
+            raise UsageError(
+                f"`{option_name(name)}` has no effect with `--task {task}`: it is for "
+                + ", ".join(tasks),
+                f"leave `{option_name(name)}` out, or pass `--task {tasks[0]}`",
             )
 
 

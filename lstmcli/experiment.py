@@ -11,13 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli import recording, streams
+from lstmcli import initial, recording
 from lstmcli.config import Config
 from lstmcli.core import device, environment, parameters
-from lstmcli.core.batch import Batch, Measures
-from lstmcli.core.program import Program, Tensors
-from lstmcli.data.echo import bayes_floor, check_learnable
-from lstmcli.data.source import Source, open_source
+from lstmcli.core.batch import Batch, Measures, joined
+from lstmcli.core.chunks import Tensors
+from lstmcli.core.program import Program
+from lstmcli.data.echo import check_learnable
+from lstmcli.data.layout import Layout
+from lstmcli.data.references import references
+from lstmcli.data.source import Source, floor_of, open_source
 from lstmcli.errors import DivergedError, StoppedError
 from lstmcli.recording import Run
 from lstmcli.runs.metrics import EpochRow
@@ -59,24 +62,26 @@ def prepare(config: Config, directory: RunDirectory, source: Source | None = Non
         FileError: the dataset is missing, damaged or too short.
     """
     source = source or open_source(config)
-    example = source.example()
-    if example.task:
-        check_learnable(example.task, source.layout)
-    where = device.resolve(config.run.device, environment.threads(config))
-    program = Program(config, example.features, example.classes, where)
-    rngs = [streams.generator(seed, streams.Stream.WEIGHTS) for seed in config.run.seeds]
-    weights = parameters.initialise(config.model, example.features, example.classes, rngs)
+    config = source.config
+    if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
+        check_learnable(source.example.task, source.cut)
+    signature = source.signature
+    where = device.resolve(config.run.device, environment.threads(config, signature.features))
+    program = Program(config, signature, where)
+    held_out = source.validation()
     return Run(
         config,
         directory,
         source,
         program,
-        bayes_floor(example, source.layout),
-        source.validation_floors(),
-        tensors=program.start(weights),
+        floor_of(source.training(0)[0]),
+        [floor_of(windows) for windows in held_out],
+        references(source.example, held_out[0], config.data.horizon or 0) if source.held else [],
+        tensors=program.start(initial.weights(config, signature, source.schema)),
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
         evidence=[0] * config.run.replicas,
+        waited=[0] * config.run.replicas,
     )
 
 
@@ -101,7 +106,7 @@ def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]
     status = "failed"
     try:
         with stop_signals() as stopped:
-            validation = Batch.stack(run.source.validation())
+            validation = Batch(run.source.validation())
             while not run.finished:
                 yield from _epoch(run, validation, stopped)
         _refuse_diverged(run)
@@ -128,27 +133,28 @@ def _epoch(
 ) -> Iterator[Progress | list[EpochRow]]:
     """One pass over a series: train, validate, write the rows and, when due, a checkpoint."""
     begun = time.monotonic()
-    batch = Batch.stack(run.source.training(run.epoch))
+    batch = Batch(run.source.training(run.epoch))
     start = run.tensors | {"state": np.zeros_like(run.tensors["state"])}
     parts: list[Measures] = []
-    done, loss = 0, 0.0
+    done, loss, labels = 0, 0.0, 0
     phase = "training" if run.program.compiled else "compiling"
     yield Progress(run.epoch + 1, 0, len(batch), math.nan, phase)
     for tensors, measures in run.program.train(start, batch, run.epoch * len(batch)):
         parts.append(measures)
         done += len(measures.loss)
-        loss += float(measures.loss.sum(0, np.float64).mean())
+        loss += float((measures.loss * measures.labels).sum(dtype=np.float64))
+        labels += int(measures.labels.sum())
         _note_diverged(run, measures.loss, done)
         if stopped or done == len(batch):
             run.tensors = _taken_over(run, tensors)
         if stopped:
-            recording.save_stopped(run, _join(parts), stopped[0])
-        yield Progress(run.epoch + 1, done, len(batch), loss / done)
+            recording.save_stopped(run, joined(parts), stopped[0])
+        yield Progress(run.epoch + 1, done, len(batch), loss / max(1, labels))
     seconds = time.monotonic() - begun
-    yield Progress(run.epoch + 1, done, done, loss / done, "validating")
+    yield Progress(run.epoch + 1, done, done, loss / max(1, labels), "validating")
     run.epoch += 1
     yield recording.record(
-        run, _join(parts), run.program.evaluate(run.tensors, validation), seconds
+        run, joined(parts), run.program.evaluate(run.tensors, validation), seconds
     )
 
 
@@ -176,7 +182,3 @@ def _refuse_diverged(run: Run) -> None:
     if run.diverged:
         lost = ", ".join(map(str, sorted(run.diverged)))
         raise DivergedError(f"the loss of seed {lost} became NaN or infinite", CALMER)
-
-
-def _join(parts: Sequence[Measures]) -> Measures:
-    return Measures(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -13,14 +13,15 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from lstmcli import __version__, streams
+from lstmcli.columns import Categorical
 from lstmcli.config import Config
 from lstmcli.core import device, parameters
 from lstmcli.core.batch import Measures
 from lstmcli.core.program import Program
 from lstmcli.data.echo import Floor
+from lstmcli.data.references import Reference
 from lstmcli.data.source import Source
 from lstmcli.errors import ExitCode, StoppedError, pasteable
 from lstmcli.runs import metrics, paths
@@ -42,6 +43,7 @@ class Run:
         config, directory, source, program: what it is made of.
         floor: the best loss that can be expected, where the task is known.
         validation_floors: that of each seed's validation series, with what its oracle loses there.
+        references: what the validation part of a file costs without a network.
         tensors: all that training changes.
         epoch: epochs completed.
         best: each seed's tensors at its lowest validation loss.
@@ -49,6 +51,7 @@ class Run:
         best_changed: whether they are newer than their file.
         diverged: seeds that have had a loss of NaN or infinity.
         evidence: for each seed, how many epochs in a row its validation has shown it solved.
+        waited: for each seed, its epochs since the lowest validation loss.
         latest: each seed's last row.
         begun, saved: `time.monotonic()` at the start, and at the last checkpoint.
     """
@@ -59,12 +62,14 @@ class Run:
     program: Program
     floor: Floor | None
     validation_floors: list[Floor | None]
+    references: list[Reference]
     tensors: parameters.Arrays
     best: parameters.Arrays
     best_at: list[dict[str, Any]]
     best_changed: bool = False
     diverged: set[int] = field(default_factory=set)
     evidence: list[int] = field(default_factory=list)
+    waited: list[int] = field(default_factory=list)
     latest: dict[int, EpochRow] = field(default_factory=dict)
     epoch: int = 0
     begun: float = field(default_factory=time.monotonic)
@@ -77,10 +82,14 @@ class Run:
 
     @property
     def settled(self) -> list[int]:
-        """The replicas that `until_solved` has stopped: they stay as they are."""
-        if not self.config.training.until_solved:
-            return []
-        return [replica for replica, count in enumerate(self.evidence) if count >= CONFIRMED]
+        """The replicas that `until_solved` or `patience` has stopped: they stay as they are."""
+        training, replicas = self.config.training, range(self.config.run.replicas)
+        found = set()
+        if training.until_solved:
+            found |= {each for each in replicas if self.evidence[each] >= CONFIRMED}
+        if training.patience is not None:
+            found |= {each for each in replicas if self.waited[each] >= training.patience}
+        return sorted(found)
 
     @property
     def at_work(self) -> list[tuple[int, int]]:
@@ -95,8 +104,11 @@ class Run:
 
     @property
     def chance(self) -> float:
-        """The loss of a uniform guess, in nats per step."""
-        return math.log(self.program.classes)
+        """The loss of a uniform guess, in nats per step; for numbers, of their mean."""
+        signature = self.program.signature
+        if signature.head == "softmax":
+            return math.log(signature.outputs)
+        return max([1.0, *(each.loss for each in self.references if each.name == "mean")])
 
     @property
     def worse_than_chance_above(self) -> float:
@@ -120,7 +132,7 @@ class Run:
             window: how many were of the next epoch.
         """
         run = self.config.run
-        step = epoch * self.source.layout.windows + window
+        step = epoch * self.source.cut.windows + window
         training = [
             streams.describe(seed, streams.Stream.TRAINING, epoch) for seed in run.data_seeds
         ]
@@ -130,8 +142,10 @@ class Run:
             "config": self.directory.settings(self.config),
             "seeds": run.seeds,
             "data_seeds": run.data_seeds,
-            "features": self.program.features,
-            "classes": self.program.classes,
+            "features": self.program.signature.features,
+            "classes": self.program.signature.outputs,
+            "schema": self.source.schema.to_dict(),
+            "label_counts": self.source.label_counts,
             "position": {"epoch": epoch, "window": window, "step": step},
             "streams": {"training": training},
             "best": self.best_at,
@@ -157,8 +171,11 @@ def record(run: Run, measured: Measures, validated: Measures, seconds: float) ->
     metrics.append(run.directory.steps, _logged(run, measured))
     metrics.append(run.directory.metrics, rows)
     run.latest |= {row.seed: row for row in rows}
-    _keep_best(run, {replica: run.latest[seed].val_loss for replica, seed in run.at_work})
-    _weigh_evidence(run, validated.loss)
+    at_work = run.at_work
+    _keep_best(run, {replica: run.latest[seed].val_loss for replica, seed in at_work})
+    _weigh_evidence(run, validated)
+    for replica, _ in at_work:
+        run.waited[replica] = run.epoch - run.best_at[replica]["epoch"]
     _save_when_due(run)
     return rows
 
@@ -166,19 +183,20 @@ def record(run: Run, measured: Measures, validated: Measures, seconds: float) ->
 def _row(
     run: Run, replica: int, seed: int, measured: Measures, validated: Measures, seconds: float
 ) -> EpochRow:
-    loss, accuracy, grad_norm = (_mean(column, replica) for column in measured)
-    val_loss, val_accuracy = (_mean(column, replica) for column in validated[:2])
+    loss, metric, grad_norm = (measured.mean(column, replica) for column in measured[:3])
+    val_loss, val_metric = (validated.mean(column, replica) for column in validated[:2])
+    classes = run.program.signature.head == "softmax"
     floor = run.validation_floors[replica]
     return EpochRow(
         epoch=run.epoch,
         step=run.epoch * len(measured.loss),
         seed=seed,
         loss=loss,
-        accuracy=accuracy,
+        accuracy=metric if classes else None,
         val_loss=val_loss,
-        val_accuracy=val_accuracy,
+        val_accuracy=val_metric if classes else None,
         bayes_loss=run.floor.loss if run.floor else None,
-        learning_rate=run.config.training.learning_rate,
+        learning_rate=run.config.training.rate(run.epoch - 1),
         grad_norm=grad_norm,
         epoch_seconds=seconds,
         elapsed_seconds=run.elapsed,
@@ -186,11 +204,13 @@ def _row(
     )
 
 
-def _weigh_evidence(run: Run, losses: npt.NDArray[np.float32]) -> None:
-    """Counts the epochs in a row whose validation losses `[windows, R]` show the task solved."""
+def _weigh_evidence(run: Run, validated: Measures) -> None:
+    """Counts the epochs in a row whose validation shows the task solved."""
     for replica, _ in run.at_work:
         floor = run.validation_floors[replica]
-        shown = floor is not None and floor.evident(losses[:, replica])
+        shown = floor is not None and floor.evident(
+            validated.loss[:, replica], validated.labels[:, replica]
+        )
         run.evidence[replica] = run.evidence[replica] + 1 if shown else 0
 
 
@@ -234,7 +254,10 @@ def _save_when_due(run: Run) -> None:
 
 def save_stopped(run: Run, measured: Measures, received: signal.Signals) -> None:
     """Saves the run in the middle of an epoch, and raises StoppedError."""
-    progress = {f"progress.{name}": array for name, array in measured._asdict().items()}
+    progress = {
+        f"progress.{name}": np.asarray(array, np.float32)
+        for name, array in measured._asdict().items()
+    }
     window = len(measured.loss)
     run.checkpoint("last", run.tensors | progress, run.epoch, window).write(run.directory.last)
     save_best(run)
@@ -250,18 +273,15 @@ def _logged(run: Run, measured: Measures) -> Iterator[StepRow]:
     before = (run.epoch - 1) * len(measured.loss)
     for window in range(0, len(measured.loss), LOGGED_EVERY):
         for replica, seed in run.at_work:
-            figures = (float(column[window, replica]) for column in measured)
-            yield StepRow(run.epoch, before + window + 1, seed, *figures)
-
-
-def _mean(column: npt.NDArray[np.float32], replica: int) -> float:
-    """A replica's mean over the windows, summed in one order however many there are."""
-    return float(np.ascontiguousarray(column[:, replica], np.float64).mean())
+            loss, metric, norm = (float(column[window, replica]) for column in measured[:3])
+            accuracy = metric if run.program.signature.head == "softmax" else None
+            yield StepRow(run.epoch, before + window + 1, seed, loss, accuracy, norm)
 
 
 def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
     """What `run.json` says from the start."""
-    data = run.config.data.data
+    data, task = run.config.data.data, run.config.data.task
+    target, training = run.source.schema.target, run.config.training
     libraries = ("tensorflow", "numpy", "safetensors")
     return {
         "version": __version__,
@@ -273,9 +293,13 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "instruction_set": device.instruction_set(),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in libraries},
-        "data": paths.from_folder(run.directory.path, data) if data else "echo",
+        "data": paths.from_folder(run.directory.path, data) if data else task,
         "data_sha256": run.source.checksums(),
-        "dropped_steps": run.source.layout.dropped,
+        "target": [c.name for c in ((target,) if isinstance(target, Categorical) else target)],
+        "classes": run.source.schema.classes,
+        "rows": training.rows,
+        "steps": training.steps,
+        "dropped_steps": run.source.cut.dropped,
         "bayes_loss": run.floor and run.floor.loss,
         "started": now(),
     }

@@ -2,64 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.architecture import Signature
+from lstmcli.columns import Categorical, Schema
 from lstmcli.config import Config
 from lstmcli.core import device, environment
 from lstmcli.core.batch import Batch
 from lstmcli.core.program import Program
-from lstmcli.data.echo import Floor, bayes_floor
-from lstmcli.data.series import Series, Windows
+from lstmcli.data import layout
+from lstmcli.data.echo import Floor
+from lstmcli.data.layout import Windows, windows_of
+from lstmcli.data.references import nats_to_bits
+from lstmcli.data.series import Series
+from lstmcli.data.source import floor_of
 from lstmcli.errors import FileError
 from lstmcli.runs.checkpoint import Checkpoint
 
+MOST_CLASSES = 1_000
+"""Up to which all pairs of labels are counted."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Score:
     """What one seed's model makes of a series.
 
     Attributes:
         seed: the model's.
-        floor: the best that can be expected on the series, where its task is known.
-        log_probabilities: `[windows, bptt, rows, classes]`.
+        schema: what the columns are, as the model knows them.
         windows: what was scored.
+        floor: the best that can be expected on the series, where its task is known.
+        labels: how many steps were scored.
+        confusion: how often each label (row) was taken for each other (column):
+            `[classes, classes]`; empty for numbers, and for very many classes.
+        readout: what the head gave for each step, `[windows, bptt, rows, classes or numbers]`, if
+            it was to be kept: log-probabilities, or standardised numbers.
     """
 
     seed: int
-    floor: Floor | None
-    log_probabilities: npt.NDArray[np.float32]
+    schema: Schema
     windows: Windows
+    floor: Floor | None
+    labels: int = 0
+    confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    readout: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    _loss: float = 0.0
+    _hits: int = 0
+    _absolute: float = 0.0
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy, in nats per step."""
-        labels = self.windows.targets[..., None]
-        chosen = np.take_along_axis(self.log_probabilities, labels, -1)
-        return -float(chosen.mean(dtype=np.float64))
+        """Mean over the scored steps: cross-entropy in nats, or squared error, standardised."""
+        return self._loss / self.labels
 
     @property
-    def predicted(self) -> npt.NDArray[np.int64]:
-        """The label with the largest probability: `[windows, bptt, rows]`."""
-        return np.asarray(self.log_probabilities.argmax(-1), np.int64)
+    def accuracy(self) -> float | None:
+        """Share of steps guessed right; `None` for numbers."""
+        return self._hits / self.labels if self.classes else None
 
     @property
-    def accuracy(self) -> float:
-        """Share of steps guessed right."""
-        return float((self.predicted == self.windows.targets).mean())
+    def classes(self) -> int:
+        """Of the target; 0 for numbers."""
+        return self.schema.classes or 0
 
-    def confusion(self) -> npt.NDArray[np.int64]:
-        """How often each label (row) was taken for each other (column): `[classes, classes]`."""
-        classes = self.log_probabilities.shape[-1]
-        pairs = self.windows.targets.astype(np.int64) * classes + self.predicted
-        return np.bincount(pairs.ravel(), minlength=classes**2).reshape(classes, classes)
+    @property
+    def rmse(self) -> float | None:
+        """Root mean square error in the target's units; `None` for classes, or several targets."""
+        return self._in_units(math.sqrt(self.loss))
+
+    @property
+    def mae(self) -> float | None:
+        """Mean absolute error in the target's units; `None` for classes, or several targets."""
+        return self._in_units(self._absolute / self.labels)
+
+    @property
+    def bits_per_character(self) -> float | None:
+        """The loss in bits, for text."""
+        return nats_to_bits(self.loss) if self.schema.kind == "text" else None
+
+    def _in_units(self, value: float) -> float | None:
+        target = self.schema.target
+        if isinstance(target, Categorical) or len(target) != 1:
+            return None
+        return value * target[0].scale
+
+    def add(
+        self, readout: npt.NDArray[np.float32], arrays: dict[str, npt.NDArray[np.generic]]
+    ) -> None:
+        """Takes in what the head gave for some windows, `[windows, bptt, rows, …]`."""
+        targets = arrays["targets"]
+        scored = arrays.get("scored", np.ones(targets.shape[:3], np.bool_))
+        given, targets = readout[scored], targets[scored]
+        self.labels += len(targets)
+        if not self.classes:
+            errors = (given - targets).astype(np.float64)
+            self._loss += float(np.square(errors).mean(1).sum())
+            self._absolute += float(np.abs(errors).mean(1).sum())
+            return
+        labels = targets.astype(np.int64)
+        chosen = np.take_along_axis(given, labels[:, None], 1)
+        self._loss -= float(chosen.sum(dtype=np.float64))
+        guessed = given.argmax(1)
+        self._hits += int((guessed == labels).sum())
+        if self.classes <= MOST_CLASSES:
+            pairs = np.bincount(labels * self.classes + guessed, minlength=self.classes**2)
+            counted = pairs.reshape(self.classes, self.classes)
+            self.confusion = counted + self.confusion if self.confusion.size else counted
 
 
 def score(
-    checkpoint: Checkpoint, config: Config, series: Sequence[Series], requested: str
+    checkpoint: Checkpoint,
+    config: Config,
+    series: Sequence[Series],
+    requested: str,
+    keep: bool = False,
+    whole: bool = False,
 ) -> list[Score]:
     """Scores each model of a checkpoint on its series, from a state of zeros.
 
@@ -68,27 +130,66 @@ def score(
         config: their settings, with the layout to score in.
         series: one for each model.
         requested: the device.
+        keep: whether each step's readout is kept.
+        whole: whether the ends of rows that fill no window are scored too.
 
     Raises:
         DeviceError: the device is not there.
-        FileError: the data does not fit the models, or is too short.
+        FileError: the data does not fit the models, is too short, or has nothing to score.
+    """
+    signature = _fitting(checkpoint, series)
+    windows = _windows(config, series, whole)
+    rows = windows[0].cut.rows
+    config = replace(config, training=replace(config.training, batch_size=rows))
+    where = device.resolve(requested, environment.threads(config, signature.features))
+    program = Program(config, signature, where)
+    scores = [
+        Score(seed, checkpoint.schema, cut, floor_of(cut))
+        for seed, cut in zip(checkpoint.seeds, windows, strict=True)
+    ]
+    for begin, readout in _readouts(program, checkpoint, windows):
+        for replica, each in enumerate(scores):
+            part = readout[..., replica]
+            each.add(part, each.windows.take(begin, len(part)))
+            if keep:
+                each.readout.append(part)
+    if not all(each.labels for each in scores):
+        raise FileError("there is no step to score: no target is known", None)
+    return scores
+
+
+def _windows(config: Config, series: Sequence[Series], whole: bool) -> list[Windows]:
+    """Each model's windows, as many for each."""
+    size = config.training.rows, config.training.steps
+    if whole:  # It is the same series for all.
+        return [layout.whole(each, *size) for each in series]
+    count = max(len(windows_of(each, *size)) for each in series)
+    return [windows_of(each, *size, windows=count) for each in series]
+
+
+def _readouts(
+    program: Program, checkpoint: Checkpoint, windows: Sequence[Windows]
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """The head's readout, some windows at a time, with the number of the first."""
+    begin = 0
+    for readout in program.predict(checkpoint.tensors, Batch(windows)):
+        yield begin, readout
+        begin += len(readout)
+
+
+def _fitting(checkpoint: Checkpoint, series: Sequence[Series]) -> Signature:
+    """What the program has to be compiled for.
+
+    Raises:
+        FileError: the data has other inputs than the models were trained on, or more classes.
     """
     features, classes = checkpoint.metadata["features"], checkpoint.metadata["classes"]
     for each in series:
-        if each.features != features or each.classes > classes:
+        found = each.signature
+        if found.features != features or found.outputs > classes:
             raise FileError(
-                f"the data has {each.features} features and {each.classes} classes, the model was "
-                f"trained on {features} and {classes}",
+                f"the data has {found.features} features and {found.outputs} classes, the model "
+                f"was trained on {features} and {classes}",
                 "`lstmcli inspect` shows what a checkpoint was trained on",
             )
-    training = config.training
-    windows = [each.windows(training.batch_size, training.bptt) for each in series]
-    where = device.resolve(requested, environment.threads(config))
-    program = Program(config, features, classes, where)
-    predicted = program.predict(checkpoint.tensors, Batch.stack(windows))
-    return [
-        Score(seed, bayes_floor(each, found.layout), predicted[..., replica], found)
-        for replica, (seed, each, found) in enumerate(
-            zip(checkpoint.seeds, series, windows, strict=True)
-        )
-    ]
+    return replace(series[0].signature, outputs=classes)

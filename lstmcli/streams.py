@@ -21,6 +21,9 @@ class Stream(IntEnum):
     VALIDATION = 2
     TEST = 3
     DATASET = 4
+    SPLIT = 5
+    DROPOUT = 6
+    ORDER = 7
 
 
 def generator(seed: int, stream: Stream, position: int = 0) -> np.random.Generator:

@@ -17,6 +17,7 @@ import numpy as np
 
 from lstmcli.config import DataConfig
 from lstmcli.data import echo
+from lstmcli.data.layout import Layout
 from lstmcli.sweeps.comparison import LEVEL, Losses, weigh
 
 SEEDS = (5, 8, 20)
@@ -74,7 +75,7 @@ def oracle_solves(noise, series):
     by_gap = by_expectation = 0
     for seed in range(series):
         drawn = echo.generate(DataConfig(noise=noise), np.random.default_rng(seed))
-        floor = echo.bayes_floor(drawn, drawn.layout(5, 15))
+        floor = echo.bayes_floor(drawn, Layout(len(drawn), 5, 15))
         by_gap += floor.solved(float(np.float32(floor.oracle)))
         by_expectation += floor.oracle - floor.loss < floor.line
     return by_gap, by_expectation

@@ -61,7 +61,7 @@ def test_a_run_stands_for_its_directory_and_a_dataset_may_be_a_path(tmp_path):
     lstmcli.generate(tmp_path / "x.npz", series_length=1500)
     run = lstmcli.train(layers=1, epochs=1, data=tmp_path / "x.npz")
     assert lstmcli.evaluate(run, data=tmp_path / "x.npz").scores
-    assert lstmcli.evaluate(run).data.endswith("x.npz (held back)")
+    assert lstmcli.evaluate(run).data.endswith("x.npz (test part)")
 
 
 def test_numpys_numbers_are_numbers():
@@ -76,7 +76,7 @@ def test_numpys_numbers_are_numbers():
 @pytest.mark.parametrize(
     "wrong",
     [{"layers": []}, {"clip_norm": [None, 1.0]}, {"replicas": 4}, {"checkpoint_every": "5"},
-     {"data": "x.npz"}, {"match": "size"}, {"margin": 2}],
+     {"match": "size"}, {"margin": 2}],
 )  # fmt: skip
 def test_sweep_refuses_what_it_has_no_use_for(wrong, tmp_path):
     with pytest.raises(UsageError):

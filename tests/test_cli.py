@@ -22,6 +22,7 @@ from lstmcli.cli import inspect
 from lstmcli.cli.app import app
 from lstmcli.config import GROUPS, DataConfig
 from lstmcli.data import echo
+from lstmcli.data.layout import Layout
 from lstmcli.streams import Stream, generator
 
 COMMANDS = typer.main.get_command(app).commands
@@ -151,7 +152,7 @@ def test_eval_gives_the_contracts_keys_for_each_seed(scored, trained):
     for seed, result in enumerate(found["results"]):
         assert (result["seed"], result["labels"]) == (seed, 1500)
         drawn = echo.generate(DataConfig(series_length=1530), generator(seed, Stream.TEST))
-        floor = echo.bayes_floor(drawn, drawn.layout(5, 15))
+        floor = echo.bayes_floor(drawn, Layout(1530, 5, 15))
         assert result["bayes_loss"] == floor.loss
         assert result["gap"] == pytest.approx(result["loss"] - floor.oracle)
         assert 0.3 < result["loss"] < 0.8
@@ -164,7 +165,7 @@ def test_predictions_hold_the_test_series_in_its_order(scored):
     task = DataConfig(series_length=1530)
     for seed, own in predictions.groupby("seed"):
         series = echo.generate(task, generator(seed, Stream.TEST))
-        for name, values in (("input", series.inputs[:, 0]), ("label", series.targets)):
+        for name, values in (("input", series.numbers[:, 0]), ("label", series.targets)):
             expected = values.reshape(5, 306)[:, :300].ravel()
             np.testing.assert_array_equal(own[name], expected)
         assert own.row.tolist() == np.repeat(range(5), 300).tolist()
@@ -189,11 +190,11 @@ def test_eval_takes_a_checkpoint_file_and_settings_of_the_task(run, trained):
     assert [result["bayes_loss"] for result in found["results"]] == [0, 0, 0]
 
 
-def test_eval_scores_the_held_back_tail_of_a_dataset_and_shows_who_was_taken_for_whom(
+def test_eval_scores_the_test_part_of_a_dataset_and_shows_who_was_taken_for_whom(
     run, trained_on_file
 ):
     result = run("eval", trained_on_file, "--predictions", "p.csv")
-    assert "(held back)" in result.stdout
+    assert "(test part)" in result.stdout
     predictions = pd.read_csv("p.csv")
     data = pd.read_csv(trained_on_file.parent / "data.csv").tail(300)
     assert predictions.label.tolist() == data.target.tolist()
@@ -269,7 +270,8 @@ def test_until_solved_is_refused_where_it_is_not_known_what_solved_is(run):
 
 def test_the_config_of_a_run_on_a_dataset_says_nothing_of_drawn_series(run, trained_on_file):
     saved = tomllib.loads((trained_on_file / "config.toml").read_text())
-    assert saved["data"] == {"data": "../data.csv", "val_fraction": 0.1}
+    fractions = {"val_fraction": 0.1, "test_fraction": 0.1, "split_seed": 0}
+    assert saved["data"] == {"data": "../data.csv", **fractions}
     run("train", "--config", trained_on_file / "config.toml", "--epochs", 1, "--out", "again")
 
 
@@ -289,7 +291,7 @@ def test_every_command_that_is_shown_can_be_pasted(run, name):
     made = run("generate", "--series-length", 1000, "--", f"{name}.npz").stdout
     trained = run(*pasted(made, "next: "), *quick, f"--out={name}").stdout
     assert f"data: {name}.npz" in run(*pasted(trained, "next: ")).stdout
-    missing = run("train", f"--data={name}.csv", exit_code=4).stderr
+    missing = run("train", f"--data={name}-2.npz", exit_code=4).stderr
     run(*pasted(missing, "hint: "), "--series-length", 100)
 
 
@@ -399,7 +401,6 @@ def test_devices_lists_this_machines_as_json(run):
         ("eval {run} --data three.npz", 4, "3 classes"),
         ("eval {run} --predictions file/p.csv", 2, "file/p.csv"),
         ("eval none.safetensors --predictions file/p.csv", 2, "file/p.csv"),
-        ("sweep --config data.toml --dry-run", 2, "names the dataset `good.npz`"),
         ("train --data good.npz --echo-step 3", 2, "`--echo-step` has no effect"),
         ("train --data good.npz --series-length 1000", 2, "`--series-length` has no effect"),
         ("train --data good.npz --classes 2", 2, "`--classes` has no effect"),

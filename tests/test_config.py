@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmcli.config import OPTIMIZERS, Config
+from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
 
 ARTICLE = {
@@ -152,7 +153,8 @@ def test_a_part_to_hold_back_is_refused_where_there_is_no_dataset():
 
 def test_what_is_saved_beside_a_dataset_says_nothing_of_drawn_series():
     saved = Config.build(data="x.npz", seed=3).to_dict()
-    assert saved["data"] == {"data": "x.npz", "val_fraction": 0.1}
+    of_the_file = {"val_fraction": 0.1, "test_fraction": 0.1, "split_seed": 0}
+    assert saved["data"] == {"data": "x.npz", **of_the_file}
     assert not set(DRAWN) & {name for table in saved.values() for name in table}
 
 
@@ -189,7 +191,7 @@ def test_an_unknown_table_or_setting_is_refused_by_name_with_what_there_is(saved
 
 
 def test_the_defaults_are_the_articles():
-    saved = Config.build().to_dict()
+    saved = open_source(Config.build()).config.to_dict()
     found = {name: {key: saved[name][key] for key in table} for name, table in ARTICLE.items()}
     assert found == ARTICLE
     assert Config.build().training.clip_norm is None

@@ -96,7 +96,7 @@ from lstmcli.runs import rundir
 for name in ("cpu:0", "cpu:1"):
     config = Config.build(device=name, series_length=150, layers=1)
     run = experiment.prepare(config, rundir.create(Path(name), "", overwrite=False))
-    batch = Batch.stack(run.source.training(0))
+    batch = Batch(run.source.training(0))
     *_, (tensors, _) = run.program.train(run.tensors, batch, 0)
     print(name, *sorted({tensor.device[-5:].lower() for tensor in tensors.values()}))
 """

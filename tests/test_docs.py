@@ -14,7 +14,7 @@ from lstmcli import api
 
 ROOT = Path(__file__).parent.parent
 QUICK = ["--epochs", "2", "--series-length", "3000"]
-SHORTER = {"train": QUICK, "sweep": ["--dry-run"]}  # test_sweep.py runs sweeps.
+SWEEP = ["--dry-run"]  # test_sweep.py runs sweeps.
 
 
 def readme_commands():
@@ -25,12 +25,20 @@ def readme_commands():
     ]
 
 
+def shorter(command):
+    """A command of the README, with what makes it take less time."""
+    if command[0] == "train" and "--sequence-length" not in command:
+        return [*command, *(QUICK[:2] if "--data" in command else QUICK)]
+    return [*command, *(SWEEP if command[0] == "sweep" else [])]
+
+
 def test_the_readmes_commands_run_one_after_the_other(run, tmp_path):
+    subprocess.run([sys.executable, ROOT / "examples" / "readings.py"], check=True)
+    (tmp_path / "book.txt").write_text((ROOT / "README.md").read_text())
     commands = readme_commands()
-    assert len(commands) > 5
+    assert len(commands) > 15
     for command in commands:
-        shorter = SHORTER.get(command[0], [])
-        run(*command, *(shorter[:2] if "--data" in command else shorter))
+        run(*shorter(command))
 
 
 def test_the_readmes_python_runs(monkeypatch):
@@ -69,6 +77,14 @@ def test_example_of_a_sweep_plans_thirty_settings(environment, tmp_path):
         command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
     )
     assert "240 trials, 240 to run" in done.stdout
+
+
+def test_examples_of_papers_train_and_sweep(environment, tmp_path):
+    scripts = [("forget_bias.sh", ["--dry-run"]), ("temporal_order.sh", ["--epochs", "1"])]
+    for name, shorter in scripts:
+        command = ["sh", str(ROOT / "examples" / name), *shorter]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "temporal-order" / "run.json").exists()
 
 
 def test_example_from_python_prints_every_seed(environment, tmp_path):

@@ -7,14 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstmcli import architecture
+from lstmcli.architecture import Signature
 from lstmcli.config import Config, ModelConfig
 from lstmcli.core import parameters
 from lstmcli.core.backend import tf
 from lstmcli.core.batch import Batch
+from lstmcli.core.heads import HEADS
 from lstmcli.core.layered import Layered
 from lstmcli.core.optimizers import OPTIMIZERS
 from lstmcli.core.program import Program
 from lstmcli.core.wavefront import Wavefront
+from lstmcli.core.window import Window
 
 SIZES = [  # layers, state size, features, classes, rows, steps
     (1, 4, 1, 2, 5, 15),
@@ -52,14 +55,27 @@ def tensors(arrays):
 SCHEDULES = pytest.mark.parametrize("kind", [Wavefront, Layered])
 
 
+class Given:
+    """Windows that are made by hand: `[windows, T, B, …]` by name."""
+
+    def __init__(self, arrays):
+        self.arrays = arrays
+
+    def __len__(self):
+        return len(self.arrays["targets"])
+
+    def take(self, begin, count):
+        return {name: array[begin : begin + count] for name, array in self.arrays.items()}
+
+
 def compiled_forward(kind, size, weights, state, inputs):
     """Logits `[R, T, B, C]` and the state after, as NumPy arrays."""
     schedule = kind(*size[:3])
 
     @tf.function(jit_compile=True, autograph=False)
     def forward(weights, state, inputs):
-        packed = schedule.pack(weights, 0.0), schedule.pack_state(state)
-        logits, end, _ = schedule.forward(*packed, inputs, schedule.scratch(inputs))
+        packed, window = (schedule.pack(weights, 0.0), schedule.pack_state(state)), Window(inputs)
+        logits, end, _ = schedule.forward(*packed, window, schedule.scratch(window))
         return tf.transpose(logits, [3, 1, 2, 0]), schedule.unpack_state(end, inputs.shape[1])
 
     return in_groups(schedule, forward, weights, state, inputs)
@@ -71,8 +87,13 @@ def compiled_gradient(kind, size, weights, state, inputs, labels):
 
     @tf.function(jit_compile=True, autograph=False)
     def gradient(weights, state, inputs, labels):
-        packed = schedule.pack(weights, 0.0), schedule.pack_state(state)
-        found, *_ = schedule.gradient(*packed, inputs, labels, schedule.scratch(inputs))
+        packed, window = (schedule.pack(weights, 0.0), schedule.pack_state(state)), Window(inputs)
+        steps, rows = labels.shape[:2]
+
+        def errors_of(logits):
+            return HEADS["softmax"].errors(logits, labels)._replace(labels=float(steps * rows))
+
+        found, *_ = schedule.gradient(*packed, window, errors_of, schedule.scratch(window))
         return schedule.unpack(found), schedule.norm(found)
 
     return in_groups(schedule, gradient, weights, state, inputs, labels)
@@ -164,8 +185,9 @@ def test_adagrad_training_equals_a_numpy_loop_over_windows(clip, schedule):
     rng = np.random.default_rng(5)
     inputs = rng.integers(0, 2, (3, steps, rows, features, 1)).astype(np.float32)
     labels = rng.integers(0, classes, (3, steps, rows, 1), dtype=np.int32)
-    program = Program(config, features, classes, "cpu:0")
-    chunks = list(program.train(program.start(weights), Batch(inputs, labels), 0))
+    program = Program(config, Signature(features, (), classes), "cpu:0")
+    given = Given({"numbers": inputs[..., 0], "targets": labels[..., 0]})
+    chunks = list(program.train(program.start(weights), Batch([given]), 0))
     trained, _ = chunks[-1]
     loss, grad_norm = (
         np.concatenate([getattr(found, name) for _, found in chunks]) for name in MEASURED

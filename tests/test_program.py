@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import threading
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from lstmcli.config import Config
 from lstmcli.core import environment, parameters
 from lstmcli.core.batch import Batch
 from lstmcli.core.program import Program
-from lstmcli.data import source
 from lstmcli.data.source import open_source
 from lstmcli.streams import Stream, generator
 
@@ -29,23 +26,25 @@ def started(**settings):
     """A program, its source and its first tensors."""
     config = Config.build(**{"series_length": 1530, **settings})
     data = open_source(config)
-    example = data.example()
-    program = Program(config, example.features, example.classes, "cpu:0")
+    program = Program(config, data.signature, "cpu:0")
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
-    weights = parameters.initialise(config.model, example.features, example.classes, rngs)
+    weights = parameters.initialise(
+        config.model, data.signature.features, data.signature.outputs, rngs
+    )
     return program, data, program.start(weights)
 
 
 def trained(**settings):
     """Everything after an epoch, and all that was measured, with the replica axis first."""
     program, data, tensors = started(**settings)
-    batch, found = Batch.stack(data.training(0)), {}
+    batch, found = Batch(data.training(0)), {}
     for after, measures in program.train(tensors, batch, 0):
         found |= {f"train {name}": array.T for name, array in measures._asdict().items()}
     tensors = {name: tensor.numpy() for name, tensor in after.items()}
-    held_out = Batch.stack(data.validation())
+    held_out = Batch(data.validation())
     found["val loss"] = program.evaluate(tensors, held_out).loss.T
-    found["scores"] = np.moveaxis(program.predict(tensors, held_out), -1, 0)
+    scores = np.concatenate(list(program.predict(tensors, held_out)))
+    found["scores"] = np.moveaxis(scores, -1, 0)
     return found | tensors
 
 
@@ -61,14 +60,14 @@ def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
 
 @pytest.mark.parametrize("schedule", ["wavefront", "layered"])
 def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeypatch):
-    monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
+    monkeypatch.setattr("lstmcli.core.chunks.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
     program, data, tensors = started(schedule=schedule, bptt=15)
     chunks = 0
     for epoch in range(3):
-        for after, _ in program.train(tensors, Batch.stack(data.training(epoch)), 20 * epoch):
+        for after, _ in program.train(tensors, Batch(data.training(epoch)), 20 * epoch):
             chunks += 1
         tensors = {name: tensor.numpy() for name, tensor in after.items()}
-        program.evaluate(tensors, Batch.stack(data.validation()))
+        program.evaluate(tensors, Batch(data.validation()))
     assert chunks > 6
     for compiled in (program._train, program._evaluate):
         assert compiled.experimental_get_tracing_count() == 1
@@ -76,9 +75,9 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
 
 def test_chunks_change_nothing(monkeypatch):
     whole = trained(layers=2)
-    monkeypatch.setattr("lstmcli.core.program.CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr("lstmcli.core.chunks.CHUNK_SECONDS", 1e-4)
     program, data, tensors = started(layers=2)
-    for after, _ in program.train(tensors, Batch.stack(data.training(0)), 0):
+    for after, _ in program.train(tensors, Batch(data.training(0)), 0):
         pass
     for name, tensor in after.items():
         np.testing.assert_array_equal(tensor, whole[name], err_msg=name)
@@ -87,13 +86,18 @@ def test_chunks_change_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "schedule", "threads"),
     [({}, "wavefront", 1), ({"state_size": 256}, "layered", None),
+     ({"state_size": 8, "batch_size": 16}, "wavefront", 1),
+     ({"state_size": 8, "batch_size": 17}, "layered", 1),
+     ({"state_size": 64, "batch_size": 16}, "layered", 1),
+     ({"state_size": 64, "batch_size": 17}, "layered", None),
      ({"classes": 30}, "layered", 1), ({"schedule": "layered"}, "layered", 1),
      ({"threads": 3}, "wavefront", 3)],
 )  # fmt: skip
 def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedule, threads):
     config = Config.build(**settings)
-    assert environment.schedule(config) == schedule
-    assert environment.threads(config) == threads
+    features = open_source(config).signature.features
+    assert environment.schedule(config, features) == schedule
+    assert environment.threads(config, features) == threads
 
 
 def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tmp_path, python):
@@ -119,19 +123,3 @@ def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tm
     for file in folder.iterdir():
         file.unlink()
     assert train() == []  # Whoever can write there could make this user run their code.
-
-
-def test_train_opens_its_data_while_tensorflow_loads(run, small, monkeypatch):
-    opened, waited = threading.Event(), []
-
-    def load(name):  # Stands for an import that takes as long as the data does.
-        waited.append((name, opened.wait(30)))
-
-    def opening(config):
-        opened.set()
-        return open_source(config)
-
-    monkeypatch.setattr(environment, "importlib", SimpleNamespace(import_module=load))
-    monkeypatch.setattr(source, "open_source", opening)
-    run("train", *small)
-    assert waited == [("lstmcli.core.backend", True)]

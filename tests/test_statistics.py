@@ -275,10 +275,10 @@ def test_losses_far_above_chance_are_named():
     assert "with 2 layers all 8 seeds ended worse than chance" in answer.sentence(verdict)
 
 
-def test_without_a_floor_the_margin_is_a_part_of_the_way_to_the_lowest_loss():
+def test_without_a_floor_or_a_reference_the_margin_is_a_part_of_chance():
     table = trials({1: HIGH, 2: [loss - 0.001 for loss in HIGH]}, bayes_loss=None, solved=None)
     summary, [verdict] = judge(table, margin=0.05)
-    assert verdict.margin == pytest.approx(0.05 * (CHANCE - 0.499))
+    assert verdict.margin == pytest.approx(0.05 * CHANCE)
     assert answer.sentence(verdict).startswith("1 layer is enough: the test loss is 0.52")
     assert summary.solve_rate.isna().all()
 

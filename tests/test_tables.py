@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmcli.cli import eval as command
 from lstmcli.cli import output
+from lstmcli.cli import scores as command
+from lstmcli.columns import plain
 from lstmcli.report import terminal
 from lstmcli.report.tables import render
 
@@ -75,7 +76,7 @@ def test_the_width_of_a_pipe_is_not_that_of_the_terminal(monkeypatch):
 
 
 def score(counts):
-    return SimpleNamespace(confusion=lambda: np.asarray(counts))
+    return SimpleNamespace(confusion=np.asarray(counts), schema=plain(1, len(counts)))
 
 
 def test_a_few_labels_are_shown_as_a_table_without_a_frame(capsys):

@@ -16,6 +16,7 @@ from lstmcli.cli.eval import evaluate
 from lstmcli.cli.generate import generate
 from lstmcli.cli.help import GroupedCommand
 from lstmcli.cli.inspect import inspect
+from lstmcli.cli.sample import sample
 from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
 from lstmcli.errors import ExitCode, LstmcliError
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "sweep": sweep,
     "inspect": inspect,
+    "sample": sample,
     "devices": devices,
 }
 
@@ -77,10 +79,10 @@ def _explain(error: Exception) -> int:
 
 
 def say_error(message: str, hint: str | None) -> None:
-    """Writes `error: ...` and `hint: ...` to standard error."""
-    _say("error", "red", message)
+    """Writes `error: ...` and `hint: ...` to standard error; what a file holds is not sent raw."""
+    _say("error", "red", terminal.visible(message))
     if hint:
-        _say("hint", "cyan", hint)
+        _say("hint", "cyan", terminal.visible(hint))
 
 
 def _say(kind: str, colour: str, text: str) -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstmcli.cli.options import Given, Json, Overwrite, with_settings
 from lstmcli.cli.output import print_json
-from lstmcli.config import RunConfig
+from lstmcli.config import OF_THE_FILE, RunConfig
 from lstmcli.errors import pasteable
 
 if TYPE_CHECKING:
-    pass
-
+    from lstmcli.columns import Schema
+    from lstmcli.data.series import Series
 
 RUN_OPTIONS = {"seed"}
 """All that a dataset has to do with a run."""
@@ -24,7 +24,7 @@ RUN_OPTIONS = {"seed"}
 @with_settings(
     "data",
     "run",
-    leave_out={"data", "val_fraction", *(spec.name for spec in fields(RunConfig))} - RUN_OPTIONS,
+    leave_out={"data", *OF_THE_FILE, *(spec.name for spec in fields(RunConfig))} - RUN_OPTIONS,
 )
 def generate(
     given: Given,
@@ -32,24 +32,58 @@ def generate(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write an echo dataset: a long labelled series, with its metadata.
+    """Write a dataset of a task: a long labelled series, or many sequences, with its metadata.
 
-    The label at each step is the input some steps before. `lstmcli train --data` and
-    `lstmcli eval --data` read the file back.
+    In the echo task the label at each step is the input some steps before; `--task` names others.
+    `lstmcli train --data` and `lstmcli eval --data` read the file back.
     """
     from lstmcli.data import dataset
 
     series, metadata = dataset.generate(out, overwrite=overwrite, **given)
-    floor = metadata.get("floor")
     if as_json:
-        print_json({"file": str(out), "sha256": series.checksum(), **series.task, **metadata})
+        print_json(_facts(out, series, metadata))
         return
-    typer.echo(f"wrote {out}: {len(series):,} steps, {series.features} input(s) a step")
-    typer.echo(f"task: echo after {series.task['echo_step']} steps, {series.classes} classes")
-    if floor:
-        typer.echo(
+    for line in _lines(out, series, metadata):
+        typer.echo(line)
+
+
+def _facts(out: Path, series: Series, metadata: dict[str, Any]) -> dict[str, Any]:
+    """What `--json` prints. The task's own settings come beside its name, as ever."""
+    facts = {"file": str(out), "sha256": series.checksum(), **series.task, **metadata}
+    if series.starts is not None:
+        facts["steps"], facts["sequences"] = len(series), int(series.starts.sum())
+    if series.classes:
+        facts["classes"] = series.classes
+    return facts
+
+
+def _predicted(schema: Schema) -> str:
+    """What the target is."""
+    if isinstance(schema.target, tuple):
+        [column] = schema.target
+        return f"a number with mean {column.mean:.4g}, standard deviation {column.scale:.4g}"
+    return f"{schema.target.size} classes"
+
+
+def _lines(out: Path, series: Series, metadata: dict[str, Any]) -> list[str]:
+    """What is said of the dataset."""
+    from lstmcli.data import tasks
+
+    task = tasks.TASKS[series.task["name"]]
+    sequences = "" if series.starts is None else f" in {series.starts.sum():,} sequences"
+    lines = [
+        f"wrote {out}: {len(series):,} steps{sequences}, {series.features} input(s) a step",
+        f"task: {task.describe(series)}, {_predicted(series.schema)}",
+    ]
+    if floor := metadata.get("floor"):
+        lines.append(
             f"floor: {floor['bayes_loss']:.3g} nats a step, "
             f"accuracy at most {floor['bayes_accuracy']:.5f}, "
             f"in {floor['batch_size']} rows of windows of {floor['bptt']}"
         )
-    typer.echo(f"next: lstmcli train --data {pasteable(out)}")
+    if baseline := metadata.get("baseline"):
+        unit = "nats a scored step" if series.classes else "times the target's variance"
+        lines.append(f"baseline: {baseline['loss']:.3g} {unit}, for {baseline['of']}")
+    if task.success:
+        lines.append(f"solved, as the paper has it: {task.success}")
+    return [*lines, f"next: lstmcli train --data {pasteable(out)}"]

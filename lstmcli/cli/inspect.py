@@ -12,11 +12,14 @@ from lstmcli.cli.options import CheckpointPath, Json
 from lstmcli.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from lstmcli.columns import Categorical, Numeric, Schema
     from lstmcli.runs.checkpoint import Checkpoint
+
+MOST_COLUMNS = 12  # so many inputs and targets have a line each; JSON has all
 
 
 def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
-    """Show a checkpoint's layers, parameters, state and provenance.
+    """Show a checkpoint's columns, layers, parameters, state and provenance.
 
     The state is the article's tensor [layers, 2, batch, state]: for each layer its cell state c and
     its hidden state h, a row for each row of the series.
@@ -38,6 +41,7 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
         print_json({**description, "state": state})
         return
     _print_provenance(description)
+    _print_schema(model.schema)
     _print_layers(description)
     _print_state(model)
 
@@ -71,6 +75,7 @@ def _describe(model: Checkpoint) -> dict[str, Any]:
         **{name: model.metadata[name] for name in known},
         "features": model.metadata["features"],
         "classes": model.metadata["classes"],
+        "schema": model.schema.to_dict(),
         "layers": layers,
         "parameters": sum(layer["parameters"] for layer in layers),
         "state_shape": list(model.tensors["state"].shape[1:]),
@@ -84,16 +89,61 @@ def _order(group: tuple[str, Any]) -> tuple[bool, int]:
 
 
 def _print_provenance(description: dict[str, Any]) -> None:
-    config = description["config"]
-    data = config["data"].get("data") or f"echo after {config['data']['echo_step']} steps"
-    typer.echo(f"checkpoint: {description['checkpoint']} (lstmcli {description['version']})")
-    typer.echo(f"trained: {_extent(description)}, on {data}")
+    from lstmcli.report.terminal import visible
+
+    path, version = visible(description["checkpoint"]), description["version"]
+    typer.echo(f"checkpoint: {path} (lstmcli {version})")
+    typer.echo(f"trained: {_extent(description)}, on {visible(_data(description['config']))}")
     for best in description["best"]:
         if best["val_loss"] is not None:
             typer.echo(
                 f"seed {best['seed']}: lowest validation loss {best['val_loss']:.3g}, "
                 f"in epoch {best['epoch']}"
             )
+
+
+def _data(config: dict[str, Any]) -> str:
+    """The dataset's file, or what was drawn, in words."""
+    from lstmcli.config import Config
+    from lstmcli.data.tasks import TASKS
+
+    data = Config.build(config).data
+    if data.data is not None:
+        return data.data
+    known = {
+        "echo_step": data.echo_step,
+        "bits": data.bits,
+        "order_symbols": data.order_symbols,
+        "sequence_length": data.resolved_sequence_length,
+    }
+    return TASKS[data.task].labels.format(**known)
+
+
+def _print_schema(schema: Schema) -> None:
+    """What each input and each target is, and the head and the loss that follow from that."""
+    from lstmcli.columns import Categorical
+    from lstmcli.report import words
+
+    inputs: list[Numeric | Categorical] = [*schema.numbers, *schema.symbols]
+    classes = isinstance(schema.target, Categorical)
+    targets = [schema.target] if isinstance(schema.target, Categorical) else [*schema.target]
+    for kind, columns in (("input", inputs), ("target", targets)):
+        for column in columns[:MOST_COLUMNS]:
+            typer.echo(f"{kind}: {words.name(column.name)}, {_column(schema, column)}")
+        if (more := len(columns) - MOST_COLUMNS) > 0:
+            typer.echo(f"{kind}: and {more:,} others (`--json` shows all)")
+    loss = "cross-entropy in nats" if classes else "squared error of the standardised target"
+    typer.echo(f"head: {'softmax' if classes else 'linear'}; the loss is the {loss}")
+
+
+def _column(schema: Schema, column: Numeric | Categorical) -> str:
+    """What a column holds, in words."""
+    from lstmcli.columns import Numeric
+    from lstmcli.report import words
+
+    if isinstance(column, Numeric):
+        return f"a number (mean {column.mean:.6g}, scale {column.scale:.6g})"
+    return f"one of {column.size:,}: {words.values(schema, column)}"
 
 
 def _extent(description: dict[str, Any]) -> str:
@@ -121,9 +171,11 @@ def _print_layers(description: dict[str, Any]) -> None:
     print_table(["layer", "tensor", "shape", "parameters"], rows)
     training = description["config"]["training"]
     layers, _, rows, size = description["state_shape"]
+    classes = isinstance(description["schema"]["target"], dict)
+    head = "softmax" if classes else "linear head"
     typer.echo(
         f"unrolled: {training['bptt']} steps a window; at each the top layer (lstm.{layers - 1}) "
-        f"gives [{rows}, {size}], the softmax [{rows}, {description['classes']}]"
+        f"gives [{rows}, {size}], the {head} [{rows}, {description['classes']}]"
     )
     typer.echo(f"state: {description['state_shape']} = [layers, 2 (c, h), batch, state]")
 

@@ -57,7 +57,8 @@ def sweep(
 
     Any setting takes a list (`--state-size 4,8`, `--echo-step 3,6`) or, for whole numbers, a range
     (`--layers 1-5`); every combination is trained with every seed. The same command again finishes
-    what is missing, and with more seeds or depths it adds them.
+    what is missing, and with more seeds or depths it adds them. What is about a file has one value:
+    all trials are on the same parts of it.
     """
     from lstmcli import api
     from lstmcli.report import console
@@ -65,7 +66,11 @@ def sweep(
     from lstmcli.sweeps import story
 
     style = console.progress_style(progress)
-    plan = api.plan_of(given, read_config(config_file) if config_file else None)
+    plan = api.plan_of(
+        given, read_config(config_file, "data" not in given) if config_file else None
+    )
+    for note in plan.notes:
+        typer.echo(f"note: {note}", err=True)
     if dry_run:
         _show_plan(plan, story.find_directory(plan, out, overwrite), as_json)
         return
@@ -75,7 +80,9 @@ def sweep(
         with console.SweepView(style if left else "none", bars) as view:
             for found in story.run(plan, directory):
                 epoch = None if found.phase == story.ENDED else found.epoch
-                view.setting(found.name, epoch, found.solved, found.seeds, found.phase)
+                view.setting(
+                    found.name, epoch, found.solved, found.seeds, found.phase, found.lowest
+                )
         result = story.conclude(plan, directory)
     if as_json:
         _print_json(result)
@@ -177,7 +184,27 @@ def _print_summary(summary: pd.DataFrame, swept: list[str]) -> None:
         ]
         for _, row in summary.iterrows()
     ]
+    rows += _reference_rows(summary, others, len(headings))
     print_table([*map(words, others), *headings], rows)
+
+
+def _reference_rows(summary: pd.DataFrame, others: list[str], headings: int) -> list[list[str]]:
+    """A row for what is known without a network: one for all settings, or one for each group."""
+    from lstmcli.sweeps.statistics import GUESS
+
+    known = summary[summary.reference.notna() & (summary.reference != GUESS)]
+    alike = len(known[["reference", "reference_loss"]].drop_duplicates()) == 1
+    found = known.drop_duplicates([*([] if alike else others), "reference", "reference_loss"])
+    return [
+        [
+            *("-" if alike else _text(row[name]) for name in others),
+            str(row.reference),
+            *["-"] * 3,
+            _number(row.reference_loss, "#.3g"),
+            *["-"] * (headings - 5),
+        ]
+        for _, row in found.iterrows()
+    ]
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -21,6 +21,7 @@ from lstmcli.config import Config
 from lstmcli.errors import pasteable
 
 if TYPE_CHECKING:
+    from lstmcli.data.references import Reference
     from lstmcli.recording import Run
     from lstmcli.report.console import TrainingView
     from lstmcli.runs.metrics import EpochRow
@@ -42,7 +43,8 @@ def train(
     with a row for each epoch, and the checkpoints that `lstmcli eval` and `lstmcli inspect` read.
     """
     from lstmcli import api
-    from lstmcli.report import console
+    from lstmcli.report import console, words
+    from lstmcli.report.terminal import visible
     from lstmcli.runs import metrics, rundir
 
     saved = rundir.read_config(config_file, "data" not in given) if config_file else None
@@ -53,11 +55,13 @@ def train(
     with console.waiting("loading TensorFlow", style):
         run = api.prepare(config, directory)
     for note in run.source.notes():
-        typer.echo(f"note: {note}", err=True)
-    if dropped := run.source.layout.dropped:
+        typer.echo(f"note: {visible(note)}", err=True)
+    if dropped := run.source.cut.dropped:
         typer.echo(f"note: {dropped} steps at the rows' ends fill no window: not used", err=True)
     floor = run.floor.loss if run.floor else None
-    view = console.TrainingView(style, config.training.epochs, floor)
+    number = words.one_number(run.source.schema)
+    scale = number.scale if number else None
+    view = console.TrainingView(style, config.training.epochs, floor, scale)
     try:
         for rows in _epochs(run, ctx.obj, view):
             view.epoch([metrics.as_dict(row) for row in rows])
@@ -84,21 +88,49 @@ def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[Epoc
 
 def _summarise(run: Run) -> None:
     """Each seed's last epoch, and what to type next."""
-    from lstmcli.experiment import CALMER
+    from lstmcli.report import words
+    from lstmcli.report.terminal import visible
 
-    directory = run.directory
+    schema = run.source.schema
     for row in run.latest.values():
-        floor = "" if row.bayes_loss is None else f" floor {row.bayes_loss:.3g},"
-        typer.echo(
-            f"seed {row.seed}: loss {row.loss:.3g}, validation {row.val_loss:.3g},{floor} "
-            f"accuracy {row.accuracy:.5f}"
-        )
+        known = "" if row.bayes_loss is None else f", floor {row.bayes_loss:.3g}"
+        accuracy = "" if row.accuracy is None else f", accuracy {row.accuracy:.5f}"
+        loss = words.loss(schema, row.loss)
+        validation = "-" if row.val_loss is None else words.loss(schema, row.val_loss)
+        typer.echo(f"seed {row.seed}: loss {loss}{accuracy}, validation {validation}{known}")
+    references = [] if run.floor else run.references  # The floor says more.
+    for each in references:
+        name, loss = words.reference(schema, each.name), words.loss(schema, each.loss)
+        typer.echo(f"without a network: {name} {loss} in validation")
+    _warn(run, references)
+    typer.echo(f"run: {visible(str(run.directory.path))}")
+    typer.echo(f"next: lstmcli eval {pasteable(run.directory.path)}")
+
+
+def _warn(run: Run, references: Sequence[Reference]) -> None:
+    """Says on standard error which seeds have learned nothing that is worth a network."""
+    from lstmcli.experiment import CALMER
+    from lstmcli.report import words
+
+    for best in run.best_at:
+        if beats := words.unbeaten(best["val_loss"], references):
+            found = "none" if best["val_loss"] is None else f"{best['val_loss']:.3g}"
+            name = words.reference(run.source.schema, beats.name)
+            typer.echo(
+                f"warning: seed {best['seed']} does not beat `{name}`, which needs no network: its "
+                f"best validation loss is {found} against {beats.loss:.3g}; try more `--epochs`, "
+                "or another `--learning-rate`",
+                err=True,
+            )
     if worse := run.worse_than_chance():
         seeds = ", ".join(map(str, worse))
         typer.echo(
-            f"warning: seed {seeds} ends worse than chance: a uniform guess has a loss of "
+            f"warning: seed {seeds} ends worse than chance: {_chance(run)} has a loss of "
             f"{run.chance:.3g}; {CALMER}",
             err=True,
         )
-    typer.echo(f"run: {directory.path}")
-    typer.echo(f"next: lstmcli eval {pasteable(directory.path)}")
+
+
+def _chance(run: Run) -> str:
+    """Whose loss `run.chance` is."""
+    return "a uniform guess" if run.source.schema.classes else "the mean of the target"

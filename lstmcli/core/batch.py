@@ -3,69 +3,114 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
-class Labelled(Protocol):
+class Cut(Protocol):
     """One replica's windows."""
 
-    @property
-    def inputs(self) -> Array:
-        """`[windows, T, B, F]`."""
+    def __len__(self) -> int: ...
 
-    @property
-    def targets(self) -> npt.NDArray[np.int32]:
-        """`[windows, T, B]`."""
+    def take(self, begin: int, count: int) -> Arrays:
+        """The arrays `[count, T, B, …]` of some windows by name; fewer at the end."""
 
 
-class Batch(NamedTuple):
-    """Windows for every replica.
+class Batch:
+    """An epoch's windows for every replica; they are cut when they are due.
 
-    Attributes:
-        inputs: `[windows, T, B, F, R]`, float32.
-        labels: `[windows, T, B, R]`, int32.
+    Args:
+        replicas: each replica's windows.
     """
 
-    inputs: Array
-    labels: npt.NDArray[np.int32]
-
-    @classmethod
-    def stack(cls, replicas: Sequence[Labelled]) -> Batch:
-        """From each replica's `inputs` `[windows, T, B, F]` and `targets` `[windows, T, B]`."""
-        inputs, labels = zip(*((each.inputs, each.targets) for each in replicas), strict=True)
-        return cls(np.stack(inputs, -1), np.stack(labels, -1))
+    def __init__(self, replicas: Sequence[Cut]) -> None:
+        self._replicas = replicas
 
     def __len__(self) -> int:
         """Number of windows."""
-        return len(self.labels)
+        return len(self._replicas[0])
+
+    @property
+    def replicas(self) -> int:
+        """R."""
+        return len(self._replicas)
+
+    def take(self, begin: int, length: int, group: slice) -> Arrays:
+        """Some windows of some replicas: arrays `[length, T, B, …, R]`, the missing ones zero."""
+        each = [windows.take(begin, length) for windows in self._replicas[group]]
+        return {
+            name: _padded(np.stack([arrays[name] for arrays in each], -1), length)
+            for name in each[0]
+        }
 
 
 class Measures(NamedTuple):
     """What each window showed, `[windows, R]` each: the figures before the window's update.
 
     Attributes:
-        loss: mean cross-entropy, in nats per step.
-        accuracy: share of steps whose label has the largest logit.
+        loss: mean over its scored steps: cross-entropy in nats, or squared error.
+        metric: likewise: the share of steps whose label has the largest logit, or the absolute
+            error.
         grad_norm: global norm of the gradient, before clipping; empty from an evaluation.
+        labels: scored steps.
     """
 
     loss: Array
-    accuracy: Array
+    metric: Array
     grad_norm: Array
+    labels: npt.NDArray[np.int64]
+
+    def mean(self, column: Array, replica: int) -> float:
+        """A replica's mean over all scored steps, summed in one order however many there are."""
+        values = np.ascontiguousarray(column[:, replica], np.float64)
+        weights = self.labels[:, replica]
+        if (weights == weights[0]).all():
+            return float(values.mean())
+        return float(np.average(values, weights=weights))
 
 
-def means(loss: Array, correct: Array, norm: Array) -> Measures:
-    """What windows showed, from what their steps did, `[windows, T, B, R]`.
+def means(found: Sequence[Array], scored: npt.NDArray[np.bool_] | None = None) -> Measures:
+    """What windows showed, from what their steps did.
+
+    Args:
+        found: losses and metrics `[windows, T, B, R]`, and the windows' gradient norms.
+        scored: which steps count; `None` for all.
 
     A replica's steps are summed by themselves, so that the order, and with it the last bit, does
     not depend on how many replicas there are.
     """
-    windows, *_, replicas = loss.shape
-    steps = (np.moveaxis(each, -1, 0).reshape(replicas, windows, -1) for each in (loss, correct))
-    means, hits = (each.mean(-1, dtype=np.float64).T.astype(np.float32) for each in steps)
-    return Measures(means, hits, norm)
+    loss, metric, norm = found
+    windows, *steps, replicas = loss.shape
+    counted = np.full((windows, replicas), np.prod(steps, dtype=np.int64))
+    if scored is None:
+        columns = [_by_replica(each).mean(-1, dtype=np.float64).T for each in (loss, metric)]
+    else:
+        counted = _by_replica(scored).sum(-1).T
+        columns = [
+            _by_replica(np.where(scored, each, 0)).sum(-1, dtype=np.float64).T
+            / np.maximum(counted, 1)
+            for each in (loss, metric)
+        ]
+    losses, metrics = (each.astype(np.float32) for each in columns)
+    return Measures(losses, metrics, norm, counted)
+
+
+def joined(parts: Sequence[Measures]) -> Measures:
+    """The measures of windows that follow each other."""
+    return Measures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _by_replica(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`[windows, T, B, R]` -> `[R, windows, T B]`."""
+    return np.moveaxis(values, -1, 0).reshape(values.shape[-1], len(values), -1)
+
+
+def _padded(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    if len(array) == length:
+        return array
+    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])

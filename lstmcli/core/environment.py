@@ -28,46 +28,58 @@ from lstmcli.config import Config
 
 MAX_ISA = "--xla_cpu_max_isa"
 LARGEST_WAVEFRONT = 16
-"""Columns of a layer's matrix up to which the wavefront schedule is the faster one: at 3 layers, 5
-rows and 15 steps it was with 8 units and 8 inputs, and was not with 12 and 12."""
+"""Columns of a layer's matrix up to which the wavefront schedule is the faster one: with 5 rows it
+was at 8 units and 8 inputs, and was not at 12 and 12."""
 
-WORTH_TWO_THREADS = 1024
-"""Rows times units below which a second thread slows the layered schedule down: at 5 rows up to 128
-units, as measured; at 32 rows of 32 units it gains 7 %, at 64 rows of 256 a third."""
+MOST_PRODUCTS = 4096
+"""Rows times columns squared up to which it is: with 8 units both are as fast at 16 rows, and the
+layered one twice as fast at 64."""
+
+LARGEST_ON_ONE_THREAD = 1024
+"""Rows times units up to which a second thread does not help the layered schedule: with 16 rows of
+64 units it costs 40 %, with 16 rows of 128 units it gains 17 %, with 64 rows of 256 a third."""
 
 
-def schedule(config: Config) -> str:
-    """The schedule of a configuration: `wavefront` for tiny matrices, `layered` for others."""
+def schedule(config: Config, features: int) -> str:
+    """The schedule of a configuration: `wavefront` for tiny matrices, `layered` for others.
+
+    Args:
+        config: all settings.
+        features: numbers in one step's input.
+    """
     if config.run.schedule != "auto":
         return config.run.schedule
-    size, classes = config.model.state_size, config.data.classes
-    columns = size + max(size, classes if classes > 2 else 1)
-    return "wavefront" if columns <= LARGEST_WAVEFRONT else "layered"
+    columns = config.model.state_size + max(config.model.state_size, features)
+    products = config.training.rows * columns**2
+    tiny = columns <= LARGEST_WAVEFRONT and products <= MOST_PRODUCTS
+    return "wavefront" if tiny else "layered"
 
 
-def threads(config: Config) -> int | None:
+def threads(config: Config, features: int) -> int | None:
     """Threads of the thread pool: one for a small program, `None` (all cores) for others."""
     if config.run.threads is not None:
         return config.run.threads
-    numbers = config.training.batch_size * config.model.state_size
-    return 1 if schedule(config) == "wavefront" or numbers < WORTH_TWO_THREADS else None
+    numbers = config.training.rows * config.model.state_size
+    return (
+        1 if schedule(config, features) == "wavefront" or numbers <= LARGEST_ON_ONE_THREAD else None
+    )
 
 
-def instruction_set(config: Config) -> str:
+def instruction_set(config: Config, features: int) -> str:
     """The largest instruction set that a configuration's programs may use, on x86-64."""
-    return "AVX2" if schedule(config) == "layered" else "AVX"
+    return "AVX2" if schedule(config, features) == "layered" else "AVX"
 
 
-def kind(config: Config) -> tuple[str, int | None]:
+def kind(config: Config, features: int) -> tuple[str, int | None]:
     """What a process is set up for once it has loaded TensorFlow: only for such configurations."""
-    return instruction_set(config), threads(config)
+    return instruction_set(config, features), threads(config, features)
 
 
-def set_up(config: Config) -> None:
+def set_up(config: Config, features: int) -> None:
     """Sets TensorFlow's flags for a configuration; without effect once TensorFlow is loaded."""
     cache = _cache_directory() if config.run.cache else None
     _set("TF_XLA_FLAGS", {"--tf_xla_persistent_cache_directory": str(cache)} if cache else {})
-    _set_compiler(instruction_set(config))
+    _set_compiler(instruction_set(config, features))
 
 
 def set_defaults() -> None:

@@ -14,16 +14,18 @@ first layer and S above it. The replica axis of what comes in and goes out is 1 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from lstmcli.core import model
 from lstmcli.core.backend import tf
+from lstmcli.core.heads import Errors
+from lstmcli.core.window import Window
 
 Tensors = dict[str, tf.Tensor]
 Scratch = tuple[tuple[tf.TensorArray, ...], ...]
 GATES = 1  # the axis of [B, 4, S] along which the gates lie
-CLASSES = 0  # the axis of [C, T, B] along which the classes lie
 
 
 class Layer(NamedTuple):
@@ -84,63 +86,66 @@ class Layered:
         """The gradient times a `factor` `[1]`."""
         return {name: part * tf.squeeze(factor, 0) for name, part in gradient.items()}
 
-    def scratch(self, inputs: tf.Tensor, backward: bool = True) -> Scratch:
+    def scratch(self, window: Window, backward: bool = True) -> Scratch:
         """Room for what each layer's loop writes, which one window after the other writes over.
 
         Args:
-            inputs: `[T, B, F, R]`, of one window.
+            window: one, for its shapes.
             backward: the same either way; `Wavefront.scratch` needs to know.
         """
-        steps, rows, _, _ = inputs.shape
+        steps, rows, _, _ = window.inputs.shape
         shape = [steps, rows, self.state_size]
         # Each is filled with another number: equal ones would be filled once and then copied.
-        numbers = tf.unstack(tf.range(3 * self.layers, dtype=inputs.dtype))
+        numbers = tf.unstack(tf.range(3 * self.layers, dtype=window.inputs.dtype))
         arrays = [_array(tf.fill(shape, number)) for number in numbers]
         return tuple(tuple(arrays[first : first + 3]) for first in range(0, len(arrays), 3))
 
     def forward(
-        self, weights: Tensors, state: tf.Tensor, inputs: tf.Tensor, scratch: Scratch
+        self, weights: Tensors, state: tf.Tensor, window: Window, scratch: Scratch
     ) -> tuple[tf.Tensor, tf.Tensor, Scratch]:
         """One window forward; arguments and results as `Wavefront.forward` has them."""
-        logits, state, left, _ = self._forward(weights, state, tf.squeeze(inputs, -1), scratch)
-        return logits[..., None], state, _room(left)
+        outputs, state, left, _ = self._forward(weights, state, _of_one(window), scratch)
+        return outputs[..., None], state, _room(left)
 
     def gradient(
         self,
         weights: Tensors,
         state: tf.Tensor,
-        inputs: tf.Tensor,
-        labels: tf.Tensor,
+        window: Window,
+        errors_of: Callable[[tf.Tensor], Errors],
         scratch: Scratch,
-    ) -> tuple[Tensors, tf.Tensor, model.Errors, Scratch]:
+    ) -> tuple[Tensors, tf.Tensor, Errors, Scratch]:
         """One window forward and backward; as `Wavefront.gradient`."""
-        inputs, labels = tf.squeeze(inputs, -1), tf.squeeze(labels, -1)
-        logits, end, left, top = self._forward(weights, state, inputs, scratch)
-        errors = model.softmax_errors(logits, labels, CLASSES)
-        gradient = self._gradient(weights, left, top, errors.gradient)
-        return gradient, end, model.Errors(*(part[..., None] for part in errors)), _room(left)
+        window = _of_one(window)
+        outputs, end, left, top = self._forward(weights, state, window, scratch)
+        errors = errors_of(outputs[..., None])
+        gradient = self._gradient(weights, window, left, top, errors)
+        return gradient, end, errors, _room(left)
 
     def _forward(
-        self, weights: Tensors, state: tf.Tensor, inputs: tf.Tensor, scratch: Scratch
+        self, weights: Tensors, state: tf.Tensor, window: Window, scratch: Scratch
     ) -> tuple[tf.Tensor, tf.Tensor, list[Layer], tf.Tensor]:
-        """Logits `[C, T, B]`, the state after, what each layer left, and the top's h."""
-        left, ends = [], []
+        """Outputs `[C, T, B]`, the state after, what each layer left, and what leaves the top."""
+        left, ends, inputs = [], [], window.inputs
         for layer in range(self.layers):
             start = tf.unstack(state[layer])
-            end, gates, written = self._layer(weights, layer, start, inputs, scratch[layer])
+            given = window._replace(inputs=inputs)
+            end, gates, written = self._layer(weights, layer, start, given, scratch[layer])
             left.append(Layer(inputs, start[1], gates, *written))
             ends.append(tf.stack(end))
             inputs = left[-1].hidden.stack()
-        logits = _rows(inputs) @ weights["dense.kernel"] + weights["dense.bias"]
-        logits = tf.reshape(tf.transpose(logits), [-1, *inputs.shape[:2]])
-        return logits, tf.stack(ends), left, inputs
+            if window.kept is not None:
+                inputs *= window.kept[:, layer]
+        outputs = _rows(inputs) @ weights["dense.kernel"] + weights["dense.bias"]
+        outputs = tf.reshape(tf.transpose(outputs), [-1, *inputs.shape[:2]])
+        return outputs, tf.stack(ends), left, inputs
 
     def _layer(
         self,
         weights: Tensors,
         layer: int,
         start: list[tf.Tensor],
-        inputs: tf.Tensor,
+        window: Window,
         scratch: tuple[tf.TensorArray, ...],
     ) -> tuple[tuple, tf.TensorArray, tuple[tf.TensorArray, ...]]:
         """One layer over all steps: c and h at the end, the gates' slopes, and the scratch.
@@ -148,14 +153,18 @@ class Layered:
         The slopes are written over the products of the inputs, step by step.
         """
         kernel, recurrent, bias = _of_layer(weights, layer)
-        steps, rows, _ = inputs.shape
+        steps, rows, _ = window.inputs.shape
         gates = [rows, 4, self.state_size]
-        projected = tf.reshape(_rows(inputs) @ kernel, [steps, *gates])
+        projected = tf.reshape(_rows(window.inputs) @ kernel, [steps, *gates])
         bias = tf.reshape(bias, gates[1:])
 
         def step(t: tf.Tensor, c: tf.Tensor, h: tf.Tensor, *written: tf.TensorArray) -> tuple:
+            if window.carried is not None:
+                c, h = c * window.carried[t], h * window.carried[t]
             z = written[0].read(t) + tf.reshape(h @ recurrent, gates) + bias
             c, h, slopes = model.cell(model.squash(z, GATES), c, GATES)
+            if window.carried is not None:
+                slopes = slopes._replace(forget=slopes.forget * window.carried[t])
             values = zip(written, (slopes.gates, h, slopes.forget, slopes.output), strict=True)
             return t + 1, c, h, *(array.write(t, value) for array, value in values)
 
@@ -168,24 +177,32 @@ class Layered:
         return (c, h), over, tuple(written)
 
     def _gradient(
-        self, weights: Tensors, left: list[Layer], top: tf.Tensor, d_logits: tf.Tensor
+        self,
+        weights: Tensors,
+        window: Window,
+        left: list[Layer],
+        top: tf.Tensor,
+        errors: Errors,
     ) -> Tensors:
-        """The gradient of the mean loss, from each step's to its logits `[C, T, B]`."""
-        classes, steps, rows = d_logits.shape
-        d_logits = tf.reshape(d_logits, [classes, -1]) / (steps * rows)
+        """The gradient of a window's loss, from the one to its outputs `[C, T, B, 1]`."""
+        d_outputs = tf.reshape(errors.gradient, [errors.gradient.shape[0], -1]) / errors.labels
         gradient = {
-            "dense.kernel": tf.transpose(d_logits @ _rows(top)),
-            "dense.bias": tf.reduce_sum(d_logits, 1),
+            "dense.kernel": tf.transpose(d_outputs @ _rows(top)),
+            "dense.bias": tf.reduce_sum(d_outputs, 1),
         }
         d_hidden = tf.reshape(
-            tf.matmul(d_logits, weights["dense.kernel"], transpose_a=True, transpose_b=True),
+            tf.matmul(d_outputs, weights["dense.kernel"], transpose_a=True, transpose_b=True),
             top.shape,
         )
         for layer in reversed(range(self.layers)):
             kernel, recurrent, _ = _of_layer(weights, layer)
             now = left[layer]
             before = tf.concat([now.start[None], now.hidden.stack()[:-1]], 0)
-            dz = self._through_time(recurrent, now, d_hidden)
+            if window.carried is not None:
+                before *= window.carried
+            if window.kept is not None:
+                d_hidden *= window.kept[:, layer]
+            dz = self._through_time(recurrent, now, d_hidden, window.carried)
             gradient[f"lstm.{layer}.kernel"] = _product(now.inputs, dz)
             gradient[f"lstm.{layer}.recurrent_kernel"] = _product(before, dz)
             gradient[f"lstm.{layer}.bias"] = tf.reduce_sum(dz, 0)
@@ -193,7 +210,9 @@ class Layered:
                 d_hidden = tf.reshape(tf.matmul(dz, kernel, transpose_b=True), d_hidden.shape)
         return gradient
 
-    def _through_time(self, recurrent: tf.Tensor, left: Layer, d_hidden: tf.Tensor) -> tf.Tensor:
+    def _through_time(
+        self, recurrent: tf.Tensor, left: Layer, d_hidden: tf.Tensor, carried: tf.Tensor | None
+    ) -> tf.Tensor:
         """The gradient to a layer's pre-activations, `[T B, 4S]`, from the one to its h.
 
         It is written over the gates' slopes, step by step, and read back from there: the compiler
@@ -209,13 +228,19 @@ class Layered:
             dz = written.read(t) * tf.where(through_h, dh[:, None], dc[:, None])
             written = written.write(t, dz)
             before = tf.maximum(t - 1, 0)
-            dh = tf.reshape(written.read(t), [rows, 4 * size]) @ transposed + d_hidden[before]
+            dh = tf.reshape(written.read(t), [rows, 4 * size]) @ transposed
+            dh = (dh if carried is None else dh * carried[t]) + d_hidden[before]
             dc = forget[t] * dc + output[before] * dh
             return t - 1, dh, dc, written
 
         start = (steps - 1, d_hidden[-1], output[-1] * d_hidden[-1], left.gates)
         loop = tf.while_loop(lambda t, *_: t >= 0, step, start, maximum_iterations=steps)
         return tf.reshape(loop[-1].stack(), [-1, 4 * size])
+
+
+def _of_one(window: Window) -> Window:
+    """The window of the one replica: its tensors without their last axis."""
+    return Window(*(None if part is None else tf.squeeze(part, -1) for part in window))
 
 
 def _room(left: list[Layer]) -> Scratch:

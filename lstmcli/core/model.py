@@ -1,4 +1,4 @@
-"""The equations: the LSTM cell, the softmax on top, and their gradients, for every schedule.
+"""The equations: the LSTM cell and its gradient, for every schedule.
 
 The cell is Hochreiter and Schmidhuber's (1997) with the forget gate of Gers, Schmidhuber and
 Cummins (2000), without peepholes, as Keras and the article have it. With x the layer's input:
@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core import sums
 from lstmcli.core.backend import tf
 
 SCALES = np.array([0.5, 0.5, 1, 0.5], np.float32)
@@ -37,20 +36,6 @@ class Slopes(NamedTuple):
     gates: tf.Tensor
     forget: tf.Tensor
     output: tf.Tensor
-
-
-class Errors(NamedTuple):
-    """What the softmax makes of the logits, at each step.
-
-    Attributes:
-        loss: cross-entropy in nats; the logits' shape without the class axis.
-        correct: 1 where the label has the largest logit, else 0; the same shape.
-        gradient: of the loss to the logits; the logits' shape.
-    """
-
-    loss: tf.Tensor
-    correct: tf.Tensor
-    gradient: tf.Tensor
 
 
 def squash(z: tf.Tensor, axis: int) -> tf.Tensor:
@@ -87,32 +72,6 @@ def cell_gradient(
     through_h = _along(np.array([False, False, False, True]), axis, slopes.gates)
     arriving = tf.where(through_h, tf.expand_dims(dh, axis), tf.expand_dims(dc, axis))
     return slopes.gates * arriving, slopes.forget * dc
-
-
-def softmax_errors(logits: tf.Tensor, labels: tf.Tensor, axis: int) -> Errors:
-    """Cross-entropy of the softmax, and its gradient: probabilities minus the one-hot label.
-
-    Args:
-        logits: with the classes along `axis`.
-        labels: whole numbers; the logits' shape without `axis`.
-        axis: where the classes lie.
-    """
-    classes = _along(np.arange(logits.shape[axis], dtype=np.int32), axis, logits)
-    one_hot = tf.cast(tf.expand_dims(labels, axis) == classes, logits.dtype)
-    largest = tf.reduce_max(logits, axis, keepdims=True)
-    exponentials = tf.exp(logits - largest)
-    total = tf.expand_dims(sums.halves(exponentials, axis), axis)
-    below = tf.reduce_sum(one_hot * (largest - logits), axis)
-    loss = tf.math.log(tf.squeeze(total, axis)) + below
-    # The division comes last: the compiler then keeps the result instead of computing it again.
-    gradient = (exponentials - one_hot * total) / total
-    return Errors(loss, tf.cast(below <= 0, logits.dtype), gradient)
-
-
-def log_softmax(logits: tf.Tensor, axis: int) -> tf.Tensor:
-    """The logarithms of the softmax over `axis`."""
-    below = logits - tf.reduce_max(logits, axis, keepdims=True)
-    return below - tf.expand_dims(tf.math.log(sums.halves(tf.exp(below), axis)), axis)
 
 
 def _along(values: np.ndarray, axis: int, like: tf.Tensor) -> np.ndarray:

@@ -66,10 +66,11 @@ def zero_state(model: ModelConfig, replicas: int, rows: int) -> npt.NDArray[np.f
     return np.zeros((replicas, *state_shape(model, rows)), np.float32)
 
 
-def window_seconds(config: Config, parameter_count: int) -> float:
+def window_seconds(config: Config, features: int, parameter_count: int) -> float:
     """A rough guess at a training window's seconds, from its steps and its arithmetic."""
     training, layers = config.training, config.model.layers
-    products = training.bptt * training.batch_size * config.run.replicas * parameter_count
-    if environment.schedule(config) == "wavefront":
-        return (training.bptt + layers) * 4e-6 + 6 * products / 1e10
-    return training.bptt * layers * config.run.replicas * 4e-6 + 6 * products / 1.6e11
+    steps = training.steps
+    products = steps * training.rows * config.run.replicas * parameter_count
+    if environment.schedule(config, features) == "wavefront":
+        return (steps + layers) * 4e-6 + 6 * products / 1e10
+    return steps * layers * config.run.replicas * 4e-6 + 6 * products / 1.6e11

@@ -17,48 +17,28 @@ Shapes: R replicas, L layers, S units, F input features, I = max(F, S) columns f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstmcli.core import environment, model, sums
 from lstmcli.core.backend import tf
+from lstmcli.core.heads import Errors
+from lstmcli.core.waves import (
+    Scratch,
+    State,
+    Waves,
+    Weights,
+    at_work_by_wave,
+    from_above,
+    waves_of,
+    with_one,
+)
+from lstmcli.core.window import Window
 
 Tensors = dict[str, tf.Tensor]
 GATES = 0  # the axis of [4, L, M] along which the gates lie
-CLASSES = 0  # the axis of [C, T, B, R] along which the classes lie
-
-
-class Weights(NamedTuple):
-    """Parameters, gradients or slots in this schedule's layout.
-
-    Attributes:
-        lstm: `[4, L, I + S + 1, S, R]`: rows for the layer's input, its hidden state, the bias.
-        dense: `[C, S + 1, R]`: rows for the hidden state and the bias.
-    """
-
-    lstm: tf.Tensor
-    dense: tf.Tensor
-
-
-class State(NamedTuple):
-    """Cell state and hidden state, each `[L, M]`."""
-
-    c: tf.Tensor
-    h: tf.Tensor
-
-
-class Waves(NamedTuple):
-    """What the forward waves leave for the backward ones.
-
-    Attributes:
-        inputs: `[W, L, B, I + S + 1, R]`: [x, h, 1] of each layer.
-        slopes: `[W, 4, L, M]`, `[W, L, M]`, `[W, L, M]`.
-    """
-
-    inputs: tf.Tensor
-    slopes: model.Slopes
 
 
 @dataclass(frozen=True)
@@ -136,98 +116,138 @@ class Wavefront:
         """The gradient with each replica's part times its `factor` `[R]`."""
         return Weights(*(part * factor for part in gradient))
 
-    def scratch(self, inputs: tf.Tensor, backward: bool = True) -> tuple[tf.TensorArray, ...]:
+    def scratch(self, window: Window, backward: bool = True) -> Scratch:
         """Room for the waves of a window, which one window after the other writes over.
 
         Args:
-            inputs: `[T, B, F, R]`, of one window.
+            window: one, for its shapes.
             backward: whether a backward pass will need the slopes.
         """
-        steps, rows, _, replicas = inputs.shape
+        steps, rows, _, replicas = window.inputs.shape
         flat = [self.layers, rows * self.state_size * replicas]
         wide = [self.layers, rows, self.columns + self.state_size + 1, replicas]
-        return tuple(
-            tf.TensorArray(inputs.dtype, steps + self.layers - 1, element_shape=shape)
-            for shape in (wide, [4, *flat], flat, flat)[: 4 if backward else 1]
-        )
+
+        def room(shape: list[int]) -> tf.TensorArray:
+            return tf.TensorArray(window.inputs.dtype, steps + self.layers - 1, element_shape=shape)
+
+        slopes = tuple(map(room, ([4, *flat], flat, flat))) if backward else ()
+        top = () if window.carried is None else (room([rows, self.state_size, replicas]),)
+        return Scratch(room(wide), slopes, top)
 
     def forward(
-        self, weights: Weights, state: State, inputs: tf.Tensor, scratch: Any
-    ) -> tuple[tf.Tensor, State, Any]:
+        self, weights: Weights, state: State, window: Window, scratch: Scratch
+    ) -> tuple[tf.Tensor, State, Scratch]:
         """One window forward.
 
         Args:
             weights: the parameters.
             state: at the window's start.
-            inputs: `[T, B, F, R]`.
+            window: what is given.
             scratch: as `scratch` makes it, or the window before left it.
 
         Returns:
-            The logits `[C, T, B, R]`, the state at the window's end, and the written scratch.
+            The outputs `[C, T, B, R]`, the state at the window's end, and the written scratch.
         """
+        outputs, state, scratch, _, _ = self._forward(weights, state, window, scratch)
+        return outputs, state, scratch
+
+    def _forward(
+        self, weights: Weights, state: State, window: Window, scratch: Scratch
+    ) -> tuple[tf.Tensor, State, Scratch, tf.Tensor, tuple[tf.Tensor | None, tf.Tensor | None]]:
+        """As `forward`, with what leaves the top `[T, B, S + 1, R]`, and the parts by wave."""
+        inputs = window.inputs
         steps, rows, _, replicas = inputs.shape
         layers, size, waves = self.layers, self.state_size, steps + self.layers - 1
+        carried, kept = waves_of(window, self.layers)
         missing = [[0, layers - 1], [0, 0], [0, self.columns - self.features], [0, 0]]
         inputs = tf.pad(inputs, missing)  # [W, B, I, R]
         wider = [[0, 0], [0, 0], [0, self.columns - size], [0, 0]]
         one = tf.ones([layers, rows, 1, replicas], inputs.dtype)
-        at_work = tf.constant(_at_work(layers, steps))
+        at_work = tf.constant(at_work_by_wave(layers, steps))
 
-        def wave(w: tf.Tensor, c: tf.Tensor, h: tf.Tensor, written: Any, *slopes: Any) -> tuple:
+        def wave(w: tf.Tensor, c: tf.Tensor, h: tf.Tensor, scratch: Scratch) -> tuple:
             own = tf.reshape(h, [layers, rows, size, replicas])
-            x = tf.concat([inputs[w][None], tf.pad(own[:-1], wider)], 0)
-            written = written.write(w, tf.concat([x, own, one], 2))
+            below = own[:-1] if kept is None else own[:-1] * kept[w][1:]
+            x = tf.concat([inputs[w][None], tf.pad(below, wider)], 0)
+            c_before = c
+            if carried is not None:
+                own = own * carried[w]
+                c_before = c * self._flat(carried[w])
+            written = scratch.inputs.write(w, tf.concat([x, own, one], 2))
             z = tf.reduce_sum(written.read(w)[:, :, :, None] * weights.lstm[:, :, None], 3)
             tanh_z = tf.reshape(model.squash(z, GATES), [4, layers, -1])
-            c_next, h_next, found = model.cell(tanh_z, c, GATES)
+            c_next, h_next, found = model.cell(tanh_z, c_before, GATES)
+            if carried is not None:
+                found = found._replace(forget=found.forget * self._flat(carried[w]))
             now = at_work[w]
-            kept = (tf.where(now, slope, tf.zeros([], z.dtype)) for slope in found)
-            if slopes:
-                pairs = zip(slopes, kept, strict=True)
-                slopes = tuple(array.write(w, slope) for array, slope in pairs)
-            return w + 1, tf.where(now, c_next, c), tf.where(now, h_next, h), written, *slopes
+            slopes = tuple(
+                array.write(w, tf.where(now, slope, tf.zeros([], z.dtype)))
+                for array, slope in zip(scratch.slopes, found, strict=False)
+            )
+            highest = tf.reshape(h_next[-1], [rows, size, replicas])
+            top = tuple(array.write(w, highest) for array in scratch.top)
+            after = tf.where(now, c_next, c), tf.where(now, h_next, h)
+            return w + 1, *after, Scratch(written, slopes, top)
 
-        start = (0, *state, *scratch)
-        _, c, h, *scratch = tf.while_loop(
+        start = (0, *state, scratch)
+        _, c, h, scratch = tf.while_loop(
             lambda w, *_: w < waves, wave, start, maximum_iterations=waves
         )
-        top = _with_one(self._top(scratch[0].stack(), h, inputs.shape))
-        logits = tf.reduce_sum(top * weights.dense[:, None, None], 3)
-        return logits, State(c, h), tuple(scratch)
+        top = self._top(scratch, h, inputs.shape)
+        if window.kept is not None:
+            top *= window.kept[:, -1]
+        top = with_one(top)
+        outputs = tf.reduce_sum(top * weights.dense[:, None, None], 3)
+        return outputs, State(c, h), scratch, top, (carried, kept)
 
-    def _top(self, inputs: tf.Tensor, h: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-        """The top layer's hidden state at each step, `[T, B, S, R]`: its input one wave later."""
+    def _flat(self, part: tf.Tensor) -> tf.Tensor:
+        """`[L, B, 1, R]` for every unit: `[L, M]`."""
+        return tf.reshape(tf.repeat(part, self.state_size, 2), [self.layers, -1])
+
+    def _top(self, scratch: Scratch, h: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+        """The top layer's hidden state at each step, `[T, B, S, R]`: its input one wave later.
+
+        Where sequences begin its input is not its hidden state, so that this is kept by itself.
+        """
+        if scratch.top:
+            return scratch.top[0].stack()[self.layers - 1 :]
         _, rows, columns, replicas = shape
         size = self.state_size
         last = tf.reshape(h, [self.layers, rows, size, replicas])[-1:]
+        inputs = scratch.inputs.stack()
         return tf.concat([inputs[self.layers :, -1, :, columns : columns + size], last], 0)
 
     def gradient(
-        self, weights: Weights, state: State, inputs: tf.Tensor, labels: tf.Tensor, scratch: Any
-    ) -> tuple[Weights, State, model.Errors, Any]:
+        self,
+        weights: Weights,
+        state: State,
+        window: Window,
+        errors_of: Callable[[tf.Tensor], Errors],
+        scratch: Scratch,
+    ) -> tuple[Weights, State, Errors, Scratch]:
         """One window forward and backward; no gradient leaves the window.
 
         Args:
             weights: the parameters.
             state: at the window's start.
-            inputs: `[T, B, F, R]`.
-            labels: `[T, B, R]`.
+            window: what is given.
+            errors_of: what the head makes of the outputs.
             scratch: as `scratch` makes it, or the window before left it.
 
         Returns:
-            The gradient of the mean loss, the state at the window's end, each step's errors
-            `[T, B, R]`, and the scratch.
+            The gradient of the window's loss, the state at its end, each step's errors `[T, B, R]`,
+            and the scratch.
         """
-        steps, rows, _, replicas = inputs.shape
-        size = self.state_size
-        logits, end, scratch = self.forward(weights, state, inputs, scratch)
-        written, *slopes = (array.stack() for array in scratch)
-        waves = Waves(written, model.Slopes(*slopes))
-        errors = model.softmax_errors(logits, labels, CLASSES)
-        d_logits = (errors.gradient / (steps * rows))[:, :, :, None]  # [C, T, B, 1, R]
-        top = _with_one(self._top(written, end.h, [steps, rows, self.columns, replicas]))
-        d_dense = sums.halves(sums.short(top * d_logits, 2), 1)
-        d_top = tf.reduce_sum(d_logits * weights.dense[:, None, None, :size], 0)
+        steps, size = window.inputs.shape[0], self.state_size
+        outputs, end, scratch, top, by_wave = self._forward(weights, state, window, scratch)
+        slopes = model.Slopes(*(array.stack() for array in scratch.slopes))
+        waves = Waves(scratch.inputs.stack(), slopes, *by_wave)
+        errors = errors_of(outputs)
+        d_outputs = (errors.gradient / errors.labels)[:, :, :, None]  # [C, T, B, 1, R]
+        d_dense = sums.halves(sums.short(top * d_outputs, 2), 1)
+        d_top = tf.reduce_sum(d_outputs * weights.dense[:, None, None, :size], 0)
+        if window.kept is not None:
+            d_top *= window.kept[:, -1]
         d_top = tf.pad(tf.reshape(d_top, [steps, 1, -1]), [[self.layers - 1, 0], [0, 0], [0, 0]])
         return Weights(self._backward(weights, waves, d_top), d_dense), end, errors, scratch
 
@@ -236,15 +256,26 @@ class Wavefront:
         count, layers, rows, _, replicas = waves.inputs.shape
         size, columns = self.state_size, self.columns
         own = weights.lstm[:, :, columns : columns + size]
-        fed = tf.concat([own, _from_above(weights.lstm[:, :, :size])], 3)  # [4, L, S, 2S, R]
+        above = from_above(weights.lstm[:, :, :size])
+        fed = tf.concat([own, above], 3)  # [4, L, S, 2S, R]
+
+        def to_hidden(w: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+            """The gradient to each h of wave w - 1 through each gate, `[4, L, B, S, R]`."""
+            through_time = after if waves.carried is None else after * waves.carried[w]
+            if waves.kept is None:
+                both = tf.concat([through_time, from_above(after)], 3)[:, :, :, None]
+                return tf.reduce_sum(both * fed[:, :, None], 4)  # of [4, L, B, S, 2S, R]
+            dropped = tf.pad(waves.kept[w][1:], [[0, 1], [0, 0], [0, 0], [0, 0]])
+            up = tf.reduce_sum(from_above(after)[:, :, :, None] * above[:, :, None], 4) * dropped
+            return tf.reduce_sum(through_time[:, :, :, None] * own[:, :, None], 4) + up
+
         is_top = tf.constant(np.eye(layers)[:, -1:], waves.inputs.dtype)
 
         def wave(w: tf.Tensor, dz: tf.Tensor, dc: tf.Tensor, d_lstm: tf.Tensor) -> tuple:
             """Takes dz and dc of wave w + 1: h of wave w was an input to it."""
             after = tf.reshape(dz, [4, layers, rows, size, replicas])
             d_lstm += sums.short(waves.inputs[w + 1][:, :, :, None] * after[:, :, :, None], 2)
-            both = tf.concat([after, _from_above(after)], 3)[:, :, :, None]  # [4, L, B, 1, 2S, R]
-            i, f, g, o = tf.unstack(tf.reshape(tf.reduce_sum(both * fed[:, :, None], 4), dz.shape))
+            i, f, g, o = tf.unstack(tf.reshape(to_hidden(w + 1, after), dz.shape))
             dh = i + f + g + o + d_top[w] * is_top
             slopes = model.Slopes(*(part[w] for part in waves.slopes))
             return w - 1, *model.cell_gradient(dh, dc, slopes, GATES), d_lstm
@@ -253,19 +284,3 @@ class Wavefront:
         zeros = (tf.zeros([4, *flat], own.dtype), tf.zeros(flat, own.dtype))
         start = (count - 1, *zeros, tf.zeros_like(weights.lstm))
         return tf.while_loop(lambda w, *_: w >= -1, wave, start, maximum_iterations=count + 1)[-1]
-
-
-def _at_work(layers: int, steps: int) -> np.ndarray:
-    """Whether each layer has a step to do in each wave: `[W, L, 1]`."""
-    step = np.arange(steps + layers - 1)[:, None] - np.arange(layers)
-    return ((step >= 0) & (step < steps))[:, :, None]
-
-
-def _from_above(values: tf.Tensor) -> tf.Tensor:
-    """`[4, L, …]` with each layer's part replaced by the one of the layer above it, or zeros."""
-    return tf.pad(values[:, 1:], [[0, 0], [0, 1], *[[0, 0]] * (len(values.shape) - 2)])
-
-
-def _with_one(x: tf.Tensor) -> tf.Tensor:
-    """`[T, B, S, R]` -> `[T, B, S + 1, R]`: a column of ones for the bias."""
-    return tf.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0]], constant_values=1.0)

@@ -1,4 +1,4 @@
-"""A dataset of the echo task, from its settings to its file."""
+"""A dataset of a task, from its settings to its file."""
 
 from __future__ import annotations
 
@@ -6,41 +6,54 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lstmcli.config import DataConfig, RunConfig, TrainingConfig
-from lstmcli.data import echo, storage
-from lstmcli.data.series import Layout, Series
+from lstmcli.config import DataConfig, RunConfig, TrainingConfig, check_effect
+from lstmcli.data import storage, tasks
+from lstmcli.data.layout import Layout
+from lstmcli.data.series import Series
 from lstmcli.streams import Stream, generator
 
 
 def generate(
     path: str | PathLike[str], *, overwrite: bool = False, **settings: Any
 ) -> tuple[Series, dict[str, Any]]:
-    """Writes a dataset: a series of the echo task.
+    """Writes a dataset: a series of a task.
 
     Args:
         path: the file: `.npz` or `.csv`, by its ending.
         overwrite: whether a dataset that lstmcli wrote may be replaced.
-        settings: of the task, and `seed`.
+        settings: the `task` and those of the task, and `seed`.
 
     Returns:
-        The series, and its metadata besides its task.
+        The series as the file has it, and its metadata besides its task.
 
     Raises:
         LstmcliError: as `lstmcli generate` would say it.
     """
     seed = RunConfig(seed=settings.pop("seed", RunConfig.seed)).seed
+    check_effect(settings, None, settings.get("task", DataConfig.task))
+    config = DataConfig(**settings)
     storage.check_free(Path(path), overwrite)
-    series = echo.generate(DataConfig(**settings), generator(seed, Stream.DATASET))
-    floor = _floor_in_the_articles_layout(series)
-    metadata = {"seed": seed, **({"floor": floor} if floor else {})}
+    series = tasks.generate(config, generator(seed, Stream.DATASET))
+    metadata = {"seed": seed, **_reference(series)}
     storage.write(Path(path), series, metadata)
-    return series, metadata
+    return storage.as_written(series), metadata
+
+
+def _reference(series: Series) -> dict[str, Any]:
+    """What a loss on the series can be held against, by its metadata's names."""
+    floor = _floor_in_the_articles_layout(series) if series.starts is None else None
+    named = None if series.task["name"] == "echo" else tasks.baseline(series)
+    return {
+        **({"floor": floor} if floor else {}),
+        **({"baseline": {"of": named[0], "loss": named[1]}} if named else {}),
+    }
 
 
 def _floor_in_the_articles_layout(series: Series) -> dict[str, Any] | None:
     """The floor by its metadata's names; `None` if the series does not fill a window."""
-    layout = Layout(len(series), TrainingConfig.batch_size, TrainingConfig.bptt)
-    floor = echo.bayes_floor(series, layout) if layout.windows else None
+    training = TrainingConfig()
+    layout = Layout(len(series), training.rows, training.steps)
+    floor = tasks.floor(series, layout) if layout.windows else None
     if floor is None:
         return None
     return {

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.columns import plain, symbol_type
 from lstmcli.config import DataConfig
-from lstmcli.data.series import Layout, Series
+from lstmcli.data.layout import Layout
+from lstmcli.data.series import Series, no_numbers, no_symbols
 from lstmcli.errors import UsageError
 
 SOLVED_BELOW = 0.01
@@ -30,9 +32,10 @@ class Floor:
     """The best that any predictor can do on a series: in expectation, and on its very labels.
 
     Attributes:
-        loss: expected mean cross-entropy, in nats per step.
+        loss: expected mean cross-entropy, in nats per step (for numbers: mean squared error).
         accuracy: expected share of steps whose label is guessed right.
-        chance: the loss of a uniform guess, ln(classes).
+        chance: the loss of who knows no more than the task: of a uniform guess, ln(classes), or the
+            task's own baseline.
         windows: what the best predictor (the *oracle*) loses on the labels of each window, in nats
             per step: `[windows]`.
     """
@@ -60,12 +63,15 @@ class Floor:
         """Whether a model with this loss on these labels has solved the task."""
         return self.gap(loss) < self.line
 
-    def evident(self, windows: npt.NDArray[np.floating[Any]]) -> bool:
+    def evident(
+        self, windows: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]
+    ) -> bool:
         """Whether losses `[windows]` show the task solved on any series, not on this one alone.
 
-        The mean gap must stay below the line by twice its standard error over the windows.
+        The mean gap must stay below the line by twice its standard error over the windows that have
+        labels.
         """
-        gaps = windows.astype(np.float64) - self.windows
+        gaps = (windows.astype(np.float64) - self.windows)[labels > 0]
         if len(gaps) < 2:
             return False
         error = gaps.std(ddof=1) / math.sqrt(len(gaps))
@@ -83,8 +89,8 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
         rng: the stream to draw from.
 
     Returns:
-        A series whose inputs are `[steps, 1]`, 0 or 1, for two classes, and one-hot
-        `[steps, classes]` for more.
+        A series with one numeric input, 0 or 1, for two classes, and one categorical input for
+        more.
     """
     symbols = rng.integers(0, config.classes, config.series_length, dtype=np.int32)
     targets = np.roll(symbols, config.echo_step)
@@ -93,8 +99,13 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
         flipped = rng.random(config.series_length) < config.noise
         shift = rng.integers(1, config.classes, config.series_length, dtype=np.int32)
         targets = np.where(flipped, (targets + shift) % config.classes, targets)
-    inputs = symbols[:, None] if config.classes == 2 else _one_hot(symbols, config.classes)
-    return Series(inputs.astype(np.float32), targets.astype(np.int32), config.classes, task(config))
+    column, labels, classes = symbols[:, None], targets.astype(np.int32), config.classes
+    if classes == 2:
+        numbers, none = column.astype(np.float32), no_symbols(len(labels))
+        return Series(plain(1, 2), numbers, none, labels, task=task(config))
+    narrow = column.astype(symbol_type(classes))
+    schema = plain(0, classes, symbols=classes)
+    return Series(schema, no_numbers(len(labels)), narrow, labels, task=task(config))
 
 
 def task(config: DataConfig) -> dict[str, int | float | str]:
@@ -185,9 +196,8 @@ def unseen_labels(task: Mapping[str, Any], layout: Layout, offset: int) -> Float
 def _oracle(series: Series, layout: Layout) -> Floats:
     """What the best predictor loses on each window's labels, in nats per step: `[windows]`."""
     noisy = noisy_zero(series.task)
-    inputs = series.inputs
-    symbols = inputs[:, 0].astype(np.int64) if inputs.shape[1] == 1 else inputs.argmax(1)
-    symbols, targets = (layout.cut_rows(each) for each in (symbols, series.targets))  # [rows, used]
+    drawn = _drawn(series)
+    symbols, targets = (layout.cut_rows(each) for each in (drawn, series.targets))  # [rows, used]
     unseen = unseen_labels(series.task, layout, series.offset)
     probability = np.empty(targets.shape)
     probability[:, : len(unseen)] = unseen[np.arange(len(unseen)), targets[:, : len(unseen)]]
@@ -203,5 +213,10 @@ def entropy(probabilities: npt.NDArray[np.float64]) -> float:
     return -math.fsum(p * math.log(p) for p in probabilities.tolist() if p > 0)
 
 
-def _one_hot(symbols: npt.NDArray[np.int32], classes: int) -> npt.NDArray[np.float32]:
-    return np.eye(classes, dtype=np.float32)[symbols]
+def _drawn(series: Series) -> npt.NDArray[np.int64]:
+    """The symbol of each step, of symbols, of numbers, or of one-hot numbers as in a file."""
+    if series.symbols.shape[1]:
+        return series.symbols[:, 0].astype(np.int64)
+    if series.numbers.shape[1] == 1:
+        return series.numbers[:, 0].astype(np.int64)
+    return np.asarray(series.numbers.argmax(1), np.int64)

@@ -1,140 +1,138 @@
-"""A labelled series, and how it is cut into rows and windows."""
+"""A series: what is given and what is to be predicted at each of its steps."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.errors import FileError
+from lstmcli.architecture import Signature
+from lstmcli.columns import Schema
 
+Bools = npt.NDArray[np.bool_]
 
-@dataclass(frozen=True)
-class Layout:
-    """How many rows and windows a series of a given length gives.
-
-    A series is cut into `rows` consecutive pieces of `row_length` steps, and each row into
-    `windows` consecutive windows of `bptt` steps; what is left over is dropped.
-    """
-
-    steps: int
-    rows: int
-    bptt: int
-
-    @property
-    def row_length(self) -> int:
-        """Steps from the start of one row to the start of the next."""
-        return self.steps // self.rows
-
-    @property
-    def windows(self) -> int:
-        """Windows in an epoch."""
-        return self.row_length // self.bptt
-
-    @property
-    def used(self) -> int:
-        """Steps of each row that are used."""
-        return self.windows * self.bptt
-
-    @property
-    def dropped(self) -> int:
-        """Steps of the series that are not used: the ragged ends."""
-        return self.steps - self.rows * self.used
-
-    def cut_rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """`[steps, …]` -> `[rows, used, …]`."""
-        whole = values[: self.rows * self.row_length]
-        rows = whole.reshape(self.rows, self.row_length, *values.shape[1:])
-        return rows[:, : self.used]
-
-
-@dataclass(frozen=True)
-class Windows:
-    """A series in the order in which it is trained on.
-
-    Attributes:
-        inputs: `[windows, bptt, rows, features]`, float32.
-        targets: `[windows, bptt, rows]`, int32.
-        layout: how the series was cut.
-    """
-
-    inputs: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.int32]
-    layout: Layout
+BLOCK = 2**20
+"""Steps of a piece."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """A long series with a label at each step.
+    """A run of steps.
 
     Attributes:
-        inputs: `[steps, features]`, float32.
-        targets: `[steps]`, int32, from 0 to `classes - 1`.
-        classes: number of different labels.
+        schema: what the columns are.
+        numbers: numeric inputs, standardised: `[steps, N]`, float32.
+        symbols: categorical inputs: `[steps, M]`, the smallest unsigned type that holds them.
+        targets: `[steps]`, whole numbers of any type, for classes; `[steps, D]`, float32, for
+            numbers (standardised).
+        scored: `[steps]`: whether a step counts in loss, accuracy and gradient; `None` for all.
+        starts: `[steps]`: whether a sequence begins here, before which the state is zero; `None`
+            for one endless sequence a row, as in the article.
         task: what generated it, by name and parameters; empty for a stranger's series.
         offset: where in its task's series it begins, for a part that was cut off.
     """
 
-    inputs: npt.NDArray[np.float32]
-    targets: npt.NDArray[np.int32]
-    classes: int
+    schema: Schema
+    numbers: npt.NDArray[np.float32]
+    symbols: npt.NDArray[np.unsignedinteger[Any]]
+    targets: npt.NDArray[Any]
+    scored: Bools | None = None
+    starts: Bools | None = None
     task: Mapping[str, Any] = field(default_factory=dict)
     offset: int = 0
 
     @property
+    def classes(self) -> int:
+        """How many classes the target has; 0 for numbers."""
+        return self.schema.classes or 0
+
+    @property
     def features(self) -> int:
-        """Numbers in one step's input."""
-        return int(self.inputs.shape[1])
+        """Numbers in one step's input, as a model sees it."""
+        return self.signature.features
+
+    @property
+    def signature(self) -> Signature:
+        """What a program has to be compiled for."""
+        sequences = self.starts is not None
+        return self.schema.signature(self.scored is not None or sequences, sequences)
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays that it has, by name."""
+        named = {
+            "numbers": self.numbers,
+            "symbols": self.symbols,
+            "targets": self.targets,
+            "scored": self.scored,
+            "starts": self.starts,
+        }
+        return {
+            name: array
+            for name, array in named.items()
+            if array is not None and (array.ndim == 1 or array.shape[1])
+        }
+
     def checksum(self) -> str:
-        """SHA-256 of the inputs' and the targets' bytes (little endian), in hexadecimal."""
-        digest = hashlib.sha256(self.inputs.astype("<f4").tobytes())
-        digest.update(self.targets.astype("<i4").tobytes())
+        """SHA-256 of the arrays' bytes (little endian), in hexadecimal."""
+        digest = hashlib.sha256()
+        for array in self.arrays.values():
+            digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
-    def split(self, fraction: float) -> tuple[Series, Series]:
-        """Cuts off the last `fraction` of the steps: the part to train on, and the tail."""
-        cut = len(self) - round(len(self) * fraction)
-        head = Series(self.inputs[:cut], self.targets[:cut], self.classes, self.task, self.offset)
-        tail = Series(
-            self.inputs[cut:], self.targets[cut:], self.classes, self.task, self.offset + cut
+    def cut(self, steps: slice) -> Series:
+        """Some of its steps, one after the other."""
+        begin, _, _ = steps.indices(len(self))
+        return replace(self._at(steps), offset=self.offset + begin)
+
+    def blocks(self) -> Iterator[Series]:
+        """The series in pieces, for what would make much more of it at a time than it is."""
+        for begin in range(0, len(self), BLOCK):
+            yield self.cut(slice(begin, begin + BLOCK))
+
+    def label_counts(self) -> npt.NDArray[np.int64]:
+        """How many scored steps have each class: `[classes]`."""
+        counts = np.zeros(self.classes, np.int64)
+        for part in self.blocks():
+            labels = part.targets if part.scored is None else part.targets[part.scored]
+            counts += np.bincount(labels, minlength=self.classes)
+        return counts
+
+    def bounds(self) -> npt.NDArray[np.int64]:
+        """Where its sequences begin, and the end of the last: `[sequences + 1]`."""
+        if self.starts is None:
+            return np.array([0, len(self)])
+        return np.append(np.flatnonzero(self.starts), len(self))
+
+    def pick(self, sequences: npt.NDArray[np.int64]) -> Series:
+        """Some of its sequences, by their numbers, whole and in that order."""
+        bounds = self.bounds()
+        pieces = [np.arange(bounds[each], bounds[each + 1]) for each in sequences]
+        return self._at(np.concatenate(pieces) if pieces else np.empty(0, np.int64))
+
+    def _at(self, steps: slice | npt.NDArray[np.int64]) -> Series:
+        return replace(
+            self,
+            numbers=self.numbers[steps],
+            symbols=self.symbols[steps],
+            targets=self.targets[steps],
+            scored=None if self.scored is None else self.scored[steps],
+            starts=None if self.starts is None else self.starts[steps],
         )
-        return head, tail
-
-    def windows(self, rows: int, bptt: int) -> Windows:
-        """Cuts the series as the article does: `[rows, -1]` row-major, then windows along it.
-
-        Raises:
-            FileError: the series is too short for one window.
-        """
-        layout = self.layout(rows, bptt)
-        return Windows(_cut(self.inputs, layout), _cut(self.targets, layout), layout)
-
-    def layout(self, rows: int, bptt: int) -> Layout:
-        """How the series is cut.
-
-        Raises:
-            FileError: the series is too short for one window.
-        """
-        layout = Layout(len(self), rows, bptt)
-        if layout.windows == 0:
-            raise FileError(
-                f"a series of {len(self)} steps is too short: {rows} rows of one window of {bptt} "
-                f"steps need {rows * bptt}",
-                "use a longer series, or a smaller `--batch-size` or `--bptt`",
-            )
-        return layout
 
 
-def _cut(values: npt.NDArray[Any], layout: Layout) -> npt.NDArray[Any]:
-    """`[steps, …]` -> `[windows, bptt, rows, …]`."""
-    shape = (layout.rows, layout.windows, layout.bptt, *values.shape[1:])
-    windows = layout.cut_rows(values).reshape(shape)
-    return np.ascontiguousarray(np.moveaxis(windows, 0, 2))
+def no_numbers(steps: int) -> npt.NDArray[np.float32]:
+    """Of a series without numeric inputs: `[steps, 0]`."""
+    return np.empty((steps, 0), np.float32)
+
+
+def no_symbols(steps: int) -> npt.NDArray[np.uint8]:
+    """Of a series without categorical inputs: `[steps, 0]`."""
+    return np.empty((steps, 0), np.uint8)

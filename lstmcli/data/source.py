@@ -1,20 +1,32 @@
-"""Where a run's series come from: fresh echo series from the seeds, or one dataset file."""
+"""Where a run's series come from: drawn afresh from the seeds, or the parts of a file."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.config import Config, DataConfig
-from lstmcli.data import echo, storage
-from lstmcli.data.series import Layout, Series, Windows
+from lstmcli.architecture import Signature
+from lstmcli.columns import Categorical, Schema
+from lstmcli.config import ARTICLE, Config
+from lstmcli.data import readers, tasks
+from lstmcli.data.echo import Floor
+from lstmcli.data.layout import Cut, Layout, Windows, windows_of
+from lstmcli.data.series import Series
+from lstmcli.data.split import Parts
 from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.streams import Stream, generator
+
+ROWS, STEPS = 32, 64
+"""How data that is not the article's is cut, where it is long enough."""
+
+MOST_COUNTED = 1_000
+"""Classes up to which a checkpoint keeps their numbers."""
 
 MOST_SHOWN = 5
 """Of classes that never occur: so many are named."""
@@ -25,44 +37,58 @@ class Source:
     """The series of a run.
 
     Attributes:
-        config: the task.
-        rows, bptt: how series are cut.
-        seeds: the data seed of each replica.
-        held: the training part and the validation part of a dataset file; `None` for fresh series.
+        config: all settings; how series are cut is resolved.
+        held: the parts of a dataset file; `None` for series that are drawn.
+        remarks: what is odd about the file, in words.
     """
 
-    config: DataConfig
-    rows: int
-    bptt: int
-    seeds: list[int]
-    held: tuple[Series, Series] | None
+    config: Config
+    held: Parts | None = None
+    remarks: tuple[str, ...] = ()
 
     def training(self, epoch: int) -> list[Windows]:
         """The windows of an epoch, counted from 0, for each replica."""
-        return self._windows(Stream.TRAINING, epoch, 0)
+        if self.held is None:
+            drawn = (self.draw(seed, Stream.TRAINING, epoch) for seed in self.seeds)
+            return [self.windows(series) for series in drawn]
+        if self.held.training.starts is None:
+            return [self.windows(self.held.training)] * len(self.seeds)
+        rngs = (generator(seed, Stream.ORDER, epoch) for seed in self.seeds)
+        training = self.config.training
+        return [windows_of(self.held.training, training.rows, training.steps, rng) for rng in rngs]
 
     def validation(self) -> list[Windows]:
-        """The held-out windows, for each replica: the same after every epoch."""
-        return self._windows(Stream.VALIDATION, 0, 1)
+        """The windows that choose the checkpoint, for each replica: the same after every epoch."""
+        return self._held_out(Stream.VALIDATION, 1)
 
-    def validation_floors(self) -> list[echo.Floor | None]:
-        """The floor of each replica's held-out windows."""
-        if self.held is not None:
-            return [self._floor(self.held[1])] * len(self.seeds)
-        return [self._floor(self.draw(seed, Stream.VALIDATION, 0)) for seed in self.seeds]
-
-    def _floor(self, series: Series) -> echo.Floor | None:
-        return echo.bayes_floor(series, series.layout(self.rows, self.bptt))
+    def test(self) -> list[Windows]:
+        """The windows to report on, for each replica."""
+        return self._held_out(Stream.TEST, 2)
 
     @property
-    def layout(self) -> Layout:
-        """How a training series is cut."""
-        steps = len(self.held[0]) if self.held else self.config.series_length
-        return Layout(steps, self.rows, self.bptt)
+    def seeds(self) -> list[int]:
+        """The data seed of each replica."""
+        return self.config.run.data_seeds
 
+    @cached_property
     def example(self) -> Series:
-        """A series to train on: for its features, classes and floor."""
-        return self.held[0] if self.held else self.draw(self.seeds[0], Stream.TRAINING, 0)
+        """A series to train on."""
+        return self.held.training if self.held else self.draw(self.seeds[0], Stream.TRAINING, 0)
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns are."""
+        return self.example.schema
+
+    @property
+    def signature(self) -> Signature:
+        """What a program has to be compiled for."""
+        return self.example.signature
+
+    @cached_property
+    def cut(self) -> Cut:
+        """How a training series is cut."""
+        return self.windows(self.example).cut
 
     def checksums(self) -> list[str]:
         """SHA-256 of the dataset's parts, or of each seed's validation series."""
@@ -74,32 +100,75 @@ class Source:
         """SHA-256 of the dataset's parts; `None` for series that are drawn."""
         return self.checksums() if self.held else None
 
+    @cached_property
+    def label_counts(self) -> list[int] | None:
+        """How many steps of a file's training part have each class; `None` for very many."""
+        if self.held is None or not 0 < self.held.training.classes <= MOST_COUNTED:
+            return None
+        counts: list[int] = self.held.training.label_counts().tolist()
+        return counts
+
     def notes(self) -> list[str]:
         """What is odd about the dataset, in words."""
-        if self.held is None:
-            return []
-        note = unused_classes(f"`{self.config.data}`", *self.held)
-        return [note] if note else []
+        found = list(self.remarks)
+        if self.held and (note := unused_classes(f"`{self.config.data.data}`", *self.held)):
+            found.append(note)
+        return found
+
+    def with_config(self, config: Config) -> Source:
+        """The same data for other settings of the model and the training; nothing is read again.
+
+        Raises:
+            FileError: a part is too short for a window.
+        """
+        resolved = _resolved(config, self.held)
+        if self.held is not None:
+            _check_parts(resolved, self.held)
+        return replace(self, config=resolved)
 
     def check_floor_known(self) -> None:
         """Raises UsageError where it is not known how good a loss can be."""
-        if echo.bayes_floor(self.example(), self.layout) is None:
+        if floor_of(self.windows(self.example)) is None:
             raise UsageError(
-                "`--until-solved` has no effect: the best possible loss is known for datasets of "
-                f"`lstmcli generate`, and `{self.config.data}` is none",
-                "leave `--until-solved` out, and set `--epochs`",
+                "`--until-solved` has no effect: the best possible loss is known for the echo task "
+                f"and its datasets, and not for `{self.config.data.data or self.config.data.task}`",
+                "leave `--until-solved` out, and set `--epochs` or `--patience`",
             )
 
     def draw(self, seed: int, stream: Stream, position: int) -> Series:
-        """An echo series from one of a seed's streams."""
-        return echo.generate(self.config, generator(seed, stream, position))
+        """A series from one of a seed's streams."""
+        return tasks.generate(self.config.data, generator(seed, stream, position))
 
-    def _windows(self, stream: Stream, position: int, part: int) -> list[Windows]:
+    def _held_out(self, stream: Stream, part: int) -> list[Windows]:
         if self.held is not None:
-            return [self.held[part].windows(self.rows, self.bptt)] * len(self.seeds)
-        return [
-            self.draw(seed, stream, position).windows(self.rows, self.bptt) for seed in self.seeds
-        ]
+            return [self.windows(self.held[part])] * len(self.seeds)
+        return [self.windows(self.draw(seed, stream, 0)) for seed in self.seeds]
+
+    def windows(self, series: Series) -> Windows:
+        """A series as this run cuts it: every drawn one into as many windows."""
+        training = self.config.training
+        count = None
+        if self.held is None:
+            count = tasks.windows(self.config.data, training.rows, training.steps)
+        return windows_of(series, training.rows, training.steps, windows=count)
+
+
+class Tested(NamedTuple):
+    """What a model is scored on.
+
+    Attributes:
+        name: what it is, in words.
+        series: one for each replica.
+        notes: what is odd about it.
+        training: the part that the model was trained on, where it is at hand.
+        whole: whether every step is to be scored, and not only those of whole windows.
+    """
+
+    name: str
+    series: list[Series]
+    notes: list[str]
+    training: Series | None = None
+    whole: bool = False
 
 
 def open_source(config: Config) -> Source:
@@ -107,84 +176,157 @@ def open_source(config: Config) -> Source:
 
     Raises:
         FileError: the dataset is missing or damaged, or one of its parts is too short for a window.
+        UsageError: a setting has no effect on data of this kind.
     """
-    held, training = None, config.training
-    if config.data.data is not None:
-        series, _ = storage.read(Path(config.data.data))
-        held = series.split(config.data.val_fraction)
-        _check_parts(config, len(series), held)
-    return Source(config.data, training.batch_size, training.bptt, config.run.data_seeds, held)
+    if config.data.data is None:
+        return Source(_resolved(config, None))
+    parts, notes = readers.read_parts(config.data)
+    held = _alike(parts)
+    resolved = _resolved(config, held)
+    _check_parts(resolved, held)
+    return Source(resolved, held, tuple(notes))
 
 
 def series_to_test(
-    config: Config, data: Path | None, trained_on: Sequence[str] | None = None
-) -> tuple[str, list[Series]]:
+    config: Config,
+    data: Path | None,
+    schema: Schema,
+    trained_on: Sequence[str] | None = None,
+) -> Tested:
     """The series to score a model on, for each replica, and what they are.
 
     Args:
         config: the model's settings.
         data: a dataset to score on, whole. Without one it is a fresh series from the test stream,
-            or for a model trained on a dataset, the part of that which was held back.
+            or for a model trained on a dataset, the part of that which was held back for it.
+        schema: what the model knows of its columns.
         trained_on: checksums of the parts of the dataset that the model was trained on, as known.
 
     Raises:
         FileError: the dataset is missing, damaged or too short, or not what it was.
     """
     if data is not None:
-        series, _ = storage.read(data)
-        _check_windows(config, series, data)
-        return str(data), [series] * config.run.replicas
+        series, notes = readers.read_whole(data, schema, config.data)
+        if series.task:  # Its floor is that of whole windows.
+            _check_windows(config, series, data)
+        tested = [series] * config.run.replicas
+        return Tested(str(data), tested, notes, whole=not series.task)
     source = open_source(config)
     if source.held is None:
-        return "test stream", [source.draw(seed, Stream.TEST, 0) for seed in source.seeds]
+        drawn = [source.draw(seed, Stream.TEST, 0) for seed in source.seeds]
+        return Tested("test stream", drawn, [])
     file = str(config.data.data)
-    if trained_on is not None and list(trained_on) != source.file_checksums:
+    if trained_on is not None and not _unchanged(source, list(trained_on)):
         raise FileError(
             f"`{file}` has changed since the model was trained on it: what was held back is lost",
             f"`--data {pasteable(file)}` scores the file as it is now, whole",
         )
-    return f"{file} (held back)", [source.held[1]] * config.run.replicas
+    test = [source.held.test] * config.run.replicas
+    return Tested(f"{file} (test part)", test, list(source.remarks), source.held.training)
+
+
+def _unchanged(source: Source, trained_on: list[str]) -> bool:
+    """Whether the parts are those that a model was trained on; version 1 had two, the tail last."""
+    now = source.file_checksums or []
+    return trained_on == now or (len(trained_on) == 2 and trained_on[-1] == now[-1])
+
+
+def floor_of(windows: Windows) -> Floor | None:
+    """The best that any predictor can do on some windows, where that is known."""
+    return tasks.floor(windows.series, windows.cut)
 
 
 def unused_classes(name: str, *parts: Series) -> str | None:
     """Says which classes have no label in a dataset's parts; `None` if each has one."""
-    counts = sum(np.bincount(part.targets, minlength=part.classes) for part in parts)
+    target = parts[0].schema.target
+    if not isinstance(target, Categorical):
+        return None
+    counts = sum(part.label_counts() for part in parts)
     unused = np.flatnonzero(counts == 0).tolist()
     if not unused:
         return None
-    shown = ", ".join(map(str, unused[:MOST_SHOWN]))
+    shown = ", ".join(map(target.label, unused[:MOST_SHOWN]))
     more = f" and {len(unused) - MOST_SHOWN:,} others" if len(unused) > MOST_SHOWN else ""
-    known = f"({parts[0].classes:,} are known)"
+    among = f"({target.size:,} are known)"
+    one, many = (
+        ("character", "characters") if parts[0].schema.kind == "text" else ("class", "classes")
+    )
     if len(unused) == 1:
-        return f"class {shown} never occurs in {name} {known}"
-    return f"classes {shown}{more} never occur in {name} {known}"
+        return f"{one} {shown} never occurs in {name} {among}"
+    return f"{many} {shown}{more} never occur in {name} {among}"
 
 
-def _check_parts(config: Config, steps: int, parts: tuple[Series, Series]) -> None:
+def _alike(parts: Parts) -> Parts:
+    """The parts, with `scored` in each of them if it is in one: one program serves them all."""
+    if all(part.scored is None for part in parts):
+        return parts
+    return Parts(
+        *(
+            part if part.scored is not None else replace(part, scored=np.ones(len(part), np.bool_))
+            for part in parts
+        )
+    )
+
+
+def _resolved(config: Config, held: Parts | None) -> Config:
+    """The settings, with the rows and steps of a window that fit the data where none are given."""
+    training = config.training
+    rows, steps = _fitting(config, held)
+    training = replace(
+        training, batch_size=training.batch_size or rows, bptt=training.bptt or steps
+    )
+    return replace(config, training=training)
+
+
+def _fitting(config: Config, held: Parts | None) -> tuple[int, int]:
+    """The article's rows and steps for echo; else up to 32 and 64, if the parts are so long."""
+    if held is None and config.data.task == "echo":
+        return ARTICLE["batch_size"], ARTICLE["bptt"]
+    parts = held or [Source(config).draw(config.run.data_seeds[0], Stream.TRAINING, 0)]
+    if parts[0].task.get("name") == "echo":
+        return ARTICLE["batch_size"], ARTICLE["bptt"]
+    if parts[0].starts is not None:
+        lengths = np.diff(parts[0].bounds())
+        return min(ROWS, len(lengths)), min(STEPS, int(lengths.max()))
+    shortest = max(1, min(map(len, parts)))
+    steps = config.training.bptt or min(STEPS, shortest)
+    return max(1, min(ROWS, shortest // steps)), steps
+
+
+def _check_parts(config: Config, parts: Parts) -> None:
     """Raises FileError where a part of a dataset is too short for a window."""
-    rows, bptt = config.training.batch_size, config.training.bptt
-    for name, part in zip(("training", "validation"), parts, strict=True):
-        if Layout(len(part), rows, bptt).windows == 0:
+    rows, bptt = config.training.rows, config.training.steps
+    data = config.data
+    of = {
+        "training": f"`--val-fraction {data.val_fraction:g}`, "
+        f"`--test-fraction {data.test_fraction:g}`",
+        "validation": f"`--val-fraction {data.val_fraction:g}`",
+        "test": f"`--test-fraction {data.test_fraction:g}`",
+    }
+    total = sum(map(len, parts))
+    for name, part in zip(of, parts, strict=True):
+        if part.starts is None and Layout(len(part), rows, bptt).windows == 0:
             raise FileError(
-                f"the {name} part of `{config.data.data}` is too short: it has {len(part)} of the "
-                f"file's {steps} steps (`--val-fraction {config.data.val_fraction:g}`), but {rows} "
-                f"rows of one window of {bptt} steps need {rows * bptt}",
-                _longer_parts(steps, rows * bptt),
+                f"the {name} part of `{data.data}` is too short: it has {len(part)} of {total} "
+                f"steps ({of[name]}), but {rows} rows of one window of {bptt} steps need "
+                f"{rows * bptt}",
+                _longer_parts(name, total, rows * bptt),
             )
 
 
-def _longer_parts(steps: int, needed: int) -> str:
+def _longer_parts(name: str, steps: int, needed: int) -> str:
     """How a dataset gets parts that are long enough."""
     fraction = math.ceil(100 * (needed + 0.5) / steps) / 100
-    if fraction < 1 and steps - round(steps * fraction) >= needed:
-        return f"pass `--val-fraction {fraction:g}`, or a smaller `--batch-size` or `--bptt`"
+    option = {"validation": "--val-fraction", "test": "--test-fraction"}.get(name)
+    if option and fraction < 0.5:
+        return f"pass `{option} {fraction:g}`, or a smaller `--batch-size` or `--bptt`"
     return "pass a smaller `--batch-size` or `--bptt`, or use a longer file"
 
 
 def _check_windows(config: Config, series: Series, file: Path) -> None:
     """Raises FileError where a dataset is too short to be scored."""
-    rows, bptt = config.training.batch_size, config.training.bptt
-    if Layout(len(series), rows, bptt).windows == 0:
+    rows, bptt = config.training.rows, config.training.steps
+    if series.starts is None and Layout(len(series), rows, bptt).windows == 0:
         raise FileError(
             f"`{file}` is too short: it has {len(series)} steps, but {rows} rows of one window of "
             f"{bptt} steps, as the model was trained on, need {rows * bptt}",

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-import warnings
 from collections.abc import Mapping
-from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from lstmcli.columns import Schema, plain
+from lstmcli.config import DataConfig
+from lstmcli.data import comma_separated
 from lstmcli.data.cells import to_series
+from lstmcli.data.conversion import fit, one_hot, standardised
 from lstmcli.data.series import Series
+from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.errors import FileError, LstmcliError, UsageError, pasteable
 from lstmcli.files import check_writable, write_atomically
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FORMATS = (".npz", ".csv")
 
@@ -60,8 +59,17 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise UsageError(f"`{there[0]}` is there already", "pass `--overwrite` to replace it")
 
 
+def as_written(series: Series) -> Series:
+    """What `read` gives of a series after `write`: an echo series' symbols are one-hot."""
+    drawn = series.task.get("name") == "echo" and series.schema.symbols
+    return one_hot(series) if drawn else series
+
+
 def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
     """Writes a dataset.
+
+    A series whose columns have no names, as those of echo, is written as ever: inputs and classes.
+    Any other has its arrays by their names, and its schema in the metadata.
 
     Args:
         path: its ending names the format.
@@ -69,21 +77,31 @@ def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
         metadata: what else is known of it; the task, the classes and the SHA-256 are added.
     """
     check_format(path)
-    known = {"task": dict(series.task), "classes": series.classes, "sha256": series.checksum()}
+    series = as_written(series)
+    classes = {"classes": series.classes} if series.classes else {}
+    known = {"task": dict(series.task), **classes, "sha256": series.checksum()}
+    arrays: dict[str, Any] = series.arrays
+    if series.schema == plain(len(series.schema.numbers), series.classes) and len(arrays) == 2:
+        arrays = {"inputs": _flat(series.numbers), "targets": series.targets}
+    else:
+        known["schema"] = series.schema.to_dict()
     text = json.dumps({**known, **metadata}, indent=2)
-    inputs = series.inputs[:, 0] if series.features == 1 else series.inputs
     if path.suffix == ".npz":
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, inputs=inputs, targets=series.targets, metadata=np.array(text))
+        np.savez_compressed(buffer, **arrays, metadata=np.array(text))
         write_atomically(path, buffer.getvalue())
     else:
         # The metadata first: alone they are known as ours, the table is not.
         write_atomically(_beside(path), f"{text}\n".encode())
-        write_atomically(path, _to_csv(series).encode())
+        write_atomically(path, comma_separated.to_text(series.arrays).encode())
 
 
-def read(path: Path) -> tuple[Series, dict[str, Any]]:
+def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
     """Reads a dataset and its metadata.
+
+    Args:
+        path: its ending names the format.
+        numbers: whether targets of which the file says nothing are numbers, whole or not.
 
     Raises:
         FileError: it is missing or damaged, is no series, or does not match its checksum.
@@ -94,7 +112,7 @@ def read(path: Path) -> tuple[Series, dict[str, Any]]:
             f"there is no dataset `{path}`", f"`lstmcli generate {pasteable(path)}` makes one"
         )
     try:
-        series, metadata = (_read_npz if path.suffix == ".npz" else _read_csv)(path)
+        series, metadata = (_read_npz if path.suffix == ".npz" else _read_csv)(path, numbers)
     except LstmcliError:
         raise
     except Exception as error:  # A damaged file raises whatever its decoders do.
@@ -112,6 +130,21 @@ def read(path: Path) -> tuple[Series, dict[str, Any]]:
     return series, metadata
 
 
+def is_own_table(path: Path) -> bool:
+    """Whether a `.csv` file is a dataset of `write`, by its first line, and no other table.
+
+    Columns besides inputs and one target must have a schema beside them: `symbol` and `target` are
+    names that anybody's table may have.
+    """
+    try:
+        columns = comma_separated.columns_of(path)
+        if set(columns) == {"numbers", "targets"} and len(columns["targets"]) == 1:
+            return path.suffix == ".csv"
+        return path.suffix == ".csv" and "schema" in _metadata(_beside(path))
+    except (OSError, ValueError):
+        return False
+
+
 def is_ours(path: Path) -> bool:
     """Whether a dataset that is there is as `write` wrote it: replacing it loses nobody's work."""
     beside = _beside(path)
@@ -127,21 +160,109 @@ def is_ours(path: Path) -> bool:
     return "sha256" in metadata and "name" in metadata.get("task", {})
 
 
-def _read_npz(path: Path) -> tuple[Series, dict[str, Any]]:
-    # From memory, as NumPy leaves a file open that it cannot read.
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-        text = str(arrays["metadata"]) if "metadata" in arrays else "{}"
-        inputs, targets = arrays["inputs"], arrays["targets"]
+def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
+    """The three parts of the dataset that the settings name, and what is odd about it.
 
-    def cell(step: int, column: int | None) -> tuple[str, str]:
-        if column is None:
-            return f"`{path}`, step {step} (from 0 on) of `targets`", str(targets[step])
-        values = np.ravel(inputs[step])
-        place = f"`{path}`, step {step} (from 0 on) of `inputs`"
+    One endless series is cut by time, sequences are drawn by the split seed. A part that has a file
+    of its own takes no share of the main one. Targets that are numbers in a stranger's file are
+    standardised by the training part.
+
+    Raises:
+        FileError: a file is missing or damaged or does not fit the main one, or a part has nothing
+            to score.
+    """
+    path = Path(str(config.data))
+    series, metadata = read(path)
+    training, *held_out = _divided(series, config)
+    for position, file in enumerate((config.val_data, config.test_data)):
+        if file is not None:
+            held_out[position] = _read_alike(Path(file), training, path)
+    parts = Parts(training, *held_out)
+    _check_parts(path, len(series.bounds()) - 1, parts)
+    return parts if "schema" in metadata else standardised(parts), _notes(path, series)
+
+
+def read_whole(path: Path, schema: Schema, _: DataConfig) -> tuple[Series, list[str]]:
+    """A whole file, as a model with this schema sees it, and what is odd about it.
+
+    Raises:
+        FileError: the file is missing or damaged, or does not fit the model.
+    """
+    series = read(path, schema.classes is None)[0]
+    hint = "`lstmcli inspect` shows what a checkpoint was trained on"
+    fitted = fit(series, schema, "the data", "the model was trained on", hint)
+    return fitted, _notes(path, series)
+
+
+def _read_alike(file: Path, training: Series, path: Path) -> Series:
+    """The file of another part, as the training part is.
+
+    Raises:
+        FileError: its columns are others, or one of the two alone has sequences.
+    """
+    series, _ = read(file, training.schema.classes is None)
+    hint = "the parts of a dataset must be alike"
+    if (series.starts is None) != (training.starts is None):
+        names = f"`{file}`", f"`{path}`"
+        with_starts, without = names if training.starts is None else names[::-1]
+        raise FileError(f"{with_starts} has `starts` of sequences, {without} has none", hint)
+    return fit(series, training.schema, f"`{file}`", f"`{path}` has", hint)
+
+
+def _divided(series: Series, config: DataConfig) -> list[Series]:
+    """The training, the validation and the test part of the main file."""
+    shares = (
+        0.0 if config.val_data else config.val_fraction,
+        0.0 if config.test_data else config.test_fraction,
+    )
+    if series.starts is None:
+        return [series.cut(steps) for steps in by_time(len(series), *shares)]
+    sequences = len(series.bounds()) - 1
+    return [series.pick(each) for each in by_sequence(sequences, *shares, config.split_seed)]
+
+
+def _check_parts(path: Path, sequences: int, parts: Parts) -> None:
+    """Raises FileError where a file has too few sequences for its parts, or one counts nowhere."""
+    if parts.training.starts is not None and not all(map(len, parts)):
+        raise FileError(
+            f"`{path}` has {sequences} sequence(s): too few for a training, a validation and a "
+            "test part",
+            "use a file with more, or name one for a part with `--val-data` or `--test-data`",
+        )
+    for name, part in zip(parts._fields, parts, strict=True):
+        if part.scored is not None and len(part) and not part.scored.any():
+            raise FileError(
+                f"none of the {len(part):,} steps of the {name} part of `{path}` is scored",
+                "use a longer file, or give the part a larger fraction or a file of its own",
+            )
+
+
+def _notes(path: Path, series: Series) -> list[str]:
+    """Says how many steps of an endless series do not count."""
+    if series.scored is None or series.starts is not None:
+        return []
+    missing = len(series) - int(series.scored.sum())
+    return [f"{missing:,} of the {len(series):,} steps of `{path}` are not scored"]
+
+
+def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
+    # From memory, as NumPy leaves a file open that it cannot read.
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        text = str(file["metadata"]) if "metadata" in file else "{}"
+        # `numbers` are `inputs` where there is nothing else.
+        names = {name: name for name in comma_separated.PREFIXES if name in file}
+        if "inputs" in file:
+            names.setdefault("numbers", "inputs")
+        arrays = {name: file[its] for name, its in names.items()}
+        arrays["targets"] = file["targets"]
+
+    def cell(name: str, step: int, column: int) -> tuple[str, str]:
+        values = np.ravel(arrays[name][step])
+        place = f"`{path}`, step {step} (from 0 on) of `{names[name]}`"
         return f"{place}, column {column}" if len(values) > 1 else place, str(values[column])
 
     metadata = _checked(json.loads(text))
-    return to_series(inputs, targets, metadata, cell), metadata
+    return to_series(arrays, metadata, cell, numbers or None), metadata
 
 
 def _metadata(beside: Path) -> dict[str, Any]:
@@ -158,64 +279,18 @@ def _checked(metadata: Any) -> dict[str, Any]:
     return metadata
 
 
-def _to_csv(series: Series) -> str:
-    import pandas as pd
-
-    with np.errstate(invalid="ignore"):
-        whole = series.inputs.astype(np.int64)
-    exact = whole.astype(np.float32).tobytes() == series.inputs.tobytes()  # Not for -0.0 or 2**63.
-    inputs = whole if exact else series.inputs
-    frame = pd.DataFrame(inputs, columns=_input_columns(series.features))
-    frame["target"] = series.targets
-    return str(frame.to_csv(index=False))
-
-
-def _read_csv(path: Path) -> tuple[Series, dict[str, Any]]:
-    import pandas as pd
-
-    frame = _read_frame(path)
-    columns = _input_columns(frame.shape[1] - 1)
-    if list(frame.columns) != [*columns, "target"]:
-        raise ValueError(
-            "expected the columns `input` (or `input_0`, `input_1` and so on) and `target`, got "
-            + ", ".join(map(str, frame.columns))
-        )
-    frame = frame.apply(pd.to_numeric, errors="coerce")
+def _read_csv(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
+    arrays, cell = comma_separated.read(path)
     beside = _beside(path)
     metadata = _metadata(beside) if beside.is_file() else {}
-    inputs, targets = frame[columns].to_numpy(np.float64), frame["target"].to_numpy()
-    return to_series(inputs, targets, metadata, partial(_csv_cell, path)), metadata
+    return to_series(arrays, metadata, cell, numbers, exact=True), metadata
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
-    """The table as it stands; a first column without a name is not taken for names of rows."""
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return pd.read_csv(path, index_col=False, low_memory=False)
-        except pd.errors.ParserWarning as error:
-            raise ValueError("its rows have more cells than its first line has names") from error
-
-
-def _csv_cell(path: Path, step: int, column: int | None) -> tuple[str, str]:
-    """Place and value of a cell; lines are counted as an editor does, the header's is 1."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
-        # As pandas reads it: empty lines are none.
-        lines = (row for row in reader if len(row) > 1 or "".join(row).strip())
-        names = next(lines)
-        row = next(islice(lines, step, None))
-        position = len(names) - 1 if column is None else column
-        value = row[position] if position < len(row) else ""
-        return f"`{path}`, line {reader.line_num}, column `{names[position]}`", value
+def _flat(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A single column as `[steps]`."""
+    return columns[:, 0] if columns.shape[1] == 1 else columns
 
 
 def _beside(path: Path) -> Path:
     """Where a CSV file's metadata lie."""
     return path.with_suffix(".json")
-
-
-def _input_columns(features: int) -> list[str]:
-    return ["input"] if features == 1 else [f"input_{feature}" for feature in range(features)]

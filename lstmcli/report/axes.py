@@ -88,12 +88,14 @@ class LossAxis:
         _note(axes, text, colour, edge, upward, ("axes fraction", "data"))
 
     def references(self, axes: Any, table: pd.DataFrame) -> None:
-        """Draws the floor and the chance that a table of trials or of epochs names."""
-        for name, column, colour in (
-            ("floor", "bayes_loss", "tab:red"),
-            ("chance", "chance", "tab:gray"),
-        ):
-            self.reference(axes, name, colour, _known(table, column))
+        """Draws the floor and the chance that a table names; or what needs no network, by name."""
+        floor = _known(table, "bayes_loss")
+        self.reference(axes, "floor", "tab:red", floor)
+        if "reference" not in table or len(floor) or table.reference.isna().all():
+            self.reference(axes, "chance", "tab:gray", _known(table, "chance"))
+            return
+        for name, part in table.groupby("reference"):
+            self.reference(axes, str(name), "tab:green", _known(part, "reference_loss"))
 
 
 def _note(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,12 +46,16 @@ class TrainingView:
         style: `rich`, `plain` or `none`.
         epochs: how many there will be.
         floor: the lowest loss that can be expected, where it is known.
+        scale: of a target of one number: what is 1 in the loss, in the target's units.
     """
 
-    def __init__(self, style: str, epochs: int, floor: float | None = None) -> None:
+    def __init__(
+        self, style: str, epochs: int, floor: float | None = None, scale: float | None = None
+    ) -> None:
         self._epochs = epochs
         self._style = style
         self._floor = floor
+        self._scale = scale
         self._bars = Bars(style)
         self._task = self._bars.add_task("starting", total=epochs)
         self._bars.start()
@@ -68,12 +73,13 @@ class TrainingView:
         """Shows a finished epoch: its rows, one a seed."""
         epoch = rows[0]["epoch"]
         place = f"epoch {epoch}/{self._epochs}"
-        figures, accuracy = _figures(rows)
+        figures, more = _figures(rows, self._scale)
         self._bars.update(
-            self._task, description=place, completed=epoch, figures=figures, more=accuracy
+            self._task, description=place, completed=epoch, figures=figures, more=more
         )
         if self._style == "plain":
-            _say(f"{place}  {figures}  {accuracy}  {rows[0]['epoch_seconds']:.2f} s")
+            seconds = f"{rows[0]['epoch_seconds']:.2f} s"
+            _say("  ".join(text for text in (place, figures, more, seconds) if text))
 
     def close(self) -> None:
         """Leaves the bar as it stands."""
@@ -93,13 +99,24 @@ def _loss(loss: float, floor: float | None) -> str:
     return f"{text} floor 0" if floor == 0 else text
 
 
-def _figures(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """Loss and accuracy, of the median seed."""
+def _figures(rows: Sequence[Mapping[str, Any]], scale: float | None) -> tuple[str, str]:
+    """Loss, and accuracy or the error in validation in the target's units, of the median seed."""
     row = sorted(rows, key=lambda row: row["loss"])[len(rows) // 2]
     text = _loss(row["loss"], row["bayes_loss"])
     if len(rows) > 1:
         text = f"median of {len(rows)}: {text}"
-    return text, f"acc {row['accuracy']:.4f}"
+    if row["accuracy"] is not None:
+        return text, f"acc {row['accuracy']:.4f}"
+    if scale is None or row["val_loss"] is None:
+        return text, ""
+    return text, f"val rmse {math.sqrt(row['val_loss']) * scale:.4g}"
+
+
+def _solved(solved: int | None, seeds: int, lowest: float) -> str:
+    """How many seeds have solved the task or, where nobody can know, the lowest loss."""
+    if solved is not None:
+        return f"{solved}/{seeds} solved"
+    return f"best {lowest:.4g}" if math.isfinite(lowest) else ""
 
 
 class SweepView:
@@ -136,17 +153,25 @@ class SweepView:
         self._bars.stop()
 
     def setting(
-        self, name: str, epoch: int | None, solved: int, seeds: int, phase: str | None = None
+        self,
+        name: str,
+        epoch: int | None,
+        solved: int | None,
+        seeds: int,
+        phase: str | None = None,
+        lowest: float = math.inf,
     ) -> None:
         """Shows where a setting stands.
 
         Args:
             name: the setting.
             epoch: epochs completed; `None` is its end.
-            solved: how many of its seeds have solved the task.
+            solved: how many of its seeds have solved the task; `None` where nobody can know.
             seeds: how many it has.
             phase: `waiting`, `compiling` or `training`; without it, `training` from the first
                 epoch's end on.
+            lowest: the lowest validation loss so far, which is shown where nobody can know what
+                solves the task.
         """
         task = self._tasks[name]
         if epoch is None:
@@ -157,7 +182,7 @@ class SweepView:
         if phase != self._phases[name]:
             self._phases[name] = phase
             self._count()
-        figures = f"{solved}/{seeds} solved" if phase in ("training", "done") else ""
+        figures = _solved(solved, seeds, lowest) if phase in ("training", "done") else ""
         self._bars.update(
             task,
             description=f"{self._names[name]}  {phase:9}",

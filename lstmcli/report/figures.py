@@ -19,6 +19,7 @@ MOST_BESIDE = 6  # settings of one depth that can stand side by side
 SIDE_BY_SIDE = 4  # columns of a heat map up to which there is room for two
 MOST_PANELS = 12
 PANELS_A_ROW = 3
+PER_STEP = "nats per step"
 SPREAD = 0.7  # of the room of a depth, for what stands side by side
 
 
@@ -29,6 +30,7 @@ def write_sweep(
     curves: pd.DataFrame,
     swept: Sequence[str],
     task: str = "",
+    unit: str = PER_STEP,
 ) -> None:
     """Writes `depth.png` and `curves.png`.
 
@@ -40,6 +42,7 @@ def write_sweep(
         swept: names of the settings that were swept besides depth and size. With one of them,
             `depth.png` is a heat map of the solve rate and of the gap by depth and that setting.
         task: what was learned, for the titles: `echo after 3 steps`.
+        unit: what losses are in.
     """
     if summary.iqm.isna().all():
         return
@@ -49,11 +52,11 @@ def write_sweep(
         keys = ["layers", "state_size", *swept]
         curves = curves.merge(trials[[*keys, "chance"]].drop_duplicates(keys), on=keys, how="left")
     if len(swept) == 1 and summary.layers.nunique() > 1 and summary.state_size.nunique() == 1:
-        figure = _heat_map(trials, summary, swept[0], title)
+        figure = _heat_map(trials, summary, swept[0], title, unit)
     else:
-        figure = _depth(trials, summary, _varied(summary, swept), title)
+        figure = _depth(trials, summary, _varied(summary, swept), title, unit)
     _save(figure, folder / "depth.png")
-    _save(_curves(curves, _varied(curves, swept), title), folder / "curves.png")
+    _save(_curves(curves, _varied(curves, swept), title, unit), folder / "curves.png")
 
 
 def _title(task: str, summary: pd.DataFrame, curves: pd.DataFrame) -> str:
@@ -109,7 +112,9 @@ def _colours(count: int) -> Any:
     return colormaps["viridis"](np.linspace(0, 0.88, count))
 
 
-def _depth(trials: pd.DataFrame, summary: pd.DataFrame, varied: list[str], title: str) -> Any:
+def _depth(
+    trials: pd.DataFrame, summary: pd.DataFrame, varied: list[str], title: str, unit: str
+) -> Any:
     """Test loss by setting: a point for each seed, the interval of the interquartile mean."""
     first, *others = varied
     groups = list(summary.groupby(others, sort=True)) if others else [((), summary)]
@@ -132,7 +137,7 @@ def _depth(trials: pd.DataFrame, summary: pd.DataFrame, varied: list[str], title
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.set_xticks(range(len(places)), _labels(summary, first, varied))
     axes.set_xlabel(_words(first) if first else ", ".join(map(_words, varied)))
-    axes.set_ylabel("test loss (nats per step)")
+    axes.set_ylabel(f"test loss ({unit})")
     if others:
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _head(figure, title, "points: seeds; bar: interquartile mean and its 95 % interval")
@@ -186,7 +191,7 @@ def _labels(summary: pd.DataFrame, first: str, varied: Sequence[str]) -> list[st
     return labels
 
 
-def _heat_map(trials: pd.DataFrame, summary: pd.DataFrame, name: str, title: str) -> Any:
+def _heat_map(trials: pd.DataFrame, summary: pd.DataFrame, name: str, title: str, unit: str) -> Any:
     """Solve rate and gap by depth and another setting, with the numbers in the cells."""
     rates = summary.pivot_table("solve_rate", "layers", name, dropna=False)
     seeds = summary.pivot_table("seeds", "layers", name, dropna=False)
@@ -208,7 +213,7 @@ def _heat_map(trials: pd.DataFrame, summary: pd.DataFrame, name: str, title: str
     shades = -np.log(np.fmax(known, smallest))
     texts = [f"{value:.2g}" for value in known.flat]
     ends = (float(np.nanmin(shades)), float(np.nanmax(shades)) + 1e-9)
-    heading = "gap (nats above the oracle)" if column == "gap" else "test loss (nats per step)"
+    heading = "gap (nats above the oracle)" if column == "gap" else f"test loss ({unit})"
     _cells_of(right, gaps, texts, shades, f"median {heading}", ends)
     for each in axes.flat:
         each.set_xlabel(_words(name))
@@ -238,7 +243,7 @@ def _cells_of(
     axes.set_title(title, fontsize=9, loc="left")
 
 
-def _curves(curves: pd.DataFrame, varied: list[str], title: str) -> Any:
+def _curves(curves: pd.DataFrame, varied: list[str], title: str, unit: str) -> Any:
     """Validation loss by epoch: each setting's median over the seeds, and its middle half.
 
     A panel for each combination of the settings beside depth, with its own floor.
@@ -263,7 +268,7 @@ def _curves(curves: pd.DataFrame, varied: list[str], title: str) -> Any:
     for each in axes.flat[len(panels) :]:
         each.set_visible(False)
     figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("validation loss (nats per step)", fontsize=10)
+    figure.supylabel(f"validation loss ({unit})", fontsize=10)
     handles = [axes.flat[0].plot([], [], color=colours[value])[0] for value in values]
     figure.legend(
         handles, [_text(value) for value in values], title=_words(first),

@@ -37,7 +37,7 @@ def render(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | 
 
 def _widths(columns: Sequence[Sequence[str]], titles: Sequence[Sequence[str]]) -> list[int]:
     return [
-        max(len(text) for text in [*title, *cells])
+        max(_wide(text) for text in [*title, *cells])
         for title, (_, *cells) in zip(titles, columns, strict=True)
     ]
 
@@ -65,10 +65,7 @@ def _lines(
     right = [_is_numbers(cells) for _, *cells in columns]
 
     def line(number: int, band: range, cells: Sequence[str]) -> str:
-        texts = [
-            cells[place].rjust(widths[place]) if right[place] else cells[place].ljust(widths[place])
-            for place in band
-        ]
+        texts = [_justified(cells[place], widths[place], right[place]) for place in band]
         return (" " * (INDENT if number else 0) + (" " * gap).join(texts)).rstrip()
 
     found = []
@@ -79,6 +76,20 @@ def _lines(
     for cells in list(zip(*columns, strict=True))[1:]:
         found += [line(number, band, cells) for number, band in enumerate(bands)]
     return found
+
+
+def _justified(cell: str, width: int, right: bool) -> str:
+    blanks = " " * (width - _wide(cell))
+    return blanks + cell if right else cell + blanks
+
+
+def _wide(text: str) -> int:
+    """Columns of the terminal that a text takes: a Chinese character has two, an accent none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _is_numbers(cells: Sequence[str]) -> bool:

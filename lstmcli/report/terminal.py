@@ -40,6 +40,18 @@ def width(stream: IO[str]) -> int | None:
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
+def visible(text: str) -> str:
+    r"""A text from a file, on one line and harmless: what does not print is escaped as in Python.
+
+    A control character (`\x1b`) would else be obeyed, and one that turns the direction around
+    believed.
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode()
+        for each in text
+    )
+
+
 @contextmanager
 def console() -> Iterator[Console]:
     """A console on standard error, by a descriptor of its own.

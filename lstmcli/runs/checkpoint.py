@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lstmcli import architecture
+from lstmcli.columns import Schema, plain
 from lstmcli.config import Config
 from lstmcli.errors import FileError, LstmcliError
 from lstmcli.files import write_atomically
@@ -34,6 +35,7 @@ class Checkpoint:
         tensors: parameters, `state`, optimizer slots, and `progress.*` for an unfinished epoch.
         metadata: `format`, `version`, `kind` (`last`, or `best`: each seed as it was in its own
             epoch, which `best` names), `config`, `seeds`, `data_seeds`, `features`, `classes`,
+            `schema` and, of a dataset with classes, `label_counts`,
             `position` (`epoch` and `window`, both completed, and `step`; of a `best`, the newest
             of the seeds'), `streams`, `best`, `elapsed_seconds`, and for a dataset `data_sha256`,
             the checksums of its parts. A path in the config leads from the run directory.
@@ -51,6 +53,19 @@ class Checkpoint:
     def seeds(self) -> list[int]:
         """The seed of each replica."""
         return list(self.metadata["seeds"])
+
+    @property
+    def schema(self) -> Schema:
+        """What the columns are that it was trained on."""
+        if saved := self.metadata.get("schema"):
+            return Schema.from_dict(saved)
+        return plain(self.metadata["features"], self.metadata["classes"])  # Of an older version.
+
+    @property
+    def label_counts(self) -> npt.NDArray[np.int64] | None:
+        """How many steps of the training part had each class, where that was kept."""
+        counts = self.metadata.get("label_counts")
+        return None if counts is None else np.asarray(counts, np.int64)
 
     def write(self, path: Path) -> None:
         """Writes the file whole or not at all."""
@@ -117,5 +132,5 @@ def _shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     one = architecture.shapes(config.model, metadata["features"], metadata["classes"])
     slots = {name.split(".")[1] for name in checkpoint.tensors if name.startswith(SLOT)}
     one |= {f"{SLOT}{slot}.{name}": shape for slot in slots for name, shape in one.items()}
-    one["state"] = architecture.state_shape(config.model, config.training.batch_size)
+    one["state"] = architecture.state_shape(config.model, config.training.rows)
     return {name: (len(checkpoint.seeds), *shape) for name, shape in one.items()}

@@ -13,16 +13,16 @@ from typing import Any
 class EpochRow:
     """One epoch of one seed: a row of `metrics.csv`.
 
-    Losses are in nats per step, times in seconds. `epoch` and `step` (windows) count what is
-    completed; `None` is an unmeasured cell. `val_gap` is the validation loss minus the oracle's on
-    the same labels.
+    Losses are in nats per step, or squared errors of standardised numbers; times in seconds.
+    `epoch` and `step` (windows) count what is completed; `None` is an unmeasured cell. `val_gap` is
+    the validation loss minus the oracle's on the same labels.
     """
 
     epoch: int
     step: int
     seed: int
     loss: float
-    accuracy: float
+    accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
     bayes_loss: float | None
@@ -41,7 +41,7 @@ class StepRow:
     step: int
     seed: int
     loss: float
-    accuracy: float
+    accuracy: float | None
     grad_norm: float
 
 

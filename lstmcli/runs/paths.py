@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lstmcli.config import Config
 from lstmcli.errors import FileError
+
+PATHS = {"data": ("data", "val_data", "test_data"), "training": ("init_from",)}
+"""The settings that name files, by group."""
 
 
 def from_folder(folder: Path, path: str) -> str:
@@ -20,7 +25,7 @@ def from_folder(folder: Path, path: str) -> str:
 
 
 def with_data_from(saved: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Settings from a file, with the path of their dataset as it is found from here.
+    """Settings from a file, with the paths of their files as they are found from here.
 
     Args:
         saved: the settings.
@@ -28,19 +33,48 @@ def with_data_from(saved: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             other place is where one stands, as a hand-written file may mean that.
 
     Raises:
-        FileError: the dataset is in neither.
+        FileError: a file is in neither.
     """
-    group = saved.get("data")
-    data = group.get("data") if isinstance(group, Mapping) else None
-    if not isinstance(group, Mapping) or not isinstance(data, str):
-        return dict(saved)
-    places = [_shown(place / data) for place in (folder.resolve(), Path.cwd())]
+    return _with_paths(saved, lambda path: str(_found(path, folder)))
+
+
+def as_from(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with the paths of their files as they lead from a folder."""
+    return _with_paths(saved, lambda path: from_folder(folder, path))
+
+
+def absolute(config: Config) -> Config:
+    """The settings with paths that lead to their files from everywhere."""
+    changed: dict[str, Any] = {}
+    for group, names in PATHS.items():
+        table = getattr(config, group)
+        given = {
+            name: str(Path(path).absolute()) for name in names if (path := getattr(table, name))
+        }
+        changed[group] = replace(table, **given)
+    return replace(config, **changed)
+
+
+def _with_paths(saved: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    tables = dict(saved)
+    for group, names in PATHS.items():
+        table = tables.get(group)
+        if isinstance(table, Mapping):
+            tables[group] = {
+                name: change(value) if name in names and isinstance(value, str) else value
+                for name, value in table.items()
+            }
+    return tables
+
+
+def _found(path: str, folder: Path) -> Path:
+    places = [_shown(place / path) for place in (folder.resolve(), Path.cwd())]
     for place in places:
-        if place.is_file():
-            return {**saved, "data": {**group, "data": str(place)}}
+        if place.exists():
+            return place
     looked = " and at ".join(f"`{place}`" for place in dict.fromkeys(places))
     raise FileError(
-        f"the dataset `{data}` is not there: looked at {looked}",
+        f"the file `{path}` is not there: looked at {looked}",
         "pass `--data FILE` with the place where it is now",
     )
 

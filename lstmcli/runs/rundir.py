@@ -143,11 +143,8 @@ class RunDirectory:
         _point_latest(self.path)
 
     def settings(self, config: Config) -> dict[str, dict[str, Any]]:
-        """Every setting, as the run's files keep it: a dataset's path from this directory."""
-        saved = config.to_dict()
-        if config.data.data is not None:
-            saved["data"]["data"] = paths.from_folder(self.path, config.data.data)
-        return saved
+        """Every setting, as the run's files keep it: paths lead from this directory."""
+        return paths.as_from(self.path, config.to_dict())
 
     def read_status(self) -> dict[str, Any]:
         """What `run.json` says."""

@@ -15,6 +15,7 @@ import tomli_w
 from lstmcli.errors import FileError, UsageError
 from lstmcli.files import check_writable, write_atomically
 from lstmcli.locks import held
+from lstmcli.runs import paths
 from lstmcli.runs.rundir import OUT
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.grid import Setting
@@ -184,7 +185,8 @@ class SweepDirectory:
 
     def begin(self, plan: Plan) -> None:
         """Writes what the sweep is, and takes over what sweeps beside it have finished."""
-        write_atomically(self.config, tomli_w.dumps({"sweep": plan.identity}).encode())
+        tables = {"sweep": plan.identity, **self._files(plan)}
+        write_atomically(self.config, tomli_w.dumps(tables).encode())
         self.settings.mkdir(parents=True, exist_ok=True)
         for setting, folder in self.elsewhere.values():
             if folder is not None:
@@ -192,6 +194,17 @@ class SweepDirectory:
                 shutil.copytree(
                     folder, self.settings / f"{setting.label}-seeds-{seeds}", dirs_exist_ok=True
                 )
+
+    def _files(self, plan: Plan) -> dict[str, dict[str, str]]:
+        """Where the files of a sweep lie, from here; an identity knows them by their contents."""
+        tables = paths.as_from(self.path, plan.base.to_dict())
+        found = {
+            name: tables[group][name]
+            for group, names in paths.PATHS.items()
+            for name in names
+            if name in tables[group]
+        }
+        return {"files": found} if found else {}
 
     def missing(self, settings: Sequence[Setting]) -> list[Setting]:
         """What is left to do of some settings."""

@@ -21,7 +21,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lstmcli.core import environment
 from lstmcli.errors import ExitCode, LstmcliError
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.grid import Setting
@@ -162,7 +161,7 @@ def _start(folder: Path, core: int, share: list[Setting]) -> Worker:
 
 def _next(worker: Worker, waiting: list[Setting]) -> Setting:
     """Takes the largest setting of those that wait: of the worker's kind, if there is one."""
-    alike = [each for each in waiting if environment.kind(each.config) == worker.kind]
+    alike = [each for each in waiting if each.kind == worker.kind]
     chosen = (alike or waiting)[0]
     waiting.remove(chosen)
     return chosen
@@ -170,7 +169,7 @@ def _next(worker: Worker, waiting: list[Setting]) -> Setting:
 
 def _send(worker: Worker, setting: Setting, folder: Path) -> Worker:
     """Gives a worker a setting; TensorFlow is set up for one kind in a process, as bits ask for."""
-    kind = environment.kind(setting.config)
+    kind = setting.kind
     if worker.kind not in (None, kind) or worker.had == MOST_SETTINGS:
         worker.pipe.close()
         worker.process.join()

@@ -9,12 +9,23 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 from lstmcli import architecture
-from lstmcli.config import GROUPS, Config, option_name, setting_types
-from lstmcli.core import parameters
+from lstmcli.architecture import Signature
+from lstmcli.config import (
+    GROUPS,
+    OF_THE_FILE,
+    Config,
+    TrainingConfig,
+    option_name,
+    setting_types,
+)
+from lstmcli.core import environment, parameters
+from lstmcli.data.source import Source, open_source
 from lstmcli.errors import UsageError
+from lstmcli.sweeps.material import Material, identity, material
 
 SIZES = ("layers", "state_size")
 FIXED = (
@@ -25,11 +36,14 @@ FIXED = (
     "schedule",
     "threads",
     "cache",
+    "task",
     "data",
+    *OF_THE_FILE,
+    "init_from",
     "checkpoint_every",
     "until_solved",
 )
-"""Settings of which a sweep has one value."""
+"""Settings of which a sweep has one value: all its trials are on the same parts of a file."""
 
 RESULTS = 2
 """What a trial's figures mean; raised when that changes, so that older ones are not mixed in."""
@@ -42,10 +56,14 @@ class Setting:
     Attributes:
         config: its settings; its seeds are the replicas.
         swept: the values that make it different, besides layers and state size, by their column.
+        material: what is known of its data.
+        weights: the checksum of the checkpoint that it begins with; `None` for drawn weights.
     """
 
     config: Config
     swept: Mapping[str, Any]
+    material: Material
+    weights: str | None = None
 
     @property
     def label(self) -> str:
@@ -62,8 +80,8 @@ class Setting:
     def trials(self) -> dict[int, str]:
         """The identity of each seed's trial: a hash of all settings that its result depends on."""
         run = self.config.run
-        settings: dict[str, Any] = {"results": RESULTS, **self.config.to_dict()}
-        settings["training"].pop("checkpoint_every")
+        tables = identity(self.config, self.material.digest, self.weights)
+        settings: dict[str, Any] = {"results": RESULTS, **tables}
         found = {}
         for seed, data_seed in zip(run.seeds, run.data_seeds, strict=True):
             settings["run"] = {"seed": seed, "data_seed": data_seed}
@@ -80,15 +98,24 @@ class Setting:
     @property
     def parameters(self) -> int:
         """Number of parameters of one replica."""
-        return architecture.count(self.config.model, *shape(self.config))
+        return _count(self.config, self.signature)
+
+    @property
+    def signature(self) -> Signature:
+        """What its program has to be compiled for."""
+        return self.material.signature
+
+    @property
+    def kind(self) -> object:
+        """What a process has to be set up for to train it."""
+        return environment.kind(self.config, self.signature.features)
 
     @cached_property
     def seconds(self) -> float:
         """A rough guess at its training time."""
-        config, data = self.config, self.config.data
-        windows = data.series_length // config.training.batch_size // config.training.bptt
-        window = parameters.window_seconds(config, self.parameters)
-        return config.training.epochs * windows * window * 1.4 + 3
+        config, features = self.config, self.signature.features
+        window = parameters.window_seconds(config, features, self.parameters)
+        return config.training.epochs * self.material.windows * window * 1.4 + 3
 
     def with_seeds(self, seeds: Sequence[int]) -> Setting:
         """The same setting for consecutive seeds of its own."""
@@ -119,10 +146,9 @@ def key_names(swept: Sequence[str]) -> list[str]:
     return [*SIZES, *(name for name in swept if name not in SIZES)]
 
 
-def shape(config: Config) -> tuple[int, int]:
-    """Features and classes of the echo task."""
-    classes = config.data.classes
-    return (1 if classes == 2 else classes), classes
+def _count(config: Config, signature: Signature) -> int:
+    """Number of parameters of one replica."""
+    return architecture.count(config.model, signature.features, signature.outputs)
 
 
 def parse(name: str, text: str) -> list[Any]:
@@ -131,20 +157,20 @@ def parse(name: str, text: str) -> list[Any]:
     Raises:
         UsageError: the text is no list of the setting's type.
     """
-    kinds = {spec.name: kind for group in GROUPS.values() for spec, kind, _ in setting_types(group)}
+    kind = _kind(name)
     values: list[Any] = []
     for word in text.split(","):
-        ends = re.fullmatch(r"(\d+)-(\d+)", word.strip()) if kinds[name] is int else None
+        ends = re.fullmatch(r"(\d+)-(\d+)", word.strip()) if kind is int else None
         try:
             if ends:
                 values += range(int(ends[1]), int(ends[2]) + 1)
             else:
-                values.append(kinds[name](word.strip()))
+                values.append(kind(word.strip()))
         except ValueError:
             values = []
             break
     if not values:
-        example = "`1-5` or `1,2,4`" if kinds[name] is int else "`0.1,0.3`"
+        example = "`1-5` or `1,2,4`" if kind is int else "`0.1,0.3`"
         raise UsageError(f"`{option_name(name)}` takes a list such as {example}, got {text!r}")
     return list(dict.fromkeys(values))
 
@@ -163,7 +189,38 @@ def values(name: str, given: Any) -> list[Any]:
     return [each.item() if hasattr(each, "item") else each for each in found]  # NumPy's numbers.
 
 
-def expand(base: Config, lists: Mapping[str, Sequence[Any]], match: str | None) -> list[Setting]:
+def single(name: str, given: Any) -> Any:
+    """The value of a setting of which a sweep has one; a text of a number is read.
+
+    Raises:
+        UsageError: it is a text of several.
+    """
+    if isinstance(given, PathLike):
+        return str(given)
+    if not isinstance(given, str) or _kind(name) not in (int, float):
+        return given
+    found = parse(name, given)
+    if len(found) > 1:
+        raise UsageError(
+            f"`{option_name(name)}` has one value in a sweep, got {given!r}",
+            "run a sweep for each of them",
+        )
+    return found[0]
+
+
+def _kind(name: str) -> type:
+    """The type of a setting's values."""
+    kinds = {spec.name: kind for group in GROUPS.values() for spec, kind, _ in setting_types(group)}
+    return kinds[name]
+
+
+def expand(
+    base: Config,
+    lists: Mapping[str, Sequence[Any]],
+    match: str | None,
+    opened: Source | None = None,
+    weights: str | None = None,
+) -> list[Setting]:
     """Every combination of the lists, with all seeds of `base`.
 
     Args:
@@ -171,32 +228,45 @@ def expand(base: Config, lists: Mapping[str, Sequence[Any]], match: str | None) 
         lists: the values of the settings that are.
         match: `params` or `state` to choose the state size of each depth so that it has about as
             many parameters, or numbers of state, as `base`; `None` to leave it.
+        opened: the dataset, where there is one.
+        weights: the checksum of the checkpoint to begin with.
 
     Raises:
-        UsageError: a value that cannot work, or `match` beside a list of state sizes.
+        UsageError: a value that cannot work, settings with which there is nothing to learn, or
+            `match` beside a list of state sizes.
+        FileError: a part of the dataset is too short for a window.
     """
     if match and len(lists.get("state_size", [])) > 1:
         raise UsageError("`--match` chooses the state size: give `--state-size` one value")
     swept = [name for name, values in lists.items() if name not in SIZES and len(values) > 1]
     settings = []
+    known: dict[object, tuple[TrainingConfig, Material]] = {}
     for values in itertools.product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
         config = Config.build(base.to_dict(), **chosen)
+        kind = (config.data, config.training.batch_size, config.training.bptt)
+        if kind not in known:
+            source = opened.with_config(config) if opened else open_source(config)
+            known[kind] = source.config.training, material(source)
+        cut, found = known[kind]
+        training = replace(config.training, batch_size=cut.batch_size, bptt=cut.bptt)
+        config = replace(config, training=training)
         if match:
-            size = _matching_size(base, config, match)
-            config = Config.build(config.to_dict(), state_size=size)
-        settings.append(Setting(config, {column(name): chosen[name] for name in swept}))
+            size = _matching_size(base, config, match, found.signature)
+            config = replace(config, model=replace(config.model, state_size=size))
+        own = {column(name): chosen[name] for name in swept}
+        settings.append(Setting(config, own, found, weights))
     return settings
 
 
-def _matching_size(base: Config, config: Config, match: str) -> int:
+def _matching_size(base: Config, config: Config, match: str, signature: Signature) -> int:
     """The state size with which `config`'s depth comes closest to `base`'s size."""
 
     def size_of(layers: int, state_size: int) -> int:
         if match == "state":
             return layers * state_size
         model = replace(config.model, layers=layers, state_size=state_size)
-        return architecture.count(model, *shape(config))
+        return _count(replace(config, model=model), signature)
 
     target = size_of(base.model.layers, base.model.state_size)
     largest = base.model.layers * base.model.state_size + 1

@@ -5,15 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from lstmcli import initial
 from lstmcli.config import DEPTHS, Config, SweepConfig, option_name
-from lstmcli.data import echo
-from lstmcli.data.series import Layout
+from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
+from lstmcli.runs import checkpoint, paths, rundir
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.material import Unit
+from lstmcli.sweeps.material import identity as identity_of
+
+FILES = ("data", "init_from")
+"""What an identity has as a checksum."""
 
 NEVER = "1000000"
 """Epochs between a trial's checkpoints: its last epoch writes them."""
@@ -28,12 +35,19 @@ class Plan:
         swept: the columns of the settings that were swept besides depth.
         identity: all that makes it one sweep: more depths and more seeds extend the same one.
         asked: seeds, margin and workers.
+        notes: what is odd about the dataset, in words.
     """
 
     settings: list[Setting]
     swept: list[str]
     identity: dict[str, Any]
     asked: SweepConfig
+    notes: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> Unit:
+        """What losses are in."""
+        return self.settings[0].material.unit
 
     @property
     def base(self) -> Config:
@@ -68,6 +82,7 @@ def make(
 
     Raises:
         UsageError: a value that cannot work, or settings with which there is nothing to learn.
+        FileError: the dataset, or the checkpoint to begin with, cannot be used.
     """
     lists = {"layers": grid.parse("layers", DEPTHS), **lists}
     one_value = {
@@ -76,32 +91,50 @@ def make(
     base = Config.build(
         saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": NEVER}
     )
-    if base.data.data is not None:
-        raise UsageError(
-            f"a sweep draws fresh series, but the configuration names the dataset "
-            f"`{base.data.data}`",
-            "take `data` out of its [data] table, or use `lstmcli train --config`",
-        )
-    settings = grid.expand(base, lists, asked.match)
-    for setting in settings:
-        _check_learnable(setting.config)
+    opened = open_source(base) if base.data.data is not None else None
+    if opened and base.training.until_solved:
+        opened.check_floor_known()
+    base = paths.absolute(base)  # Workers may stand elsewhere.
+    settings = grid.expand(base, lists, asked.match, opened, _weights(base))
+    if base.training.init_from is not None:
+        for setting in settings:
+            source = opened or open_source(setting.config)
+            initial.weights(setting.config, setting.signature, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
-    identity = _identity(base, swept, asked.match)
-    return Plan(settings, [grid.column(name) for name in swept], identity, asked)
+    identity = _identity(base, settings[0], swept, asked.match)
+    notes = tuple(opened.notes()) if opened else ()
+    return Plan(settings, [grid.column(name) for name in swept], identity, asked, notes)
 
 
-def _check_learnable(config: Config) -> None:
-    layout = Layout(config.data.series_length, config.training.batch_size, config.training.bptt)
-    echo.check_learnable(echo.task(config.data), layout)
+def _weights(base: Config) -> str | None:
+    """The checksum of the checkpoint to begin with, which must hold one model for all seeds."""
+    if base.training.init_from is None:
+        return None
+    path = rundir.find_checkpoint(Path(base.training.init_from))
+    seeds = checkpoint.read(path).seeds
+    if len(seeds) > 1:
+        raise UsageError(
+            f"`{path}` holds the models of {len(seeds)} seeds, expected one: every seed of a sweep "
+            "begins with the same weights",
+            "name a checkpoint of one model with `--init-from`",
+        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _identity(
-    base: Config, swept: Mapping[str, Sequence[Any]], match: str | None
+    base: Config, first: Setting, swept: Mapping[str, Sequence[Any]], match: str | None
 ) -> dict[str, Any]:
-    """All settings that trials depend on but depths and seeds, as TOML can hold them."""
-    run = base.run
-    tables = base.to_dict()
-    tables["training"].pop("checkpoint_every")
+    """All settings that trials depend on but depths and seeds, as TOML can hold them.
+
+    Args:
+        base: the settings that all trials share.
+        first: one of them, in which rows and steps are resolved.
+        swept: the settings that differ.
+        match: what depths are equal in.
+    """
+    run, resolved = base.run, first.config.training
+    cut = replace(base.training, batch_size=resolved.batch_size, bptt=resolved.bptt)
+    tables = identity_of(replace(base, training=cut), first.material.digest, first.weights)
     shift = {} if run.data_seed is None else {"data_seed_minus_seed": run.data_seed - run.seed}
     tables["run"] = shift
     for name in swept:
@@ -121,7 +154,22 @@ def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
     return [
         f"`{option_name(name)}` {_value(flat[0].get(name))} there, {_value(flat[1].get(name))} here"
         for name in names
-    ]
+        if name not in FILES
+    ] + [_changed(name, *(each.get(name) for each in flat)) for name in names if name in FILES]
+
+
+def _changed(name: str, known: str | None, asked: str | None) -> str:
+    """How the content of a file differs, by its checksum."""
+    if known is None or asked is None:
+        return f"`{option_name(name)}` {_file(known)} there, {_file(asked)} here"
+    return (
+        f"the content that `{option_name(name)}` gives has changed: SHA-256 {known[:8]} there, "
+        f"{asked[:8]} here"
+    )
+
+
+def _file(checksum: str | None) -> str:
+    return "not set" if checksum is None else "a file"
 
 
 def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = npt.NDArray[np.float64]
+GUESS = "a uniform guess"
 
 
 @dataclass(frozen=True)
 class SettingRow:
     """One setting of a sweep: a row of `summary.csv`, whose swept settings stand before it.
 
-    `mean` to `ci_high` are of the test losses, in nats per step; the interval is a 95 % bootstrap
-    interval of `iqm`. `ratio` with its interval and `p_value` compare the setting's losses with
-    those of the depth that the answer is about; `bound` is how much worse than the best of the
-    other depths it could be, in nats (one-sided, 95 %); `enough` whether that is within the margin.
-    `nan` where there is no number.
+    `mean` to `ci_high` are of the test losses, as `trials.csv` has them; the interval is a 95 %
+    bootstrap interval of `iqm`. `ratio` with its interval and `p_value` compare the setting's
+    losses with those of the depth that the answer is about; `bound` is how much worse than the best
+    of the other depths it could be (one-sided, 95 %); `enough` whether that is within the margin.
+    `reference` and `reference_loss` are those of its trials. `nan` where there is no number.
     """
 
     parameters: int
@@ -57,6 +58,15 @@ class SettingRow:
     ratio_high: float = math.nan
     bound: float = math.nan
     enough: bool | None = None
+    reference: str | None = None
+    reference_loss: float = math.nan
+
+
+class Baseline(NamedTuple):
+    """What is known without a network: the loss that a depth has to beat, and whose it is."""
+
+    name: str
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,9 @@ class Verdict:
         where: the values of the other swept settings.
         rows: its rows of the summary, the smallest depth first.
         trials: its trials.
-        margin: in nats.
+        margin: as losses are.
         findings: what the losses of the rows, by their places, say.
+        baseline: the loss that a depth has to beat.
     """
 
     where: Mapping[str, Any]
@@ -76,11 +87,22 @@ class Verdict:
     trials: pd.DataFrame
     margin: float
     findings: Findings
+    baseline: Baseline
 
     @property
     def better_than_a_guess(self) -> bool:
-        """Whether some depth's mean loss is below that of a uniform guess by the margin."""
-        return self.findings.lowest < float(self.trials.chance.max()) - self.margin
+        """Whether some depth's mean loss is below the baseline by the margin."""
+        return self.findings.lowest < self.baseline.loss - self.margin
+
+    @property
+    def floor_known(self) -> bool:
+        """Whether it is known how good a loss can be."""
+        return bool(self.trials.bayes_loss.notna().any())
+
+    @property
+    def beaten_by(self) -> int:
+        """How many depths' test losses, as the summary has them, are below the baseline."""
+        return int((self.rows.iqm < self.baseline.loss).sum())
 
 
 def interquartile_mean(losses: Floats) -> float:
@@ -126,8 +148,8 @@ def judge(
     Args:
         trials: the columns of `trials.csv`, with a column for each swept setting.
         swept: names of swept settings besides depth; settings that agree in these are compared.
-        margin: how much better another depth may be, as a part of the way from chance to the floor
-            or, where no floor is known, to the lowest loss seen.
+        margin: how much better another depth may be, as a part of the way from what is known
+            without a network to the floor or, where no floor is known, to 0.
         until_solved: whether trials were stopped once they had solved the task. Losses are then not
             compared; a depth is enough if it is within the margin of the oracle.
 
@@ -175,6 +197,7 @@ def _setting(group: pd.DataFrame) -> SettingRow:
     solved = int(done.solved.fillna(False).astype(bool).sum())
     low, high = bootstrap_interval(losses) if len(losses) else (np.nan, np.nan)
     solve_low, solve_high = wilson_interval(solved, len(group)) if known else (np.nan, np.nan)
+    found = _reference(group)
     return SettingRow(
         parameters=int(group.parameters.iloc[0]),
         seeds=len(group),
@@ -191,6 +214,8 @@ def _setting(group: pd.DataFrame) -> SettingRow:
         epochs_to_solve=_median(done.epochs_to_solve[done.solved.fillna(False).astype(bool)]),
         p_value=np.nan,
         epoch_seconds=float(done.epoch_seconds.min()) if len(done) else np.nan,
+        reference=found.name if found else None,
+        reference_loss=found.loss if found else np.nan,
     )
 
 
@@ -207,32 +232,48 @@ def _verdict(
     margin: float,
     until_solved: bool,
 ) -> Verdict:
-    width = margin * _way(trials)
-    findings = weigh(_losses(rows, trials, until_solved), width, compare=not until_solved)
-    return Verdict(where, rows, trials, width, findings)
+    baseline = _reference(trials) or Baseline(GUESS, float(trials.chance.max()))
+    width = margin * _way(trials, baseline)
+    losses = _losses(rows, trials, baseline, until_solved)
+    findings = weigh(losses, width, compare=not until_solved)
+    return Verdict(where, rows, trials, width, findings, baseline)
 
 
-def _losses(rows: pd.DataFrame, trials: pd.DataFrame, until_solved: bool) -> Losses:
+def _reference(trials: pd.DataFrame) -> Baseline | None:
+    """The reference value of some trials; `None` for those of older sweeps, which have none."""
+    if "reference_loss" not in trials or trials.reference_loss.isna().all():
+        return None
+    highest = trials.reference_loss.astype(float).idxmax()
+    return Baseline(str(trials.reference[highest]), float(trials.reference_loss[highest]))
+
+
+def _losses(
+    rows: pd.DataFrame, trials: pd.DataFrame, baseline: Baseline, until_solved: bool
+) -> Losses:
+    """The losses by seed and depth; what is worse than a guess is worth a guess.
+
+    That guess is the uniform one, or the baseline on data that are harder for it than training was.
+    """
     keys = zip(rows.layers, rows.state_size, strict=True)
     places = {key: place for place, key in enumerate(keys)}
     seeds = {seed: index for index, seed in enumerate(sorted(trials.seed.unique()))}
     reached = np.full((len(seeds), len(places)), np.nan)
     reachable = reached.copy()
     solved = trials.solved.fillna(False).astype(bool)
-    for trial, stopped in zip(trials.itertuples(), solved & until_solved, strict=True):
+    numbers = trials.astype(dict.fromkeys(("test_loss", "gap", "chance"), float))
+    for trial, stopped in zip(numbers.itertuples(), solved & until_solved, strict=True):
         at = seeds[trial.seed], places[trial.layers, trial.state_size]
+        guess = max(trial.chance, baseline.loss)
         diverged = trial.status == Status.DIVERGED
-        reached[at] = trial.chance if diverged else min(trial.test_loss, trial.chance)
+        reached[at] = guess if diverged else np.minimum(trial.test_loss, guess)
         reachable[at] = trial.test_loss - trial.gap if stopped else reached[at]
     return Losses(reached, reachable)
 
 
-def _way(trials: pd.DataFrame) -> float:
-    """Nats from chance to the floor or, where none is known, to the lowest loss seen."""
+def _way(trials: pd.DataFrame, baseline: Baseline) -> float:
+    """From the baseline to the floor or, where none is known, to 0."""
     floors = trials.bayes_loss.dropna()
-    goal = float(floors.min() if len(floors) else trials.test_loss.min())
-    way = float(trials.chance.max()) - goal
-    return way if way > 0 else 0.0
+    return max(0.0, baseline.loss - (float(floors.min()) if len(floors) else 0.0))
 
 
 def _with_verdict(rows: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:

@@ -42,14 +42,17 @@ class Progress:
         name: the setting's.
         phase: `waiting`, `compiling`, `training` or, once its trials are on disk, ENDED.
         epoch: epochs completed.
-        solved: seeds that have solved the task, of `seeds`.
+        solved: seeds that have solved the task, of `seeds`; `None` where there is no floor.
+        seeds: how many it has.
+        lowest: the lowest validation loss so far; infinite before there is one.
     """
 
     name: str
     phase: str
     epoch: int
-    solved: int
+    solved: int | None
     seeds: int
+    lowest: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -148,15 +151,32 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
                 setting, rows = result
                 directory.add(rows, plan.swept)
                 at_work.pop(setting.name)
-                solved = sum(bool(row["solved"]) for row in rows)
-                epochs = max(row["epochs"] for row in rows)
-                yield Progress(setting.name, ENDED, epochs, solved, len(rows))
+                yield _ended(setting, rows)
                 continue
             for setting in left:
                 if watch := at_work.get(setting.name):
                     watch.look()
-                    seeds = len(setting.trials)
-                    yield Progress(setting.name, watch.phase, watch.epoch, len(watch.solved), seeds)
+                    solved = _known(setting, len(watch.solved))
+                    yield Progress(
+                        setting.name,
+                        watch.phase,
+                        watch.epoch,
+                        solved,
+                        len(setting.trials),
+                        watch.lowest,
+                    )
+
+
+def _ended(setting: Setting, rows: list[Row]) -> Progress:
+    """A setting whose trials are on disk."""
+    solved = _known(setting, sum(bool(row["solved"]) for row in rows))
+    losses = [row["best_val_loss"] for row in rows if row["best_val_loss"] is not None]
+    epochs = max(row["epochs"] for row in rows)
+    return Progress(setting.name, ENDED, epochs, solved, len(rows), min(losses, default=math.inf))
+
+
+def _known(setting: Setting, solved: int) -> int | None:
+    return None if setting.material.baseline is None else solved
 
 
 def _results(
@@ -182,8 +202,7 @@ def forecast(plan: Plan, left: list[Setting]) -> tuple[int, float]:
 
 
 def _watch(setting: Setting, directory: SweepDirectory) -> tables.Watch:
-    chance = math.log(setting.config.data.classes)
-    return tables.Watch(directory.settings / setting.name, chance)
+    return tables.Watch(directory.settings / setting.name, setting.material.baseline)
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:
@@ -195,20 +214,25 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
     others = [name for name in plan.swept if name not in grid.SIZES]
-    figures.write_sweep(directory.figures, trials, summary, curves, others, _task(plan))
+    figures.write_sweep(
+        directory.figures, trials, summary, curves, others, _task(plan), plan.unit.axis
+    )
     return Result(
         directory.path,
         trials,
         summary,
-        [answer.sentence(verdict) for verdict in verdicts],
+        [answer.sentence(verdict, plan.unit) for verdict in verdicts],
         more_seeds(trials, verdicts, workers(plan.asked)),
     )
 
 
 def _task(plan: Plan) -> str:
     """What is learned, in words; a swept echo step has no number."""
-    if "echo_step" in plan.swept:
-        return "echo"
+    data = plan.base.data
+    if data.data is not None:
+        return f"on {Path(data.data).name}"
+    if data.task != "echo" or "echo_step" in plan.swept:
+        return data.task
     return f"echo after {plan.base.data.echo_step} steps"
 
 

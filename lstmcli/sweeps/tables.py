@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,18 +107,26 @@ class Watch:
 
     Args:
         folder: the run's directory, which need not be there yet.
-        chance: the loss of a uniform guess.
+        baseline: the loss from which the way to the floor leads; `None` where there is no floor.
 
     Attributes:
         epoch: epochs completed so far.
         solved: seeds whose validation has solved the task.
+        lowest: the lowest validation loss of any seed; infinite before there is one.
     """
 
-    def __init__(self, folder: Path, chance: float) -> None:
-        self._run, self._chance, self._read = RunDirectory(folder), chance, 0
+    def __init__(self, folder: Path, baseline: float | None) -> None:
+        self._run, self._baseline = RunDirectory(folder), baseline
+        self._file = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begins at the first line."""
+        self._read = 0
         self._columns: list[str] = []
         self.epoch = 0
         self.solved: set[str] = set()
+        self.lowest = math.inf
 
     @property
     def phase(self) -> str:
@@ -128,11 +137,16 @@ class Watch:
 
     def look(self) -> None:
         """Takes in the lines that have come since the last look."""
-        if not self._run.metrics.is_file():
+        try:
+            found = self._run.metrics.stat()
+            if found.st_ino != self._file or found.st_size < self._read:
+                self._forget()  # A trial that failed before is trained anew.
+            self._file = found.st_ino
+            with self._run.metrics.open("rb") as file:
+                file.seek(self._read)
+                lines = file.read()
+        except FileNotFoundError:  # Not yet, or just deleted.
             return
-        with self._run.metrics.open("rb") as file:
-            file.seek(self._read)
-            lines = file.read()
         whole = lines[: lines.rfind(b"\n") + 1]  # The last one may be half written.
         self._read += len(whole)
         for cells in csv.reader(whole.decode().splitlines()):
@@ -143,6 +157,9 @@ class Watch:
 
     def _take(self, row: dict[str, str]) -> None:
         self.epoch = int(row["epoch"])
-        way = self._chance - float(row["bayes_loss"] or 0)
-        if row["val_gap"] and float(row["val_gap"]) < SOLVED_BELOW * way:
+        self.lowest = min(self.lowest, float(row["val_loss"]))
+        if self._baseline is None or not row["val_gap"]:
+            return
+        way = self._baseline - float(row["bayes_loss"] or 0)
+        if float(row["val_gap"]) < SOLVED_BELOW * way:
             self.solved.add(row["seed"])

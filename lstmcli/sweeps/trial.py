@@ -15,6 +15,7 @@ from lstmcli.sweeps.grid import Setting, key_names
 
 if TYPE_CHECKING:
     from lstmcli.data.echo import Floor
+    from lstmcli.data.layout import Windows
     from lstmcli.recording import Run
     from lstmcli.runs.metrics import EpochRow
 
@@ -32,10 +33,12 @@ class Status(StrEnum):
 class TrialRow:
     """One seed of a setting: a row of `trials.csv`, whose swept settings stand after the size.
 
-    Losses are in nats per step and the test loss is of the best checkpoint, on a series that
-    neither training nor the choice of the checkpoint saw. `gap` is the test loss minus the oracle's
-    on the same labels, `chance` the loss of a uniform guess. `epoch_seconds` is the fastest epoch,
-    with as many seeds side by side as `replicas` says. `None` where there is no number.
+    Losses are in nats per step, or squared errors of standardised numbers, and the test loss is of
+    the best checkpoint, on a series that neither training nor the choice of the checkpoint saw.
+    `gap` is the test loss minus the oracle's on the same labels, `chance` the loss of a uniform
+    guess, `reference_loss` the lowest that needs no network, on the same labels, and `reference`
+    whose it is. `epoch_seconds` is the fastest epoch, with as many seeds side by side as `replicas`
+    says. `None` where there is no number.
     """
 
     trial: str
@@ -55,6 +58,8 @@ class TrialRow:
     error: str = ""
     chance: float | None = None
     replicas: int | None = None
+    reference: str | None = None
+    reference_loss: float | None = None
 
 
 def columns(swept: list[str]) -> list[str]:
@@ -79,8 +84,10 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
         A row of `trials.csv` for each seed.
     """
     from lstmcli.core import environment
+    from lstmcli.data.source import open_source
+    from lstmcli.sweeps.material import check_unchanged
 
-    environment.set_up(setting.config)
+    environment.set_up(setting.config, setting.signature.features)
     from lstmcli import experiment
     from lstmcli.runs import rundir
 
@@ -89,7 +96,9 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
             shutil.rmtree(directory, ignore_errors=True)
     place = rundir.create(directory, "", overwrite=False)
     with place.given_back():
-        run = experiment.prepare(setting.config, place)
+        source = open_source(setting.config)
+        check_unchanged(source, setting.material.digest)
+        run = experiment.prepare(setting.config, place, source)
     epochs: list[list[Any]] = []
     try:
         for record in experiment.train(run, ["sweep", setting.name]):
@@ -101,17 +110,20 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
 
 
 def _rows(setting: Setting, run: Run, epochs: list[list[Any]]) -> list[dict[str, Any]]:
-    tested = _test(setting, run)
+    windows = run.source.test()
+    tested = _test(run, windows)
     # The first epoch holds the compilation; of the others, the fastest was disturbed least.
     seconds = [rows[0].epoch_seconds for rows in epochs]
     fastest = min(seconds[1:] or seconds, default=None)
     found = []
     for replica, (seed, trial) in enumerate(setting.trials.items()):
         mine = [row for rows in epochs for row in rows if row.seed == seed]
+        reference, reference_loss = _reference(run, windows[replica])
         if not tested or seed in run.diverged or not math.isfinite(tested[replica][0]):
             row = TrialRow(
                 trial, seed, setting.parameters, Status.DIVERGED, ExitCode.DIVERGED, len(mine),
                 error="the loss became NaN or infinite", chance=run.chance,
+                reference=reference, reference_loss=reference_loss,
             )  # fmt: skip
         else:
             loss, accuracy, floor = tested[replica]
@@ -119,7 +131,7 @@ def _rows(setting: Setting, run: Run, epochs: list[list[Any]]) -> list[dict[str,
                 trial,
                 seed,
                 setting.parameters,
-                Status.WORSE if loss > run.worse_than_chance_above else Status.COMPLETED,
+                Status.WORSE if loss > _worst(run, reference_loss) else Status.COMPLETED,
                 ExitCode.DONE,
                 epochs=len(mine),
                 solved=floor.solved(loss) if floor else None,
@@ -132,6 +144,8 @@ def _rows(setting: Setting, run: Run, epochs: list[list[Any]]) -> list[dict[str,
                 epoch_seconds=fastest,
                 chance=run.chance,
                 replicas=len(setting.trials),
+                reference=reference,
+                reference_loss=reference_loss,
             )
         found.append(setting.keys | vars(row))
     return found
@@ -144,22 +158,47 @@ def _epochs_to_solve(rows: list[EpochRow], floor: Floor | None) -> int | None:
     return next((row.epoch for row in rows if (row.val_gap or 0) < floor.line), None)
 
 
-def _test(setting: Setting, run: Run) -> list[tuple[float, float, Floor | None]]:
+def _reference(run: Run, windows: Windows) -> tuple[str | None, float | None]:
+    """What predicts some windows best without a network, and its loss.
+
+    For a dataset it is the best of its reference values, for a task the baseline of its paper.
+    """
+    from lstmcli.data import tasks
+    from lstmcli.data.references import references
+
+    if run.source.held is None:
+        return tasks.baseline(windows.series) or (None, None)
+    found = references(run.source.example, windows, run.config.data.horizon or 0)
+    best = min(found, key=lambda each: each.loss)
+    return best.name, best.loss
+
+
+def _worst(run: Run, reference: float | None) -> float:
+    """The test loss above which a guess is better by far.
+
+    A test part that differs much from the training part is hard for a guess too.
+    """
+    return run.worse_than_chance_above * max(1.0, (reference or 0) / run.chance)
+
+
+def _test(run: Run, windows: list[Windows]) -> list[tuple[float, float | None, Floor | None]]:
     """Loss, accuracy and floor of each seed's best model on its test series.
 
     The program that validated does it, so that nothing is compiled for it. Empty if no epoch was
     finished.
     """
     from lstmcli.core.batch import Batch
-    from lstmcli.data.echo import bayes_floor
-    from lstmcli.data.source import series_to_test
+    from lstmcli.data.source import floor_of
 
     if not run.best:
         return []
-    training = setting.config.training
-    _, series = series_to_test(setting.config, None)
-    windows = [each.windows(training.batch_size, training.bptt) for each in series]
-    measures = run.program.evaluate(run.best, Batch.stack(windows))
-    means = (column.mean(0, dtype="float64").tolist() for column in measures[:2])
-    floors = [bayes_floor(*each) for each in zip(series, (w.layout for w in windows), strict=True)]
-    return list(zip(*means, floors, strict=True))
+    measures = run.program.evaluate(run.best, Batch(windows))
+    classes = run.program.signature.head == "softmax"
+    return [
+        (
+            measures.mean(measures.loss, replica),
+            measures.mean(measures.metric, replica) if classes else None,
+            floor_of(each),
+        )
+        for replica, each in enumerate(windows)
+    ]

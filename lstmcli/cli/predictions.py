@@ -1,0 +1,230 @@
+"""The table that `lstmcli eval --predictions` writes: a row for each step, a column for each name.
+
+Numbers stand in their own units, classes and characters by their names; what does not print is
+escaped as in Python, so that every row is one line.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstmcli.columns import Categorical, Numeric
+from lstmcli.errors import UsageError
+from lstmcli.files import check_writable, write_atomically
+from lstmcli.report.terminal import visible
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from lstmcli.data.layout import Windows
+    from lstmcli.data.series import Series
+    from lstmcli.scoring import Score
+
+PLACES = (["step", "row"], ["sequence", "step"])
+"""What the first columns say of a step: of one endless series, and of sequences."""
+DIGITS, OF_THE_SCALE = 6, 4
+"""Decimals of a number in its own units that may be known in single precision: of its size, and at
+least so many of its scale."""
+
+Columns = list[tuple[str, Any]]
+
+
+def check_replaceable(path: Path) -> None:
+    """Checks that predictions can be written, and replace nothing but predictions.
+
+    Raises:
+        UsageError: the file cannot be written, or holds something else.
+    """
+    check_writable(path)
+    if path.is_file() and path.stat().st_size and not _holds_predictions(path):
+        raise UsageError(
+            f"`{path}` is there already and holds no predictions", "choose another name for them"
+        )
+
+
+def _holds_predictions(path: Path) -> bool:
+    """Whether a file's first line is that of predictions."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            names = next(csv.reader(file), [])
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    names = names[1:] if names[:1] == ["seed"] else names
+    return names[:2] in PLACES and names[-1].startswith(("probability_", "predicted"))
+
+
+def write(path: Path, scores: Sequence[Score]) -> None:
+    """Writes the predictions of each seed, one after the other.
+
+    Args:
+        path: the CSV file.
+        scores: with their readouts.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import pandas as pd
+
+    frames = [frame(each) for each in scores]
+    if len(scores) > 1:
+        for each, score in zip(frames, scores, strict=True):
+            each.insert(0, "seed", score.seed)
+    write_atomically(path, pd.concat(frames).to_csv(index=False).encode())
+
+
+def frame(score: Score) -> pd.DataFrame:
+    """A row for each step: where it is, its inputs, its label or target, and what was predicted.
+
+    The steps of one endless series come row by row; those of sequences in the series' order, and
+    each once. A step that is not scored has no label. An input whose name another column has is
+    called `input_<name>`.
+
+    Args:
+        score: with its readout.
+    """
+    import numpy as np
+    import pandas as pd
+
+    windows = score.windows
+    steps, order = _steps(windows)
+    readout = np.concatenate(score.readout)[: len(windows)]
+    given = windows.in_rows(readout)  # [rows, windows * bptt, C or D]
+    given = given.reshape(-1, given.shape[-1])[order]
+    outputs = _outputs(score, windows.series, steps, given)
+    taken = {name for name, _ in outputs} | {"seed", "step", "row", "sequence"}
+    columns = [*_places(windows, steps), *_inputs(windows.series, steps, taken), *outputs]
+    frame = pd.DataFrame(dict(enumerate(values for _, values in columns)))
+    frame.columns = pd.Index([name for name, _ in columns])
+    return frame
+
+
+def _steps(windows: Windows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The numbers of the steps to write, and where each is in the flattened rows."""
+    import numpy as np
+
+    from lstmcli.data.layout import PADDING, Layout
+
+    cut = windows.cut
+    if isinstance(cut, Layout):
+        steps = cut.cut_rows(np.arange(len(windows.series))).ravel()
+        return steps, np.arange(len(steps))
+    places = cut.steps.ravel()
+    there = np.flatnonzero(places != PADDING)
+    order = there[np.argsort(places[there])]
+    return places[order], order
+
+
+def _places(windows: Windows, steps: npt.NDArray[Any]) -> Columns:
+    """Which step it is: of which row, or of which sequence."""
+    import numpy as np
+
+    if windows.series.starts is None:
+        begins = _begins(windows)
+        rows = np.searchsorted(begins, steps, side="right") - 1
+        return [("step", steps - begins[rows]), ("row", rows)]
+    bounds = windows.series.bounds()
+    sequences = np.searchsorted(bounds, steps, side="right") - 1
+    return [("sequence", sequences), ("step", steps - bounds[sequences])]
+
+
+def _begins(windows: Windows) -> npt.NDArray[Any]:
+    """The number of the first step of each row of an endless series."""
+    import numpy as np
+
+    from lstmcli.data.layout import Layout
+
+    if isinstance(windows.cut, Layout):
+        return np.arange(windows.cut.rows) * windows.cut.row_length
+    return windows.cut.steps[:, 0]
+
+
+def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns:
+    schema = series.schema
+    numbers = series.numbers[steps]
+    if schema.kind == "series" and not schema.symbols and _is_one_hot(numbers):
+        return [("input", numbers.argmax(1))]
+    columns: Columns = [
+        (column.name, _in_units(column, numbers[:, i])) for i, column in enumerate(schema.numbers)
+    ]
+    columns += [
+        (column.name, _named(column, series.symbols[steps, i]))
+        for i, column in enumerate(schema.symbols)
+    ]
+    found: Columns = []
+    for name, values in columns:
+        free = visible(name)
+        while free in taken:
+            free = f"input_{free}"
+        taken.add(free)
+        found.append((free, values))
+    return found
+
+
+def _is_one_hot(numbers: npt.NDArray[Any]) -> bool:
+    """Whether several numbers of each step are one symbol, as files of echo have it."""
+    return numbers.shape[1] > 1 and bool(
+        (numbers.sum(1) == 1).all() and (numbers.max(1) == 1).all()
+    )
+
+
+def _outputs(
+    score: Score, series: Series, steps: npt.NDArray[Any], given: npt.NDArray[Any]
+) -> Columns:
+    """The label and each class's probability, or the target and what was predicted for it.
+
+    Args:
+        score: for what the model calls its target.
+        series: what was scored.
+        steps: the numbers of its steps.
+        given: what the head gave for them: `[steps, C or D]`.
+    """
+    import numpy as np
+
+    target, targets = score.schema.target, series.targets[steps]
+    scored = None if series.scored is None else series.scored[steps]
+    if isinstance(target, Categorical):
+        names = (visible(target.label(number)) for number in range(target.size))
+        probabilities = [
+            (f"probability_{name}", np.exp(given[:, number])) for number, name in enumerate(names)
+        ]
+        return [("label", _named(target, targets, scored)), *probabilities]
+    ends = [""] if len(target) == 1 else [f"_{visible(column.name)}" for column in target]
+    known = [_in_units(column, targets[:, i], scored) for i, column in enumerate(target)]
+    predicted = [_in_units(column, given[:, i]) for i, column in enumerate(target)]
+    return [
+        *((f"target{end}", values) for end, values in zip(ends, known, strict=True)),
+        *((f"predicted{end}", values) for end, values in zip(ends, predicted, strict=True)),
+    ]
+
+
+def _named(
+    column: Categorical, numbers: npt.NDArray[Any], scored: npt.NDArray[Any] | None = None
+) -> Any:
+    """Values by their names, or numbers where these are the names; nothing where not scored."""
+    import numpy as np
+    import pandas as pd
+
+    hidden = np.zeros(len(numbers), np.bool_) if scored is None else np.logical_not(scored)
+    if column.values is None and not (numbers >= column.size).any():
+        return pd.arrays.IntegerArray(numbers.astype(np.int64), hidden) if hidden.any() else numbers
+    labels = [visible(column.label(number)) for number in range(column.size + 1)]
+    names = np.array([*labels, None], object)
+    return names[np.where(hidden, column.size + 1, np.minimum(numbers, column.size))]
+
+
+def _in_units(
+    column: Numeric, values: npt.NDArray[Any], scored: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """Numbers in their own units, to as many digits as the model sees; NaN where not scored."""
+    import numpy as np
+
+    if (column.mean, column.scale) != (0, 1):
+        size = math.floor(math.log10(max(abs(column.mean), column.scale)))
+        digits = max(DIGITS - size, OF_THE_SCALE - math.floor(math.log10(column.scale)))
+        values = np.round(column.in_units(values), digits)
+    return values if scored is None else np.where(scored, values, np.nan)

@@ -1,0 +1,233 @@
+"""`lstmcli sample`: a trained model writes text."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import unicodedata
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstmcli.cli.options import CheckpointPath
+from lstmcli.config import Settings, setting
+from lstmcli.errors import FileError, UsageError, pasteable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from lstmcli.columns import Schema
+    from lstmcli.core.forward import Network
+    from lstmcli.runs.checkpoint import Checkpoint
+
+BETWEEN_WRITES = 1 / 15
+"""Seconds: as often as text that appears looks steady, and no oftener, as each write costs."""
+
+
+@dataclass(frozen=True)
+class SampleConfig(Settings):
+    """How text is drawn."""
+
+    length: int = setting(500, "Characters to write after the prompt.", ge=0)
+    temperature: float = setting(
+        1.0, "Below 1 likely characters become likelier; 0 takes the likeliest alone.", ge=0
+    )
+    prompt: str = setting("", "Text to go on from; it is written first.")
+    seed: int = setting(0, "Draws the characters.", ge=0)
+
+
+def _option(name: str) -> Any:
+    [spec] = [each for each in fields(SampleConfig) if each.name == name]
+    return typer.Option(help=spec.metadata["help"])
+
+
+def sample(
+    checkpoint: CheckpointPath,
+    length: Annotated[int, _option("length")] = SampleConfig.length,
+    temperature: Annotated[float, _option("temperature")] = SampleConfig.temperature,
+    prompt: Annotated[str, _option("prompt")] = SampleConfig.prompt,
+    seed: Annotated[int, _option("seed")] = SampleConfig.seed,
+) -> None:
+    """Write text as a model that was trained on text goes on.
+
+    Each character is drawn from the softmax of the logits divided by the temperature, and is the
+    next input. Of a run directory, the best checkpoint counts; of several seeds, the one with the
+    lowest validation loss.
+    """
+    from lstmcli.core import forward
+    from lstmcli.runs import checkpoint as checkpoints
+    from lstmcli.runs.rundir import find_checkpoint
+
+    config = SampleConfig(length, temperature, prompt, seed)
+    path = find_checkpoint(checkpoint)
+    model = checkpoints.read(path)
+    schema = _schema(model, path)
+    begin = _numbers(prompt, schema)
+    replica = _best_replica(model, path)
+    network = forward.network(model.tensors, replica, schema.signature(False, False))
+    names = schema.symbols[0].values or ()
+    drawn = (names[number] for number in _draw(network, begin, config))
+    _write(_pieces(prompt, drawn))
+
+
+def _schema(model: Checkpoint, path: Path) -> Schema:
+    """The schema of a model that was trained on text.
+
+    Raises:
+        FileError: it was not, or its schema does not fit its tensors.
+    """
+    from lstmcli.columns import Schema
+
+    saved = model.metadata.get("schema")
+    if saved is None or (isinstance(saved, dict) and saved.get("kind") != "text"):
+        raise FileError(
+            f"the model in `{path}` was not trained on text: it has no characters to write",
+            f"`lstmcli inspect {pasteable(path)}` shows what it was trained on",
+        )
+    try:
+        schema = Schema.from_dict(saved)
+        [column] = schema.symbols
+        sizes = {len(column.values or ()), column.size, schema.classes}
+        sizes |= {model.metadata["features"], model.metadata["classes"]}
+        if schema.numbers or len(sizes) > 1:
+            raise ValueError("its vocabulary does not fit its tensors")
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(
+            f"the vocabulary in `{path}` is damaged: {error}",
+            "the run directory's other checkpoint (`last` or `best`) may be whole",
+        ) from error
+    return schema
+
+
+def _numbers(prompt: str, schema: Schema) -> list[int]:
+    """What a model is given before it writes: the prompt, or else as at the beginning of a line.
+
+    Raises:
+        UsageError: the model does not know a character of the prompt.
+    """
+    known = {name: number for number, name in enumerate(schema.symbols[0].values or ())}
+    unknown = dict.fromkeys(character for character in prompt if character not in known)
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        raise UsageError(
+            f"`--prompt` has characters that the model's training text does not have: {names}",
+            "leave them out: the model cannot be given them",
+        )
+    return [known[character] for character in prompt] or [known.get("\n", 0)]
+
+
+def _best_replica(model: Checkpoint, path: Path) -> int:
+    """The seed with the lowest validation loss; says so where there are several.
+
+    Raises:
+        FileError: that one has weights that are no numbers.
+    """
+    import numpy as np
+
+    losses = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}
+    known = {seed: losses[seed] for seed in model.seeds if losses.get(seed) is not None}
+    best = min(known, key=known.__getitem__) if known else model.seeds[0]
+    if len(model.seeds) > 1:
+        why = f"the lowest validation loss, {known[best]:.3g}" if known else "the first one"
+        typer.echo(f"note: of {len(model.seeds)} seeds, seed {best} writes: {why}", err=True)
+    replica = model.seeds.index(best)
+    parameters = [name for name in model.tensors if name.startswith(("lstm.", "dense."))]
+    if not all(np.isfinite(model.tensors[name][replica]).all() for name in parameters):
+        raise FileError(
+            f"the weights of seed {best} in `{path}` are not finite: its training diverged",
+            "train it anew with a smaller `--learning-rate`, or with `--clip-norm 1`",
+        )
+    return replica
+
+
+def _draw(network: Network, begin: list[int], config: SampleConfig) -> Iterator[int]:
+    """Yields the numbers of characters, each drawn after all before it.
+
+    Args:
+        network: the model.
+        begin: what it is given first: one character at least.
+        config: how many, the temperature, and the seed.
+    """
+    import numpy as np
+
+    from lstmcli.core import forward
+
+    rng = np.random.default_rng(config.seed)
+    state = forward.zero_state(network, rows=1)
+    given = begin
+    for _ in range(config.length):
+        for number in given:
+            logits, state = forward.step(network, state, np.array([[number]]))
+        chosen = _choose(logits[0], config.temperature, rng)
+        yield chosen
+        given = [chosen]
+
+
+def _choose(
+    logits: npt.NDArray[np.floating[Any]], temperature: float, rng: np.random.Generator
+) -> int:
+    """Draws a class from softmax(logits / temperature), by the inverse of its distribution."""
+    import numpy as np
+
+    if temperature == 0:
+        return int(logits.argmax())
+    below = logits.astype(np.float64) - logits.max()
+    with np.errstate(over="ignore"):  # A tiny temperature: -inf, and a probability of 0.
+        cumulative = np.exp(below / temperature).cumsum()
+    return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
+
+
+def _write(pieces: Iterator[str]) -> None:
+    """Writes text as it comes; a reader that has enough, as `head`, ends it quietly."""
+    try:
+        _write_all(pieces)
+    except BrokenPipeError:
+        # Python flushes standard output once more at its end: to where nobody listens.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_all(pieces: Iterator[str]) -> None:
+    """Writes text; on a terminal it ends with its line, after Ctrl-C too."""
+    terminal, in_line = sys.stdout.isatty(), False
+    try:
+        for text in pieces:
+            in_line = not text.endswith("\n")  # Before, as Ctrl-C may come while it is written.
+            _put(text, terminal)
+    finally:
+        if terminal and in_line:
+            _put("\n", terminal)
+
+
+def _pieces(prompt: str, drawn: Iterator[str]) -> Iterator[str]:
+    """Collects characters, and yields them a few times a second."""
+    waiting = [prompt] if prompt else []
+    last = time.monotonic()
+    for character in drawn:
+        waiting.append(character)
+        if time.monotonic() - last >= BETWEEN_WRITES:
+            yield "".join(waiting)
+            waiting, last = [], time.monotonic()
+    if waiting:
+        yield "".join(waiting)
+
+
+def _put(text: str, terminal: bool) -> None:
+    """Writes and flushes; what cannot be encoded, or a terminal would obey, is escaped."""
+    if terminal:
+        text = "".join(map(_harmless, text))
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()
+
+
+def _harmless(character: str) -> str:
+    """A character, or a control character's name: a terminal obeys those (`ESC`)."""
+    control = unicodedata.category(character) == "Cc" and character not in "\n\t"
+    return repr(character)[1:-1] if control else character

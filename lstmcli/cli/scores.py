@@ -1,0 +1,172 @@
+"""What `lstmcli eval` says of scores: figures beside their floor or references, and confusions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lstmcli.cli.output import print_table
+from lstmcli.report import words
+
+if TYPE_CHECKING:
+    from lstmcli.columns import Schema
+    from lstmcli.data.echo import Floor
+    from lstmcli.data.references import Reference
+    from lstmcli.scoring import Score
+
+LARGEST_TABLE = 12  # labels of which a table of all pairs can still be read
+MOST_CONFUSED = 10
+
+
+def print_scores(scores: Sequence[Score], references: Sequence[Reference]) -> None:
+    """Prints each seed's figures beside what they are to be held against, and its confusions.
+
+    Args:
+        scores: one for each seed.
+        references: what the same steps cost without a network. They are left out where the floor is
+            known, which says more.
+    """
+    if not all(each.floor for each in scores):
+        _print_beside_references(scores, references)
+    for each in scores:
+        if each.floor:
+            _print_beside_floor(each, each.floor)
+            _print_confusion(each)
+        else:
+            _print_unbeaten(each, references)
+            _print_confusion(each, f"seed {each.seed}: " if len(scores) > 1 else "")
+
+
+def counted(score: Score) -> str:
+    """What was scored: `characters`, `sequences` (one step of each), `labels` or `targets`."""
+    import numpy as np
+
+    series = score.windows.series
+    if score.schema.kind == "text":
+        return "characters"
+    if series.starts is not None and series.scored is not None:
+        begins = series.bounds()[:-1]
+        if (np.add.reduceat(series.scored.astype(np.int64), begins) == 1).all():
+            return "sequences"
+    return "labels" if score.classes else "targets"
+
+
+def _print_beside_floor(score: Score, floor: Floor) -> None:
+    gap = floor.gap(score.loss)
+    typer.echo(f"seed {score.seed}: {score.labels:,} {counted(score)}")
+    typer.echo(f"  loss     {_loss(score.loss)}  floor   {floor.loss:.6f}  (expected)")
+    typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
+    if score.accuracy is not None:
+        typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {floor.accuracy:.5f}")
+    elif score.rmse is not None and score.mae is not None:
+        units = f"(in units of {words.target(score.schema)})"
+        typer.echo(f"  rmse     {score.rmse:<8.6g}  mae     {score.mae:.6g}  {units}")
+
+
+def _print_beside_references(scores: Sequence[Score], references: Sequence[Reference]) -> None:
+    """A table: a row for each seed, then one for each reference value."""
+    schema, unit = scores[0].schema, counted(scores[0])
+    typer.echo(f"target: {_target(schema)}")
+    own = [
+        (f"seed {each.seed}", _figures(schema, each.loss, each.accuracy, each.mae), each.labels)
+        for each in scores
+    ]
+    without = [
+        (words.reference(schema, each.name), _figures(schema, each.loss, each.accuracy, None), None)
+        for each in references
+    ]
+    rows = [
+        [name, *figures.values(), "-" if count is None else f"{count:,}"]
+        for name, figures, count in [*own, *without]
+    ]
+    print_table(["", *own[0][1], unit], rows)
+
+
+def _target(schema: Schema) -> str:
+    """What was to be predicted, and in which units the figures are."""
+    name = words.target(schema)
+    if schema.classes is not None:
+        kind = "characters" if schema.kind == "text" else "classes"
+        return f"{name}, one of {schema.classes:,} {kind}"
+    units = "; rmse and mae in its own units" if words.one_number(schema) else ""
+    return f"{name} (loss: squared error of the standardised target{units})"
+
+
+def _figures(
+    schema: Schema, loss: float, accuracy: float | None, mae: float | None
+) -> dict[str, str]:
+    """A row of figures by their headings; `-` where one is not measured."""
+    if schema.classes is None:
+        error = words.rmse(schema, loss)
+        if error is None:
+            return {"loss": _loss(loss)}
+        shown = "-" if mae is None else f"{mae:.6g}"
+        return {"loss": _loss(loss), "rmse": f"{error:.6g}", "mae": shown}
+    figures = {"loss (nats)": _loss(loss)}
+    if schema.kind == "text":
+        figures["bits/char"] = f"{loss / math.log(2):.5f}"
+        figures["perplexity"] = f"{math.exp(min(loss, 700)):.5g}"
+    return figures | {"accuracy": "-" if accuracy is None else f"{accuracy:.5f}"}
+
+
+def _loss(loss: float) -> str:
+    return f"{loss:.6f}" if loss < 1000 else f"{loss:.3g}"
+
+
+def _print_unbeaten(score: Score, references: Sequence[Reference]) -> None:
+    """Says so where a model knows nothing that can not be known without one."""
+    if best := words.unbeaten(score.loss, references):
+        name = words.reference(score.schema, best.name)
+        typer.echo(
+            f"seed {score.seed} does not beat `{name}`, which needs no network: loss "
+            f"{_loss(score.loss)} against {_loss(best.loss)}"
+        )
+
+
+def _print_confusion(score: Score, whose: str = "") -> None:
+    """A small table of all labels; of many, the pairs that were confused most often."""
+    from lstmcli.columns import Categorical
+
+    counts, target = score.confusion, score.schema.target
+    if not isinstance(target, Categorical) or not counts.size:
+        return
+    if len(counts) <= 2 and target.values is None:
+        return
+    names = [words.value(score.schema, target, label) for label in range(len(counts))]
+    kind = "characters" if score.schema.kind == "text" else "labels"
+    if len(counts) <= LARGEST_TABLE:
+        typer.echo(f"{whose}{kind} (rows) and what they were taken for:")
+        rows = [[name, *(f"{n:,}" for n in row)] for name, row in zip(names, counts, strict=True)]
+        print_table([kind[:-1], *names], rows)
+        return
+    _print_most_confused(counts, names, whose, kind)
+
+
+def _print_most_confused(counts: Any, names: Sequence[str], whose: str, kind: str) -> None:
+    totals = counts.sum(1)
+    pairs = [
+        [names[label], names[guess], f"{count:,}", f"{count / totals[label]:.1%}"]
+        for label, guess, count in _most_confused(counts)
+    ]
+    if not pairs:
+        typer.echo(f"{whose}no {kind[:-1]} was taken for another")
+        return
+    typer.echo(
+        f"{whose}{kind} that were taken for another most often, and the share of the "
+        f"{kind[:-1]}'s steps:"
+    )
+    print_table([kind[:-1], "taken for", "count", "share"], pairs)
+
+
+def _most_confused(counts: Any) -> list[tuple[int, int, int]]:
+    """Label, what it was taken for, and how often, of the most frequent mistakes."""
+    import numpy as np
+
+    mistakes = counts.copy()
+    np.fill_diagonal(mistakes, 0)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_CONFUSED]
+    found = [divmod(int(place), len(counts)) for place in order]
+    return [(*pair, int(mistakes[pair])) for pair in found if mistakes[pair]]

@@ -1,0 +1,147 @@
+"""What the columns of a series are: names, vocabularies and scales, as a model keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.architecture import Signature
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """A column of numbers, which a model sees as (number - mean) / scale.
+
+    Attributes:
+        name: the column's.
+        mean, scale: of the training part, in the column's own units.
+    """
+
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def standardised(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Numbers in the column's units, as a model sees them."""
+        return np.asarray((values - self.mean) / self.scale, np.float32)
+
+    def in_units(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The inverse of `standardised`."""
+        return np.asarray(values, np.float64) * self.scale + self.mean
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A column of one value of several, as their numbers from 0 on.
+
+    Attributes:
+        name: the column's.
+        size: how many values the training part has.
+        values: their names, by number; `None` where the numbers are the names.
+    """
+
+    name: str
+    size: int
+    values: tuple[str, ...] | None = None
+
+    def label(self, number: int) -> str:
+        """The name of a value; `?` for one that the training part does not have."""
+        if not 0 <= number < self.size:
+            return "?"
+        return str(number) if self.values is None else self.values[number]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a model is given and gives at each step.
+
+    A categorical input whose number is the vocabulary's size is unknown: none of its inputs is 1.
+
+    Attributes:
+        kind: `series` (drawn, or numbers in a file), `text` or `table`.
+        numbers: the numeric inputs.
+        symbols: the categorical inputs.
+        target: classes, or one or more numbers.
+    """
+
+    kind: str
+    numbers: tuple[Numeric, ...]
+    symbols: tuple[Categorical, ...]
+    target: Categorical | tuple[Numeric, ...]
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the target has; `None` for numbers."""
+        return self.target.size if isinstance(self.target, Categorical) else None
+
+    def signature(self, scored: bool, starts: bool) -> Signature:
+        """What a program has to be compiled for.
+
+        Args:
+            scored: whether there are steps that do not count.
+            starts: whether sequences begin within rows.
+        """
+        return Signature(
+            len(self.numbers),
+            tuple(column.size for column in self.symbols),
+            self.target.size if isinstance(self.target, Categorical) else len(self.target),
+            "softmax" if isinstance(self.target, Categorical) else "linear",
+            scored,
+            starts,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Schema:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        target = saved["target"]
+        return cls(
+            str(saved["kind"]),
+            tuple(_numeric(column) for column in saved["numbers"]),
+            tuple(_categorical(column) for column in saved["symbols"]),
+            _categorical(target)
+            if isinstance(target, Mapping)
+            else tuple(_numeric(column) for column in target),
+        )
+
+
+def plain(features: int, classes: int, symbols: int = 0) -> Schema:
+    """The schema of a series whose columns have no names.
+
+    Args:
+        features: numeric inputs.
+        classes: of the target.
+        symbols: the size of the one categorical input, or 0 for none.
+    """
+    names = ["input"] if features == 1 else [f"input_{number}" for number in range(features)]
+    categorical = (Categorical("input", symbols),) if symbols else ()
+    return Schema("series", tuple(map(Numeric, names)), categorical, Categorical("target", classes))
+
+
+def symbol_type(size: int) -> npt.DTypeLike:
+    """The smallest type that holds a vocabulary's numbers, and the one of an unknown value."""
+    return np.min_scalar_type(size)
+
+
+def _numeric(saved: Mapping[str, Any]) -> Numeric:
+    return Numeric(str(saved["name"]), float(saved["mean"]), float(saved["scale"]))
+
+
+def _categorical(saved: Mapping[str, Any]) -> Categorical:
+    values = saved["values"]
+    return Categorical(
+        str(saved["name"]),
+        int(saved["size"]),
+        None if values is None else tuple(map(str, values)),
+    )

@@ -1,0 +1,134 @@
+"""A series' arrays as the columns of a `.csv` file.
+
+The columns are `input`, `symbol` and `target`, or `input_0`, `input_1` and so on where there are
+several; `scored` and `starts` are 0 or 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.data.cells import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREFIXES = {
+    "numbers": "input",
+    "symbols": "symbol",
+    "targets": "target",
+    "scored": "scored",
+    "starts": "starts",
+}
+"""How the columns of each array are called, in the order in which they stand."""
+
+
+def to_text(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """The table, with its line of names."""
+    import pandas as pd
+
+    frames = [
+        pd.DataFrame(
+            _shortest(array), columns=_names(name, 1 if array.ndim == 1 else array.shape[1])
+        )
+        for name, array in arrays.items()
+    ]
+    return str(pd.concat(frames, axis=1).to_csv(index=False))
+
+
+def columns_of(path: Path) -> dict[str, list[str]]:
+    """The names of the columns of each array, by the file's first line.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: its columns are not those of a series.
+    """
+    import pandas as pd
+
+    return _grouped([str(name) for name in pd.read_csv(path, index_col=False, nrows=0).columns])
+
+
+def read(path: Path) -> tuple[dict[str, npt.NDArray[Any]], Cell]:
+    """The arrays, with NaN for what is no number, and how the file names a cell of theirs.
+
+    Raises:
+        ValueError: its columns are not those of a series.
+    """
+    import pandas as pd
+
+    frame = _read_frame(path)
+    columns = _grouped([str(name) for name in frame.columns])
+    frame = frame.apply(pd.to_numeric, errors="coerce")
+    arrays = {
+        name: frame[its].to_numpy(np.float64) if len(its) > 1 else frame[its[0]].to_numpy()
+        for name, its in columns.items()
+    }
+    return arrays, partial(_cell, path, columns)
+
+
+def _grouped(found: list[str]) -> dict[str, list[str]]:
+    """The names of the columns of each array that a file has."""
+    columns = {}
+    for name, prefix in PREFIXES.items():
+        count = sum(each == prefix or each.startswith(f"{prefix}_") for each in found)
+        if count:
+            columns[name] = _names(name, count)
+    if [each for names in columns.values() for each in names] != found or "targets" not in columns:
+        raise ValueError(
+            "expected the columns `input` (or `input_0`, `input_1` and so on) and `target`, got "
+            + ", ".join(found)
+        )
+    return columns
+
+
+def _names(name: str, count: int) -> list[str]:
+    prefix = PREFIXES[name]
+    return [prefix] if count == 1 else [f"{prefix}_{number}" for number in range(count)]
+
+
+def _shortest(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array as whole numbers, where that says as much."""
+    if array.dtype.kind == "b":
+        return array.astype(np.int8)
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(invalid="ignore"):
+        whole = array.astype(np.int64)
+    exact = whole.astype(array.dtype).tobytes() == array.tobytes()  # Not for -0.0 or 2**63.
+    return whole if exact else array
+
+
+def _read_frame(path: Path) -> pd.DataFrame:
+    """The table as it stands; a first column without a name is not taken for names of rows."""
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path, index_col=False, low_memory=False)
+        except pd.errors.ParserWarning as error:
+            raise ValueError("its rows have more cells than its first line has names") from error
+
+
+def _cell(
+    path: Path, columns: Mapping[str, list[str]], name: str, step: int, column: int
+) -> tuple[str, str]:
+    """Place and value of a cell; lines are counted as an editor does, the header's is 1."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file)
+        # As pandas reads it: empty lines are none.
+        lines = (row for row in reader if len(row) > 1 or "".join(row).strip())
+        names = next(lines)
+        row = next(islice(lines, step, None))
+        position = [each for its in columns.values() for each in its].index(columns[name][column])
+        value = row[position] if position < len(row) else ""
+        return f"`{path}`, line {reader.line_num}, column `{names[position]}`", value

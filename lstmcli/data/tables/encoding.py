@@ -1,0 +1,209 @@
+"""A table's values: in its own units and words, and as a model sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.columns import Categorical, Numeric, Schema, symbol_type
+from lstmcli.config import DataConfig
+from lstmcli.data.series import Bools, Series
+from lstmcli.data.tables.frames import Table
+from lstmcli.data.tables.roles import Roles
+from lstmcli.data.tables.sequences import Indices, Sequences, ahead, filled
+from lstmcli.data.tables.values import Floats, Words, numbers, words
+from lstmcli.errors import FileError, UsageError
+
+BLOCK = 1 << 14
+"""Steps whose columns are laid side by side at a time: as many as a processor's cache holds."""
+EMPTY = (
+    "mend it, or say what an empty cell becomes: `--missing ffill` (the last value before it) or "
+    "`--missing zero`"
+)
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a table holds for a model, in its own units and words.
+
+    Attributes:
+        table: where it comes from, for errors.
+        roles: what the columns are.
+        numbers: numeric inputs by name, `[steps]` each; NaN where nothing is known yet.
+        symbols: categorical inputs by name; -1 where nothing is known.
+        target: what is to be predicted at each step, the horizon counted in; NaN or -1 where it is
+            not known.
+        sequences: where sequences lie.
+    """
+
+    table: Table
+    roles: Roles
+    numbers: dict[str, Floats]
+    symbols: dict[str, Words]
+    target: Floats | Words
+    sequences: Sequences
+
+    @property
+    def known(self) -> Bools:
+        """Whether a step has a target: `[steps]`."""
+        if isinstance(self.target, Words):
+            return self.target.codes >= 0
+        return ~np.isnan(self.target)
+
+
+def read_values(table: Table, roles: Roles, sequences: Sequences, config: DataConfig) -> Values:
+    """Reads a table's columns; empty input cells are filled as the options say.
+
+    Raises:
+        UsageError: the horizon reaches beyond every sequence.
+        FileError: a cell is not what its column holds, or is empty without a word on what then.
+    """
+    longest = int(sequences.lengths.max())
+    if (config.horizon or 0) >= longest:
+        kind = "the longest sequence" if sequences.many else "the table"
+        raise UsageError(
+            f"`--horizon {config.horizon}` leaves nothing to predict in `{table.path}`: {kind} has "
+            f"{longest:,} {'step' if longest == 1 else 'steps'}",
+            f"take a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
+        )
+    return Values(
+        table,
+        roles,
+        {name: _numbers(table, name, sequences, config.missing) for name in roles.numbers},
+        {name: _words(table, name, sequences, config.missing) for name in roles.symbols},
+        _target(table, roles, sequences, config.horizon or 0),
+        sequences,
+    )
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Words that the training part does not have.
+
+    Attributes:
+        column: where they stand.
+        target: whether they stand there as targets.
+        steps: at which steps.
+    """
+
+    column: str
+    target: bool
+    steps: Indices
+
+
+def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
+    """A table as a model sees it.
+
+    Returns:
+        The series, whose `scored` is an array, and what the training part does not have.
+
+    Raises:
+        FileError: a number lies too far from the training part's.
+    """
+    steps = len(values.table)
+    columns = {column: values.numbers[column.name] for column in schema.numbers}
+    largest = max((column.size for column in schema.symbols), default=0)
+    symbols = np.empty((steps, len(schema.symbols)), symbol_type(largest))
+    unseen = []
+    for place, vocabulary in enumerate(schema.symbols):
+        symbols[:, place], strange = _numbered(values.symbols[vocabulary.name], vocabulary)
+        unseen.append(Unseen(vocabulary.name, False, strange))
+    targets, scored, strange = _targets(values, schema)
+    unseen.append(Unseen(values.roles.target, True, strange))
+    given = _standardised(values, columns)
+    return Series(schema, given, symbols, targets, scored, values.sequences.starts), unseen
+
+
+def _numbers(table: Table, name: str, sequences: Sequences, missing: str | None) -> Floats:
+    values = numbers(table, name)
+    empty = np.isnan(values)
+    if not empty.any():
+        return values
+    _check_filled(table, name, empty, missing, "a number")
+    if missing == "zero":
+        return np.where(empty, 0.0, values)
+    return filled(values, empty, sequences.begins)
+
+
+def _words(table: Table, name: str, sequences: Sequences, missing: str | None) -> Words:
+    values = words(table, name)
+    empty = values.codes < 0
+    if not empty.any():
+        return values
+    _check_filled(table, name, empty, missing, "a word")
+    if missing == "zero":
+        return values
+    return Words(filled(values.codes, empty, sequences.begins), values.names)
+
+
+def _check_filled(
+    table: Table, name: str, empty: Bools, missing: str | None, expected: str
+) -> None:
+    """Refuses an empty column, and an empty cell where nobody said what it becomes."""
+    if empty.all():
+        raise FileError(
+            f"`{table.path}`, column `{name}`: it has no value in any row",
+            f"leave it out: name the other columns in `--inputs`, without `{name}`",
+        )
+    if missing is None:
+        raise table.error(int(empty.argmax()), name, expected, EMPTY)
+
+
+def _target(table: Table, roles: Roles, sequences: Sequences, horizon: int) -> Floats | Words:
+    if roles.classes:
+        found = words(table, roles.target)
+        return Words(ahead(found.codes, horizon, sequences.ends, -1), found.names)
+    return ahead(numbers(table, roles.target), horizon, sequences.ends, np.nan)
+
+
+def _standardised(values: Values, columns: dict[Numeric, Floats]) -> npt.NDArray[np.float32]:
+    """Numbers as a model sees them, zero, the mean, where there is none: `[steps, columns]`."""
+    steps = len(values.table)
+    given = np.empty((steps, len(columns)), np.float32)
+    with np.errstate(over="ignore"):  # What does not fit is refused.
+        for begin in range(0, steps, BLOCK):
+            block = slice(begin, begin + BLOCK)
+            for place, (column, numbers) in enumerate(columns.items()):
+                given[block, place] = column.standardised(numbers[block])
+    if not np.isfinite(given).all():
+        given[np.isnan(given)] = 0
+        for place, column in enumerate(columns):
+            _check_near(values.table, column, given[:, place])
+    return given
+
+
+def _check_near(table: Table, column: Numeric, given: npt.NDArray[np.float32]) -> None:
+    """Refuses a number so far from those of the training part that 32 bits do not hold how far."""
+    infinite = np.isinf(given)
+    if infinite.any():
+        raise table.error(
+            int(infinite.argmax()),
+            column.name,
+            f"a number like those of the training part ({column.mean:g} +/- {column.scale:g})",
+            "mend it, or leave the column out",
+        )
+
+
+def _numbered(found: Words, vocabulary: Categorical) -> tuple[Indices, Indices]:
+    """Words by number, a vocabulary's size for unknown, and where there is one that it lacks."""
+    assert vocabulary.values is not None
+    places = {word: number for number, word in enumerate(vocabulary.values)}
+    known = [places.get(word, vocabulary.size) for word in found.names]
+    codes = np.array([*known, vocabulary.size], np.int64)[found.codes]
+    return codes, np.flatnonzero((codes == vocabulary.size) & (found.codes >= 0))
+
+
+def _targets(
+    values: Values, schema: Schema
+) -> tuple[npt.NDArray[np.int32] | npt.NDArray[np.float32], Bools, Indices]:
+    """Targets, zero where they do not count; whether they do; and where training has none such."""
+    if isinstance(schema.target, Categorical):
+        assert isinstance(values.target, Words)
+        codes, strange = _numbered(values.target, schema.target)
+        scored = codes < schema.target.size
+        return np.where(scored, codes, 0).astype(np.int32), scored, strange
+    assert not isinstance(values.target, Words)
+    targets = _standardised(values, {schema.target[0]: values.target})
+    return targets, values.known, np.empty(0, np.int64)

@@ -1,0 +1,146 @@
+"""The scales and vocabularies of a table, from its training part alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lstmcli.columns import Categorical, Numeric, Schema
+from lstmcli.data.tables.encoding import Values
+from lstmcli.data.tables.sequences import Indices
+from lstmcli.data.tables.values import Floats, Words, by_size, not_there
+from lstmcli.errors import FileError, UsageError
+
+MANY = 20
+"""So many values are fine however few steps there are."""
+
+
+def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
+    """The scales and vocabularies of the training part.
+
+    Args:
+        values: a table's.
+        training: the steps of the training part.
+
+    Returns:
+        The schema, and what the user should know.
+
+    Raises:
+        UsageError: a column that the user calls categorical has about as many values as cells.
+        FileError: nothing can be learned from a column, or there is no target.
+    """
+    notes: list[str] = []
+    inputs = tuple(
+        _numeric(values, name, column[training], notes) for name, column in values.numbers.items()
+    )
+    symbols = tuple(
+        _words(values, name, Words(column.codes[training], column.names), notes)
+        for name, column in values.symbols.items()
+    )
+    if not values.known[training].any():
+        raise FileError(
+            f"`{values.table.path}`, column `{values.roles.target}`: no step of the training part "
+            "has a target",
+            "fill the column, or choose another with `--target`",
+        )
+    target: Categorical | tuple[Numeric, ...]
+    if isinstance(values.target, Words):
+        target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
+    else:
+        target = (_target(values, values.target[training]),)
+    return Schema("table", inputs, symbols, target), notes
+
+
+def _numeric(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
+    """The scale of what the model is given, filled cells counted."""
+    known = _known(training)
+    if len(known) == 0:
+        raise _nothing(values, name)
+    column = _scaled(name, known)
+    if column is None:
+        notes.append(f"column `{name}` is always {known[0]:g} in the training part")
+    return column or Numeric(name, float(known[0]), 1.0)
+
+
+def _words(values: Values, name: str, training: Words, notes: list[str]) -> Categorical:
+    vocabulary = _vocabulary(name, training)
+    if vocabulary.size == 0:
+        raise _nothing(values, name)
+    _check_many(values, vocabulary, training, "name the other columns in `--inputs`")
+    notes.extend(_odd_words(vocabulary))
+    return vocabulary
+
+
+def _target(values: Values, training: Floats) -> Numeric:
+    known, name = _known(training), values.roles.target
+    column = _scaled(name, known)
+    if column is None:
+        raise FileError(
+            f"`{values.table.path}`, column `{name}`: the target is always {known[0]:g} in the "
+            "training part: there is nothing to learn",
+            "choose another column with `--target`",
+        )
+    return column
+
+
+def _classes(values: Values, training: Words, notes: list[str]) -> Categorical:
+    vocabulary = _vocabulary(values.roles.target, training)
+    if vocabulary.size < 2:
+        raise FileError(
+            f"`{values.table.path}`, column `{vocabulary.name}`: expected two classes or more in "
+            f"the training part, got `{vocabulary.label(0)}` alone",
+            "choose another column with `--target`, or other parts (`--val-fraction`, "
+            "`--split-seed`)",
+        )
+    _check_many(values, vocabulary, training, "choose another column with `--target`")
+    notes.extend(_odd_words(vocabulary))
+    return vocabulary
+
+
+def _known(numbers: Floats) -> Floats:
+    """Without NaN; not copied where there is none."""
+    unknown = np.isnan(numbers)
+    return numbers[~unknown] if unknown.any() else numbers
+
+
+def _scaled(name: str, known: Floats) -> Numeric | None:
+    """By mean and population standard deviation; `None` where all numbers are the same."""
+    # Rounding gives a constant such as 0.1 a deviation above 0.
+    scale = float(known.std()) if known.min() < known.max() else 0.0
+    return Numeric(name, float(known.mean()), scale) if scale > 0 else None
+
+
+def _vocabulary(name: str, training: Words) -> Categorical:
+    there = np.flatnonzero(np.bincount(training.codes + 1, minlength=1)[1:])
+    found = tuple(by_size([training.names[code] for code in there]))
+    return Categorical(name, len(found), found)
+
+
+def _nothing(values: Values, name: str) -> FileError:
+    return FileError(
+        f"`{values.table.path}`, column `{name}`: it has no value in the training part",
+        f"leave it out: name the other columns in `--inputs`, without `{name}`",
+    )
+
+
+def _check_many(values: Values, column: Categorical, training: Words, hint: str) -> None:
+    """Refuses names that name nothing: they hardly ever stand twice."""
+    cells = int(np.count_nonzero(training.codes >= 0))
+    if column.size <= MANY or 2 * column.size <= cells:
+        return
+    message = (
+        f"`{values.table.path}`, column `{column.name}`: {column.size:,} different words in "
+        f"{cells:,} steps of the training part: nothing can be learned from them"
+    )
+    if column.name in values.roles.named:
+        raise UsageError(message, f"leave `{column.name}` out of `--categorical`")
+    raise FileError(message, hint)
+
+
+def _odd_words(column: Categorical) -> list[str]:
+    """Says that a word is taken for one that may be meant as nothing."""
+    assert column.values is not None
+    return [
+        f"column `{column.name}`: `{column.values[place]}` is taken for a word; only an empty cell "
+        "is missing"
+        for place in np.flatnonzero(not_there(column.values))
+    ]

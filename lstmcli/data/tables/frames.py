@@ -1,0 +1,279 @@
+"""Tables in files: read by pandas, checked for their shape, and where a cell stands in them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import warnings
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.errors import FileError, LstmcliError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = (".csv", ".csv.gz", ".parquet")
+EXAMPLE = "a table's first line names its columns, and each line below is a step: `temp,target`"
+UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+"""How pandas writes an index that has no name, in a CSV file and in a Parquet file."""
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as its file has it.
+
+    Attributes:
+        path: the file.
+        frame: its columns, by their names without spaces around them.
+        rows: which row of the file a step is, `[steps]`; `None` where they are in its order.
+    """
+
+    path: Path
+    frame: pd.DataFrame
+    rows: npt.NDArray[np.int64] | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether types of columns are guesses from text, as in CSV."""
+        return self.path.suffix != ".parquet"
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns' names, in the file's order; `""` for those that have none."""
+        return list(self.frame.columns)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def ordered(self, order: npt.NDArray[np.int64]) -> Table:
+        """The same table with its rows in another order."""
+        return replace(self, frame=self.frame.iloc[order], rows=order)
+
+    def error(self, step: int, column: str, expected: str, hint: str) -> FileError:
+        """What is wrong with a cell; lines are counted as an editor does, the header's is 1."""
+        row = step if self.rows is None else int(self.rows[step])
+        if self.is_text:
+            line, value = _csv_cell(self.path, row, self.columns.index(column))
+            place = f"line {line}"
+        else:
+            place, value = f"row {row + 1} (from 1 on)", _shown(self.frame[column].iloc[step])
+        got = f"`{value}`" if value.strip() else "an empty cell"
+        return FileError(
+            f"`{self.path}`, {place}, column `{column}`: expected {expected}, got {got}", hint
+        )
+
+
+def read_names(path: Path) -> list[str]:
+    """The names of a table's columns, without spaces around them; `""` for one without a name.
+
+    Raises:
+        UsageError: the ending names no format of a table.
+        FileError: the file is missing or damaged, or its first line names no columns.
+    """
+    if not path.name.endswith(FORMATS):
+        raise UsageError(
+            f"a table's name ends in {', '.join(FORMATS)}, got `{path.name}`",
+            "rename it, or save it as one of these",
+        )
+    if not path.is_file():
+        why = "it is a directory" if path.is_dir() else "there is no such file"
+        raise FileError(f"cannot read the table `{path}`: {why}", "name the file of a table")
+    names = [name.strip() for name in _guarded(path, _raw_names)]
+    _check_names(path, names)
+    return ["" if UNNAMED.fullmatch(name) else name for name in names]
+
+
+def read_table(path: Path, words: Collection[str] = ()) -> Table:
+    """Reads a table.
+
+    Args:
+        path: its ending names the format.
+        words: columns that are read as they are written: `01` is not 1.
+
+    Raises:
+        UsageError: the ending names no format of a table.
+        FileError: the file is missing or damaged, or has rows of other lengths than its first line.
+    """
+    names = read_names(path)
+    table = Table(path, _guarded(path, lambda path: _read(path, names, words)))
+    table.frame.columns = names
+    if len(table) == 0:
+        raise FileError(f"`{path}` names columns, but has no rows", EXAMPLE)
+    _check_short_rows(table)
+    return table
+
+
+def opened(path: Path, errors: str = "strict") -> IO[str]:
+    """A CSV file as text, whether it is compressed or not."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="", errors=errors)
+    return path.open(encoding="utf-8-sig", newline="", errors=errors)
+
+
+def _raw_names(path: Path) -> list[str]:
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as parquet
+
+        return list(map(str, parquet.read_schema(path).names))
+    with opened(path) as file:
+        return next(_lines(csv.reader(file, skipinitialspace=True)), [])
+
+
+def _lines(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The rows of a CSV file as pandas reads it: empty lines are none."""
+    return (row for row in reader if len(row) > 1 or "".join(row).strip())
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if not names:
+        raise FileError(f"`{path}` is empty", EXAMPLE)
+    for separator, called in ((";", "semicolons"), ("\t", "tabs")):
+        if separator in names[0] and len(names) <= names[0].count(separator):
+            raise FileError(
+                f"`{path}`, line 1: expected names between commas, got `{names[0]}`",
+                f"its columns seem to be parted by {called}: save it with commas between columns "
+                "and points in numbers",
+            )
+    if any("\n" in name or "\r" in name for name in names):
+        raise FileError(
+            f"`{path}`, line 1: expected the columns' names, got one that goes on in the next line",
+            "close each quote in the line that it is in",
+        )
+    if all(re.fullmatch(r"[-+.\d][-+.\deE]*", name) for name in names):
+        raise FileError(
+            f"`{path}`, line 1: expected the columns' names, got numbers, `{','.join(names)}`",
+            "put a line with a name for each column before it",
+        )
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        first = names.index(twice[0]) + 1
+        second = names.index(twice[0], first) + 1
+        raise FileError(
+            f"`{path}`, line 1: columns {first} and {second} are both called `{twice[0]}`",
+            "give each column a name of its own",
+        )
+
+
+def _read(path: Path, names: list[str], words: Collection[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as parquet
+
+        # An index that pandas wrote is a column like any other.
+        return parquet.read_table(path).to_pandas(ignore_metadata=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        # A column of words that has numbers in some of its pieces: `values.py` makes words of all.
+        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        return pd.read_csv(
+            path,
+            index_col=False,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            header=0,
+            names=list(range(len(names))),
+            dtype={names.index(name): str for name in words if name in names},
+            keep_default_na=False,  # `NA` and `None` may be words; `values.py` knows numbers.
+            na_values=[""],
+        )
+
+
+def _guarded(path: Path, read: Any) -> Any:
+    """Calls a reader, and says in words what it cannot read."""
+    try:
+        return read(path)
+    except LstmcliError:
+        raise
+    except UnicodeDecodeError as error:
+        raise FileError(
+            f"`{path}`, line {_undecodable(path)}: expected text in UTF-8, got other bytes",
+            "save it as UTF-8",
+        ) from error
+    except PermissionError as error:
+        raise FileError(f"cannot read `{path}`: {error.strerror}", "ask for its rights") from error
+    except Exception as error:  # A damaged file raises whatever its decoders do.
+        raise _unreadable(path, str(error).strip()) from error
+
+
+def _unreadable(path: Path, why: str) -> FileError:
+    """An error for what pandas or a decoder says."""
+    long = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", why)
+    if long:
+        expected, line, got = long.groups()
+        return _ragged(path, int(line), int(expected), int(got))
+    if "Length of header" in why:
+        return FileError(
+            f"`{path}`: its rows have more cells than its first line has names",
+            "name every column; quote a cell that has a comma in it, and write numbers with points",
+        )
+    quote = re.search(r"EOF inside string starting at row (\d+)", why)
+    if quote:
+        return FileError(
+            f'`{path}`, line {int(quote[1]) + 1} or below: a quote (`"`) is never closed',
+            'close it, or write it twice (`""`) where it is part of a cell',
+        )
+    return FileError(
+        f"`{path}` is not a table or is damaged: {why}",
+        "open it with the program that it came from, and save it anew",
+    )
+
+
+def _ragged(path: Path, line: int, expected: int, got: int) -> FileError:
+    return FileError(
+        f"`{path}`, line {line}: expected {expected} cells, as the first line has, got {got}",
+        "mend the line; quote a cell that has a comma in it, and write numbers with points",
+    )
+
+
+def _check_short_rows(table: Table) -> None:
+    """Refuses rows with too few cells, which pandas fills up with empty ones."""
+    width = len(table.columns)
+    if not table.is_text or width == 1 or not table.frame.iloc[:, -1].isna().any():
+        return
+    if _commas(table.path) == (width - 1) * (len(table) + 1):
+        return  # No row is longer than the first, as pandas has read it: so none is shorter.
+    with opened(table.path) as file:
+        reader = csv.reader(file, skipinitialspace=True)
+        for row in _lines(reader):
+            if len(row) < width:
+                raise _ragged(table.path, reader.line_num, width, len(row))
+
+
+def _commas(path: Path) -> int | None:
+    """How many commas a file has; `None` if it has quotes, between which they part nothing."""
+    commas = 0
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            if b'"' in chunk:
+                return None
+            commas += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord(",")))
+    return commas
+
+
+def _csv_cell(path: Path, row: int, column: int) -> tuple[int, str]:
+    """Line and text of a cell."""
+    with opened(path) as file:
+        reader = csv.reader(file, skipinitialspace=True)
+        cells = next(islice(_lines(reader), row + 1, None))
+        return reader.line_num, cells[column] if column < len(cells) else ""
+
+
+def _undecodable(path: Path) -> int:
+    """The first line that is not UTF-8."""
+    with opened(path, errors="replace") as file:
+        return next((number for number, line in enumerate(file, 1) if "\ufffd" in line), 1)
+
+
+def _shown(value: Any) -> str:
+    """A Parquet cell in words; what is not there is empty."""
+    return "" if value is None or value != value else str(value)

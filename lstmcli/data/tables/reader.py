@@ -1,0 +1,240 @@
+"""Tables as data: CSV or Parquet by pandas, cut into parts, or whole with a trained model's schema.
+
+An empty input cell is an error, unless `--missing` says what it becomes: with `ffill` the last
+value of the same sequence, and before the first one the mean (a word: unknown); with `zero` the
+number 0 in the column's own units (a word: unknown). Scales are those of the cells so filled, as a
+model sees them. A step whose target is not known is not scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.columns import Categorical, Schema
+from lstmcli.config import DataConfig
+from lstmcli.data.series import Series
+from lstmcli.data.split import Parts, by_sequence, by_time
+from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
+from lstmcli.data.tables.fitting import fit
+from lstmcli.data.tables.frames import read_names, read_table
+from lstmcli.data.tables.roles import ask, check_columns, find_roles, schema_roles
+from lstmcli.data.tables.sequences import Indices, Sequences, in_sequences
+from lstmcli.errors import FileError, UsageError
+
+TRAINING, VALIDATION, TEST = range(3)
+PARTS = ("the training part", "the validation part", "the test part")
+
+Bytes = npt.NDArray[np.int8]
+
+
+def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
+    """Reads the three parts of a table, which share no step.
+
+    One long recording is cut by time; of many sequences, whole ones are drawn. A part that has a
+    file of its own takes no share of the table.
+
+    Args:
+        config: the file and what its columns are.
+
+    Returns:
+        The parts, and what the user should know, in words. `scored` is `None` where every step of
+        all three parts is scored.
+
+    Raises:
+        UsageError: options that do not fit the table, or each other.
+        FileError: a file is missing or damaged, or a cell is not what it should be.
+    """
+    assert config.data is not None
+    _check_files(config)
+    values, notes = _main(Path(config.data), config)
+    picks = _divide(values.sequences, config)
+    steps = _steps(values.sequences, picks)
+    schema, more = fit(values, steps[TRAINING])
+    whole, unseen = encode(values, schema)
+    parts = [_cut(whole, pick) for pick in picks]
+    notes += more + _unseen(unseen, _part_of(steps, len(whole)), PARTS)
+    for part, file in ((VALIDATION, config.val_data), (TEST, config.test_data)):
+        if file is not None:
+            parts[part], strange = _read_whole(Path(file), schema, config, part)
+            notes += strange
+    for part in (VALIDATION, TEST):
+        _check_scored(parts[part], part, config)
+    return Parts(*_all_scored(parts)), list(dict.fromkeys(notes))
+
+
+def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
+    """Reads a whole table for a trained model.
+
+    Args:
+        path: the table.
+        schema: the model's, whose scales and vocabularies are used.
+        config: the horizon, the group and what becomes of empty cells.
+
+    Returns:
+        The series, and what the user should know, in words.
+
+    Raises:
+        UsageError: the ending names no format of a table, or the horizon is too long.
+        FileError: the file is missing or damaged, or does not fit the model.
+    """
+    series, notes = _read_whole(path, schema, config, None)
+    assert series.scored is not None
+    if not series.scored.any():
+        raise FileError(
+            f"`{path}` has no step whose target is known to the model",
+            f"fill its column `{schema_roles(schema).target}`",
+        )
+    return _all_scored([series])[0], notes
+
+
+def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
+    """The table that the training part is in."""
+    asked = ask(path, read_names(path), config)
+    table, sequences, notes = in_sequences(read_table(path, asked.words), asked.group)
+    roles, more = find_roles(table, asked, sequences)
+    return read_values(table, roles, sequences, config), notes + more
+
+
+def _read_whole(
+    path: Path, schema: Schema, config: DataConfig, part: int | None
+) -> tuple[Series, list[str]]:
+    """A whole table, whose `scored` is an array."""
+    roles = schema_roles(schema)
+    group = None if config.group is None else config.group.strip()
+    grouped = () if group is None else (group,)
+    check_columns(path, read_names(path), (*roles.columns, *grouped))
+    table, sequences, notes = in_sequences(read_table(path, (*roles.words, *grouped)), group)
+    values = read_values(table, roles, sequences, config)
+    series, unseen = encode(values, schema)
+    _check_known(values, schema, unseen)
+    part_of = np.zeros(len(series), np.int8)
+    called = f"`{path}`" if part is None else PARTS[part]
+    return series, notes + _unseen(unseen, part_of, (called,))
+
+
+def _divide(sequences: Sequences, config: DataConfig) -> tuple[slice | Indices, ...]:
+    """Steps (one long recording) or numbers of sequences of each part."""
+    val_fraction = 0.0 if config.val_data is not None else config.val_fraction
+    test_fraction = 0.0 if config.test_data is not None else config.test_fraction
+    if not sequences.many:
+        slices = by_time(int(sequences.bounds[-1]), val_fraction, test_fraction)
+        _check_training(slices[TRAINING], config)
+        return slices
+    count = len(sequences.lengths)
+    picks = by_sequence(count, val_fraction, test_fraction, config.split_seed)
+    fractions = (1.0, val_fraction, test_fraction)
+    if any(len(pick) == 0 and share for pick, share in zip(picks, fractions, strict=True)):
+        kinds = sum(1 for share in fractions if share)
+        raise FileError(
+            f"`{config.data}` has {count} sequence{'s' * (count != 1)} (column `{config.group}`), "
+            f"too few for {kinds} parts",
+            "take more sequences or smaller fractions, or name files for the other parts with "
+            "`--val-data` and `--test-data`",
+        )
+    return picks
+
+
+def _steps(sequences: Sequences, picks: tuple[slice | Indices, ...]) -> list[Indices | slice]:
+    """The steps of each part."""
+    number = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
+    return [
+        pick if isinstance(pick, slice) else np.flatnonzero(np.isin(number, pick)) for pick in picks
+    ]
+
+
+def _part_of(steps: list[Indices | slice], count: int) -> Bytes:
+    """The part of each step: `[steps]`."""
+    part_of = np.empty(count, np.int8)  # Every step is in one part.
+    for part, where in enumerate(steps):
+        part_of[where] = part
+    return part_of
+
+
+def _cut(whole: Series, pick: slice | Indices) -> Series:
+    return whole.cut(pick) if isinstance(pick, slice) else whole.pick(pick)
+
+
+def _all_scored(parts: list[Series]) -> list[Series]:
+    """Takes `scored` away where all parts can do without: a program is compiled for all three."""
+    if all(part.scored is None or part.scored.all() for part in parts):
+        return [replace(part, scored=None) for part in parts]
+    return parts
+
+
+def _unseen(unseen: Sequence[Unseen], part_of: Bytes, called: Sequence[str]) -> list[str]:
+    """Says how many words of which part training has never seen.
+
+    Args:
+        unseen: the words.
+        part_of: the part of each step: `[steps]`.
+        called: the parts' names.
+    """
+    return [
+        f"column `{words.column}`: {count:,} {'step' if count == 1 else 'steps'} of {part} "
+        f"{'has' if count == 1 else 'have'} a word that the training part does not have: "
+        f"{'not scored' if words.target else 'unknown to the model'}"
+        for words in unseen
+        for part, count in zip(
+            called, np.bincount(part_of[words.steps], minlength=len(called)), strict=True
+        )
+        if count
+    ]
+
+
+def _check_files(config: DataConfig) -> None:
+    """Refuses one file for two parts."""
+    files = [name for name in (config.data, config.val_data, config.test_data) if name is not None]
+    paths = [Path(name).resolve() for name in files]
+    if len(set(paths)) < len(paths):
+        raise UsageError(
+            "two of `--data`, `--val-data` and `--test-data` are the same file: parts share no "
+            "step",
+            "leave the second out: a part without a file is cut from `--data`",
+        )
+
+
+def _check_training(training: slice, config: DataConfig) -> None:
+    if training.stop <= 0:
+        raise UsageError(
+            f"`--val-fraction {config.val_fraction}` and `--test-fraction {config.test_fraction}` "
+            f"leave no row of `{config.data}` to train on",
+            "take smaller fractions, or more rows",
+        )
+
+
+def _check_scored(series: Series, part: int, config: DataConfig) -> None:
+    """Refuses a part on which nothing can be measured."""
+    assert series.scored is not None
+    if series.scored.any():
+        return
+    file = config.val_data if part == VALIDATION else config.test_data
+    option = "--val" if part == VALIDATION else "--test"
+    raise FileError(
+        f"{PARTS[part]} of `{config.data if file is None else file}` has no step that is "
+        f"scored: none of its {len(series):,} steps has a target that training knows",
+        f"take a larger `{option}-fraction`, or name a file for it with `{option}-data`"
+        if file is None
+        else "fill its target column, or take another file",
+    )
+
+
+def _check_known(values: Values, schema: Schema, unseen: Sequence[Unseen]) -> None:
+    """Refuses a file that has no word of a column in common with the training part."""
+    for column, words in zip(schema.symbols, unseen, strict=False):
+        there = np.count_nonzero(values.symbols[column.name].codes >= 0)
+        if len(words.steps) == there > 0:
+            raise values.table.error(int(words.steps[0]), column.name, *_vocabulary(column))
+
+
+def _vocabulary(column: Categorical) -> tuple[str, str]:
+    words = ", ".join(f"`{word}`" for word in (column.values or ())[:5])
+    more = " and so on" if column.size > 5 else ""
+    return (
+        f"one of the training part's words ({words}{more})",
+        "no cell of the column has one: take a file with the same words",
+    )

@@ -1,0 +1,274 @@
+"""Which columns of a table are what: inputs, target, sequences; numbers or words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lstmcli.columns import Categorical, Schema
+from lstmcli.config import DataConfig
+from lstmcli.data.tables.frames import Table
+from lstmcli.data.tables.sequences import Sequences
+from lstmcli.data.tables.values import is_categorical
+from lstmcli.errors import FileError, UsageError
+
+COUNTERS = (
+    "index",
+    "idx",
+    "id",
+    "row",
+    "row_id",
+    "step",
+    "time",
+    "time_step",
+    "timestep",
+    "t",
+    "n",
+)
+"""Names of columns that are no inputs where all they do is count rows."""
+LISTED = 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the options say of a table's columns.
+
+    Attributes:
+        inputs: what is given; `None` where nothing is said.
+        target: what is predicted.
+        group: what tells sequences apart, if there are any.
+        categorical: columns that hold words, whatever they look like.
+        horizon: how many steps ahead the target lies.
+    """
+
+    inputs: tuple[str, ...] | None
+    target: str
+    group: str | None
+    categorical: tuple[str, ...]
+    horizon: int
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Columns that are read as they are written."""
+        return self.categorical if self.group is None else (*self.categorical, self.group)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a table are.
+
+    Attributes:
+        numbers: inputs that are numbers.
+        symbols: inputs that are words.
+        target: what is predicted.
+        classes: whether the target is words.
+        named: which columns the user says are words.
+    """
+
+    numbers: tuple[str, ...]
+    symbols: tuple[str, ...]
+    target: str
+    classes: bool
+    named: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them; the target may be an input too."""
+        return (*self.numbers, *self.symbols, self.target)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Columns that hold words."""
+        return (*self.symbols, self.target) if self.classes else self.symbols
+
+
+def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
+    """What the options say of the columns of a table that has these names.
+
+    Raises:
+        UsageError: they name a column that is not there, or one for two things at once.
+    """
+    target = config.target.strip() if config.target is not None else "target"
+    group = None if config.group is None else config.group.strip()
+    inputs = None if config.inputs is None else _split("--inputs", config.inputs)
+    categorical = _split("--categorical", config.categorical or "")
+    asked = Asked(inputs, target, group, categorical, config.horizon or 0)
+    if config.target is None and target not in names:
+        raise UsageError(
+            f"`{path}` has no column `target`, and it is not said what is to be predicted",
+            f"pass `--target` with one of its columns: {_listed(names)}",
+        )
+    for option, columns in (
+        ("--target", (target,)),
+        ("--group", () if group is None else (group,)),
+        ("--inputs", inputs or ()),
+        ("--categorical", categorical),
+    ):
+        for column in columns:
+            if column not in names or column == "":
+                raise _no_column(path, option, column, names)
+    _check_asked(asked)
+    return asked
+
+
+def find_roles(table: Table, asked: Asked, sequences: Sequences) -> tuple[Roles, list[str]]:
+    """What the columns of a table are, by the options and by what they hold.
+
+    Returns:
+        The roles, and what the user should know.
+
+    Raises:
+        UsageError: no input is left, or an option is about a column that is not used.
+        FileError: a column that is used has no name, or holds what is neither numbers nor words.
+    """
+    inputs, notes = (
+        (asked.inputs, []) if asked.inputs is not None else _all_inputs(table, asked, sequences)
+    )
+    if not inputs:
+        raise UsageError(
+            f"`{table.path}` has no column that could be given as input: it has "
+            f"{_listed(table.columns)}",
+            f"to predict `{asked.target}` from what it was before, pass `--horizon 1`",
+        )
+    for name in asked.categorical:
+        if name not in (*inputs, asked.target):
+            raise UsageError(
+                f"`--categorical {name}` has no effect: the column is no input and not the target",
+                f"name it in `--inputs` too, or leave `{name}` out of `--categorical`",
+            )
+    words = {
+        name
+        for name in dict.fromkeys((*inputs, asked.target))
+        if name in asked.categorical or is_categorical(table, name)
+    }
+    numbers = tuple(name for name in inputs if name not in words)
+    symbols = tuple(name for name in inputs if name in words)
+    return Roles(numbers, symbols, asked.target, asked.target in words, asked.categorical), notes
+
+
+def schema_roles(schema: Schema) -> Roles:
+    """The roles that columns have for a trained model."""
+    classes = isinstance(schema.target, Categorical)
+    target = schema.target.name if isinstance(schema.target, Categorical) else schema.target[0].name
+    return Roles(
+        tuple(column.name for column in schema.numbers),
+        tuple(column.name for column in schema.symbols),
+        target,
+        classes,
+    )
+
+
+def check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> None:
+    """Refuses a file without the columns that the training part has.
+
+    Raises:
+        FileError: one is not there.
+    """
+    for column in needed:
+        if column not in names:
+            raise FileError(
+                f"`{path}` has no column `{column}`, which the training part has",
+                f"{_nearest(column, names)}its columns are {_listed(names)}",
+            )
+
+
+def _check_asked(asked: Asked) -> None:
+    """Refuses a column that is asked to be two things."""
+    if asked.target == asked.group:
+        raise UsageError(
+            f"the column `{asked.target}` cannot be both `--target` and `--group`",
+            "name the column that is to be predicted, and another that tells sequences apart",
+        )
+    if asked.inputs is not None and asked.group in asked.inputs:
+        raise UsageError(
+            f"the column `{asked.group}` is in `--inputs` and is the `--group`: what tells "
+            "sequences apart is not given",
+            f"leave `{asked.group}` out of `--inputs`",
+        )
+    if asked.inputs is not None and asked.target in asked.inputs and not asked.horizon:
+        raise UsageError(
+            f"the column `{asked.target}` is given and is to be predicted at the same step",
+            f"pass `--horizon 1` to predict it a step ahead, or leave `{asked.target}` out of "
+            "`--inputs`",
+        )
+
+
+def _all_inputs(
+    table: Table, asked: Asked, sequences: Sequences
+) -> tuple[tuple[str, ...], list[str]]:
+    """Every column that is nothing else, and what was left out."""
+    inputs, notes = [], []
+    for place, name in enumerate(table.columns):
+        if name == asked.group or (name == asked.target and not asked.horizon):
+            continue
+        if name == asked.target:
+            notes.append(f"the target `{name}` is an input too, as `--horizon` lies ahead of it")
+        elif name == "":
+            _check_first(table, place)
+            notes.append("the first column has no name: it is taken for an index, not an input")
+            continue
+        elif name not in asked.categorical and _counts(table, name, sequences):
+            notes.append(
+                f"column `{name}` counts the rows: it is taken for an index, not an input "
+                "(`--inputs` with its name makes it one)"
+            )
+            continue
+        inputs.append(name)
+    return tuple(inputs), notes
+
+
+def _check_first(table: Table, place: int) -> None:
+    """Only the first column may be without a name: an index, as pandas and R write one."""
+    if place:
+        raise FileError(
+            f"`{table.path}`, line 1: column {place + 1} has no name",
+            "give it one, take the comma at the end of the lines away, or say which columns are "
+            "given with `--inputs`",
+        )
+
+
+def _counts(table: Table, name: str, sequences: Sequences) -> bool:
+    """Whether a column is 0, 1, 2, … or 1, 2, 3, … down the file or down each sequence."""
+    column = table.frame[name]
+    if name.lower() not in COUNTERS or column.dtype.kind not in "iu":
+        return False
+    values, steps = column.to_numpy(np.int64), np.arange(len(table))
+    rows = steps if table.rows is None else table.rows
+    return any(
+        values[0] - count[0] in (0, 1) and bool((values - count == values[0] - count[0]).all())
+        for count in (rows, steps - sequences.begins)
+    )
+
+
+def _split(option: str, names: str) -> tuple[str, ...]:
+    """Column names between commas."""
+    columns = tuple(name.strip() for name in names.split(",") if name.strip())
+    twice = [name for place, name in enumerate(columns) if name in columns[:place]]
+    if twice:
+        raise UsageError(f"`{option}` names `{twice[0]}` twice", "name each column once")
+    if names and not columns:
+        raise UsageError(f"`{option}` names no column, got `{names}`", f"leave `{option}` out")
+    return columns
+
+
+def _no_column(path: Path, option: str, column: str, names: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"`{option}`: `{path}` has no column `{column}`",
+        f"{_nearest(column, names)}its columns are {_listed(names)}",
+    )
+
+
+def _nearest(column: str, names: Sequence[str]) -> str:
+    lower = {name.lower(): name for name in names if name}
+    near = difflib.get_close_matches(column.lower(), list(lower), n=1)
+    return f"did you mean `{lower[near[0]]}`? " if near else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    named = [f"`{name}`" for name in names if name]
+    more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
+    return ", ".join(named[:LISTED]) + more

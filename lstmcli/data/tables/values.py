@@ -1,0 +1,197 @@
+"""From a table's columns to arrays: numbers, and words by number, each cell checked."""
+
+from __future__ import annotations
+
+import datetime
+import numbers as kinds
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.data.tables.frames import Table
+from lstmcli.errors import FileError
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+LARGEST = float(np.finfo(np.float32).max)
+NOT_THERE = frozenset({"nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
+"""What programs write for an empty cell: one of them in a column of numbers, a word elsewhere."""
+TRUTH = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
+"""As pandas reads them, in a column that has nothing else: so in every other column too."""
+DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Words:
+    """A column of words.
+
+    Attributes:
+        codes: the number of each step's word in `names`, -1 where there is none: `[steps]`.
+        names: the words, sorted and without spaces around them.
+    """
+
+    codes: Codes
+    names: list[str]
+
+
+def numbers(table: Table, name: str) -> Floats:
+    """A column of numbers, NaN where a cell is empty: `[steps]`.
+
+    Raises:
+        FileError: a cell is no number, or no finite one of 32 bits.
+    """
+    column = table.frame[name]
+    if column.dtype.kind in "iuf":
+        values: Floats = column.to_numpy(np.float64, na_value=np.nan)
+    else:
+        found = words(table, name)
+        parsed = _parsed(found.names)
+        wrong = np.isnan(parsed) & ~not_there(found.names)
+        if wrong.any():
+            step = int(np.flatnonzero(wrong[found.codes] & (found.codes >= 0))[0])
+            word = found.names[found.codes[step]]
+            raise table.error(step, name, *_instead(name, word))
+        values = np.append(parsed, np.nan)[found.codes]
+    # Both ignore NaN, and are far quicker than a mask.
+    if not (np.fmin.reduce(values) >= -LARGEST and np.fmax.reduce(values) <= LARGEST):
+        _check_size(table, name, values)
+    return values
+
+
+def words(table: Table, name: str) -> Words:
+    """A column of words, also where they are numbers or truth values.
+
+    Raises:
+        FileError: its cells are neither.
+    """
+    import pandas as pd
+
+    try:
+        codes, found = pd.factorize(table.frame[name])
+    except TypeError as error:  # Lists and the like have no hash.
+        raise _no_cells(table, name) from error
+    named = np.array([_name(value) for value in found] or [""], dtype=object)
+    damaged = np.array(["\0" in word for word in named])
+    if damaged.any():  # Some readers take a zero byte for a text's end: `1\0` is not 1.
+        step = int(np.argmax(damaged[codes] & (codes >= 0)))
+        raise table.error(step, name, "text", "save the file anew: it has zero bytes in it")
+    names, merged = np.unique(named, return_inverse=True)
+    codes = np.append(merged, -1)[codes]
+    if names[0] == "":  # Nothing but spaces between quotes.
+        names, codes = names[1:], np.maximum(codes - 1, -1)
+    return Words(codes.astype(np.int64), names.tolist())
+
+
+def is_categorical(table: Table, name: str) -> bool:
+    """Whether a column that nobody said anything of holds words.
+
+    Raises:
+        FileError: it holds dates, or both numbers and words, or numbers that are not written as
+            such.
+    """
+    column = table.frame[name]
+    if column.dtype.kind in "iufb":
+        return bool(column.dtype.kind == "b")
+    found = words(table, name)
+    _check_dates(table, name, found.names)
+    if not table.is_text:
+        return not _are_decimals(column)
+    is_number = ~np.isnan(_parsed(found.names))
+    if is_number.any():  # Then all must be.
+        numbers(table, name)
+        return False
+    if found.names and all(map(_separated, found.names)):
+        raise table.error(int(np.argmax(found.codes >= 0)), name, *_instead(name, found.names[0]))
+    return True
+
+
+def by_size(names: Sequence[str]) -> list[str]:
+    """Words in order; by their size where all are numbers."""
+    parsed = _parsed(list(names))
+    if np.isnan(parsed).any():
+        return sorted(names)
+    return [names[place] for place in np.argsort(parsed, kind="stable")]
+
+
+def not_there(names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which words are what programs write for an empty cell."""
+    return np.array([name.lower() in NOT_THERE for name in names], bool)
+
+
+def _parsed(names: list[str]) -> Floats:
+    """Words as numbers, NaN where they are none."""
+    import pandas as pd
+
+    parsed: Floats = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce").to_numpy(float)
+    return parsed
+
+
+def _name(value: Any) -> str:
+    """A value as a word: 3.0 is `3`, as a column with an empty cell has floats of whole numbers."""
+    whole = isinstance(value, kinds.Real) and not isinstance(value, bool) and value == value // 1
+    word = str(int(value)) if whole else str(value).strip()
+    return TRUTH.get(word, word)
+
+
+def _check_size(table: Table, name: str, values: Floats) -> None:
+    """Refuses infinities and what 32 bits cannot hold."""
+    large = np.abs(values) > LARGEST
+    if large.any():
+        raise table.error(
+            int(large.argmax()),
+            name,
+            "a finite number of 32 bits (below 3.4e38)",
+            "mend it, or leave the cell empty and say what it becomes with `--missing`",
+        )
+
+
+def _check_dates(table: Table, name: str, names: list[str]) -> None:
+    column = table.frame[name]
+    first = column.dropna().iloc[0] if column.dtype.kind == "O" and len(names) else None
+    by_type = column.dtype.kind in "Mm" or isinstance(first, (datetime.date, datetime.time))
+    if by_type or (names and all(map(DATE.fullmatch, names[:100]))):
+        step = int(np.argmax(column.notna().to_numpy()))
+        raise table.error(
+            step,
+            name,
+            "a number or a word, not a date or a time",
+            f"turn it into numbers (the hour, the weekday, seconds), or {leave_out(table, name)}",
+        )
+
+
+def leave_out(table: Table, name: str) -> str:
+    """How to leave a column out, in words."""
+    others = ",".join(column for column in table.columns if column not in ("", name))
+    return f"leave it out: `--inputs` with some of `{others}`"
+
+
+def _no_cells(table: Table, name: str) -> FileError:
+    return FileError(
+        f"`{table.path}`, column `{name}`: expected numbers or words, got lists or the like",
+        leave_out(table, name),
+    )
+
+
+def _are_decimals(column: Any) -> bool:
+    """Whether a Parquet column has decimal numbers, which have a type of their own."""
+    there = column.dropna()
+    return bool(column.dtype.kind == "O" and len(there) and hasattr(there.iloc[0], "as_tuple"))
+
+
+def _separated(word: str) -> bool:
+    return bool(DECIMAL_COMMA.fullmatch(word) or THOUSANDS.fullmatch(word))
+
+
+def _instead(name: str, word: str) -> tuple[str, str]:
+    """What was expected instead of a word, and what to do."""
+    names = f"if the column's numbers are names, pass `--categorical {name}`"
+    if _separated(word):
+        return "a number such as `1234.5`", f"write numbers with points, without commas; {names}"
+    return "a number", f"mend the cell; {names}"

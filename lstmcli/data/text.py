@@ -1,0 +1,264 @@
+"""UTF-8 text as a series: at each step one character is given, and the next is to be predicted.
+
+A large text stays small: a file is read a piece at a time, and what is kept is one number of the
+smallest type for each character. `symbols` and `targets` are two views of these numbers, the
+second one a character later. So `targets` are of that small type too, and whoever cuts windows
+makes int32 of them: for 100 MB of ASCII the targets alone would else be 400 MB.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.columns import Categorical, Schema, symbol_type
+from lstmcli.config import DataConfig
+from lstmcli.data.series import Series, no_numbers
+from lstmcli.data.split import Parts, by_time
+from lstmcli.errors import FileError
+
+PIECE = 1 << 20
+"""Bytes that are read and decoded at once."""
+CODE_POINTS = 0x110000
+"""How many characters Unicode has room for."""
+NAMED = 5
+"""Unknown characters that a note names."""
+
+Numbers = npt.NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text file that was read once.
+
+    Attributes:
+        path: the file.
+        characters: how many it has.
+        first: where each code point stands first; `characters` or more where it does not.
+    """
+
+    path: Path
+    characters: int
+    first: npt.NDArray[np.int64]
+
+
+def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
+    """Reads a text and divides it by time into its three parts.
+
+    A part that is a file of its own (`val_data`, `test_data`) takes no share of the main file. The
+    vocabulary is the sorted characters of the training part. A part of n characters has n - 1
+    steps: `symbols` are `[n - 1, 1]`, `targets` `[n - 1]`, both of the smallest unsigned type. A
+    target that the vocabulary does not have is 0 and not scored.
+
+    Returns:
+        The parts, and notes in words.
+
+    Raises:
+        FileError: a file is missing, is no UTF-8, or has too few characters for its parts.
+    """
+    text = _scan(Path(config.data or ""))
+    own = {"validation": config.val_data, "test": config.test_data}
+    training, *others = by_time(
+        text.characters,
+        0 if config.val_data else config.val_fraction,
+        0 if config.test_data else config.test_fraction,
+    )
+    schema = _schema(text, training)
+    places = {"training": (text, training)}
+    for (name, file), steps in zip(own.items(), others, strict=True):
+        places[name] = (text, steps) if file is None else _whole(Path(file))
+    found = [_series(*place, schema, name) for name, place in places.items()]
+    series, notes = zip(*found, strict=True)
+    return Parts(*series), [note for note in notes if note]
+
+
+def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
+    """Reads a text with the vocabulary of a trained model.
+
+    Args:
+        path: the file.
+        schema: the model's.
+        config: nothing of it is about a text.
+
+    Returns:
+        The series, as `read_parts` has them, and notes in words.
+
+    Raises:
+        FileError: it is missing, is no UTF-8, has one character only, or none that the model knows
+            is to be predicted.
+    """
+    series, note = _series(*_whole(path), schema, None)
+    return series, [note] if note else []
+
+
+def _whole(path: Path) -> tuple[_Text, slice]:
+    text = _scan(path)
+    return text, slice(0, text.characters)
+
+
+def _schema(text: _Text, training: slice) -> Schema:
+    """The schema whose vocabulary the beginning of a text has."""
+    characters = tuple(map(chr, np.flatnonzero(text.first < training.stop)))
+    if training.stop >= 2 and len(characters) < 2:
+        raise FileError(
+            f"the training part of `{text.path}` is one character over and over, "
+            f"{characters[0]!r}: expected two different ones at least",
+            "give a text in which there is something to predict",
+        )
+    column = Categorical("character", len(characters), characters)
+    return Schema("text", (), (column,), column)
+
+
+def _series(
+    text: _Text, steps: slice, schema: Schema, part: str | None
+) -> tuple[Series, str | None]:
+    """The series of a part of a text, and a note on characters that the vocabulary lacks."""
+    _check_length(text, steps, part)
+    vocabulary = schema.symbols[0]
+    codes, unknown = _encode(text, steps, vocabulary)
+    targets, scored = codes[1:], None
+    if unknown:
+        scored = targets != vocabulary.size
+        targets = np.where(scored, targets, codes.dtype.type(0))
+        _check_known(scored, text.path, part)
+    series = Series(
+        schema,
+        no_numbers(len(targets)),
+        codes[:-1, np.newaxis],
+        cast("npt.NDArray[np.int32]", targets),  # As soon as a window is cut.
+        scored,
+        offset=steps.start,
+    )
+    return series, _note(unknown, text.path, part) if unknown else None
+
+
+def _encode(text: _Text, steps: slice, vocabulary: Categorical) -> tuple[Numbers, Counter[str]]:
+    """The numbers of a part's characters, and how often it has each unknown one."""
+    table = np.full(CODE_POINTS, vocabulary.size, symbol_type(vocabulary.size))
+    table[[ord(character) for character in vocabulary.values or ()]] = range(vocabulary.size)
+    codes = np.empty(steps.stop - steps.start, table.dtype)
+    unknown: Counter[str] = Counter()
+    position = -steps.start
+    for piece in _pieces(text.path):
+        wanted = piece[max(0, -position) : max(0, len(codes) - position)]
+        begin = max(0, position)
+        codes[begin : begin + len(wanted)] = found = table[wanted]
+        if (strange := wanted[found == vocabulary.size]).size:
+            points, counts = np.unique(strange, return_counts=True)
+            unknown.update(dict(zip(map(chr, points), counts.tolist(), strict=True)))
+        position += len(piece)
+    if position != text.characters - steps.start:
+        raise FileError(f"`{text.path}` was changed while it was read", "try it again")
+    return codes, unknown
+
+
+def _scan(path: Path) -> _Text:
+    """Counts a text's characters, and finds where each stands first.
+
+    Raises:
+        FileError: there is no such file, it is no UTF-8, or it has nothing to predict.
+    """
+    _check_there(path)
+    first = np.full(CODE_POINTS, np.iinfo(np.int64).max)
+    count = 0
+    for piece in _pieces(path):
+        new = np.flatnonzero(first[piece] >= count)
+        points, places = np.unique(piece[new], return_index=True)
+        first[points] = count + new[places]
+        count += len(piece)
+    if count < 2:
+        raise FileError(
+            f"`{path}` is {'one character' if count else 'empty'}: expected two characters at "
+            "least, as the next one is predicted",
+            "give a longer text",
+        )
+    return _Text(path, count, first)
+
+
+def _pieces(path: Path) -> Iterator[Numbers]:
+    """Yields the code points of a text, a piece at a time; a byte-order mark is none of them.
+
+    Raises:
+        FileError: it is no UTF-8.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        if file.read(3) != codecs.BOM_UTF8:
+            file.seek(0)
+        while True:
+            rest, _ = decoder.getstate()
+            begin = file.tell() - len(rest)
+            block = file.read(PIECE)
+            if block.isascii() and not rest:
+                yield np.frombuffer(block, np.uint8)
+            else:
+                try:
+                    text = decoder.decode(block, final=not block)
+                except UnicodeDecodeError as error:
+                    raise _no_text(path, file, begin + error.start) from error
+                yield np.frombuffer(text.encode("utf-32-le"), "<u4")
+            if not block:
+                return
+
+
+def _no_text(path: Path, file: IO[bytes], offset: int) -> FileError:
+    """The error for a byte that no UTF-8 has; lines are counted as an editor does."""
+    file.seek(0)
+    before, byte = file.read(offset), file.read(1)
+    line = 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
+    utf16 = (before + byte + file.read(1))[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return FileError(
+        f"`{path}`, line {line}, byte {offset} (from 0 on): expected UTF-8 text, got "
+        f"`0x{byte.hex()}`",
+        f"if it is text in another encoding, `iconv -f {'utf-16' if utf16 else 'latin1'} "
+        "-t utf-8 OLD > NEW` makes UTF-8 of it",
+    )
+
+
+def _check_there(path: Path) -> None:
+    if path.is_dir():
+        raise FileError(f"`{path}` is a directory, expected a text file", "name a file in it")
+    if not path.is_file():
+        raise FileError(f"there is no text file `{path}`", "check the name and the directory")
+
+
+def _check_length(text: _Text, steps: slice, part: str | None) -> None:
+    length = steps.stop - steps.start
+    if length < 2:
+        file = {"validation": " or `--val-data FILE`", "test": " or `--test-data FILE`"}
+        raise FileError(
+            f"{_place(text.path, part)} has {length} of its {text.characters} characters: "
+            "expected 2 at least",
+            f"give a longer text, other fractions{file.get(part or '', '')}",
+        )
+
+
+def _check_known(scored: npt.NDArray[np.bool_], path: Path, part: str | None) -> None:
+    if not scored.any():
+        raise FileError(
+            f"{_place(path, part)} has no character to predict that the training part has",
+            "give a text in the language and the script of the training part",
+        )
+
+
+def _note(unknown: Counter[str], path: Path, part: str | None) -> str:
+    """What is to be said of characters that the vocabulary lacks; none is written raw."""
+    total, different = unknown.total(), len(unknown)
+    names = ", ".join(repr(character) for character, _ in unknown.most_common(NAMED))
+    more = " and others" if different > NAMED else ""
+    return (
+        f"{_place(path, part)} has {total:,} character{'s' if total > 1 else ''} "
+        f"({different:,} different) that the training part does not have, {names}{more}: "
+        "not scored"
+    )
+
+
+def _place(path: Path, part: str | None) -> str:
+    return f"`{path}`" if part is None else f"the {part} part in `{path}`"

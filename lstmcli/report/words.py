@@ -1,0 +1,93 @@
+"""Results in the data's own language: names of columns, classes and characters, and units."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lstmcli.columns import Categorical, Numeric, Schema
+from lstmcli.report.terminal import ascii_only, visible
+
+if TYPE_CHECKING:
+    from lstmcli.data.references import Reference
+
+WIDEST = 24
+"""Characters of a name that are shown."""
+NAMED = 5
+"""Values of a column, and columns, that are named in a sentence."""
+
+
+def name(text: str, quoted: bool = False) -> str:
+    """The name of a column or a class, to be shown: harmless, cut, and never nothing at all.
+
+    Args:
+        text: as the file has it.
+        quoted: whether it stands in quotes, as blanks and characters of a text have to.
+    """
+    shown = visible(text)
+    if ascii_only(sys.stdout):
+        shown = shown.encode("ascii", "backslashreplace").decode()
+    if len(shown) > WIDEST:
+        shown = f"{shown[: WIDEST - 3]}..."
+    if quoted or text != text.strip() or not text:
+        mark = '"' if "'" in shown else "'"
+        return f"{mark}{shown}{mark}"
+    return shown
+
+
+def value(schema: Schema, column: Categorical, number: int) -> str:
+    """The name of a value of a column, to be shown; characters of a text stand in quotes."""
+    known = 0 <= number < column.size
+    return name(column.label(number), quoted=known and schema.kind == "text")
+
+
+def values(schema: Schema, column: Categorical) -> str:
+    """The first values of a column: `0, 1, 2, 3, 4 and 19 others`."""
+    shown = ", ".join(value(schema, column, each) for each in range(min(column.size, NAMED)))
+    return f"{shown} and {column.size - NAMED:,} others" if column.size > NAMED else shown
+
+
+def target(schema: Schema) -> str:
+    """The target's name, or the first ones of several."""
+    if isinstance(schema.target, Categorical):
+        return name(schema.target.name)
+    shown = ", ".join(name(column.name) for column in schema.target[:NAMED])
+    more = len(schema.target) - NAMED
+    return f"{shown} and {more:,} others" if more > 0 else shown
+
+
+def one_number(schema: Schema) -> Numeric | None:
+    """The target, if it is one number: then errors can be given in its units."""
+    if isinstance(schema.target, Categorical) or len(schema.target) != 1:
+        return None
+    return schema.target[0]
+
+
+def rmse(schema: Schema, loss: float) -> float | None:
+    """The root of a mean squared error, in the units of a target of one number."""
+    column = one_number(schema)
+    return None if column is None else math.sqrt(loss) * column.scale
+
+
+def loss(schema: Schema, nats: float) -> str:
+    """A loss, with what it is in bits a character of a text, or in the units of a number."""
+    text = f"{nats:.3g}"
+    if schema.kind == "text":
+        return f"{text} ({nats / math.log(2):.3g} bits/char)"
+    error = rmse(schema, nats)
+    return text if error is None else f"{text} (rmse {error:.3g})"
+
+
+def reference(schema: Schema, known: str) -> str:
+    """The name of a reference value."""
+    return known.replace("class ", "character ") if schema.kind == "text" else known
+
+
+def unbeaten(loss: float | None, references: Sequence[Reference]) -> Reference | None:
+    """The best reference value, if a loss on the same steps is not below it."""
+    if not references:
+        return None
+    best = min(references, key=lambda each: each.loss)
+    return None if loss is not None and loss < best.loss else best

@@ -1,0 +1,144 @@
+"""What a setting knows of its data, what losses on it are called, and what makes it the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from lstmcli.architecture import Signature
+from lstmcli.columns import Categorical, Schema
+from lstmcli.config import Config, DataConfig
+from lstmcli.data.echo import check_learnable
+from lstmcli.data.layout import Layout
+from lstmcli.data.references import nats_to_bits
+from lstmcli.data.source import Source, floor_of
+from lstmcli.errors import FileError
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What losses are in.
+
+    Attributes:
+        name: `nats`, or `in squared error` of the standardised target.
+        text: whether a step is a character.
+        scale: of the one number that is predicted, in its own units; `None` for others.
+    """
+
+    name: str = "nats"
+    text: bool = False
+    scale: float | None = None
+
+    @property
+    def axis(self) -> str:
+        """For an axis: `nats per step`."""
+        if self.name == "nats":
+            return f"nats per {'character' if self.text else 'step'}"
+        return "squared error, standardised"
+
+    def amount(self, loss: float, form: str = ".2g") -> str:
+        """`0.061 nats`, `0.061 in squared error`."""
+        return f"{loss:{form}} {self.name}"
+
+    def result(self, loss: float) -> str:
+        """A test loss: plain for classes, with a more familiar figure for text and for numbers."""
+        if self.text:
+            return f"{self.amount(loss, '.3g')} ({nats_to_bits(loss):.3g} bits per character)"
+        if self.scale is not None:
+            rmse = self.scale * math.sqrt(loss)
+            return f"{self.amount(loss, '.3g')} (RMSE {rmse:.3g} in the target's units)"
+        return f"{loss:.3g}" if self.name == "nats" else self.amount(loss, ".3g")
+
+
+NATS = Unit()
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a setting knows of its data.
+
+    Attributes:
+        signature: what a program has to be compiled for.
+        windows: in an epoch.
+        unit: what losses are in.
+        baseline: the loss from which the way to the floor leads; `None` where there is no floor.
+        digest: of a dataset's parts and of what its columns are; `None` for series that are drawn.
+    """
+
+    signature: Signature
+    windows: int
+    unit: Unit = NATS
+    baseline: float | None = None
+    digest: str | None = None
+
+
+def material(source: Source) -> Material:
+    """What there is to know of a source.
+
+    Raises:
+        UsageError: there is nothing to learn, or `until_solved` has no effect.
+    """
+    if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
+        check_learnable(source.example.task, source.cut)
+    if source.config.training.until_solved:
+        source.check_floor_known()
+    floor = floor_of(source.training(0)[0])
+    return Material(
+        source.signature,
+        source.cut.windows,
+        unit(source.schema),
+        floor.chance if floor else None,
+        digest(source),
+    )
+
+
+def unit(schema: Schema) -> Unit:
+    """What losses of a model of these columns are in."""
+    if isinstance(schema.target, Categorical):
+        return Unit(text=schema.kind == "text")
+    scale = schema.target[0].scale if len(schema.target) == 1 else None
+    return Unit("in squared error", scale=scale)
+
+
+def digest(source: Source) -> str | None:
+    """SHA-256 of all that a dataset gives a model, wherever its files lie."""
+    if source.file_checksums is None:
+        return None
+    known = [source.file_checksums, source.schema.to_dict()]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def identity(config: Config, digest: str | None, weights: str | None) -> dict[str, dict[str, Any]]:
+    """The settings that a result depends on but for seeds, by group; files by their contents.
+
+    Args:
+        config: all settings, resolved.
+        digest: of the dataset, in place of the paths of its files.
+        weights: the checksum of the checkpoint to begin with, in place of its path.
+    """
+    tables = config.to_dict()
+    tables["training"].pop("checkpoint_every")
+    data = tables["data"]
+    for name in ("data", "val_data", "test_data"):
+        data.pop(name, None)
+    if digest is not None:
+        data["data"] = digest
+    else:
+        data["val_fraction"] = DataConfig.val_fraction  # As before sweeps knew files.
+    if length := config.data.resolved_sequence_length:
+        data["sequence_length"] = length
+    if weights is not None:
+        tables["training"]["init_from"] = weights
+    return tables
+
+
+def check_unchanged(source: Source, expected: str | None) -> None:
+    """Raises FileError where a dataset is not what it was when the sweep was planned."""
+    if digest(source) != expected:
+        raise FileError(
+            f"`{source.config.data.data}` has changed since the sweep began",
+            "the same command again begins a new sweep on the file as it is now",
+        )
