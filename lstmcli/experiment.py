@@ -74,7 +74,7 @@ def prepare(config: Config, directory: RunDirectory, source: Source | None = Non
         directory,
         source,
         program,
-        floor_of(source.training(0)[0]),
+        floor_of(source.windows(source.example)),
         [floor_of(windows) for windows in held_out],
         references(source.example, held_out[0], config.data.horizon or 0) if source.held else [],
         tensors=program.start(initial.weights(config, signature, source.schema)),

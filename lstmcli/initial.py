@@ -53,12 +53,8 @@ def weights(config: Config, signature: Signature, schema: Schema) -> parameters.
 
 def _check_same_columns(path: Path, known: Schema, schema: Schema) -> None:
     """Refuses a model for which the same numbers mean something else."""
-    pairs = [
-        ("inputs", _inputs(known), _inputs(schema)),
-        ("target", *map(_target, (known, schema))),
-    ]
-    for what, theirs, ours in pairs:
-        if theirs != ours:
+    for what, of in (("inputs", _inputs), ("target", _target)):
+        if of(known) != of(schema):
             raise FileError(
                 f"`{path}` was trained on other columns: its {what} are not those of this data",
                 f"`lstmcli inspect {pasteable(path)}` shows its columns",
