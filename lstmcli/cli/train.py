@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,6 @@ def train(
     """
     from lstmcli import api
     from lstmcli.report import console, words
-    from lstmcli.report.terminal import visible
     from lstmcli.runs import metrics, rundir
 
     saved = rundir.read_config(config_file, "data" not in given) if config_file else None
@@ -54,10 +54,7 @@ def train(
     ctx.with_resource(directory.held())
     with console.waiting("loading TensorFlow", style):
         run = api.prepare(config, directory)
-    for note in run.source.notes():
-        typer.echo(f"note: {visible(note)}", err=True)
-    if dropped := run.source.cut.dropped:
-        typer.echo(f"note: {dropped} steps at the rows' ends fill no window: not used", err=True)
+    _brief(run, quiet=style == "none")
     floor = run.floor.loss if run.floor else None
     number = words.one_number(run.source.schema)
     scale = number.scale if number else None
@@ -73,6 +70,22 @@ def train(
             print_json({"run": str(directory.path), "status": status, "results": results})
     if not as_json:
         _summarise(run)
+
+
+def _brief(run: Run, quiet: bool) -> None:
+    """Says on standard error what the settings make possible, and what is odd."""
+    from lstmcli import preflight
+    from lstmcli.report import briefing, terminal
+
+    for note in run.source.notes():
+        typer.echo(f"note: {terminal.visible(note)}", err=True)
+    data = preflight.of_data(run.source, run.floor, run.references)
+    found = preflight.of_config(run.config, run.program.signature, data)
+    columns = terminal.width(sys.stderr)
+    for line in [] if quiet else briefing.lines(found):
+        typer.echo(briefing.folded(line, columns), err=True)
+    if hopeless := briefing.warning(data):
+        typer.echo(f"warning: {hopeless}", err=True)
 
 
 def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[EpochRow]]:
