@@ -1,8 +1,8 @@
 """The tasks whose series are drawn, by name.
 
 A task of one's own is a file beside this one with a `generate`, a `baseline`, a `floor` (which may
-return `None`) and `lags`; a line in TASKS below; and in `config.py` its name in TASKS, and its settings in
-OF_TASKS.
+return `None`) and `lags`; a line in TASKS below; and in `config.py` its name in TASKS, and its
+settings in OF_TASKS.
 """
 
 from __future__ import annotations
