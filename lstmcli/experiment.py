@@ -40,6 +40,7 @@ class Progress:
         of: windows in it.
         loss: mean loss of the epoch so far, over the seeds too.
         phase: what comes next: `compiling`, `training` or `validating`.
+        tensors: all that training changes, as it stands; `None` before the first window.
     """
 
     epoch: int
@@ -47,6 +48,7 @@ class Progress:
     of: int
     loss: float
     phase: str = "training"
+    tensors: Tensors | None = None
 
 
 def prepare(config: Config, directory: RunDirectory, source: Source | None = None) -> Run:
@@ -149,7 +151,8 @@ def _epoch(
             run.tensors = _taken_over(run, tensors)
         if stopped:
             recording.save_stopped(run, joined(parts), stopped[0])
-        yield Progress(run.epoch + 1, done, len(batch), loss / max(1, labels))
+        mean = loss / max(1, labels)
+        yield Progress(run.epoch + 1, done, len(batch), mean, tensors=tensors)
     seconds = time.monotonic() - begun
     yield Progress(run.epoch + 1, done, done, loss / max(1, labels), "validating")
     run.epoch += 1

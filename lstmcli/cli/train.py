@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
+from lstmcli.cli import showing
 from lstmcli.cli.options import (
     ConfigFile,
     Given,
     Json,
+    LiveStyle,
     Overwrite,
     ProgressStyle,
     RunOut,
@@ -24,8 +25,6 @@ from lstmcli.errors import pasteable
 if TYPE_CHECKING:
     from lstmcli.data.references import Reference
     from lstmcli.recording import Run
-    from lstmcli.report.console import TrainingView
-    from lstmcli.runs.metrics import EpochRow
 
 
 @with_settings("model", "data", "training", "run")
@@ -36,6 +35,7 @@ def train(
     config_file: ConfigFile = None,
     overwrite: Overwrite = False,
     progress: ProgressStyle = "auto",
+    live: LiveStyle = "auto",
     as_json: Json = False,
 ) -> None:
     """Train a stack of LSTM layers, and leave a run directory.
@@ -44,23 +44,21 @@ def train(
     with a row for each epoch, and the checkpoints that `lstmcli eval` and `lstmcli inspect` read.
     """
     from lstmcli import api
-    from lstmcli.report import console, words
+    from lstmcli.report import console
     from lstmcli.runs import metrics, rundir
 
     saved = rundir.read_config(config_file, "data" not in given) if config_file else None
     config = Config.build(saved, **given)
     style = console.progress_style(progress)
+    shown = console.live_style(live, style)
     directory = rundir.create(out, api.label(config), overwrite)
     ctx.with_resource(directory.held())
     with console.waiting("loading TensorFlow", style):
         run = api.prepare(config, directory)
-    _brief(run, quiet=style == "none")
-    floor = run.floor.loss if run.floor else None
-    number = words.one_number(run.source.schema)
-    scale = number.scale if number else None
-    view = console.TrainingView(style, config.training.epochs, floor, scale)
+    showing.brief(run, quiet=style == "none")
+    view, picture = showing.view(run, style, shown)
     try:
-        for rows in _epochs(run, ctx.obj, view):
+        for rows in showing.epochs(run, ctx.obj, view, picture):
             view.epoch([metrics.as_dict(row) for row in rows])
     finally:
         view.close()
@@ -70,33 +68,8 @@ def train(
             print_json({"run": str(directory.path), "status": status, "results": results})
     if not as_json:
         _summarise(run)
-
-
-def _brief(run: Run, quiet: bool) -> None:
-    """Says on standard error what the settings make possible, and what is odd."""
-    from lstmcli import preflight
-    from lstmcli.report import briefing, terminal
-
-    for note in run.source.notes():
-        typer.echo(f"note: {terminal.visible(note)}", err=True)
-    data = preflight.of_data(run.source, run.floor, run.references)
-    found = preflight.of_config(run.config, run.program.signature, data)
-    columns = terminal.width(sys.stderr)
-    for line in [] if quiet else briefing.lines(found):
-        typer.echo(briefing.folded(line, columns), err=True)
-    if hopeless := briefing.warning(data):
-        typer.echo(f"warning: {hopeless}", err=True)
-
-
-def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[EpochRow]]:
-    """Trains to the end; shows progress within an epoch, and yields each epoch's rows."""
-    from lstmcli.experiment import Progress, train
-
-    for record in train(run, argv):
-        if isinstance(record, Progress):
-            view.windows(record.epoch, record.windows, record.of, record.loss, record.phase)
-        else:
-            yield record
+    if picture:
+        picture.wait()
 
 
 def _summarise(run: Run) -> None:
