@@ -7,6 +7,7 @@ that is carried into it. Nothing of the training is touched.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ class Watch:
         features, outputs = self._signature.features, self._signature.outputs
         self._names = [*architecture.shapes(run.config.model, features, outputs)]
         self._every = every
+        self._cost = 0.0
         self._next = self._begun = time.monotonic()
 
     @property
@@ -70,7 +72,10 @@ class Watch:
         arrays = {name: np.asarray(tensors[name]) for name in self._names}
         found = self._of(forward.network(arrays, 0, self._signature), self._at(begun))
         now = time.monotonic()
-        self._next = now + max(self._every, PATIENCE * (now - begun))
+        self._next = now + max(self._every, PATIENCE * self._cost)
+        self._cost = min(
+            self._cost or math.inf, now - begun
+        )  # The first one is slower than others.
         return found
 
     def _at(self, now: float) -> int:

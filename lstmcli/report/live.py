@@ -61,7 +61,7 @@ class Panel:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         """Its lines; they are made anew only where something has changed."""
-        key = (console.size, self._glimpse)
+        key = (console.size, self._glimpse, self._points[-1:])
         if key != self._drawn[0]:
             texts = self.lines(console.width, console.height)
             self._drawn = key, [[*text.render(console), Segment.line()] for text in texts]
@@ -104,7 +104,10 @@ def _strip_lines(glimpse: Glimpse, shown: Sequence[Strip], room: int) -> list[Te
     gap = 1 if steps * (columns + 1) <= room - NAMES else 0
     fitting = min(steps, (room - NAMES) // (columns + gap))
     first = glimpse.step + steps - fitting
-    heading = f"seed {glimpse.seed}, validation, steps {first:,} to {first + fitting - 1:,}"
+    steps_shown = f"steps {first:,} to {first + fitting - 1:,}"
+    heading = f"seed {glimpse.seed}, validation, {steps_shown}"
+    if len(heading) > room:
+        heading = steps_shown
     lines = [Text(heading[:room], "dim")]
     for strip in shown:
         lines += _row_lines(glimpse, strip.last(fitting), columns, " " * gap)

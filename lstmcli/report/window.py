@@ -111,7 +111,7 @@ class Window:
             if axes.get_visible():
                 _draw_row(axes, self._glimpse, row)
         self._rows[0].set_title(
-            f"seed {self._glimpse.seed}, validation: one panel a row", fontsize="medium"
+            f"seed {self._glimpse.seed}, validation: one panel a row", fontsize="medium", pad=18
         )
         self._rows[-1].set_xlabel("step of the row")
         self.figure.canvas.draw()
