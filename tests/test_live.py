@@ -8,6 +8,7 @@ import pytest
 from terminal import Terminal
 
 from lstmcli import experiment
+from lstmcli import glimpse as glimpses
 from lstmcli.columns import Categorical, Numeric, Schema, plain
 from lstmcli.config import Config
 from lstmcli.core.batch import Batch
@@ -112,7 +113,8 @@ def test_the_panel_fits_its_terminal_and_a_small_one_has_none(columns, lines, st
         {"task": "adding", "sequence_length": 12, "bptt": 9, "batch_size": 3},
     ],
 )
-def test_a_glimpse_is_what_the_compiled_program_predicts(given, tmp_path):
+def test_a_glimpse_is_what_the_compiled_program_predicts(given, tmp_path, monkeypatch):
+    monkeypatch.setattr(glimpses, "STAYS", 1e9)  # However slow the machine is.
     config = Config.build(layers=2, series_length=900, replicas=2, epochs=1, **given)
     run = experiment.prepare(config, rundir.create(tmp_path / "run", "", overwrite=False))
     for record in experiment.train(run):
