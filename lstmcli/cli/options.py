@@ -59,6 +59,16 @@ ProgressStyle = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+LiveStyle = Annotated[
+    str,
+    typer.Option(
+        "--live",
+        help="Below the bar, the loss and what the network makes of five rows: auto (on a "
+        "terminal), off, or window (in a window of its own).",
+        metavar="STYLE",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=OUTPUT),

@@ -12,7 +12,7 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
-from lstmcli import architecture
+from lstmcli import architecture, preflight
 from lstmcli.architecture import Signature
 from lstmcli.config import (
     GROUPS,
@@ -22,9 +22,10 @@ from lstmcli.config import (
     option_name,
     setting_types,
 )
-from lstmcli.core import environment, parameters
+from lstmcli.core import environment
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import UsageError
+from lstmcli.preflight import Preflight
 from lstmcli.sweeps.material import Material, identity, material
 
 SIZES = ("layers", "state_size")
@@ -111,11 +112,14 @@ class Setting:
         return environment.kind(self.config, self.signature.features)
 
     @cached_property
+    def preflight(self) -> Preflight:
+        """What it makes possible."""
+        return preflight.of_config(self.config, self.signature, self.material.facts)
+
+    @property
     def seconds(self) -> float:
         """A rough guess at its training time."""
-        config, features = self.config, self.signature.features
-        window = parameters.window_seconds(config, features, self.parameters)
-        return config.training.epochs * self.material.windows * window * 1.4 + 3
+        return self.preflight.seconds
 
     def with_seeds(self, seeds: Sequence[int]) -> Setting:
         """The same setting for consecutive seeds of its own."""
