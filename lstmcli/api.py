@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstmcli import memory
 from lstmcli.config import (
     NOT_SWEPT,
     OF_THE_CHECKPOINT,
@@ -136,6 +137,7 @@ def prepare(config: Config, directory: RunDirectory) -> Run:
     from lstmcli.data import source
 
     opened = source.open_source(config)
+    memory.check_model(opened.config, opened.signature.features, opened.signature.outputs)
     environment.set_up(config, opened.signature.features)
     with environment.loading():
         if config.training.until_solved:
