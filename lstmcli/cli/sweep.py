@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmcli.cli.options import (
+    PATH_OPTION,
     ConfigFile,
     Given,
     Json,
@@ -47,7 +48,9 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would run.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Sweep directory (default: one that the same sweep finds again)."),
+        typer.Option(
+            help="Sweep directory (default: one that the same sweep finds again).", **PATH_OPTION
+        ),
     ] = None,
     config_file: ConfigFile = None,
     overwrite: Overwrite = False,

@@ -219,9 +219,18 @@ def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
         return paths.with_data_from(saved, path.parent) if find_data else saved
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
-            f"cannot read the configuration `{path}`: {error}",
-            "a run directory's `config.toml` is one to start from",
+            f"cannot read the configuration `{path}`: {_why(error)}",
+            f"`--config {pasteable(its_own)}` names the one in that directory"
+            if (its_own := RunDirectory(path).config).is_file()
+            else "a run directory's `config.toml` is one to start from",
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """Why a text cannot be read, in words."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"expected text in UTF-8, got `0x{error.object[error.start]:02x}`"
+    return str(getattr(error, "strerror", None) or error)
 
 
 def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
@@ -238,10 +247,8 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
     try:
         made = _make(path, overwrite) if path else _make_unused(label)
     except OSError as error:
-        raise UsageError(
-            f"cannot write to `{path or ROOT}`: {error.strerror}",
-            OUT,
-        ) from error
+        why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+        raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
     with made.given_back():
         check_writable(made.status, OUT)
         with made.lock.held():  # Who writes here is to be named, not the run that is being written.
