@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lstmcli import api
+from lstmcli import api, saving
 from lstmcli.config import Config
 from lstmcli.runs import rundir
 from lstmcli.sweeps import story
@@ -212,8 +212,8 @@ def make_run(path, **settings):
     directory = rundir.create(path, "run", False)
     run = api.prepare(config, directory)
     directory.begin(run.config, status="completed", version="0", argv=[], seeds=config.run.seeds)
-    for kind, file in (("best", directory.best), ("last", directory.last)):
-        run.checkpoint(kind, run.tensors, 0).write(file)
+    run.best, run.best_changed = run.tensors, True
+    saving.save(run)
 
 
 def safetensors_with(metadata):

@@ -51,7 +51,7 @@ def test_help_groups_the_options_as_the_config_does(run):
     for name, kind in GROUPS.items():
         names = [spec.name.replace("_", "-") for spec in fields(kind)]
         assert found[f"{name.capitalize()}:"][: len(names)] == names
-    assert found["Output:"] == ["out", "overwrite", "progress", "json", "help"]
+    assert found["Output:"] == ["out", "overwrite", "progress", "live", "json", "help"]
     assert list(found) == ["Model:", "Data:", "Training:", "Run:", "Output:"]
 
 

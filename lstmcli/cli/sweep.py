@@ -76,8 +76,9 @@ def sweep(
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
     if dry_run:
+        place = story.find_directory(plan, out, overwrite)
         _brief(plan, quiet=style == "none")
-        _show_plan(plan, story.find_directory(plan, out, overwrite), as_json)
+        _show_plan(plan, place, as_json)
         return
     with story.opened(plan, out, overwrite) as directory:
         left = directory.missing(plan.settings)
