@@ -23,11 +23,25 @@ def pytest_addoption(parser):
     parser.addoption(
         "--replica-examples", type=int, default=12, help="settings that test_replicas.py tries"
     )
+    parser.addoption(
+        "--damages", type=int, default=20, help="random damages that each test of damage tries"
+    )
+    parser.addoption("--damage-seed", type=int, default=0, help="from which they are drawn")
 
 
 @pytest.fixture(scope="session")
 def replica_examples(request):
     return request.config.getoption("--replica-examples")
+
+
+@pytest.fixture(scope="session")
+def damage_count(request):
+    return request.config.getoption("--damages")
+
+
+@pytest.fixture(scope="session")
+def damage_seed(request):
+    return request.config.getoption("--damage-seed")
 
 
 @pytest.fixture(autouse=True)

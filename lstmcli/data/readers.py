@@ -7,7 +7,7 @@ from types import ModuleType
 
 from lstmcli.columns import Schema
 from lstmcli.config import DataConfig, option_name
-from lstmcli.data import storage, text
+from lstmcli.data import beside, storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.data.tables import reader as table
@@ -57,13 +57,20 @@ def _whole_reader(path: Path, schema: Schema) -> ModuleType:
     """The reader of a file for a model: which table it is depends on what the model knows."""
     if path.suffix == ".csv" and schema.kind == "series":
         return storage
-    return table if path.name.endswith(TABLES) else ENDINGS.get(path.suffix, storage)
+    return _table_reader(path) if path.name.endswith(TABLES) else ENDINGS.get(path.suffix, storage)
+
+
+def _table_reader(path: Path) -> ModuleType:
+    """The reader of tables, for one that is whole if it is a dataset of `generate`."""
+    storage.check_seal(path)
+    return table
 
 
 def _reader(path: Path, config: DataConfig) -> ModuleType:
     given = [name for name in OF_TABLES if getattr(config, name) is not None]
     if path.name.endswith(TABLES):
-        return storage if not given and storage.is_own_table(path) else table
+        own = not given and beside.is_own_table(path)
+        return storage if own else _table_reader(path)
     if path.suffix not in ENDINGS:
         raise UsageError(
             f"`{path.name}` has an ending that lstmcli does not know: it reads "

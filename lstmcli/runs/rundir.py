@@ -18,7 +18,7 @@ import tomli_w
 
 from lstmcli.config import Config
 from lstmcli.errors import FileError, UsageError
-from lstmcli.files import check_writable, write_atomically
+from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
 from lstmcli.locks import DirectoryLock
 from lstmcli.runs import paths
 
@@ -138,7 +138,7 @@ class RunDirectory:
         self.check_free()
         _delete(self)
         self._write_status(status)  # First, as it is what tells that the rest is a run's.
-        self.last.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(self.last.parent)
         write_atomically(self.config, tomli_w.dumps(self.settings(config)).encode())
         _point_latest(self.path)
 
@@ -156,14 +156,12 @@ class RunDirectory:
         self._write_status(self.read_status() | changes)
 
     def _remove_empty(self) -> None:
-        with suppress(OSError):  # What is not empty stays.
-            for folder in self.made:
-                folder.rmdir()
+        remove_empty(self.made)
 
     def _holds_run(self) -> bool:
         try:
             return self.read_status().keys() >= WRITTEN_BY_A_RUN
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return False
 
     def _write_status(self, status: dict[str, Any]) -> None:
@@ -184,7 +182,7 @@ def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
     try:
         saved = tomllib.loads(path.read_text("utf-8"))
         return paths.with_data_from(saved, path.parent) if find_data else saved
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # Nested without end, it is no setting.
         raise UsageError(
             f"cannot read the configuration `{path}`: {error}",
             "a run directory's `config.toml` is one to start from",
@@ -217,9 +215,7 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
 
 
 def _make(path: Path, overwrite: bool) -> RunDirectory:
-    missing = tuple(each for each in (path, *path.parents) if not each.exists())
-    path.mkdir(parents=True, exist_ok=True)
-    return RunDirectory(path, missing, overwrite)
+    return RunDirectory(path, make_directories(path), overwrite)
 
 
 def _make_unused(label: str) -> RunDirectory:
@@ -227,10 +223,8 @@ def _make_unused(label: str) -> RunDirectory:
     begun = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{label}"
     for number in itertools.count(1):
         path = ROOT / (begun if number == 1 else f"{begun}-{number}")
-        missing = tuple(each for each in (path, *path.parents) if not each.exists())
         with suppress(FileExistsError):
-            path.mkdir(parents=True)
-            return RunDirectory(path, missing)
+            return RunDirectory(path, make_directories(path, exist_ok=False))
     raise AssertionError("numbers do not end")
 
 
@@ -271,7 +265,7 @@ def data_checksums(folder: Path) -> list[str] | None:
     """SHA-256 of the parts of the data that the run in a folder was trained on, if one is there."""
     try:
         return list(RunDirectory(folder).read_status()["data_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
