@@ -26,6 +26,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--damages", type=int, default=20, help="random damages that each test of damage tries"
     )
+    parser.addoption(
+        "--fuzz-examples", type=int, default=100, help="files that test_fuzz.py gives each reader"
+    )
     parser.addoption("--damage-seed", type=int, default=0, help="from which they are drawn")
 
 
@@ -37,6 +40,11 @@ def replica_examples(request):
 @pytest.fixture(scope="session")
 def damage_count(request):
     return request.config.getoption("--damages")
+
+
+@pytest.fixture(scope="session")
+def fuzz_examples(request):
+    return request.config.getoption("--fuzz-examples")
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,13 @@
 
 import hashlib
 import json
+import os
 import pickle
+import random
 import shutil
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -20,9 +24,11 @@ from typer.testing import CliRunner
 from lstmcli import seals
 from lstmcli.cli.app import app
 from lstmcli.config import DataConfig
+from lstmcli.core import cache
 from lstmcli.data import readers, storage, tasks
 from lstmcli.errors import ExitCode, FileError, LstmcliError
 from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.sweeps.directory import SweepDirectory
 
 KEPT = Path(__file__).parent / "kept"
 UNSEALED = KEPT / "unsealed"
@@ -444,3 +450,98 @@ def test_a_hostile_config_is_refused_as_wrong_usage(text, run, tmp_path):
     stderr = run("train", "--config", "c.toml", "--out", "r", exit_code=2).stderr
     assert not (tmp_path / "r").exists()
     assert "\x1b" not in stderr
+
+
+def test_overwriting_never_follows_a_link_out_of_a_run_or_a_sweep(kept, run, tmp_path):
+    outside = tmp_path / "outside"
+    shutil.copytree(kept / "run", outside)
+    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
+    for name in ("checkpoints", "metrics.csv", "config.toml"):
+        place = kept / "run" / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+        place.symlink_to(outside / name)
+    options = ["--series-length", 300, "--epochs", 1, "--layers", 1, "--state-size", 2]
+    run("train", *options, "--out", kept / "run", "--overwrite")
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (kept / "run/checkpoints").is_symlink()
+    shutil.rmtree(kept / "sweep/trials")
+    (kept / "sweep/trials").symlink_to(outside)
+    SweepDirectory(kept / "sweep").delete()
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_what_a_file_holds_never_reaches_the_terminal_raw(sealed, run, tmp_path):
+    """Names of columns and values, a version, and a file's own name: in tables and in errors."""
+    known = checkpoints.read(sealed / "m.safetensors")
+    path = tmp_path / f"m{ESCAPE}.safetensors"
+    metadata = known.metadata
+    for place in ("version", "schema.target.name", "schema.symbols.0.name", "config.data.data"):
+        metadata = changed(metadata, place, f"x{ESCAPE}")
+    values = [f"{ESCAPE}{value}" for value in metadata["schema"]["target"]["values"]]
+    metadata = changed(metadata, "schema.target.values", values)
+    checkpoints.Checkpoint(known.tensors, metadata).write(path)
+    for command in (["inspect"], ["inspect", "--json"], ["eval"], ["sample", "--length", 3]):
+        result = typed(*command, path)
+        shown = result.stderr if command[0] == "sample" else result.output  # Text goes to a pipe.
+        assert "\x1b" not in shown, command
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "\x1b" not in run("inspect", path, exit_code=4).stderr
+    frame = pd.DataFrame(
+        {f"a{ESCAPE}": range(2000), "b": [f"{ESCAPE}{i % 2}" for i in range(2000)]}
+    )
+    frame.to_csv("t.csv", index=False)
+    options = ["--epochs", 1, "--layers", 1, "--state-size", 2]
+    for result in (
+        run("train", "--data", "t.csv", "--target", "b", *options, "--out", "r"),
+        run("train", "--data", "t.csv", "--target", "c", *options, "--out", "q", exit_code=4),
+        run("inspect", "r"),
+        run("eval", "r"),
+    ):
+        assert "\x1b" not in result.output
+
+
+def test_a_damaged_program_in_the_cache_is_compiled_again(python, tmp_path):
+    """The bits are those of a run without a cache; TensorFlow itself ends such a run with an error."""
+    python["env"]["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    code = "from lstmcli.__main__ import main; main()"
+    options = ["--series-length", "300", "--epochs", "1", "--layers", "1", "--state-size", "2"]
+
+    def train(out, *more):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "train", *options, "--out", out, *more],
+            cwd=tmp_path, capture_output=True, check=False, **python,
+        )  # fmt: skip
+        assert (done.returncode, "Error" in done.stderr) == (0, False), done.stderr
+        return {
+            name: array.tobytes()
+            for name, array in load_file(tmp_path / out / "checkpoints/last.safetensors").items()
+        }
+
+    first = train("a")
+    entries = list((tmp_path / "cache").rglob("*.pb"))
+    assert len(entries) >= 2
+    damaged = {}
+    for entry in entries:
+        content = damages.flipped(entry.read_bytes(), random.Random(entry.name))
+        damaged[entry] = content[: -len(content) // 2]
+        entry.write_bytes(damaged[entry])
+    assert train("b") == first == train("c", "--no-cache")
+    left = {entry: entry.read_bytes() for entry in (tmp_path / "cache").rglob("*.pb")}
+    assert not set(left.values()) & set(damaged.values())
+    for entry, content in left.items():
+        seal = entry.with_name(f"{entry.name}.sha256").read_text()
+        assert seal == hashlib.sha256(content).hexdigest()
+
+
+def test_of_a_cache_that_has_grown_too_large_the_oldest_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "MOST_BYTES", 250)
+    for number in range(4):
+        entry = tmp_path / f"{number}.pb"
+        entry.write_bytes(bytes([number]) * 100)
+        os.utime(entry, (number, number))
+    (tmp_path / "unsealed.pb").write_bytes(b"")
+    for number in range(4):
+        digest = hashlib.sha256((tmp_path / f"{number}.pb").read_bytes()).hexdigest()
+        (tmp_path / f"{number}.pb.sha256").write_text(digest)
+    cache.check(tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*.pb")) == ["2.pb", "3.pb"]

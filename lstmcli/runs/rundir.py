@@ -230,6 +230,8 @@ def _make_unused(label: str) -> RunDirectory:
 
 def _delete(directory: RunDirectory) -> None:
     """Deletes what a run has written, and nothing else."""
+    if directory.last.parent.is_symlink():
+        directory.last.parent.unlink()  # Where it leads is not of this directory.
     for file in (directory.last, directory.best):
         for half_written in file.parent.glob(f".{file.name}.*"):
             half_written.unlink()

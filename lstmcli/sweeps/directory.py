@@ -151,7 +151,7 @@ class SweepDirectory:
         if not self.config.is_file():
             return
         for path in self._written:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
