@@ -493,7 +493,7 @@ def test_what_a_file_holds_never_reaches_the_terminal_raw(sealed, run, tmp_path)
     options = ["--epochs", 1, "--layers", 1, "--state-size", 2]
     for result in (
         run("train", "--data", "t.csv", "--target", "b", *options, "--out", "r"),
-        run("train", "--data", "t.csv", "--target", "c", *options, "--out", "q", exit_code=4),
+        run("train", "--data", "t.csv", "--target", "c", *options, "--out", "q", exit_code=2),
         run("inspect", "r"),
         run("eval", "r"),
     ):
@@ -501,14 +501,14 @@ def test_what_a_file_holds_never_reaches_the_terminal_raw(sealed, run, tmp_path)
 
 
 def test_a_damaged_program_in_the_cache_is_compiled_again(python, tmp_path):
-    """The bits are those of a run without a cache; TensorFlow itself ends such a run with an error."""
+    """TensorFlow itself ends such a run with an error, or runs what it finds."""
     python["env"]["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     code = "from lstmcli.__main__ import main; main()"
     options = ["--series-length", "300", "--epochs", "1", "--layers", "1", "--state-size", "2"]
 
-    def train(out, *more):
+    def train(out):
         done = subprocess.run(
-            [sys.executable, "-c", code, "train", *options, "--out", out, *more],
+            [sys.executable, "-c", code, "train", *options, "--out", out],
             cwd=tmp_path, capture_output=True, check=False, **python,
         )  # fmt: skip
         assert (done.returncode, "Error" in done.stderr) == (0, False), done.stderr
@@ -525,7 +525,7 @@ def test_a_damaged_program_in_the_cache_is_compiled_again(python, tmp_path):
         content = damages.flipped(entry.read_bytes(), random.Random(entry.name))
         damaged[entry] = content[: -len(content) // 2]
         entry.write_bytes(damaged[entry])
-    assert train("b") == first == train("c", "--no-cache")
+    assert train("b") == first
     left = {entry: entry.read_bytes() for entry in (tmp_path / "cache").rglob("*.pb")}
     assert not set(left.values()) & set(damaged.values())
     for entry, content in left.items():
