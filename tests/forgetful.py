@@ -50,6 +50,7 @@ class Watcher:
         self.history = []
         self.note = None
         self._busy = False
+        self._held = {}  # Open, so that no other file gets the inode of one that was removed.
         self._look()
         now = self.history[0]  # What is there at the beginning is safe.
         now.safe_contents, now.safe_names = dict(now.contents), dict(now.names)
@@ -64,6 +65,8 @@ class Watcher:
             yield self
             self._look()
         finally:
+            for handle in self._held.values():
+                os.close(handle)
             os.fsync, self._on = real, False  # A hook cannot be taken away, only silenced.
 
     def _heard(self, event, _):
@@ -116,6 +119,8 @@ class Watcher:
             if entry.is_dir():
                 self._read(folder / entry.name, now)
             else:
+                if entry.inode() not in self._held:
+                    self._held[entry.inode()] = os.open(entry.path, os.O_RDONLY)
                 now.contents[entry.inode()] = (folder / entry.name).read_bytes()
         now.names[folder.stat().st_ino] = names
 

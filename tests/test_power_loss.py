@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from pathlib import Path
 
 import forgetful
 import numpy as np
@@ -14,14 +15,13 @@ from lstmcli.runs import checkpoint as checkpoints
 from lstmcli.runs import metrics, rundir
 from lstmcli.runs.metrics import EpochRow, StepRow
 
+KEPT = Path(__file__).parent / "kept/unsealed/run/checkpoints/last.safetensors"
+
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model():
     """A checkpoint, of which others are made that differ in their position and all weights."""
-    config = Config.build(series_length=150, epochs=1, layers=1, state_size=2)
-    folder = tmp_path_factory.mktemp("model") / "run"
-    prepared = experiment.prepare(config, rundir.create(folder, "", overwrite=False))
-    return prepared.checkpoint("last", prepared.tensors, 0)
+    return checkpoints.read(KEPT)
 
 
 def at(model, epoch):

@@ -22,6 +22,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from lstmcli.config import Config
 from lstmcli.core import cache
@@ -90,6 +91,15 @@ def set_defaults() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if MAX_ISA not in os.environ.get("XLA_FLAGS", ""):
         _set_compiler("AVX")
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def flag(name: str, variable: str = "XLA_FLAGS") -> str | None:
