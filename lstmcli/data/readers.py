@@ -7,7 +7,7 @@ from types import ModuleType
 
 from lstmcli.columns import Schema
 from lstmcli.config import DataConfig, option_name
-from lstmcli.data import storage, text
+from lstmcli.data import beside, storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.data.tables import reader as table
@@ -84,7 +84,7 @@ def _check_known(path: Path) -> None:
 
 def _check_unpacked(path: Path, otherwise: str = "") -> None:
     """Raises UsageError for a compressed dataset of `generate`, which a table's reader misreads."""
-    if path.suffix == ".gz" and storage.is_own_table(path):
+    if path.suffix == ".gz" and beside.is_own_table(path):
         raise UsageError(
             f"`{path}` has the columns of a dataset of `lstmcli generate`, which is read from a "
             "plain `.csv`",
@@ -99,7 +99,13 @@ def _whole_reader(path: Path, schema: Schema) -> ModuleType:
         return storage
     if schema.kind == "series":
         _check_unpacked(path)
-    return table if path.name.endswith(TABLES) else ENDINGS[path.suffix]
+    return _table_reader(path) if path.name.endswith(TABLES) else ENDINGS[path.suffix]
+
+
+def _table_reader(path: Path) -> ModuleType:
+    """The reader of tables, for one that is whole if it is a dataset of `generate`."""
+    storage.check_seal(path)
+    return table
 
 
 def _reader(path: Path, config: DataConfig) -> ModuleType:
@@ -108,8 +114,8 @@ def _reader(path: Path, config: DataConfig) -> ModuleType:
     if path.name.endswith(TABLES):
         if not given:
             _check_unpacked(path, "; if it is a table, pass `--target target`")
-        own = path.suffix == ".csv" and not given and storage.is_own_table(path)
-        return storage if own else table
+        own = path.suffix == ".csv" and not given and beside.is_own_table(path)
+        return storage if own else _table_reader(path)
     if given:
         option = f"`{option_name(given[0])}`"
         raise UsageError(
