@@ -73,13 +73,14 @@ def _character(
     from matplotlib.patches import Rectangle
 
     name = canvas.character(window.target.label(number))
-    size = canvas.SMALL if len(name) == 1 else canvas.SMALL - 2.5
+    size = canvas.SMALL - 3 if "\n" in name else canvas.SMALL
     axes.text(
-        step, rank, name, ha="center", va="center", fontsize=size + 1 * bold, color=colour,
-        fontfamily="DejaVu Sans Mono", weight="bold" if bold else "normal",
+        step, rank, name, ha="center", va="center", fontsize=size, color=colour,
+        linespacing=0.9,
+        weight="bold" if bold else "normal",
     )  # fmt: skip
     if framed:
         place, size_ = (step - 0.44, rank - 0.44), 0.88
         axes.add_patch(
-            Rectangle(place, size_, size_, fill=False, edgecolor=canvas.ORANGE, linewidth=1.6)
+            Rectangle(place, size_, size_, fill=False, edgecolor=canvas.RED, linewidth=1.6)
         )

@@ -119,7 +119,7 @@ def _best(axes: Axes, table: pd.DataFrame) -> None:
     label = f"best epoch: {best.epoch.iloc[0]:.0f}" if len(best) == 1 else "best epochs"
     axes.plot(
         best.epoch, best.val_loss, "o", color=canvas.BLUE, markerfacecolor="white", markersize=5,
-        linestyle="", label=label, zorder=3,
+        linestyle="", label=label, zorder=5,
     )  # fmt: skip
 
 
