@@ -312,7 +312,9 @@ def test_the_true_next_character_is_framed_among_the_most_probable(runs, files):
     for line, axes in enumerate(window):
         known = axes.images[0].get_array()  # [candidates, steps]
         assert (np.diff(known, axis=0) <= 0).all()
-        shown_ = {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in axes.texts}
+        shown_ = {
+            (round(t.get_position()[1]), t.get_position()[0]): t.get_text() for t in axes.texts
+        }
         true = [shown_[-1, step] for step in range(known.shape[1])]
         at = begin + 1 + line * known.shape[1]
         assert true == [character(each) for each in text[at : at + len(true)]]
