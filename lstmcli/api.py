@@ -136,6 +136,7 @@ def _train(run: Run) -> None:
 
     for _ in experiment.train(run, ["lstmcli.train"]):
         pass
+    draw(run)
 
 
 def check_alone(name: str, others: Mapping[str, object]) -> None:
@@ -202,6 +203,21 @@ def prepare(config: Config, directory: RunDirectory, found: Kept | None = None) 
     from lstmcli import experiment
 
     return experiment.prepare(config, directory, opened, found)
+
+
+def draw(run: Run) -> str | None:
+    """Draws the figures of a run that is over into its directory.
+
+    Returns:
+        What went wrong, in words: a run without figures is a run all the same.
+    """
+    from lstmcli.pictures import figures
+
+    try:
+        figures.write_all(run.directory.path, run.source)
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return None
 
 
 def evaluate(

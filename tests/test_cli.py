@@ -80,6 +80,7 @@ from lstmcli.__main__ import main; main()
         ["train", "--help"],
         ["generate", "x.csv"],
         ["inspect", "{run}"],
+        ["plot", "{run}", "--output", "x.svg"],
         ["train", "--layers", "0"],
     ],
 )

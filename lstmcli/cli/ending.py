@@ -39,9 +39,20 @@ def complete(directory: RunDirectory, as_json: bool) -> None:
     _say_where(directory)
 
 
+def draw(run: Run) -> None:
+    """Draws the run's figures; a warning says what went wrong with them."""
+    from lstmcli import api
+    from lstmcli.report.terminal import visible
+
+    if failed := api.draw(run):
+        typer.echo(f"warning: no figures: {visible(failed)}", err=True)
+
+
 def _say_where(directory: RunDirectory) -> None:
     from lstmcli.report.terminal import visible
 
+    if directory.figures.is_dir():
+        typer.echo(f"figures: {visible(str(directory.figures))}")
     typer.echo(f"run: {visible(str(directory.path))}")
     typer.echo(f"next: lstmcli eval {pasteable(directory.path)}")
 

@@ -17,6 +17,7 @@ import tomli_w
 
 from lstmcli.config import Config
 from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.figure_files import delete_figures
 from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
 from lstmcli.locks import HOLDER, DirectoryLock
 from lstmcli.runs import latest, paths
@@ -82,6 +83,11 @@ class RunDirectory:
     def best(self) -> Path:
         """Each seed's checkpoint of its lowest validation loss."""
         return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def figures(self) -> Path:
+        """The pictures that `train` leaves."""
+        return self.path / "figures"
 
     @property
     def written(self) -> list[Path]:
@@ -270,6 +276,7 @@ def _delete(directory: RunDirectory) -> None:
     if directory.last.parent.is_symlink():
         directory.last.parent.unlink()  # Where it leads is not of this directory.
     directory.remove_half_written()
+    delete_figures(directory.figures)
     for file in directory.written:
         file.unlink(missing_ok=True)
     with suppress(OSError):  # What else is in it stays.

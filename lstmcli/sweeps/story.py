@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from lstmcli.config import SweepConfig
 from lstmcli.errors import ExitCode, StoppedError
-from lstmcli.report import figures
+from lstmcli.pictures import figures as pictures
 from lstmcli.runs.rundir import ROOT
 from lstmcli.signals import name_of, stop_signals
-from lstmcli.sweeps import answer, cluster, execute, grid, statistics, tables
+from lstmcli.sweeps import answer, cluster, execute, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.directory import SweepDirectory
 from lstmcli.sweeps.grid import Setting
@@ -213,10 +213,7 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     until_solved = plan.base.training.until_solved
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
-    others = [name for name in plan.swept if name not in grid.SIZES]
-    figures.write_sweep(
-        directory.figures, trials, summary, curves, others, _task(plan), plan.unit.axis
-    )
+    pictures.write_all(directory.path)
     return Result(
         directory.path,
         trials,
@@ -224,16 +221,6 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
         [answer.sentence(verdict, plan.unit) for verdict in verdicts],
         more_seeds(trials, verdicts, workers(plan.asked)),
     )
-
-
-def _task(plan: Plan) -> str:
-    """What is learned, in words; a swept echo step has no number."""
-    data = plan.base.data
-    if data.data is not None:
-        return f"on {Path(data.data).name}"
-    if data.task != "echo" or "echo_step" in plan.swept:
-        return data.task
-    return f"echo after {plan.base.data.echo_step} steps"
 
 
 def more_seeds(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More | None:
