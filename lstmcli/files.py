@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
 
 from lstmcli.errors import UsageError
+
+SEAL = "<!-- written by lstmcli; SHA-256 of all above: {} -->\n"
 
 
 def check_writable(path: Path, hint: str = "choose a file in a directory of yours") -> None:
@@ -32,6 +35,21 @@ def check_writable(path: Path, hint: str = "choose a file in a directory of your
     else:
         return
     raise UsageError(f"cannot write `{path}`: {why}", hint)
+
+
+def sealed(text: str) -> bytes:
+    """A page with a last line that tells, for ever, whether it is still as lstmcli wrote it."""
+    content = text.encode()
+    return content + SEAL.format(hashlib.sha256(content).hexdigest()).encode()
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is one that `sealed` made, unchanged: it may be replaced and deleted."""
+    if not path.is_file():
+        return False
+    written = path.read_bytes()
+    content = written[: written.rfind(b"\n", 0, -1) + 1]
+    return written == content + SEAL.format(hashlib.sha256(content).hexdigest()).encode()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ import platform
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -301,6 +301,7 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "steps": training.steps,
         "dropped_steps": run.source.cut.dropped,
         "bayes_loss": run.floor and run.floor.loss,
+        "references": [asdict(each) for each in run.references],
         "started": now(),
     }
 

@@ -18,11 +18,13 @@ import tomli_w
 
 from lstmcli.config import Config
 from lstmcli.errors import FileError, UsageError
-from lstmcli.files import check_writable, write_atomically
+from lstmcli.files import check_writable, is_sealed, write_atomically
 from lstmcli.locks import DirectoryLock
 from lstmcli.runs import paths
 
 ROOT = Path("runs")
+REPORT = "report.html"
+"""The page of a run or a sweep, in its directory."""
 OUT = "choose a directory of yours with `--out`"
 WRITTEN_BY_A_RUN = {"status", "version", "argv", "seeds"}
 """What `run.json` has from the start: one without them is somebody else's."""
@@ -71,6 +73,11 @@ class RunDirectory:
     def best(self) -> Path:
         """Each seed's checkpoint of its lowest validation loss."""
         return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def report(self) -> Path:
+        """The page about it."""
+        return self.path / REPORT
 
     @cached_property
     def lock(self) -> DirectoryLock:
@@ -242,6 +249,8 @@ def _delete(directory: RunDirectory) -> None:
         file.unlink(missing_ok=True)
     with suppress(OSError):  # What else is in it stays.
         directory.last.parent.rmdir()
+    if is_sealed(directory.report):
+        directory.report.unlink()
     for file in (directory.config, directory.metrics, directory.steps, directory.status):
         file.unlink(missing_ok=True)
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from lstmcli.errors import FileError, UsageError
-from lstmcli.files import check_writable, write_atomically
+from lstmcli.files import check_writable, is_sealed, write_atomically
 from lstmcli.locks import held
 from lstmcli.runs import paths
-from lstmcli.runs.rundir import OUT
+from lstmcli.runs.rundir import OUT, REPORT
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.plan import Plan, differences
@@ -67,6 +67,16 @@ class SweepDirectory:
         return self.path / "curves.csv"
 
     @property
+    def status(self) -> Path:
+        """What it has come to: the answer, and of which trials."""
+        return self.path / "sweep.json"
+
+    @property
+    def report(self) -> Path:
+        """The page about it."""
+        return self.path / REPORT
+
+    @property
     def figures(self) -> Path:
         """The pictures."""
         return self.path / "figures"
@@ -91,7 +101,7 @@ class SweepDirectory:
             for identity, row in other._readable().items():
                 if setting := wanted.pop(identity, None):
                     self.rows[identity] = row | setting.keys
-                    self.elsewhere[identity] = (setting, other._run_of(row))
+                    self.elsewhere[identity] = (setting, other.run_of(row))
 
     def _readable(self) -> dict[str, Row]:
         """The finished trials of a sweep that may be damaged."""
@@ -100,7 +110,7 @@ class SweepDirectory:
         except FileError:
             return {}
 
-    def _run_of(self, row: Row) -> Path | None:
+    def run_of(self, row: Row) -> Path | None:
         """The run directory that a trial was a part of."""
         names = list(row)
         keys = {name: row[name] for name in names[1 : names.index("seed")]}
@@ -143,7 +153,8 @@ class SweepDirectory:
     @property
     def _written(self) -> list[Path]:
         return [
-            self.config, self.settings, self.trials, self.summary, self.curves, self.figures
+            self.config, self.settings, self.trials, self.summary, self.curves, self.status,
+            self.figures,
         ]  # fmt: skip
 
     def delete(self) -> None:
@@ -155,6 +166,8 @@ class SweepDirectory:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+        if is_sealed(self.report):
+            self.report.unlink()
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from lstmcli.errors import ExitCode, StoppedError
 from lstmcli.report import figures
 from lstmcli.runs.rundir import ROOT
 from lstmcli.signals import name_of, stop_signals
-from lstmcli.sweeps import answer, cluster, execute, grid, statistics, tables
+from lstmcli.sweeps import answer, cluster, execute, finished, grid, overview, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.directory import SweepDirectory
 from lstmcli.sweeps.grid import Setting
@@ -215,25 +215,23 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     tables.write_csv(directory.summary, summary)
     others = [name for name in plan.swept if name not in grid.SIZES]
     figures.write_sweep(
-        directory.figures, trials, summary, curves, others, _task(plan), plan.unit.axis
+        directory.figures,
+        trials,
+        summary,
+        curves,
+        others,
+        overview.task(plan.base.data, plan.swept),
+        plan.unit.axis,
     )
+    answers = [answer.sentence(verdict, plan.unit) for verdict in verdicts]
+    finished.record(directory, plan.asked.margin, answers)
     return Result(
         directory.path,
         trials,
         summary,
-        [answer.sentence(verdict, plan.unit) for verdict in verdicts],
+        answers,
         more_seeds(trials, verdicts, workers(plan.asked)),
     )
-
-
-def _task(plan: Plan) -> str:
-    """What is learned, in words; a swept echo step has no number."""
-    data = plan.base.data
-    if data.data is not None:
-        return f"on {Path(data.data).name}"
-    if data.task != "echo" or "echo_step" in plan.swept:
-        return data.task
-    return f"echo after {plan.base.data.echo_step} steps"
 
 
 def more_seeds(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More | None:
