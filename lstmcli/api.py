@@ -109,6 +109,7 @@ def train(out: AnyPath | None = None, *, overwrite: bool = False, **settings: An
 
         for _ in experiment.train(run, ["lstmcli.train"]):
             pass
+        draw(run)
     return TrainedRun(directory.path)
 
 
@@ -143,6 +144,21 @@ def prepare(config: Config, directory: RunDirectory) -> Run:
     from lstmcli import experiment
 
     return experiment.prepare(config, directory, opened)
+
+
+def draw(run: Run) -> str | None:
+    """Draws the figures of a run that is over into its directory.
+
+    Returns:
+        What went wrong, in words: a run without figures is a run all the same.
+    """
+    from lstmcli.pictures import figures
+
+    try:
+        figures.write_all(run.directory.path, run.source)
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return None
 
 
 def evaluate(

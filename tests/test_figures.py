@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from lstmcli.report import figures
-from lstmcli.report.axes import LossAxis
+from lstmcli.report.figures.axes import LossAxis
+from lstmcli.report.figures.sweep import sweep_figures
 from lstmcli.sweeps import statistics
 
 FLOOR, CHANCE = 0.0002, float(np.log(2))
@@ -41,21 +41,17 @@ def tables(depths, swept=None, losses=lambda layers, value: FLOOR * (1 + 1 / lay
     return frame, statistics.judge(frame, names, 0.01)[0], pd.DataFrame(curves), names
 
 
+def draw_all(found, **more):
+    """The two figures, by name, as they are laid out."""
+    figures = sweep_figures(*found, **more)
+    for figure in figures.values():
+        FigureCanvasAgg(figure).draw()
+    return figures
+
+
 @pytest.fixture
-def drawn(tmp_path, monkeypatch):
-    """`drawn(tables, task)` are the two figures that are saved, by name."""
-
-    def draw(found, **more):
-        saved = {}
-        monkeypatch.setattr(
-            figures, "_save", lambda figure, path: saved.update({path.stem: figure})
-        )
-        figures.write_sweep(tmp_path, *found, **more)
-        for figure in saved.values():
-            FigureCanvasAgg(figure).draw()
-        return saved
-
-    return draw
+def drawn():
+    return draw_all
 
 
 def texts(axes):
@@ -79,7 +75,7 @@ def test_epochs_and_layers_are_whole_numbers(drawn):
 def test_the_chance_stands_beside_the_floor(drawn):
     [axes] = drawn(tables([1, 2]))["curves"].axes
     assert texts(axes) == ["floor 0.0002", "chance 0.693"]
-    heights = [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"]
+    heights = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
     assert heights == pytest.approx([FLOOR, CHANCE])
 
 

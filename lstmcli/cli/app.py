@@ -16,6 +16,7 @@ from lstmcli.cli.eval import evaluate
 from lstmcli.cli.generate import generate
 from lstmcli.cli.help import GroupedCommand
 from lstmcli.cli.inspect import inspect
+from lstmcli.cli.plot import plot
 from lstmcli.cli.report import report
 from lstmcli.cli.sample import sample
 from lstmcli.cli.sweep import sweep
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "sweep": sweep,
+    "plot": plot,
     "report": report,
     "inspect": inspect,
     "sample": sample,

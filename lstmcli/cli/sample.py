@@ -130,13 +130,12 @@ def _best_replica(model: Checkpoint, path: Path) -> int:
     """
     import numpy as np
 
-    losses = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}
-    known = {seed: losses[seed] for seed in model.seeds if losses.get(seed) is not None}
-    best = min(known, key=known.__getitem__) if known else model.seeds[0]
+    replica = model.best_replica
+    best = model.seeds[replica]
     if len(model.seeds) > 1:
-        why = f"the lowest validation loss, {known[best]:.3g}" if known else "the first one"
+        loss = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}.get(best)
+        why = "the first one" if loss is None else f"the lowest validation loss, {loss:.3g}"
         typer.echo(f"note: of {len(model.seeds)} seeds, seed {best} writes: {why}", err=True)
-    replica = model.seeds.index(best)
     parameters = [name for name in model.tensors if name.startswith(("lstm.", "dense."))]
     if not all(np.isfinite(model.tensors[name][replica]).all() for name in parameters):
         raise FileError(

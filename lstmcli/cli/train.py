@@ -71,6 +71,8 @@ def train(
             results = [metrics.as_dict(row) for row in run.latest.values()]
             status = directory.read_status()["status"]
             print_json({"run": str(directory.path), "status": status, "results": results})
+    if failed := api.draw(run):
+        typer.echo(f"warning: no figures: {visible(failed)}", err=True)
     if not as_json:
         _summarise(run)
 
@@ -100,6 +102,8 @@ def _summarise(run: Run) -> None:
         name, loss = words.reference(schema, each.name), words.loss(schema, each.loss)
         typer.echo(f"without a network: {name} {loss} in validation")
     _warn(run, references)
+    if run.directory.figures.is_dir():
+        typer.echo(f"figures: {visible(str(run.directory.figures))}")
     typer.echo(f"run: {visible(str(run.directory.path))}")
     typer.echo(f"next: lstmcli eval {pasteable(run.directory.path)}")
 

@@ -100,6 +100,11 @@ class Source:
         """SHA-256 of the dataset's parts; `None` for series that are drawn."""
         return self.checksums() if self.held else None
 
+    def is_what(self, checksums: Sequence[str]) -> bool:
+        """Whether the parts have the checksums that a model knows; version 1 had two, tail last."""
+        known, now = list(checksums), self.file_checksums or []
+        return known == now or (len(known) == 2 and known[-1] == now[-1])
+
     @cached_property
     def label_counts(self) -> list[int] | None:
         """How many steps of a file's training part have each class; `None` for very many."""
@@ -216,19 +221,13 @@ def series_to_test(
         drawn = [source.draw(seed, Stream.TEST, 0) for seed in source.seeds]
         return Tested("test stream", drawn, [])
     file = str(config.data.data)
-    if trained_on is not None and not _unchanged(source, list(trained_on)):
+    if trained_on is not None and not source.is_what(trained_on):
         raise FileError(
             f"`{file}` has changed since the model was trained on it: what was held back is lost",
             f"`--data {pasteable(file)}` scores the file as it is now, whole",
         )
     test = [source.held.test] * config.run.replicas
     return Tested(f"{file} (test part)", test, list(source.remarks), source.held.training)
-
-
-def _unchanged(source: Source, trained_on: list[str]) -> bool:
-    """Whether the parts are those that a model was trained on; version 1 had two, the tail last."""
-    now = source.file_checksums or []
-    return trained_on == now or (len(trained_on) == 2 and trained_on[-1] == now[-1])
 
 
 def floor_of(windows: Windows) -> Floor | None:

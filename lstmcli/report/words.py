@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.columns import Categorical, Numeric, Schema
+from lstmcli.config import DataConfig
 from lstmcli.report.terminal import ascii_only, visible
 
 if TYPE_CHECKING:
@@ -78,6 +80,34 @@ def loss(schema: Schema, nats: float) -> str:
         return f"{text} ({nats / math.log(2):.3g} bits/char)"
     error = rmse(schema, nats)
     return text if error is None else f"{text} (rmse {error:.3g})"
+
+
+def loss_unit(schema: Schema) -> str:
+    """What losses are in, for an axis: `nats per step`."""
+    if isinstance(schema.target, Categorical):
+        return f"nats per {'character' if schema.kind == 'text' else 'step'}"
+    return "squared error, standardised"
+
+
+def familiar(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
+    """What people measure losses in, for an axis, and how losses come to be in that.
+
+    Bits per character of a text, the target's units of one number; else as `loss_unit` has it.
+    """
+    if schema.kind == "text":
+        return "bits per character", lambda nats: nats / math.log(2)
+    if (column := one_number(schema)) is None:
+        return loss_unit(schema), lambda nats: nats
+    return f"RMSE, in units of {column.name}", lambda squared: squared**0.5 * column.scale
+
+
+def task(data: DataConfig, swept: Sequence[str] = ()) -> str:
+    """What is learned, in a few words; a swept echo step has no number."""
+    if data.data is not None:
+        return f"on {Path(data.data).name}"
+    if data.task != "echo" or "echo_step" in swept:
+        return data.task
+    return f"echo after {data.echo_step} steps"
 
 
 def reference(schema: Schema, known: str) -> str:

@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lstmcli.report.page import Picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from lstmcli.errors import FileError
+from lstmcli.pictures import figures
+from lstmcli.report.page import Picture, Text
 
 SHOWN = {
-    "depth": "Test loss by number of layers: a point for each seed, and the interquartile mean of "
-    "each depth with its 95 % interval. The table of depths has the numbers.",
+    "depth": "Test loss by setting: a point for each seed, and the interquartile mean with its "
+    "95 % interval; of depth and another setting, how many seeds solve the task and how far they "
+    "are from it. The table of settings has the numbers.",
     "curves": "Validation loss by epoch: for each depth the median over the seeds, and the middle "
     "half of them.",
-    "loss": "Loss by epoch, in training and in validation, beside its floor or baseline.",
+    "loss": "Loss by epoch, in training and in validation, beside what it is to be held against. "
+    "The table of epochs has the numbers.",
 }
 """What figures show, by name, for who cannot see them."""
+WINDOW = (
+    "The loss, and beside it some of the validation series: what was given, what was to be "
+    "predicted, and what the best checkpoint predicts."
+)
 
 
-def pictures(path: Path) -> list[Picture]:
-    """The figures of a run or a sweep."""
+def pictures(path: Path) -> list[Picture | Text]:
+    """The figures of a run or a sweep, or why there are none."""
+    try:
+        drawn = figures.draw(path)
+    except FileError as error:
+        return [Text(error.message)]
     return [
-        Picture(figure, name.replace("_", " ").capitalize(), SHOWN.get(name, name))
-        for name, figure in figures_of(path).items()
+        *(
+            Picture(figure, name.replace("_", " ").capitalize(), SHOWN.get(name, WINDOW))
+            for name, figure in drawn.figures.items()
+        ),
+        *map(Text, drawn.notes),
     ]
-
-
-def figures_of(path: Path) -> dict[str, Figure]:
-    """Until there are others."""
-    import pandas as pd
-
-    from lstmcli.report import figures
-    from lstmcli.sweeps import finished
-    from lstmcli.sweeps.directory import SweepDirectory
-
-    if not SweepDirectory(path).config.is_file():
-        return {}
-    found = finished.read(path)
-    curves = pd.read_csv(found.directory.curves)
-    title = figures._title("Echo after 3 steps", found.summary, curves)
-    return {
-        "depth": figures._depth(found.trials, found.summary, ["layers"], title, "nats per step"),
-        "curves": figures._curves(curves, ["layers"], title, "nats per step"),
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from lstmcli.config import Config
 from lstmcli.data.references import Reference
 from lstmcli.data.tasks import described
 from lstmcli.errors import FileError
+from lstmcli.pictures import tables
 from lstmcli.report import words
 from lstmcli.report.page import Page, Section, Table, Text
 from lstmcli.reporting import commands, drawings, provenance, settings
@@ -64,12 +64,7 @@ def page(path: Path) -> Page:
 
 def _metrics(path: Path) -> pd.DataFrame:
     """The table of epochs; `None` is an unmeasured cell."""
-    import pandas as pd
-
-    names = metrics.columns(EpochRow)
-    content = path.read_bytes() if path.is_file() else b""
-    content = content[: content.rfind(b"\n") + 1]  # The last line may be half written.
-    table = pd.read_csv(io.BytesIO(content)) if content else pd.DataFrame(columns=names)
+    table = tables.read(path, metrics.columns(EpochRow)[:12])
     return table.astype(object).where(table.notna(), None)
 
 

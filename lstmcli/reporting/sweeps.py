@@ -9,6 +9,7 @@ from typing import Any
 
 from lstmcli.config import OF_THE_FILE, Config
 from lstmcli.errors import FileError
+from lstmcli.report import words
 from lstmcli.report.page import Page, Section, Table, Text
 from lstmcli.reporting import commands, drawings, provenance, settings
 from lstmcli.runs import paths
@@ -76,7 +77,7 @@ def _with_files(tables: dict[str, dict[str, Any]], files: Mapping[str, str]) -> 
 def _facts(config: Config, found: Finished) -> list[tuple[str, str]]:
     trials = found.trials
     ended = int(trials.test_loss.notna().sum())
-    task = overview.task(config.data, found.swept)
+    task = words.task(config.data, found.swept)
     return [
         ("Task", f"{task[:1].upper()}{task[1:]}"),
         ("Depths", str(trials.layers.nunique())),

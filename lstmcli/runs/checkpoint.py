@@ -55,6 +55,13 @@ class Checkpoint:
         return list(self.metadata["seeds"])
 
     @property
+    def best_replica(self) -> int:
+        """The replica with the lowest validation loss; the first one where none is known."""
+        known = {each["seed"]: each["val_loss"] for each in self.metadata["best"]}
+        losses = [known.get(seed) for seed in self.seeds]
+        return min(range(len(losses)), key=lambda each: (losses[each] is None, losses[each] or 0))
+
+    @property
     def schema(self) -> Schema:
         """What the columns are that it was trained on."""
         if saved := self.metadata.get("schema"):

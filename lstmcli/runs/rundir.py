@@ -18,6 +18,7 @@ import tomli_w
 
 from lstmcli.config import Config
 from lstmcli.errors import FileError, UsageError
+from lstmcli.figure_files import delete_figures
 from lstmcli.files import check_writable, is_sealed, write_atomically
 from lstmcli.locks import DirectoryLock
 from lstmcli.runs import paths
@@ -73,6 +74,11 @@ class RunDirectory:
     def best(self) -> Path:
         """Each seed's checkpoint of its lowest validation loss."""
         return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def figures(self) -> Path:
+        """The pictures that `train` leaves."""
+        return self.path / "figures"
 
     @property
     def report(self) -> Path:
@@ -249,6 +255,7 @@ def _delete(directory: RunDirectory) -> None:
         file.unlink(missing_ok=True)
     with suppress(OSError):  # What else is in it stays.
         directory.last.parent.rmdir()
+    delete_figures(directory.figures)
     if is_sealed(directory.report):
         directory.report.unlink()
     for file in (directory.config, directory.metrics, directory.steps, directory.status):

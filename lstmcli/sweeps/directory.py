@@ -16,7 +16,8 @@ from lstmcli.errors import FileError, UsageError
 from lstmcli.files import check_writable, is_sealed, write_atomically
 from lstmcli.locks import held
 from lstmcli.runs import paths
-from lstmcli.runs.rundir import OUT, REPORT
+from lstmcli.runs.rundir import OUT
+from lstmcli.runs.sweepfiles import SweepFiles
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.plan import Plan, differences
@@ -27,59 +28,17 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class SweepDirectory:
+class SweepDirectory(SweepFiles):
     """A directory that holds a sweep.
 
     Attributes:
-        path: where.
         rows: the trials that are finished, by their identity.
         elsewhere: of these, the ones that a sweep beside this one has: their setting, and the run
             directory that they were a part of.
     """
 
-    path: Path
     rows: dict[str, Row] = field(default_factory=dict)
     elsewhere: dict[str, tuple[Setting, Path | None]] = field(default_factory=dict)
-
-    @property
-    def config(self) -> Path:
-        """What makes it one sweep."""
-        return self.path / "sweep.toml"
-
-    @property
-    def settings(self) -> Path:
-        """A run directory for each setting."""
-        return self.path / "trials"
-
-    @property
-    def trials(self) -> Path:
-        """A row for each setting and seed."""
-        return self.path / "trials.csv"
-
-    @property
-    def summary(self) -> Path:
-        """A row for each setting."""
-        return self.path / "summary.csv"
-
-    @property
-    def curves(self) -> Path:
-        """Every epoch of every trial."""
-        return self.path / "curves.csv"
-
-    @property
-    def status(self) -> Path:
-        """What it has come to: the answer, and of which trials."""
-        return self.path / "sweep.json"
-
-    @property
-    def report(self) -> Path:
-        """The page about it."""
-        return self.path / REPORT
-
-    @property
-    def figures(self) -> Path:
-        """The pictures."""
-        return self.path / "figures"
 
     def look_up(self, plan: Plan) -> None:
         """Reads the trials that are finished, here and in the sweeps beside this one.

@@ -32,13 +32,6 @@ class Unit:
     text: bool = False
     scale: float | None = None
 
-    @property
-    def axis(self) -> str:
-        """For an axis: `nats per step`."""
-        if self.name == "nats":
-            return f"nats per {'character' if self.text else 'step'}"
-        return "squared error, standardised"
-
     def amount(self, loss: float, form: str = ".2g") -> str:
         """`0.061 nats`, `0.061 in squared error`."""
         return f"{loss:{form}} {self.name}"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isnan
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstmcli.config import DataConfig
 from lstmcli.sweeps.grid import SIZES, words
 from lstmcli.sweeps.statistics import GUESS
 
@@ -35,15 +33,6 @@ OF_A_TRIAL = {
 }
 """The columns of `trials.csv` that people read, and what they call them."""
 SHORT = {"gap": ".3g", "epoch_seconds": ".3g", "bayes_loss": ".3g", "reference_loss": ".3g"}
-
-
-def task(data: DataConfig, swept: Sequence[str]) -> str:
-    """What is learned, in words; a swept echo step has no number."""
-    if data.data is not None:
-        return f"on {Path(data.data).name}"
-    if data.task != "echo" or "echo_step" in swept:
-        return data.task
-    return f"echo after {data.echo_step} steps"
 
 
 def summary_table(summary: pd.DataFrame, swept: Sequence[str]) -> tuple[list[str], Rows]:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from lstmcli.config import SweepConfig
 from lstmcli.errors import ExitCode, StoppedError
-from lstmcli.report import figures
+from lstmcli.pictures import figures as pictures
 from lstmcli.runs.rundir import ROOT
 from lstmcli.signals import name_of, stop_signals
-from lstmcli.sweeps import answer, cluster, execute, finished, grid, overview, statistics, tables
+from lstmcli.sweeps import answer, cluster, execute, finished, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.directory import SweepDirectory
 from lstmcli.sweeps.grid import Setting
@@ -213,18 +213,9 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     until_solved = plan.base.training.until_solved
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
-    others = [name for name in plan.swept if name not in grid.SIZES]
-    figures.write_sweep(
-        directory.figures,
-        trials,
-        summary,
-        curves,
-        others,
-        overview.task(plan.base.data, plan.swept),
-        plan.unit.axis,
-    )
     answers = [answer.sentence(verdict, plan.unit) for verdict in verdicts]
     finished.record(directory, plan.asked.margin, answers)
+    pictures.write_all(directory.path)
     return Result(
         directory.path,
         trials,

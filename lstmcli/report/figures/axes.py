@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.report.figures.canvas import GREEN, GREY, RED
+
 if TYPE_CHECKING:
     import pandas as pd
 
 NARROW = 2.0  # highest loss over lowest, below which an axis need not be logarithmic
 NOTE_HEIGHT = 0.07  # of an axis: a line of a note
+TICKS = ((0.7, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)), (1.2, (1, 2, 3, 4, 6)), (2.5, (1, 2, 5)))
+"""Decades below which ticks stand at these multiples of each."""
 ABSURD = 4.0  # times chance: what is above has diverged, and must not hide the rest
+
+FLOOR, CHANCE, WITHOUT = (RED, "--"), (GREY, ":"), (GREEN, "-.")
+"""How a floor, a chance and what needs no network are drawn: by line as well as by colour."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +67,29 @@ class LossAxis:
         """Sets scale and limits."""
         if self.logarithmic:
             axes.set_yscale("log")
+            self._ticks(axes.yaxis)
         axes.set_ylim(self.low, self.high)
 
-    def reference(self, axes: Any, name: str, colour: str, values: npt.ArrayLike) -> None:
+    def _ticks(self, axis: Any) -> None:
+        """Plain numbers at the decades; in between too where there are few of these."""
+        from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+        decades = np.log10(self.high / self.low)
+        between = [each for most, each in TICKS if decades < most]
+        axis.set_major_locator(LogLocator(subs=between[0] if between else (1.0,)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())
+
+    def reference(
+        self, axes: Any, name: str, style: tuple[str, str], values: npt.ArrayLike
+    ) -> None:
         """Draws a floor or a chance: a line, a band where it differs, or a note at the edge."""
+        colour, line = style
         known = np.asarray(values, float)
         if not len(known):
             return
         low, high = known.min(), known.max()
-        same = high - low < 0.005 * high
+        same = high - low <= 0.005 * high
         text = f"{name} {high:.3g}" if same else f"{name} {low:.3g}-{high:.3g}"
         if low > self.high or high < self.low:
             above = low > self.high
@@ -77,7 +98,7 @@ class LossAxis:
             _note(axes, said, colour, height, not above)
             return
         if same:
-            axes.axhline(high, color=colour, linestyle="--", linewidth=1)
+            axes.axhline(high, color=colour, linestyle=line, linewidth=1)
         else:
             axes.axhspan(low, high, color=colour, alpha=0.25, linewidth=0)
         # A floor's name stands below it, where no loss should be.
@@ -90,12 +111,12 @@ class LossAxis:
     def references(self, axes: Any, table: pd.DataFrame) -> None:
         """Draws the floor and the chance that a table names; or what needs no network, by name."""
         floor = _known(table, "bayes_loss")
-        self.reference(axes, "floor", "tab:red", floor)
+        self.reference(axes, "floor", FLOOR, floor)
         if "reference" not in table or len(floor) or table.reference.isna().all():
-            self.reference(axes, "chance", "tab:gray", _known(table, "chance"))
+            self.reference(axes, "chance", CHANCE, _known(table, "chance"))
             return
         for name, part in table.groupby("reference"):
-            self.reference(axes, str(name), "tab:green", _known(part, "reference_loss"))
+            self.reference(axes, str(name), WITHOUT, _known(part, "reference_loss"))
 
 
 def _note(
@@ -105,7 +126,8 @@ def _note(
     axes.annotate(
         text, (1, height), xycoords=of, color=colour, fontsize=8, ha="right",
         va="bottom" if upward else "top", xytext=(-2, 2 if upward else -2),
-        textcoords="offset points",
+        textcoords="offset points", zorder=4,
+        bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
     )  # fmt: skip
 
 

@@ -1,0 +1,54 @@
+"""`lstmcli plot`: draws what a run, a sweep or a checkpoint has to show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lstmcli.cli.options import OUTPUT, Json
+from lstmcli.cli.output import print_json
+
+
+def plot(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="A run directory, a sweep directory or a checkpoint file.", show_default=False
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="One figure into this file: .png, .svg or .pdf (default: all into `figures/`).",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a run's losses and predictions, or a sweep's depths and curves.
+
+    Of a run: `loss`, and beside the losses what the best checkpoint makes of the validation series
+    (`echo`, `text`, `regression`, ...). Of a sweep: `depth` and `curves`. Of a checkpoint: what it
+    makes of the series. `--output` takes the figure that the file is named after (`curves.svg`),
+    else the one that says most.
+    """
+    from lstmcli import figure_files
+    from lstmcli.pictures import figures
+    from lstmcli.report import console
+    from lstmcli.report.terminal import visible
+
+    if output is not None:
+        figure_files.check_ending(output)
+        figure_files.check_replaceable(output)
+    with console.waiting("drawing", console.progress_style("auto")):
+        drawn = figures.draw(path)
+        files = figures.save(drawn, output, figures.folder_of(path))
+    for note in drawn.notes:
+        typer.echo(f"note: {visible(note)}", err=True)
+    if as_json:
+        print_json({"figures": [str(file) for file in files]})
+        return
+    for file in files:
+        typer.echo(visible(str(file)))
