@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+HALF_A_PAGE = 640
+"""Pixels of a figure up to which two stand side by side."""
 ONE_LINE = 32
 """Characters of a cell up to which it is not broken."""
 
@@ -255,12 +257,13 @@ def _row(cells: Sequence[str], kinds: Sequence[str], marked: bool) -> Element:
 
 def _picture(name: str, picture: Picture) -> Element:
     drawn = vectors.inline(picture.figure, name, picture.title, picture.description)
-    scale = vectors.has_colour_scale(drawn)
+    kind = "scale" if vectors.has_colour_scale(drawn) else "lines"
+    wide = " wide" if int(drawn.attrib["width"]) > HALF_A_PAGE else ""
     return element(
         "figure",
         _box(drawn, f"{name}-title"),
         element("figcaption", picture.description),
-        class_="scale" if scale else "lines",
+        class_=f"{kind}{wide}",
     )
 
 
