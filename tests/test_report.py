@@ -19,7 +19,13 @@ from pages import SIZES, chromium, parsed, show
 from sweeping import without_times
 
 import lstmcli
+from lstmcli import api
+from lstmcli.config import Config
 from lstmcli.report import markup
+from lstmcli.runs.rundir import RunDirectory
+from lstmcli.sweeps import finished
+from lstmcli.sweeps.directory import SweepDirectory
+from lstmcli.sweeps.trial import TrialRow
 
 HOSTILE = '<script>alert("1")</script>\'&amp;'
 ROOT = Path(lstmcli.__file__).parent
@@ -116,14 +122,32 @@ def test_the_command_of_a_page_finds_its_sweep_finished(run, swept, sweep_page):
     assert (Path(scored[1]) / "checkpoints").is_dir()
 
 
-def test_a_sweep_of_other_settings_is_found_finished_too(run):
-    options = ["--layers", "1", "--learning-rate", "0.1,0.3", "--seed", 3, "--data-seed", 9]
-    small = ["--seeds", 1, "--epochs", 1, "--series-length", 1500, "--margin", 0.05, "--jobs", 1]
-    run("sweep", *options, *small, "--out", "s", exit_code=0)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layers": "2", "learning_rate": "0.1,0.3", "seed": "3", "data_seed": "9", "margin": 0.05},
+        {"layers": "1,2,4", "match": "params", "state_size": "8", "until_solved": True},
+        {"layers": "1-3", "state_size": "4,8", "epochs": "1,2", "task": "adding", "seeds": 2},
+    ],
+)
+def test_a_sweep_of_other_settings_is_found_finished_too(run, settings):
+    plan = api.plan_of(settings)
+    directory = SweepDirectory(Path("s"))
+    with directory.held():
+        directory.begin(plan)
+        directory.add([row for each in plan.settings for row in ended(each)], plan.swept)
+        finished.record(directory, plan.asked.margin, [])
     run("report", "s")
     _, extended = commands(Path("s/report.html"), "sweep")
-    assert "2 trials, 0 to run" in run(*extended, "--dry-run").stdout
-    assert {"--margin", "0.05", "--data-seed", "9"} <= set(extended)
+    assert f"{plan.trials} trials, 0 to run" in run(*extended, "--dry-run").stdout
+    assert ("--margin" in extended) == ("margin" in settings)
+
+
+def ended(setting):
+    """Rows of trials that were never trained."""
+    for seed, trial in setting.trials.items():
+        row = TrialRow(trial, seed, setting.parameters, "completed", 0, epochs=1)
+        yield setting.keys | vars(row) | {"test_loss": 0.5, "chance": 0.7, "replicas": 1}
 
 
 # --- own data, and names that mean harm
@@ -197,15 +221,20 @@ def test_a_page_is_replaced_and_what_is_no_page_is_not(run, trained, tmp_path):
     run("report", copy, "--output", tmp_path / "other.html")
 
 
-def test_a_run_that_is_replaced_takes_its_page_along(run):
-    small = ["--series-length", 1500, "--epochs", 1, "--layers", 1, "--out", "r"]
-    run("train", *small)
-    run("report", "r")
-    run("train", *small, "--overwrite")
-    assert not Path("r/report.html").exists()
-    Path("r/report.html").write_text("mine")
-    run("train", *small, "--overwrite")
-    assert Path("r/report.html").read_text() == "mine"
+def test_a_run_that_is_replaced_takes_its_page_along_and_no_other_file(run, trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "r")
+    run("report", copy)
+    run("report", copy, "--output", copy / "mine.html")
+    RunDirectory(copy, overwrite=True).begin(
+        Config(), **json.loads((copy / "run.json").read_text())
+    )
+    assert not (copy / "report.html").exists()
+    (copy / "mine.html").rename(copy / "report.html")
+    (copy / "report.html").write_text("mine")
+    RunDirectory(copy, overwrite=True).begin(
+        Config(), **json.loads((copy / "run.json").read_text())
+    )
+    assert (copy / "report.html").read_text() == "mine"
 
 
 def test_what_is_no_run_and_no_sweep_is_refused(run, tmp_path, trained):
