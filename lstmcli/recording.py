@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -119,6 +120,7 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "steps": training.steps,
         "dropped_steps": run.source.cut.dropped,
         "bayes_loss": run.floor and run.floor.loss,
+        "references": [asdict(each) for each in run.references],
         "started": now(),
     }
 

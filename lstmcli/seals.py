@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeAlias
 
 Bytes: TypeAlias = bytes | memoryview
 DIGITS = 64
 BLANK = "0" * DIGITS
 """What stands in the seal's place before it is known."""
+PAGE = "<!-- written by lstmcli; SHA-256 of this page: "
 
 
 def sealed(part: bytes, mark: bytes, rest: Iterable[Bytes] = ()) -> bytes:
@@ -35,6 +37,16 @@ def is_whole(part: bytes, mark: bytes, rest: Iterable[Bytes] = ()) -> bool | Non
         return None
     place = _place(part, mark)
     return part[place] == _checksum(part, place, rest)
+
+
+def sealed_page(text: str) -> bytes:
+    """A page of HTML with a last line that tells, for ever, whether it is as lstmcli wrote it."""
+    return sealed(f"{text}{PAGE}{BLANK} -->\n".encode(), PAGE.encode())
+
+
+def is_sealed_page(path: Path) -> bool:
+    """Whether a file is one that `sealed_page` made, unchanged: it may be replaced and deleted."""
+    return path.is_file() and is_whole(path.read_bytes(), PAGE.encode()) is True
 
 
 def _place(part: bytes, mark: bytes) -> slice:

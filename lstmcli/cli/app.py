@@ -17,6 +17,7 @@ from lstmcli.cli.generate import generate
 from lstmcli.cli.help import GroupedCommand
 from lstmcli.cli.inspect import inspect
 from lstmcli.cli.plot import plot
+from lstmcli.cli.report import report
 from lstmcli.cli.sample import sample
 from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "sweep": sweep,
     "plot": plot,
+    "report": report,
     "inspect": inspect,
     "sample": sample,
     "devices": devices,

@@ -60,14 +60,11 @@ def _say_where(directory: RunDirectory) -> None:
 def summarise(run: Run) -> None:
     """Each seed's last epoch, and what to type next."""
     from lstmcli.report import words
+    from lstmcli.runs import metrics
 
     schema = run.source.schema
     for row in run.latest.values():
-        known = "" if row.bayes_loss is None else f", floor {row.bayes_loss:.3g}"
-        accuracy = "" if row.accuracy is None else f", accuracy {row.accuracy:.5f}"
-        loss = words.loss(schema, row.loss)
-        validation = "-" if row.val_loss is None else words.loss(schema, row.val_loss)
-        typer.echo(f"seed {row.seed}: loss {loss}{accuracy}, validation {validation}{known}")
+        typer.echo(f"seed {row.seed}: {words.outcome(schema, metrics.as_dict(row))}")
     references = [] if run.floor else run.references  # The floor says more.
     for each in references:
         name, loss = words.reference(schema, each.name), words.loss(schema, each.loss)

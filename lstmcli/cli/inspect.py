@@ -89,34 +89,20 @@ def _order(group: tuple[str, Any]) -> tuple[bool, int]:
 
 
 def _print_provenance(description: dict[str, Any]) -> None:
+    from lstmcli.config import Config
+    from lstmcli.data.tasks import described
     from lstmcli.report.terminal import visible
 
     path, version = visible(description["checkpoint"]), visible(description["version"])
     typer.echo(f"checkpoint: {path} (lstmcli {version})")
-    typer.echo(f"trained: {_extent(description)}, on {visible(_data(description['config']))}")
+    data = described(Config.build(description["config"]).data)
+    typer.echo(f"trained: {_extent(description)}, on {visible(data)}")
     for best in description["best"]:
         if best["val_loss"] is not None:
             typer.echo(
                 f"seed {best['seed']}: lowest validation loss {best['val_loss']:.3g}, "
                 f"in epoch {best['epoch']}"
             )
-
-
-def _data(config: dict[str, Any]) -> str:
-    """The dataset's file, or what was drawn, in words."""
-    from lstmcli.config import Config
-    from lstmcli.data.tasks import TASKS
-
-    data = Config.build(config).data
-    if data.data is not None:
-        return data.data
-    known = {
-        "echo_step": data.echo_step,
-        "bits": data.bits,
-        "order_symbols": data.order_symbols,
-        "sequence_length": data.resolved_sequence_length,
-    }
-    return TASKS[data.task].labels.format(**known)
 
 
 def _print_schema(schema: Schema) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +60,7 @@ def counted(score: Score) -> str:
 def _print_beside_floor(score: Score, floor: Floor) -> None:
     gap = floor.gap(score.loss)
     typer.echo(f"seed {score.seed}: {score.labels:,} {counted(score)}")
-    typer.echo(f"  loss     {_loss(score.loss)}  floor   {floor.loss:.6f}  (expected)")
+    typer.echo(f"  loss     {words.six_digits(score.loss)}  floor   {floor.loss:.6f}  (expected)")
     typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
     if score.accuracy is not None:
         typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {floor.accuracy:.5f}")
@@ -75,11 +74,19 @@ def _print_beside_references(scores: Sequence[Score], references: Sequence[Refer
     schema, unit = scores[0].schema, counted(scores[0])
     typer.echo(f"target: {_target(schema)}")
     own = [
-        (f"seed {each.seed}", _figures(schema, each.loss, each.accuracy, each.mae), each.labels)
+        (
+            f"seed {each.seed}",
+            words.figures(schema, each.loss, each.accuracy, each.mae),
+            each.labels,
+        )
         for each in scores
     ]
     without = [
-        (words.reference(schema, each.name), _figures(schema, each.loss, each.accuracy, None), None)
+        (
+            words.reference(schema, each.name),
+            words.figures(schema, each.loss, each.accuracy, None),
+            None,
+        )
         for each in references
     ]
     rows = [
@@ -99,34 +106,13 @@ def _target(schema: Schema) -> str:
     return f"{name} (loss: squared error of the standardised target{units})"
 
 
-def _figures(
-    schema: Schema, loss: float, accuracy: float | None, mae: float | None
-) -> dict[str, str]:
-    """A row of figures by their headings; `-` where one is not measured."""
-    if schema.classes is None:
-        error = words.rmse(schema, loss)
-        if error is None:
-            return {"loss": _loss(loss)}
-        shown = "-" if mae is None else f"{mae:.6g}"
-        return {"loss": _loss(loss), "rmse": f"{error:.6g}", "mae": shown}
-    figures = {"loss (nats)": _loss(loss)}
-    if schema.kind == "text":
-        figures["bits/char"] = f"{loss / math.log(2):.5f}"
-        figures["perplexity"] = f"{math.exp(min(loss, 700)):.5g}"
-    return figures | {"accuracy": "-" if accuracy is None else f"{accuracy:.5f}"}
-
-
-def _loss(loss: float) -> str:
-    return f"{loss:.6f}" if loss < 1000 else f"{loss:.3g}"
-
-
 def _print_unbeaten(score: Score, references: Sequence[Reference]) -> None:
     """Says so where a model knows nothing that can not be known without one."""
     if best := words.unbeaten(score.loss, references):
         name = words.reference(score.schema, best.name)
         typer.echo(
             f"seed {score.seed} does not beat `{name}`, which needs no network: loss "
-            f"{_loss(score.loss)} against {_loss(best.loss)}"
+            f"{words.six_digits(score.loss)} against {words.six_digits(best.loss)}"
         )
 
 

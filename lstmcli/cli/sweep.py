@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,8 +24,6 @@ from lstmcli.errors import ExitCode, LstmcliError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pandas as pd
 
     from lstmcli.sweeps.directory import SweepDirectory
     from lstmcli.sweeps.plan import Plan
@@ -152,7 +149,9 @@ def _print_json(result: Result) -> None:
 
 
 def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
-    _print_summary(result.summary, plan.swept)
+    from lstmcli.sweeps import overview
+
+    print_table(*overview.summary_table(result.summary, plan.swept))
     for sentence in result.answers:
         print_sentence(sentence)
     if more := result.more:
@@ -189,54 +188,3 @@ def _refuse_failed(result: Result, directory: SweepDirectory) -> None:
             "mended, not those that diverged",
             ExitCode.FAILED_TRIALS,
         )
-
-
-def _print_summary(summary: pd.DataFrame, swept: list[str]) -> None:
-    """The table; all depths of a combination of the other settings stand together."""
-    from lstmcli.sweeps.grid import words
-
-    others = [name for name in swept if name != "state_size"]
-    headings = ["layers", "size", "params", "solved", "test loss", "95 %", "epochs", "p"]
-    rows = [
-        [
-            *(_text(row[name]) for name in others),
-            f"{row.layers:.0f}",
-            f"{row.state_size:.0f}",
-            f"{row.parameters:,.0f}",
-            "-" if isnan(row.solve_rate) else f"{row.solve_rate * row.seeds:.0f}/{row.seeds:.0f}",
-            _number(row.iqm, "#.3g"),
-            "-" if isnan(row.ci_low) else f"{row.ci_low:.2g} to {row.ci_high:.2g}",
-            _number(row.epochs_to_solve, ".0f"),
-            _number(row.p_value, ".2g"),
-        ]
-        for _, row in summary.iterrows()
-    ]
-    rows += _reference_rows(summary, others, len(headings))
-    print_table([*map(words, others), *headings], rows)
-
-
-def _reference_rows(summary: pd.DataFrame, others: list[str], headings: int) -> list[list[str]]:
-    """A row for what is known without a network: one for all settings, or one for each group."""
-    from lstmcli.sweeps.statistics import GUESS
-
-    known = summary[summary.reference.notna() & (summary.reference != GUESS)]
-    alike = len(known[["reference", "reference_loss"]].drop_duplicates()) == 1
-    found = known.drop_duplicates([*([] if alike else others), "reference", "reference_loss"])
-    return [
-        [
-            *("-" if alike else _text(row[name]) for name in others),
-            str(row.reference),
-            *["-"] * 3,
-            _number(row.reference_loss, "#.3g"),
-            *["-"] * (headings - 5),
-        ]
-        for _, row in found.iterrows()
-    ]
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _number(value: float, form: str) -> str:
-    return "-" if isnan(value) else format(value, form)

@@ -179,3 +179,16 @@ def baseline(series: Series) -> tuple[str, float] | None:
     """
     task = of(series)
     return task.baseline(series) if task else None
+
+
+def described(data: DataConfig) -> str:
+    """The dataset's file, or what is drawn, in words."""
+    if data.data is not None:
+        return data.data
+    known = {
+        "echo_step": data.echo_step,
+        "bits": data.bits,
+        "order_symbols": data.order_symbols,
+        "sequence_length": data.resolved_sequence_length,
+    }
+    return TASKS[data.task].labels.format(**known)

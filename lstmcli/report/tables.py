@@ -62,7 +62,7 @@ def _lines(
     gap: int,
 ) -> list[str]:
     """The headings' lines, then each row's."""
-    right = [_is_numbers(cells) for _, *cells in columns]
+    right = [is_numbers(cells) for _, *cells in columns]
 
     def line(number: int, band: range, cells: Sequence[str]) -> str:
         texts = [_justified(cells[place], widths[place], right[place]) for place in band]
@@ -92,7 +92,7 @@ def _wide(text: str) -> int:
     return cell_len(text)
 
 
-def _is_numbers(cells: Sequence[str]) -> bool:
+def is_numbers(cells: Sequence[str]) -> bool:
     """Whether a column holds numbers, with a word such as `best` or nothing in some places."""
     numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
     return bool(numbers) and all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,3 +123,41 @@ def unbeaten(loss: float | None, references: Sequence[Reference]) -> Reference |
         return None
     best = min(references, key=lambda each: each.loss)
     return None if loss is not None and loss < best.loss else best
+
+
+def figures(
+    schema: Schema, loss: float, accuracy: float | None, mae: float | None
+) -> dict[str, str]:
+    """A row of figures by their headings; `-` where one is not measured."""
+    if schema.classes is None:
+        error = rmse(schema, loss)
+        if error is None:
+            return {"loss": six_digits(loss)}
+        shown = "-" if mae is None else f"{mae:.6g}"
+        return {"loss": six_digits(loss), "rmse": f"{error:.6g}", "mae": shown}
+    figures = {"loss (nats)": six_digits(loss)}
+    if schema.kind == "text":
+        figures["bits/char"] = f"{loss / math.log(2):.5f}"
+        figures["perplexity"] = f"{math.exp(min(loss, 700)):.5g}"
+    return figures | {"accuracy": "-" if accuracy is None else f"{accuracy:.5f}"}
+
+
+def six_digits(loss: float) -> str:
+    """A loss beside others in a table."""
+    return f"{loss:.6f}" if loss < 1000 else f"{loss:.3g}"
+
+
+def outcome(schema: Schema, row: Mapping[str, Any]) -> str:
+    """What a seed's last row says: `loss 0.012, accuracy 0.99812, validation 0.011, floor 0.002`.
+
+    Args:
+        schema: of the model's columns.
+        row: of `metrics.csv`, by column; `None` is an unmeasured cell.
+    """
+    measured = {
+        "loss": loss(schema, row["loss"]),
+        "accuracy": None if row["accuracy"] is None else f"{row['accuracy']:.5f}",
+        "validation": "-" if row["val_loss"] is None else loss(schema, row["val_loss"]),
+        "floor": None if row["bayes_loss"] is None else f"{row['bayes_loss']:.3g}",
+    }
+    return ", ".join(f"{name} {text}" for name, text in measured.items() if text is not None)

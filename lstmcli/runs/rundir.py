@@ -21,8 +21,11 @@ from lstmcli.figure_files import delete_figures
 from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
 from lstmcli.locks import HOLDER, DirectoryLock
 from lstmcli.runs import latest, paths
+from lstmcli.seals import is_sealed_page
 
 ROOT = Path("runs")
+REPORT = "report.html"
+"""The page of a run or a sweep, in its directory."""
 OUT = "choose a directory of yours with `--out`"
 WRITTEN_BY_A_RUN = {"status", "version", "argv", "seeds"}
 """What `run.json` has from the start: one without them is somebody else's."""
@@ -94,6 +97,11 @@ class RunDirectory:
         """All that a run writes; what tells that it is a run's comes last."""
         checkpoints = [self.last, self.previous, self.damaged, self.best]
         return [*checkpoints, self.config, self.metrics, self.steps, self.status]
+
+    @property
+    def report(self) -> Path:
+        """The page about it."""
+        return self.path / REPORT
 
     @cached_property
     def lock(self) -> DirectoryLock:
@@ -281,6 +289,8 @@ def _delete(directory: RunDirectory) -> None:
         file.unlink(missing_ok=True)
     with suppress(OSError):  # What else is in it stays.
         directory.last.parent.rmdir()
+    if is_sealed_page(directory.report):
+        directory.report.unlink()
 
 
 def folder_of(checkpoint: Path) -> Path:

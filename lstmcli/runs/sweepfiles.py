@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lstmcli.runs.rundir import REPORT
+
 
 @dataclass
 class SweepFiles:
@@ -40,6 +42,16 @@ class SweepFiles:
     def curves(self) -> Path:
         """Every epoch of every trial."""
         return self.path / "curves.csv"
+
+    @property
+    def status(self) -> Path:
+        """What it has come to: the answer, and of which trials."""
+        return self.path / "sweep.json"
+
+    @property
+    def report(self) -> Path:
+        """The page about it."""
+        return self.path / REPORT
 
     @property
     def figures(self) -> Path:

@@ -19,6 +19,7 @@ from lstmcli.locks import held
 from lstmcli.runs import paths
 from lstmcli.runs.rundir import OUT
 from lstmcli.runs.sweepfiles import SweepFiles
+from lstmcli.seals import is_sealed_page
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.plan import Plan, differences
@@ -61,7 +62,7 @@ class SweepDirectory(SweepFiles):
             for identity, row in other._readable().items():
                 if setting := wanted.pop(identity, None):
                     self.rows[identity] = row | setting.keys
-                    self.elsewhere[identity] = (setting, other._run_of(row))
+                    self.elsewhere[identity] = (setting, other.run_of(row))
 
     def _readable(self) -> dict[str, Row]:
         """The finished trials of a sweep that may be damaged."""
@@ -70,7 +71,7 @@ class SweepDirectory(SweepFiles):
         except FileError:
             return {}
 
-    def _run_of(self, row: Row) -> Path | None:
+    def run_of(self, row: Row) -> Path | None:
         """The run directory that a trial was a part of."""
         names = list(row)
         keys = {name: row[name] for name in names[1 : names.index("seed")]}
@@ -115,7 +116,8 @@ class SweepDirectory(SweepFiles):
     @property
     def _written(self) -> list[Path]:
         return [
-            self.config, self.settings, self.trials, self.summary, self.curves, self.figures
+            self.config, self.settings, self.trials, self.summary, self.curves, self.status,
+            self.figures,
         ]  # fmt: skip
 
     def delete(self) -> None:
@@ -127,6 +129,8 @@ class SweepDirectory(SweepFiles):
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+        if is_sealed_page(self.report):
+            self.report.unlink()
 
     @contextmanager
     def held(self) -> Iterator[None]:

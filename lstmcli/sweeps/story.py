@@ -14,7 +14,7 @@ from lstmcli.errors import ExitCode, StoppedError
 from lstmcli.pictures import figures as pictures
 from lstmcli.runs.rundir import ROOT
 from lstmcli.signals import name_of, stop_signals
-from lstmcli.sweeps import answer, cluster, execute, statistics, tables
+from lstmcli.sweeps import answer, cluster, execute, finished, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.directory import SweepDirectory
 from lstmcli.sweeps.grid import Setting
@@ -213,12 +213,14 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     until_solved = plan.base.training.until_solved
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
+    answers = [answer.sentence(verdict, plan.unit) for verdict in verdicts]
+    finished.record(directory, plan.asked.margin, answers)
     pictures.write_all(directory.path)
     return Result(
         directory.path,
         trials,
         summary,
-        [answer.sentence(verdict, plan.unit) for verdict in verdicts],
+        answers,
         more_seeds(trials, verdicts, workers(plan.asked)),
     )
 

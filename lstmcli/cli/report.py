@@ -1,0 +1,30 @@
+"""`lstmcli report`: one page about a run or a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    directory: Annotated[
+        Path,
+        typer.Argument(help="A run directory or a sweep directory.", show_default=False),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The file (default: report.html in the directory).", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Write one HTML page about a run or a sweep.
+
+    It has the answer, the figures, tables that sort, every setting, the provenance and the commands
+    that give the same results again. It needs nothing but itself: it opens from the disk and loads
+    nothing. A page that lstmcli wrote is replaced, anything else is not.
+    """
+    from lstmcli.report.terminal import visible
+    from lstmcli.reporting import story
+
+    typer.echo(f"report: {visible(str(story.write(directory, output)))}")

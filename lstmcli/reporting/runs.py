@@ -1,0 +1,211 @@
+"""The page about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstmcli.columns import Schema, plain
+from lstmcli.config import Config
+from lstmcli.data.references import Reference
+from lstmcli.data.tasks import described
+from lstmcli.errors import FileError
+from lstmcli.pictures import tables
+from lstmcli.report import words
+from lstmcli.report.page import Page, Section, Table, Text
+from lstmcli.reporting import commands, drawings, provenance, settings
+from lstmcli.runs import checkpoint, metrics, paths, rundir
+from lstmcli.runs.metrics import EpochRow
+from lstmcli.runs.rundir import RunDirectory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = dict[str, Any]
+
+MOST_SEEDS = 4
+"""Seeds that have a sentence each."""
+WHAT = "what"
+"""The heading of the names of rows."""
+MOST_ROWS = 1000
+"""Rows of a table; of more, evenly spaced epochs are shown."""
+
+
+def page(path: Path) -> Page:
+    """The page about the run in a directory.
+
+    Raises:
+        FileError: a file of it is damaged.
+        UsageError: its configuration is.
+    """
+    status, saved = provenance.read(path), rundir.read_config(RunDirectory(path).config)
+    with suppress(FileError):  # Where the dataset was is worth knowing too.
+        saved = paths.with_data_from(saved, path)
+    config, table = Config.build(saved), _metrics(RunDirectory(path).metrics)
+    schema = _schema(path, status)
+    references = [Reference(**each) for each in status.get("references", [])]
+    notes = _notes(table, schema, references, status)
+    return Page(
+        title=path.resolve().name,
+        kind="lstmcli run",
+        answer=_answer(table, schema, status, config),
+        facts=_facts(config, status),
+        sections=[
+            Section("Figures", drawings.pictures(path)),
+            Section("Results", [*notes, *_results(table, schema, references)]),
+            Section("Settings", [settings.table(settings.of(config))]),
+            Section("Provenance", [provenance.table(status)]),
+            Section("Commands", commands.of_run(path, config)),
+        ],
+    )
+
+
+def _metrics(path: Path) -> pd.DataFrame:
+    """The table of epochs; `None` is an unmeasured cell."""
+    table = tables.read(path, metrics.columns(EpochRow)[:12])
+    return table.astype(object).where(table.notna(), None)
+
+
+def _schema(path: Path, status: Mapping[str, Any]) -> Schema:
+    """What the model's columns are; without a checkpoint they have no names and no units."""
+    with suppress(FileError):
+        return checkpoint.read(rundir.find_checkpoint(path)).schema
+    return plain(1, status.get("classes") or 2)
+
+
+def _facts(config: Config, status: Mapping[str, Any]) -> list[tuple[str, str]]:
+    model, seeds = config.model, status.get("seeds", [])
+    return [
+        ("Status", str(status.get("status"))),
+        ("Data", described(config.data)),
+        ("Layers", f"{model.layers} of {model.state_size} units"),
+        ("Epochs", f"{status.get('epochs', 0)} of {config.training.epochs}"),
+        ("Seeds", str(len(seeds))),
+    ]
+
+
+def _answer(
+    table: pd.DataFrame, schema: Schema, status: Mapping[str, Any], config: Config
+) -> list[str]:
+    """What the last row of each seed says, as `train` does, and which epoch was best."""
+    if table.empty:
+        return [f"The run is {status.get('status')}: no epoch has been completed."]
+    last, best = _last(table), _best(table)
+    sentences = [
+        f"seed {row['seed']}: {words.outcome(schema, row)}; {_lowest(schema, best, row['seed'])}"
+        for row in last[:MOST_SEEDS]
+    ]
+    if len(last) > MOST_SEEDS:
+        sentences.append(f"The table has the other {len(last) - MOST_SEEDS} seeds.")
+    return sentences
+
+
+def _lowest(schema: Schema, best: Mapping[int, Row], seed: int) -> str:
+    if seed not in best:
+        return "no validation loss was finite"
+    loss = words.loss(schema, best[seed]["val_loss"])
+    return f"the lowest validation loss is {loss}, in epoch {best[seed]['epoch']}"
+
+
+def _last(table: pd.DataFrame) -> list[Row]:
+    """Each seed's last row."""
+    rows: list[Row] = (
+        table.drop_duplicates("seed", keep="last").sort_values("seed").to_dict("records")
+    )
+    return rows
+
+
+def _best(table: pd.DataFrame) -> dict[int, Row]:
+    """Each seed's first row of its lowest validation loss: what `best.safetensors` is of."""
+    known = table[table.val_loss.notna()].astype({"val_loss": float})
+    places = known.groupby("seed").val_loss.idxmin()
+    rows: list[Row] = table.loc[places].to_dict("records")
+    return {row["seed"]: row for row in rows}
+
+
+def _notes(
+    table: pd.DataFrame, schema: Schema, references: Sequence[Reference], status: Mapping[str, Any]
+) -> list[Text]:
+    """What is wrong: seeds that learned nothing, ended worse than chance, or did not end."""
+    found = []
+    for seed, row in _best(table).items() if not table.empty else ():
+        if beats := words.unbeaten(row["val_loss"], references):
+            name = words.reference(schema, beats.name)
+            found.append(
+                f"seed {seed} does not beat {name}, which needs no network: its lowest validation "
+                f"loss is {words.loss(schema, row['val_loss'])} against "
+                f"{words.loss(schema, beats.loss)}"
+            )
+    if worse := status.get("worse_than_chance"):
+        found.append(f"worse than chance at the end: seed {', '.join(map(str, worse))}")
+    if status.get("status") != "completed":
+        found.append(f"the run is not complete: it is {status.get('status')}")
+    return [Text(text, warns=True) for text in found]
+
+
+def _results(
+    table: pd.DataFrame, schema: Schema, references: Sequence[Reference]
+) -> list[Table | Text]:
+    if table.empty:
+        return []
+    return [_beside(table, schema, references), *_epochs(table)]
+
+
+def _beside(table: pd.DataFrame, schema: Schema, references: Sequence[Reference]) -> Table:
+    """The last and the best epoch of each seed, beside what they are to be held against."""
+    best = _best(table)
+    rows = []
+    for last in _last(table):
+        rows.append(_validated(f"seed {last['seed']}, last epoch", schema, last))
+        if last["seed"] in best:
+            rows.append(_validated(f"seed {last['seed']}, best epoch", schema, best[last["seed"]]))
+    floor = table.bayes_loss.iloc[-1]
+    if floor is not None:
+        rows.append({WHAT: "floor (expected)", **words.figures(schema, floor, None, None)})
+    for each in references if floor is None else ():
+        name = f"without a network: {words.reference(schema, each.name)}"
+        rows.append({WHAT: name, **words.figures(schema, each.loss, each.accuracy, None)})
+    headings = [name for name in rows[0] if any(row.get(name, "-") != "-" for row in rows)]
+    cells = [[row.get(name, "-") for name in headings] for row in rows]
+    return Table("Validation, beside what it is to be held against.", headings, cells)
+
+
+def _validated(name: str, schema: Schema, row: Row) -> dict[str, str]:
+    """A row of figures by their headings."""
+    loss, gap = row["val_loss"], row.get("val_gap")
+    figures = words.figures(
+        schema, float("nan") if loss is None else loss, row["val_accuracy"], None
+    )
+    return {
+        WHAT: name,
+        "epoch": str(row["epoch"]),
+        **figures,
+        "gap": "-" if gap is None else f"{gap:.2g}",
+    }
+
+
+def _epochs(table: pd.DataFrame) -> list[Table | Text]:
+    """The rows of `metrics.csv`, or of as many of its epochs as a page can hold."""
+    names = [name for name in table if table[name].notna().any()]
+    shown = _thinned(table)
+    rows = [[_cell(row[name]) for name in names] for row in shown.to_dict("records")]
+    headings = ["floor" if name == "bayes_loss" else name.replace("_", " ") for name in names]
+    more = "" if len(shown) == len(table) else f" {len(shown):,} of {len(table):,} rows are shown."
+    return [Table(f"Every epoch, as metrics.csv has it.{more}", headings, rows)]
+
+
+def _thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """At most about MOST_ROWS rows: evenly spaced epochs, the first, the last and the best ones."""
+    if len(table) <= MOST_ROWS:
+        return table
+    every = -(-len(table) // MOST_ROWS)
+    kept = {1, int(table.epoch.max()), *(row["epoch"] for row in _best(table).values())}
+    return table[(table.epoch % every == 0) | table.epoch.isin(kept)].iloc[: 2 * MOST_ROWS]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

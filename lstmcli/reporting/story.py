@@ -1,0 +1,67 @@
+"""The story of a page, told once: what a directory holds, its page, the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from lstmcli.errors import FileError, UsageError
+from lstmcli.files import check_writable, write_atomically
+from lstmcli.locks import held
+from lstmcli.report.page import Page, render
+from lstmcli.reporting import runs, sweeps
+from lstmcli.runs.rundir import REPORT, RunDirectory
+from lstmcli.seals import is_sealed_page, sealed_page
+from lstmcli.sweeps.directory import SweepDirectory
+
+ELSEWHERE = "write it elsewhere with `--output FILE`"
+
+
+def write(path: Path, output: Path | None = None) -> Path:
+    """Writes the page about a run or a sweep, whole or not at all.
+
+    Args:
+        path: its directory.
+        output: the file; by default `report.html` in that directory. One that is there is replaced
+            if it is a page of lstmcli, as lstmcli wrote it.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: the file cannot be written, or is something else; or somebody else writes to the
+            directory that it is in.
+        FileError: there is neither a run nor a sweep, or its files are damaged.
+    """
+    page_of = _kind(path)
+    file = output or path / REPORT
+    _check_replaceable(file)
+    content = sealed_page(render(page_of(path)))
+    within = file.parent.resolve() == path.resolve()
+    with held(path) if within else nullcontext():
+        _check_replaceable(file)
+        write_atomically(file, content)
+    return file
+
+
+def _kind(path: Path) -> Callable[[Path], Page]:
+    """What makes the page of a directory."""
+    if SweepDirectory(path).config.is_file():
+        return sweeps.page
+    if RunDirectory(path).status.is_file():
+        return runs.page
+    what = "holds neither a run nor a sweep" if path.is_dir() else "is no directory"
+    raise FileError(
+        f"`{path}` {what}", "name a directory that `lstmcli train` or `lstmcli sweep` has made"
+    )
+
+
+def _check_replaceable(file: Path) -> None:
+    check_writable(file, ELSEWHERE)
+    if file.exists() and not is_sealed_page(file):
+        raise UsageError(
+            f"`{file}` is there already, and is not as `lstmcli report` wrote it: it is not "
+            "replaced",
+            ELSEWHERE,
+        )
