@@ -16,6 +16,7 @@ from lstmcli.cli.eval import evaluate
 from lstmcli.cli.generate import generate
 from lstmcli.cli.help import GroupedCommand
 from lstmcli.cli.inspect import inspect
+from lstmcli.cli.probe import probe
 from lstmcli.cli.sample import sample
 from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "eval": evaluate,
     "sweep": sweep,
+    "probe": probe,
     "inspect": inspect,
     "sample": sample,
     "devices": devices,
