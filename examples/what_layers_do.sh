@@ -6,7 +6,6 @@ set -eu
 for each in 1:3 2:6 3:10; do
   layers=${each%:*} step=${each#*:}
   lstmcli train --layers "$layers" --echo-step "$step" --replicas 8 --out "echo-$step" "$@"
-  lstmcli eval "echo-$step"
 done
 lstmcli probe echo-3 echo-6 echo-10 --csv what_layers_do.csv --output what_layers_do.png
 lstmcli probe echo-3 echo-6 echo-10 --ablate

@@ -88,7 +88,7 @@ def test_examples_of_papers_train_and_sweep(environment, tmp_path):
 
 
 def test_example_of_what_layers_do_trains_and_probes_three_depths(environment, tmp_path):
-    command = ["sh", str(ROOT / "examples" / "what_layers_do.sh"), *QUICK]
+    command = ["sh", str(ROOT / "examples" / "what_layers_do.sh"), *QUICK, "--replicas", "2"]
     done = subprocess.run(
         command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
     )
