@@ -227,7 +227,7 @@ def test_a_reservoirs_capacity_stays_below_its_units(length):
 
 def test_more_units_than_steps_find_no_memory_in_noise():
     rng = np.random.default_rng(10)
-    states, values = rng.normal(size=(100, 1, 200)), rng.normal(size=(100, 1))
+    states, values = rng.normal(size=(400, 1, 500)), rng.normal(size=(400, 1))
     assert sum(known(states, values, 0, 2)) < 0.3  # Fitted on the same steps it would be 3.
 
 
