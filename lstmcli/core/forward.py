@@ -208,7 +208,10 @@ def pre_activations(networks: Network, layer: int, given: Given, below: Array) -
     """
     if layer:
         kernel, bias = networks.upward[layer - 1]
-        return below @ kernel + bias
+        steps, count, rows, size = below.shape
+        # One product for all steps of a network, as those of single steps are small.
+        joined = below.swapaxes(0, 1).reshape(count, steps * rows, size) @ kernel + bias
+        return joined.reshape(count, steps, rows, -1).swapaxes(0, 1)
     x = given.numbers @ networks.numbers + networks.bias
     which = np.arange(len(networks.bias))[:, None]
     for place, rows in enumerate(networks.symbols):
