@@ -10,24 +10,17 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli import memory
-from lstmcli.config import (
-    NOT_SWEPT,
-    OF_THE_CHECKPOINT,
-    Config,
-    DataConfig,
-    RunConfig,
-    SweepConfig,
-    option_name,
-)
+from lstmcli.config import NOT_SWEPT, Config, SweepConfig, option_name
 from lstmcli.data.dataset import generate
 from lstmcli.errors import UsageError
+from lstmcli.opening import AnyPath, open_checkpoint
+from lstmcli.probes.story import probe
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import kept, paths, rundir
+from lstmcli.runs import kept, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.kept import Kept
 from lstmcli.runs.rundir import RunDirectory
@@ -41,9 +34,7 @@ if TYPE_CHECKING:
     from lstmcli.sweeps.plan import Plan
     from lstmcli.sweeps.story import Result
 
-AnyPath = str | PathLike[str]
-
-__all__ = ["Evaluation", "TrainedRun", "evaluate", "generate", "sweep", "train"]
+__all__ = ["Evaluation", "TrainedRun", "evaluate", "generate", "probe", "sweep", "train"]
 
 
 @dataclass(frozen=True)
@@ -235,22 +226,15 @@ def evaluate(
     Raises:
         LstmcliError: as `lstmcli eval` would say it.
     """
-    known = {spec.name for group in (DataConfig, RunConfig) for spec in fields(group)}
-    if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
-        raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
-    path = rundir.find_checkpoint(Path(checkpoint))
-    model = checkpoints.read(path)
-    folder, saved = rundir.folder_of(path), model.metadata["config"]
-    given = settings if data is None else {**settings, "data": str(data)}
-    config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
-    trained_on = model.metadata.get("data_sha256") or rundir.data_checksums(folder)
+    opened = open_checkpoint(checkpoint, data, settings)
+    model, config, trained_on = opened.model, opened.config, opened.trained_on
 
     from lstmcli.core import environment
     from lstmcli.data import references
-    from lstmcli.data.source import series_to_test, unused_classes
+    from lstmcli.data.source import unused_classes
 
     environment.set_up(config, model.metadata["features"])
-    tested = series_to_test(config, Path(data) if data else None, model.schema, trained_on)
+    tested = opened.tested()
     notes = list(tested.notes)
     if config.data.data and (note := unused_classes(f"`{tested.name}`", tested.series[0])):
         notes.append(note)
@@ -267,7 +251,7 @@ def evaluate(
         without = references.references(tested.training, windows, horizon)
     else:
         without = references.kept(model.schema, windows, model.label_counts, horizon)
-    return Evaluation(path, tested.name, scores, notes, without)
+    return Evaluation(opened.path, tested.name, scores, notes, without)
 
 
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:

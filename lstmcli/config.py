@@ -50,6 +50,8 @@ OF_THE_FILE = (
 """Settings of a dataset file: series that are drawn have no use for them."""
 OF_THE_CHECKPOINT = ("classes", "task", "order_symbols", "seed", "replicas", *OF_THE_FILE)
 """Settings of the data and of the run that a trained model has once and for all."""
+OF_TENSORFLOW = ("device", "schedule", "threads", "cache")
+"""Settings of a run that have no effect where TensorFlow has no part."""
 NOT_SWEPT = ("replicas", "checkpoint_every")
 """Settings of a run that a sweep has no use for."""
 DRAWN = ("task", "series_length", *OF_TASKS, "data_seed")
@@ -348,6 +350,14 @@ class SweepConfig(Settings):
                 "`--address` has no effect without `--backend ray`",
                 "pass `--backend ray` too, or leave `--address` out",
             )
+
+
+@dataclass(frozen=True)
+class ProbeConfig(Settings):
+    """How a trained model is looked into."""
+
+    lags: int = setting(40, "Steps back to look, at most.", ge=1)
+    steps: int = setting(50_000, "Steps of the series to look at, at most.", ge=1)
 
 
 DEPTHS = "1-5"

@@ -89,6 +89,15 @@ def test_examples_of_papers_train_and_sweep(environment, tmp_path):
     assert (tmp_path / "temporal-order" / "run.json").exists()
 
 
+def test_example_of_what_layers_do_trains_and_probes_three_depths(environment, tmp_path):
+    command = ["sh", str(ROOT / "examples" / "what_layers_do.sh"), *QUICK, "--replicas", "2"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.count("holds: the steps ago") == 3
+    assert (tmp_path / "what_layers_do.png").stat().st_size > 5000
+
+
 def test_example_from_python_prints_every_seed(environment, tmp_path):
     command = [sys.executable, str(ROOT / "examples" / "from_python.py"), "1"]
     done = subprocess.run(

@@ -17,6 +17,7 @@ from lstmcli.cli.generate import generate
 from lstmcli.cli.help import GroupedCommand
 from lstmcli.cli.inspect import inspect
 from lstmcli.cli.plot import plot
+from lstmcli.cli.probe import probe
 from lstmcli.cli.report import report
 from lstmcli.cli.sample import sample
 from lstmcli.cli.sweep import sweep
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep,
     "plot": plot,
     "report": report,
+    "probe": probe,
     "inspect": inspect,
     "sample": sample,
     "devices": devices,

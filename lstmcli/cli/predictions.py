@@ -154,9 +154,11 @@ def _begins(windows: Windows) -> npt.NDArray[Any]:
 
 
 def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns:
+    from lstmcli.data.series import is_one_hot
+
     schema = series.schema
     numbers = series.numbers[steps]
-    if schema.kind == "series" and not schema.symbols and _is_one_hot(numbers):
+    if schema.kind == "series" and not schema.symbols and is_one_hot(numbers):
         return [("input", numbers.argmax(1))]
     columns: Columns = [
         (column.name, _in_units(column, numbers[:, i])) for i, column in enumerate(schema.numbers)
@@ -173,13 +175,6 @@ def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns
         taken.add(free)
         found.append((free, values))
     return found
-
-
-def _is_one_hot(numbers: npt.NDArray[Any]) -> bool:
-    """Whether several numbers of each step are one symbol, as files of echo have it."""
-    return numbers.shape[1] > 1 and bool(
-        (numbers.sum(1) == 1).all() and (numbers.max(1) == 1).all()
-    )
 
 
 def _outputs(

@@ -1,15 +1,17 @@
-"""The forward pass of one replica in plain NumPy, a step at a time: no TensorFlow here.
+"""The forward pass in plain NumPy: no TensorFlow here.
 
-For a model that is used rather than trained. The equations are those of `core/model.py`. Shapes are
-written with L layers, S units per layer, B rows, N numeric inputs, M categorical inputs of V values
-each, C classes.
+For a model that is used rather than trained: a step at a time (`step`), where each input follows
+from the output before it, and layer by layer over a series that is there (`unroll`), for several
+networks side by side. The equations are those of `core/model.py`. Shapes are written with L layers,
+S units per layer, B rows, N numeric inputs, M categorical inputs of V values each, C classes; for
+`unroll`, with R networks and T steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +20,17 @@ from lstmcli.architecture import Signature
 
 Array = npt.NDArray[np.floating[Any]]
 
+PIECE = 2**22
+"""Numbers of a layer's pre-activations that are held at a time."""
+
 
 @dataclass(frozen=True)
 class Network:
     """A replica's parameters, laid out for one step after the other.
 
-    The columns of the gates i, f and o are halved: by sigmoid(z) = tanh(z / 2) / 2 + 1 / 2 one tanh
-    serves all gates.
+    Those of several replicas side by side have a leading axis `[R]`, biases `[R, 1]`. The columns
+    of the gates i, f and o are halved: by sigmoid(z) = tanh(z / 2) / 2 + 1 / 2 one tanh serves all
+    gates.
 
     Attributes:
         bias: the first layer's: `[4S]`.
@@ -107,13 +113,148 @@ def step(
     return x, after
 
 
+class Given(NamedTuple):
+    """What networks side by side are given, at each step of each row.
+
+    Attributes:
+        numbers: `[T, R, B, N]`.
+        symbols: `[T, R, B, M]`; the vocabulary's size stands for an unknown value.
+        carried: 0 where a sequence begins, so that the state before does not count, else 1:
+            `[T, R, B, 1]`; `None` for 1 everywhere.
+    """
+
+    numbers: Array
+    symbols: npt.NDArray[np.integer[Any]]
+    carried: Array | None = None
+
+    def cut(self, steps: slice) -> Given:
+        """Some steps of it."""
+        carried = None if self.carried is None else self.carried[steps]
+        return Given(self.numbers[steps], self.symbols[steps], carried)
+
+
+class Zeroing(NamedTuple):
+    """What is taken away from networks while they run: arrays of 0 and 1.
+
+    Attributes:
+        carried: what the state from the step before is multiplied by, `[L, B, 1]`.
+        every: at which steps: those whose number is divisible by this.
+        units: what each step's c and h are multiplied by: `[L, B, S]`.
+    """
+
+    carried: Array
+    every: int
+    units: Array
+
+
+def side_by_side(networks: Sequence[Network]) -> Network:
+    """Networks of one shape as one, for `unroll`."""
+    first = networks[0]
+
+    def stacked(parts: Sequence[Array]) -> Array:
+        array = np.stack(parts)
+        return array[:, None] if array.ndim == 2 else array  # A bias is the same in every row.
+
+    return Network(
+        stacked([each.bias for each in networks]),
+        stacked([each.numbers for each in networks]),
+        tuple(stacked([each.symbols[i] for each in networks]) for i in range(len(first.symbols))),
+        tuple(
+            stacked([each.recurrent[i] for each in networks]) for i in range(len(first.recurrent))
+        ),
+        tuple(
+            (
+                stacked([each.upward[i][0] for each in networks]),
+                stacked([each.upward[i][1] for each in networks]),
+            )
+            for i in range(len(first.upward))
+        ),
+    )
+
+
+def unroll(
+    networks: Network, state: Array, given: Given, zeroing: Zeroing | None = None
+) -> Iterator[Array]:
+    """Runs networks side by side over a series, layer by layer, some steps at a time.
+
+    Args:
+        networks: as `side_by_side` gives them.
+        state: before the first step: `[L, 2, R, B, S]`, 0 = c, 1 = h; it is left as it is.
+        given: the inputs.
+        zeroing: what is taken away, for an ablation.
+
+    Yields:
+        The state after each step: `[steps, L, 2, R, B, S]`, in order.
+    """
+    length = max(1, PIECE // (4 * state[0, 0].size))
+    for begin in range(0, len(given.numbers), length):
+        part = given.cut(slice(begin, begin + length))
+        found = np.empty((len(part.numbers), *state.shape), state.dtype)
+        for layer in range(len(networks.recurrent)):
+            z = pre_activations(networks, layer, part, found[:, layer - 1, 1])
+            _run_layer(z, networks.recurrent[layer], state, found, layer, begin, part, zeroing)
+        yield found
+        state = found[-1]
+
+
+def pre_activations(networks: Network, layer: int, given: Given, below: Array) -> Array:
+    """What a layer's gates get from below, at all steps at once: `[T, R, B, 4S]`.
+
+    Args:
+        networks: as `side_by_side` gives them.
+        layer: from 0 on.
+        given: the inputs, for the first layer.
+        below: h of the layer below, `[T, R, B, S]`, for the others.
+    """
+    if layer:
+        kernel, bias = networks.upward[layer - 1]
+        steps, count, rows, size = below.shape
+        # One product for all steps of a network, as those of single steps are small.
+        joined = below.swapaxes(0, 1).reshape(count, steps * rows, size) @ kernel + bias
+        return joined.reshape(count, steps, rows, -1).swapaxes(0, 1)
+    x = given.numbers @ networks.numbers + networks.bias
+    which = np.arange(len(networks.bias))[:, None]
+    for place, rows in enumerate(networks.symbols):
+        x += rows[which, given.symbols[..., place]]
+    return x
+
+
+def readout(networks: Network, top: Array) -> Array:
+    """The logits `[…, R, B, C]` of the top layer's h `[…, R, B, S]`."""
+    kernel, bias = networks.upward[-1]
+    return top @ kernel + bias
+
+
+def _run_layer(
+    z: Array,
+    recurrent: Array,
+    state: Array,
+    found: Array,
+    layer: int,
+    begin: int,
+    given: Given,
+    zeroing: Zeroing | None,
+) -> None:
+    """Runs one layer over the steps of a piece, and puts each step's c and h where it belongs."""
+    c, h = state[layer]
+    for step, before in enumerate(z):
+        if given.carried is not None:
+            c, h = c * given.carried[step], h * given.carried[step]
+        if zeroing is not None and (begin + step) % zeroing.every == 0:
+            c, h = c * zeroing.carried[layer], h * zeroing.carried[layer]
+        c, h = _cell(before + h @ recurrent, c)
+        if zeroing is not None:
+            c, h = c * zeroing.units[layer], h * zeroing.units[layer]
+        found[step, layer, 0], found[step, layer, 1] = c, h
+
+
 def _cell(z: Array, c: Array) -> tuple[Array, Array]:
-    """A step's c and h, from z `[B, 4S]` with the gates i, f and o halved, and the c before."""
+    """A step's c and h, from z `[…, 4S]` with the gates i, f and o halved, and the c before."""
+    size = c.shape[-1]
     tanh_z = np.tanh(z)
-    i, f, _, o = np.split(0.5 * tanh_z + 0.5, 4, axis=1)
-    _, _, g, _ = np.split(tanh_z, 4, axis=1)
-    c = f * c + i * g
-    return c, o * np.tanh(c)
+    gates = 0.5 * tanh_z + 0.5
+    c = gates[..., size : 2 * size] * c + gates[..., :size] * tanh_z[..., 2 * size : 3 * size]
+    return c, gates[..., 3 * size :] * np.tanh(c)
 
 
 def _halved(array: Array) -> Array:

@@ -136,3 +136,10 @@ def no_numbers(steps: int) -> npt.NDArray[np.float32]:
 def no_symbols(steps: int) -> npt.NDArray[np.uint8]:
     """Of a series without categorical inputs: `[steps, 0]`."""
     return np.empty((steps, 0), np.uint8)
+
+
+def is_one_hot(numbers: npt.NDArray[Any]) -> bool:
+    """Whether several numbers of each step, `[steps, N]`, are one symbol, as in files of echo."""
+    return numbers.shape[1] > 1 and bool(
+        (numbers.sum(1) == 1).all() and (numbers.max(1) == 1).all()
+    )

@@ -1,0 +1,208 @@
+"""What `lstmcli probe` prints, and the table that it writes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from lstmcli.cli.output import print_sentence, print_table
+from lstmcli.errors import UsageError
+from lstmcli.files import check_writable, write_atomically
+from lstmcli.probes import gradient, story, summary
+from lstmcli.probes.ablation import EVERY_STEP, UNIT, WINDOW_STARTS
+from lstmcli.probes.story import Probe
+from lstmcli.report import words
+from lstmcli.report.terminal import visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEADERS = (["seed", "network", "layer"], ["seed", "layer", "zeroed"])
+"""What the columns of a probe begin with, behind the checkpoint."""
+SHOWN = 0.1
+"""Of what there is to know: lags at which less is known of an input are not shown."""
+MOST_LAGS = 8
+MOST_UNITS = 16
+REACHED = 0.01
+"""Of the largest norm: down to which the gradient is said to reach."""
+MEASURED = {"bits": "bits known of {name}", "r_squared": "R squared of {name}"}
+
+
+def check_replaceable(path: Path) -> None:
+    """Checks that a table can be written, and replaces nothing but another one of a probe.
+
+    Raises:
+        UsageError: the file cannot be written, or holds something else.
+    """
+    check_writable(path)
+    if path.is_file() and path.stat().st_size and not _is_ours(path):
+        raise UsageError(
+            f"`{path}` is there already and holds no probe", "choose another name for it"
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            names = next(csv.reader(file), [])
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    names = names[1:] if names[:1] == ["checkpoint"] else names
+    return names[:3] in HEADERS
+
+
+def write(path: Path, found: Sequence[Probe]) -> None:
+    """Writes the tables of probes, one after the other.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import pandas as pd
+
+    tables = [each.table.copy() for each in found]
+    if len(found) > 1:
+        for table, each in zip(tables, found, strict=True):
+            table.insert(0, "checkpoint", visible(str(each.subject.checkpoint)))
+    write_atomically(path, pd.concat(tables).to_csv(index=False).encode())
+
+
+def _print_memory(found: Probe) -> None:
+    lags = summary.by_lag(found.table)
+    capacities = summary.capacities(found.table)
+    for (name, unit), rows in lags.groupby(["input", "unit"], sort=False):
+        mine = capacities[capacities.input == name]
+        print_sentence(_heading(found, str(name), str(unit), rows))
+        trained = rows[rows.network == "trained"]
+        chosen = _chosen(trained)
+        several = bool(mine.seeds.max() > 1)
+        headings = ["layer", *map(str, chosen), "capacity", *(["95 %"] if several else [])]
+        print_table(
+            [*headings, "untrained", "holds"],
+            [
+                _memory_row(part, of_part, mine, chosen, several)
+                for part, of_part in trained.groupby(["layer", "state"], sort=False)
+            ],
+        )
+    print_sentence("holds: the steps ago of which at least half of what there is is known")
+
+
+def _heading(found: Probe, name: str, unit: str, rows: pd.DataFrame) -> str:
+    """What the numbers of a table are."""
+    seeds = int(rows.seeds.max())
+    what = MEASURED[unit].format(name=words.name(name))
+    most = f" (of {rows.most.max():.3g})" if unit == "bits" else ""
+    mean = f", mean of {seeds} seeds" if seeds > 1 else f", seed {found.subject.model.seeds[0]}"
+    return f"{what}{most} by steps ago{mean}"
+
+
+def _chosen(trained: pd.DataFrame) -> list[int]:
+    """Lags to show: up to where hardly anything is known, evenly where they are many."""
+    known = trained[trained.memory >= SHOWN * trained.most].lag
+    last = min(int(trained.lag.max()), (0 if known.empty else int(known.max())) + 1)
+    return sorted({int(lag) for lag in np.linspace(0, last, MOST_LAGS).round()})
+
+
+def _memory_row(
+    part: Any, rows: pd.DataFrame, capacities: pd.DataFrame, chosen: Sequence[int], several: bool
+) -> list[str]:
+    layer, state = part
+    mine = capacities[(capacities.layer == layer) & (capacities.state == state)]
+    [own] = mine[mine.network == "trained"].itertuples()
+    [untrained] = mine[mine.network == "untrained"].capacity
+    by_lag = rows.set_index("lag").memory
+    shown = ["-" if np.isnan(by_lag[lag]) else f"{by_lag[lag]:.2f}" for lag in chosen]
+    interval = [f"{own.low:.2f} to {own.high:.2f}"] if several else []
+    held = summary.ranges(summary.held(rows))
+    capacity = f"{own.capacity:.2f}"
+    return [f"{layer} {state}", *shown, capacity, *interval, f"{untrained:.2f}", held]
+
+
+def _print_gradient(found: Probe) -> None:
+    table, window = found.table, found.subject.bptt
+    norms = summary.over_seeds(table, ["network", "layer", "to", "lag"], "norm")
+    longest = int(norms.lag.max())
+    lags = sorted({lag for lag in (0, 1, 3, window - 1, window, 2 * window, longest) if lag >= 0})
+    typer.echo("norm of the gradient of a step's loss to what lies so many steps before")
+    rows = []
+    for (network, layer, to), part in norms.groupby(["network", "layer", "to"], sort=False):
+        by_lag = part.set_index("lag").norm
+        reached = by_lag[by_lag >= REACHED * by_lag.max()].index.max()
+        place = "input" if to == "x" else f"{layer} {to}"
+        name = place if network == "trained" else f"{place}, untrained"
+        if network == "trained" or to == "x":
+            rows.append([name, *(f"{by_lag[lag]:.1e}" for lag in lags), str(reached)])
+    print_table(["to", *map(str, lags), "reach"], rows)
+    print_sentence(_shares(table, window, longest))
+
+
+def _shares(table: pd.DataFrame, window: int, longest: int) -> str:
+    """How much of the gradient the window leaves, and how much longer ones would bring."""
+    means = gradient.shares(table).drop(columns="seed").groupby("network", sort=False).mean()
+    told = []
+    for network, row in means.iterrows():
+        parts = [f"{share:.1%} with {window * times}" for times, share in zip(
+            gradient.WINDOWS, row, strict=True
+        )]  # fmt: skip
+        told.append(f"{network}: {', '.join(parts)} steps")
+    return (
+        f"reach: where the norm is still {REACHED:.0%} of its largest. Of the gradient to the "
+        f"input, summed over {longest} steps back, windows leave: {'; '.join(told)}. Training had "
+        f"{window}."
+    )
+
+
+def _print_ablation(found: Probe) -> None:
+    table = found.table
+    rows = []
+    for layer, part in table.groupby("layer", sort=True):
+        row = [str(layer)]
+        for zeroed in (EVERY_STEP, WINDOW_STARTS):
+            losses = part[part.zeroed == zeroed].assign(layer=layer)
+            [mean] = summary.over_seeds(losses, ["layer"], "loss").itertuples()
+            interval = "" if np.isnan(mean.low) else f" ({mean.low:.2g} to {mean.high:.2g})"
+            row.append(f"{mean.loss:.4g}{interval}")
+        rows.append(row)
+    intact = table[table.zeroed == EVERY_STEP]
+    seeds = intact.seed.nunique()
+    mean = f", mean of {seeds} seeds (95 %)" if seeds > 1 else ""
+    loss = (intact.loss - intact.added).mean()
+    print_sentence(f"loss without what a layer carries from step to step{mean}; intact {loss:.4g}")
+    print_table(["layer", "at every step", "into a window"], rows)
+    _print_units(found)
+
+
+def _print_units(found: Probe) -> None:
+    units = found.table[found.table.zeroed == UNIT]
+    if units.empty:
+        print_sentence("there are too many units to leave them out one by one")
+        return
+    first = found.subject.model.seeds[0]
+    mine = units[units.seed == first].sort_values("added", ascending=False)[:MOST_UNITS]
+    mine = mine.sort_values(["layer", "unit"])
+    more = f" of {(units.seed == first).sum()}" if len(mine) == MOST_UNITS else ""
+    print_sentence(
+        f"loss without a unit, seed {first}, {len(mine)}{more} units; what its h says most of"
+    )
+    rows = [
+        [
+            f"{row.layer}",
+            f"{row.unit}",
+            f"{row.loss:.4g}",
+            f"{words.name(row.input)} {row.lag:.0f} steps ago",
+            f"{row.r_squared:.2f}",
+        ]
+        for row in mine.itertuples()
+    ]
+    print_table(["layer", "unit", "loss", "holds", "R squared"], rows)
+
+
+PRINT: dict[str, Callable[[Probe], None]] = {
+    story.MEMORY: _print_memory,
+    story.GRADIENT: _print_gradient,
+    story.ABLATION: _print_ablation,
+}

@@ -1,0 +1,71 @@
+"""A finished model, opened to be used: its settings as they hold here, and a series to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
+from lstmcli.data.source import Tested, series_to_test
+from lstmcli.errors import UsageError
+from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.runs import paths, rundir
+from lstmcli.runs.checkpoint import Checkpoint
+
+AnyPath = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint, and what its models are to read.
+
+    Attributes:
+        path: the file.
+        model: what it holds.
+        config: its settings, and those that were given.
+        data: a dataset to read; `None` for what the settings name.
+        trained_on: checksums of the parts of the dataset that it was trained on, as known.
+    """
+
+    path: Path
+    model: Checkpoint
+    config: Config
+    data: Path | None
+    trained_on: Sequence[str] | None
+
+    def tested(self) -> Tested:
+        """A series that the models have not seen, for each of them, and what it is.
+
+        Raises:
+            FileError: the dataset is missing, damaged or too short, or not what it was.
+        """
+        return series_to_test(self.config, self.data, self.model.schema, self.trained_on)
+
+
+def open_checkpoint(
+    checkpoint: AnyPath, data: AnyPath | None, settings: Mapping[str, Any]
+) -> Opened:
+    """Opens a checkpoint or a run directory.
+
+    Args:
+        checkpoint: the file, or a run directory, of which the best checkpoint counts.
+        data: a dataset to read. Without one it is a fresh series, or the part of the dataset that
+            was held back from training.
+        settings: those of the task and of the run that differ from the checkpoint's.
+
+    Raises:
+        LstmcliError: there is none, or a setting is the model's own.
+    """
+    known = {spec.name for group in (DataConfig, RunConfig) for spec in fields(group)}
+    if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
+        raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
+    path = rundir.find_checkpoint(Path(checkpoint))
+    model = checkpoints.read(path)
+    folder, saved = rundir.folder_of(path), model.metadata["config"]
+    given = settings if data is None else {**settings, "data": str(data)}
+    config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
+    trained_on = model.metadata.get("data_sha256") or rundir.data_checksums(folder)
+    return Opened(path, model, config, None if data is None else Path(data), trained_on)

@@ -1,0 +1,1 @@
+"""What a trained network does: what each layer remembers, and what it is for."""

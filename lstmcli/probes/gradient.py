@@ -1,0 +1,173 @@
+"""How far the training signal reaches: the gradient of a step's loss to what came before it.
+
+Many single losses are followed back side by side, as far as is asked and without truncation.
+Truncation to windows of W steps (Elman 1990; Williams and Peng 1990) takes nothing but steps away:
+from place p of a window, counted from 0, the gradient reaches p steps back as it would without, and
+none further. Shapes are written with L layers, S units, M losses, K + 1 steps of history.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core import backward, forward
+from lstmcli.core.forward import Array, Given
+from lstmcli.probes.subject import TRAINED, UNTRAINED, Run, Subject, one_thread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Integers = npt.NDArray[np.int64]
+
+WINDOWS = (1, 2, 4)
+"""Lengths of a window to compare, in those of training."""
+LARGEST = 2**22
+"""Numbers that a network's history of all losses holds, at most."""
+LOSSES = (64, 1_000)
+"""Losses that are followed back: at least and at most."""
+
+
+class Losses(NamedTuple):
+    """Steps whose losses are followed back.
+
+    Attributes:
+        steps: their numbers in their rows: `[M]`.
+        rows: `[M]`.
+    """
+
+    steps: Integers
+    rows: Integers
+
+
+class Norms(NamedTuple):
+    """Norms of the gradients of M losses by lag.
+
+    Attributes:
+        inputs: to the input: `[K + 1, M]`.
+        states: to each layer's c and h: `[K + 1, L, 2, M]`.
+    """
+
+    inputs: Array
+    states: Array
+
+
+def gradient(subject: Subject, lags: int) -> pd.DataFrame:
+    """The mean norm of the gradient of a step's loss, by lag and layer.
+
+    Args:
+        subject: the networks and what they read.
+        lags: the longest; four windows are looked at in any case.
+
+    Returns:
+        A row for each: `seed,network,layer,to,lag,window,norm,norm_1,norm_2,norm_4`. `to` is `x`
+        (layer 0), `h` or `c`; `window` training's steps; `norm` without truncation, `norm_2` with
+        windows twice as long as training's.
+    """
+    import pandas as pd
+
+    longest = max(lags, WINDOWS[-1] * subject.bptt)
+    frames = []
+    for run in subject.runs([TRAINED, UNTRAINED]):
+        losses = chosen(subject, run.replica, longest)
+        norms = norms_of(subject, run, losses, longest)
+        frame = _frame(norms, losses.steps, subject.bptt)
+        frame.insert(0, "network", run.kind)
+        frame.insert(0, "seed", subject.model.seeds[run.replica])
+        frames.append(frame)
+    order = ["seed", "network"]
+    return pd.concat(frames).sort_values(order, kind="stable", ignore_index=True)
+
+
+def chosen(subject: Subject, replica: int, longest: int) -> Losses:
+    """Draws scored steps, with as much before them as is looked back, where there are such."""
+    arrays, there = subject.arrays[replica], ~subject.padding[..., replica]
+    scored = there & arrays.get("scored", np.True_)
+    late = scored & (np.arange(len(scored)) >= min(longest, len(scored) // 2))[:, None]
+    steps, rows = np.nonzero(late if late.any() else scored)
+    model = subject.model.config.model
+    numbers = (longest + 1) * model.layers * model.state_size
+    count = int(np.clip(LARGEST // numbers, *LOSSES))
+    drawn = np.random.default_rng(0).permutation(len(steps))[:count]
+    return Losses(steps[drawn], rows[drawn])
+
+
+def norms_of(subject: Subject, run: Run, losses: Losses, longest: int) -> Norms:
+    """Follows the gradients of some losses back, over `longest` steps.
+
+    The beginning of a row or of a sequence ends them.
+    """
+    times = losses.steps - np.arange(longest, -1, -1)[:, None]  # [K + 1, M]
+    there, rows = np.maximum(times, 0), losses.rows
+    given = subject.given([run.replica])
+    begun = subject.begins[..., run.replica][there, rows]
+    history = Given(
+        given.numbers[there, 0, rows][:, None],
+        given.symbols[there, 0, rows][:, None],
+        (1 - begun.astype(np.float32))[:, None, :, None],
+    )
+    before = run.states[np.maximum(times[0] - 1, 0), :, :, rows]  # [M, L, 2, S]
+    state = np.moveaxis(before, 0, 2)[:, :, None]
+    targets = subject.arrays[run.replica]["targets"][losses.steps, rows]
+    with one_thread():
+        return _followed(run, state, history, targets, subject.signature.head)
+
+
+def _followed(run: Run, state: Array, given: Given, targets: npt.NDArray[Any], head: str) -> Norms:
+    """Runs the network over the losses' histories, and their gradients back.
+
+    Args:
+        run: whose network it is.
+        state: before the histories: `[L, 2, 1, M, S]`.
+        given: the histories, as the rows of one network.
+        targets: of the last steps: `[M]` or `[M, D]`.
+        head: `softmax` or `linear`.
+    """
+    network = forward.side_by_side([run.network])
+    states = np.concatenate(list(forward.unroll(network, state, given)))
+    logits = forward.readout(network, states[-1, -1, 1])
+    outputs = backward.of_loss(logits, targets[None], head)
+    found = backward.slopes(network, state, given, states)
+    norms = [
+        Norms(*(np.linalg.norm(part, axis=-1) for part in step))
+        for step in backward.back(network, found, given, outputs)
+    ]
+    inputs, layers = zip(*norms, strict=True)
+    return Norms(
+        np.stack(inputs)[:, 0].astype(np.float64), np.stack(layers)[:, :, :, 0].astype(np.float64)
+    )
+
+
+def _frame(norms: Norms, steps: Integers, window: int) -> pd.DataFrame:
+    """Mean norms by layer and lag, without truncation and with windows of several lengths."""
+    import pandas as pd
+
+    lags = np.arange(len(norms.inputs))
+    within = {each: lags[:, None] <= steps % (each * window) for each in WINDOWS}
+    places = [(0, "x", norms.inputs)]
+    for layer in range(norms.states.shape[1]):
+        places += [(layer + 1, "h", norms.states[:, layer, 1])]
+        places += [(layer + 1, "c", norms.states[:, layer, 0])]
+    frames = []
+    for layer, to, norm in places:
+        means = {f"norm_{each}": (norm * mask).mean(1) for each, mask in within.items()}
+        known = {"layer": layer, "to": to, "lag": lags, "window": window, "norm": norm.mean(1)}
+        frames.append(pd.DataFrame(known | means))
+    return pd.concat(frames)
+
+
+def shares(table: pd.DataFrame) -> pd.DataFrame:
+    """How much of the gradient to the input each window leaves, of all that was followed back.
+
+    Args:
+        table: as `gradient` gives it.
+
+    Returns:
+        For each seed and network, the share of the norms' sum over the lags: `norm_1`, `norm_2`,
+        `norm_4`.
+    """
+    names = [f"norm_{each}" for each in WINDOWS]
+    sums = table[table.to == "x"].groupby(["seed", "network"], sort=False)[["norm", *names]].sum()
+    return sums[names].div(sums.norm, axis=0).reset_index()

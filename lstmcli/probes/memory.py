@@ -1,0 +1,172 @@
+"""How far back each layer remembers: what a linear readout of its state knows of earlier inputs.
+
+The sum over the lags is Jaeger's memory capacity (2001, "Short term memory in echo state networks",
+GMD Report 152): for independent inputs it is at most the number of units in the readout. Here it is
+judged on steps that the readout was not fitted on, so that it does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.probes import bits, ridge
+from lstmcli.probes.inputs import inputs_of
+from lstmcli.probes.places import FEWEST_PAIRS, Block, Places
+from lstmcli.probes.ridge import Readout, Targets
+from lstmcli.probes.subject import TRAINED, UNTRAINED, Run, Subject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = npt.NDArray[np.float64]
+
+ALL = "all"
+"""In the place of a layer's number: the h of all layers together."""
+CALIBRATED = 4_000
+"""Steps on which probabilities are calibrated, at most."""
+JUDGED = 2**21
+"""Probabilities that are judged at a lag, at most: steps times the symbol's values."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What a readout knows of the input at some lag.
+
+    Attributes:
+        lag: in steps.
+        held_out: R squared of a number, bits of a symbol, as judged; it can be below 0.
+        most: what there is to know: 1, or the symbol's entropy in bits.
+        ridge: the strength of the ridge, infinite where nothing was better than the mean.
+    """
+
+    lag: int
+    held_out: float
+    most: float
+    ridge: float
+
+    @property
+    def memory(self) -> float:
+        """`held_out`, and 0 where a readout knows nothing; `nan` where there are too few steps."""
+        return float(np.maximum(0, self.held_out))
+
+
+def memory(subject: Subject, lags: int) -> pd.DataFrame:
+    """What is known of each input at each lag, by network, layer and part of the state.
+
+    Args:
+        subject: the networks and what they read.
+        lags: the longest.
+
+    Returns:
+        A row for each: `seed,network,layer,state,input,unit,lag,memory,held_out,most,ridge`. `unit`
+        is `bits` or `r_squared`.
+    """
+    import pandas as pd
+
+    rows = []
+    inputs = inputs_of(subject)
+    for run in subject.runs([TRAINED, UNTRAINED]):
+        begins, padding = (each[..., run.replica] for each in (subject.begins, subject.padding))
+        blocks = list(Places.of(begins, padding).blocks(lags))
+        seed = {"seed": subject.model.seeds[run.replica], "network": run.kind}
+        for each in inputs:
+            asked = [_asked(each.values[..., run.replica], each.classes, one) for one in blocks]
+            kind = {"input": each.name, "unit": "bits" if each.classes else "r_squared"}
+            for layer, state, states in parts_of(run):
+                where = seed | {"layer": layer, "state": state} | kind
+                rows += [where | _columns(found) for found in recovered(states, asked)]
+    order = ["seed", "network", "input"]
+    return pd.DataFrame(rows).sort_values(order, kind="stable", ignore_index=True)
+
+
+def _columns(found: Recovered) -> dict[str, Any]:
+    names = ("lag", "memory", "held_out", "most", "ridge")
+    return {name: getattr(found, name) for name in names}
+
+
+def parts_of(run: Run) -> Iterator[tuple[int | str, str, npt.NDArray[Any]]]:
+    """The parts of a state that are read out: each layer's h and c, and all h together.
+
+    Yields:
+        The layer's number from 1 on or ALL, `h` or `c`, and the values `[steps, B, units]`.
+    """
+    layers = run.states.shape[1]
+    for layer in range(layers):
+        yield layer + 1, "h", run.states[:, layer, 1]
+        yield layer + 1, "c", run.states[:, layer, 0]
+    if layers > 1:
+        together = np.moveaxis(run.states[:, :, 1], 1, 2)  # [steps, B, L, S]
+        yield ALL, "h", together.reshape(*together.shape[:2], -1)
+
+
+class Asked(NamedTuple):
+    """What is to be read out of states: the input at some lags.
+
+    Attributes:
+        block: the lags, and the steps to fit, to choose and to judge on.
+        targets: on each of these.
+    """
+
+    block: Block
+    targets: list[Targets]
+
+
+def _asked(values: npt.NDArray[Any], classes: int, block: Block) -> Asked:
+    """An input `[steps, B]` so many steps before each place."""
+    flat, back = values.reshape(-1), np.asarray(block.lags) * values.shape[1]
+    return Asked(block, [Targets(flat[places[:, None] - back], classes) for places in block.parts])
+
+
+def recovered(states: npt.NDArray[Any], asked: Sequence[Asked]) -> Iterator[Recovered]:
+    """What a linear readout of some states `[steps, B, S]` knows of an input, at each lag."""
+    flat = states.reshape(-1, states.shape[-1])
+    for block, targets in asked:
+        if min(map(len, block.parts)) < FEWEST_PAIRS:
+            yield from (Recovered(lag, np.nan, np.nan, np.nan) for lag in block.lags)
+            continue
+        parts = ridge.standardised(*(flat[places].astype(np.float64) for places in block.parts))
+        yield from _judged(parts, targets, block.lags)
+
+
+def _judged(
+    parts: Sequence[Floats], targets: Sequence[Targets], lags: Sequence[int]
+) -> Iterator[Recovered]:
+    """Fits, chooses and judges the readouts of some lags."""
+    fit, choose, judge = parts
+    fitted = ridge.fit(fit, targets[0], choose, targets[1])
+    if not targets[0].classes:
+        explained = ridge.r_squared(fitted, judge, targets[2])
+        for place, lag in enumerate(lags):
+            yield Recovered(lag, float(explained[place]), 1.0, float(fitted.strengths[place]))
+        return
+    for place, lag in enumerate(lags):
+        yield _known(fitted, choose, judge, targets, place, lag)
+
+
+def _known(
+    fitted: Readout,
+    choose: Floats,
+    judge: Floats,
+    targets: Sequence[Targets],
+    place: int,
+    lag: int,
+) -> Recovered:
+    """The bits of a symbol that a readout knows."""
+    classes, strength = targets[0].classes, float(fitted.strengths[place])
+    calibrated_by, labels = targets[1].values[:, place], targets[2].values[:, place]
+    most = bits.entropy(labels, classes)
+    if np.isinf(strength):  # What knows nothing guesses the frequencies, and loses the entropy.
+        return Recovered(lag, 0.0, most, strength)
+    calibrating, judging = slice(CALIBRATED), slice(JUDGED // classes)
+    known = bits.known(
+        fitted.scores(choose[calibrating], place),
+        calibrated_by[calibrating],
+        fitted.scores(judge[judging], place),
+        labels[judging],
+    )
+    return Recovered(lag, known, most, strength)
