@@ -5,3 +5,4 @@ set -eu
 lstmcli train --layers 3 --out article "$@"
 lstmcli eval article
 lstmcli inspect article
+lstmcli plot article --output article.png

@@ -89,6 +89,15 @@ def set_defaults() -> None:
         _set_compiler("AVX")
 
 
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
 def flag(name: str) -> str | None:
     """The value of a compiler's flag, as it stands."""
     words = os.environ.get("XLA_FLAGS", "").split()

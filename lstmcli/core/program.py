@@ -49,8 +49,10 @@ class Program:
         self.signature = signature
         self.device = device
         features, outputs = signature.features, signature.outputs
-        schedule = SCHEDULES[environment.schedule(config, features)]
-        self._schedule = schedule(config.model.layers, config.model.state_size, features)
+        self.schedule = environment.schedule(config, features)
+        self._schedule = SCHEDULES[self.schedule](
+            config.model.layers, config.model.state_size, features
+        )
         self._optimizer = OPTIMIZERS[config.training.optimizer]
         self._head = HEADS[signature.head]
         self._names = tuple(architecture.shapes(config.model, features, outputs))

@@ -73,6 +73,11 @@ def draw(path: Path, source: Source | None = None) -> Drawn:
     elif path.is_dir():
         drawn = _of_run(RunDirectory(path), source)
         why = "; ".join(drawn.notes)
+    elif not path.exists():
+        raise FileError(
+            f"there is no run, no sweep and no checkpoint `{path}`",
+            "`lstmcli train` makes a run, in `runs/latest`",
+        )
     else:
         return Drawn(_window(material.of_checkpoint(path)))
     if not drawn.figures:

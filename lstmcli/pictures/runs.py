@@ -48,7 +48,7 @@ def curve_of(run: RunDirectory, known: Material) -> Curve | None:
     return Curve(
         _in_units(epochs, convert),
         _in_units(windows.assign(epoch=windows.step / each), convert),
-        shown(unit, 60),
+        unit,
         title(known.config, sorted(epochs.seed.unique())),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli.columns import Categorical, Numeric, Schema
 from lstmcli.config import DataConfig
+from lstmcli.report.figures import canvas
 from lstmcli.report.terminal import ascii_only, visible
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def familiar(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
         return "bits per character", lambda nats: nats / math.log(2)
     if (column := one_number(schema)) is None:
         return loss_unit(schema), lambda nats: nats
-    return f"RMSE, in units of {column.name}", lambda squared: squared**0.5 * column.scale
+    unit = f"RMSE, in units of {canvas.shown(column.name, 18)}"
+    return unit, lambda squared: squared**0.5 * column.scale
 
 
 def task(data: DataConfig, swept: Sequence[str] = ()) -> str:

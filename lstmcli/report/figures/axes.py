@@ -33,19 +33,22 @@ class LossAxis:
     Attributes:
         low, high: its limits.
         logarithmic: whether decades are equally long.
+        falling: whether losses fall from left to right: then there is room at the lower left.
     """
 
     low: float
     high: float
     logarithmic: bool
+    falling: bool = False
 
     @classmethod
-    def around(cls, losses: npt.ArrayLike, table: pd.DataFrame) -> LossAxis:
+    def around(cls, losses: npt.ArrayLike, table: pd.DataFrame, falling: bool = False) -> LossAxis:
         """An axis for some losses, and for the references that lie near them.
 
         Args:
             losses: what is to be seen; NaN and infinity are left out.
             table: of trials or of epochs; its floors and chances count.
+            falling: whether losses fall from left to right.
         """
         chances = _known(table, "chance")
         known = np.concatenate([_known(table, "bayes_loss"), chances])
@@ -61,7 +64,8 @@ class LossAxis:
         near = [each for each in to(positive) if to(low) - span <= each <= to(high) + span]
         ends = [to(low), to(high), *near]
         margin = 0.1 * max(span, max(ends) - min(ends))
-        return cls(float(back(min(ends) - margin)), float(back(max(ends) + margin)), logarithmic)
+        limits = float(back(min(ends) - margin)), float(back(max(ends) + margin))
+        return cls(*limits, logarithmic, falling)
 
     def apply(self, axes: Any) -> None:
         """Sets scale and limits."""
@@ -95,7 +99,7 @@ class LossAxis:
             above = low > self.high
             said = f"{text} is {'above' if above else 'below'}"
             height = 1.0 if above else NOTE_HEIGHT * (name != "floor")  # The floor lies lowest.
-            _note(axes, said, colour, height, not above)
+            _note(axes, said, colour, height, not above, self.falling and not above)
             return
         if same:
             axes.axhline(high, color=colour, linestyle=line, linewidth=1)
@@ -106,7 +110,8 @@ class LossAxis:
         edge = min(high, self.high) if upward else max(low, self.low)
         if edge != (high if upward else low):
             upward = not upward
-        _note(axes, text, colour, edge, upward, ("axes fraction", "data"))
+        left = self.falling and name == "floor"
+        _note(axes, text, colour, edge, upward, left, ("axes fraction", "data"))
 
     def references(self, axes: Any, table: pd.DataFrame) -> None:
         """Draws the floor and the chance that a table names; or what needs no network, by name."""
@@ -120,12 +125,19 @@ class LossAxis:
 
 
 def _note(
-    axes: Any, text: str, colour: str, height: float, upward: bool, of: Any = "axes fraction"
+    axes: Any,
+    text: str,
+    colour: str,
+    height: float,
+    upward: bool,
+    left: bool,
+    of: Any = "axes fraction",
 ) -> None:
-    """Writes at the right edge, above or below a height."""
+    """Writes at an edge, above or below a height."""
     axes.annotate(
-        text, (1, height), xycoords=of, color=colour, fontsize=8, ha="right",
-        va="bottom" if upward else "top", xytext=(-2, 2 if upward else -2),
+        text, (0 if left else 1, height), xycoords=of, color=colour, fontsize=8,
+        ha="left" if left else "right", va="bottom" if upward else "top",
+        xytext=(2 if left else -2, 2 if upward else -2),
         textcoords="offset points", zorder=4,
         bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
     )  # fmt: skip

@@ -28,8 +28,12 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
 """Okabe and Ito's colours (2008), which the colour-blind tell apart."""
 MARKERS = "os^Dv"
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (4, 1, 1, 1, 1, 1)))
-PICTURED = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5", "\r": "\u240d"}
+PICTURED = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 """What stands for a character that leaves no ink."""
+
+
+BELOW_THE_TITLE = 19
+"""Points from the upper edge to what stands below the title."""
 
 
 def empty(width: float, height: float) -> Figure:
@@ -59,7 +63,8 @@ def bare(axes: Axes) -> Axes:
 def head(figure: Figure, title: str, explained: str) -> None:
     """The title, and below it, smaller, how to read the figure."""
     figure.suptitle(f"{title}\n", fontsize=10, x=0.01, ha="left")
-    figure.text(0.01, 0.985, f"\n{explained}", fontsize=SMALL, color="0.35", va="top", ha="left")
+    below = 1 - BELOW_THE_TITLE / 72 / figure.get_figheight()
+    figure.text(0.01, below, explained, fontsize=SMALL, color="0.35", va="top", ha="left")
 
 
 def legend_above(axes: Axes, columns: int) -> None:
@@ -103,14 +108,21 @@ def shown(text: str, widest: int = 24) -> str:
     What the font does not have is escaped as in Python; `$` would begin a formula of matplotlib.
     """
     found = "".join(each if _drawable(each) else _escaped(each) for each in visible(text))
-    if len(found) > widest:
-        found = f"{found[: widest - 1]}\u2026"
+    if len(found) > widest:  # Names often differ at their ends.
+        found = f"{found[: widest - widest // 3 - 1]}\u2026{found[-(widest // 3) :]}"
     return found.replace("$", r"\$")
 
 
-def character(text: str, widest: int = 10) -> str:
-    """One character of a text, visible: `\u2423` for a space, `\u21b5` for a line's end."""
-    return shown(PICTURED.get(text, text), widest)
+def character(text: str) -> str:
+    """One character of a text, visible: `\u2423` for a space, `\u21b5` for a line's end.
+
+    One that the font does not have is its number in two lines, as editors show it.
+    """
+    text = PICTURED.get(text, text)
+    if len(text) == 1 and not (text.isprintable() and _drawable(text)):
+        number = f"{ord(text):04x}"
+        return f"{number[:-2]}\n{number[-2:]}"
+    return shown(text)
 
 
 def in_words(values: Sequence[str]) -> str:

@@ -19,6 +19,8 @@ LINE = 32
 """Characters of a line."""
 CANDIDATES = 5
 """Most probable characters that stand below each."""
+BASELINE = 0.17
+"""Of a cell, how far below its middle characters stand."""
 LIGHT = 0.55
 """The probability from which on the shade below a character is light."""
 
@@ -73,13 +75,16 @@ def _character(
     from matplotlib.patches import Rectangle
 
     name = canvas.character(window.target.label(number))
-    size = canvas.SMALL if len(name) == 1 else canvas.SMALL - 2.5
+    numbered = "\n" in name  # Else it stands on a line: a comma is no apostrophe.
+    at, upright = (rank, "center") if numbered else (rank + BASELINE, "baseline")
+    size = canvas.SMALL - 3 * numbered
     axes.text(
-        step, rank, name, ha="center", va="center", fontsize=size + 1 * bold, color=colour,
-        fontfamily="DejaVu Sans Mono", weight="bold" if bold else "normal",
+        step, at, name, ha="center", va=upright, fontsize=size, color=colour,
+        linespacing=0.9,
+        weight="bold" if bold else "normal",
     )  # fmt: skip
     if framed:
         place, size_ = (step - 0.44, rank - 0.44), 0.88
         axes.add_patch(
-            Rectangle(place, size_, size_, fill=False, edgecolor=canvas.ORANGE, linewidth=1.6)
+            Rectangle(place, size_, size_, fill=False, edgecolor=canvas.RED, linewidth=1.6)
         )

@@ -79,7 +79,8 @@ def draw_loss(axes: Axes, curve: Curve, columns: int = 4) -> None:
     table = curve.epochs
     few = table.epoch.max() < FEW_EPOCHS
     measured = [table.loss, table.val_loss, *([curve.windows.loss] if few else [])]
-    axis = LossAxis.around(np.concatenate([np.asarray(each, float) for each in measured]), table)
+    losses = np.concatenate([np.asarray(each, float) for each in measured])
+    axis = LossAxis.around(losses, table, falling=True)
     if few:
         for _, own in curve.windows.groupby("seed"):
             axes.plot(own.epoch, own.loss, color=canvas.GREY, linewidth=0.6, alpha=0.6)
@@ -119,7 +120,7 @@ def _best(axes: Axes, table: pd.DataFrame) -> None:
     label = f"best epoch: {best.epoch.iloc[0]:.0f}" if len(best) == 1 else "best epochs"
     axes.plot(
         best.epoch, best.val_loss, "o", color=canvas.BLUE, markerfacecolor="white", markersize=5,
-        linestyle="", label=label, zorder=3,
+        linestyle="", label=label, zorder=5,
     )  # fmt: skip
 
 

@@ -28,8 +28,14 @@ def can_be_strips(window: Window) -> bool:
     """Whether there is one input, a label at many steps, and names that have room in a cell."""
     if window.one_input is None or window.sparse or window.target.size > MOST_CLASSES:
         return False
-    names = map(window.target.label, range(window.target.size))
-    return sum(len(name) > LONGEST_NAME for name in names) <= MOST_LONGER
+    return sum(len(name) > LONGEST_NAME for name in _names_of(window)) <= MOST_LONGER
+
+
+def _names_of(window: Window) -> list[str]:
+    """The names of the classes and of the input's values, each once."""
+    columns = [window.target, *window.schema.symbols]
+    names = [column.label(number) for column in columns for number in range(column.size)]
+    return list(dict.fromkeys(names))
 
 
 def draw_strips(figure: Any, window: Window) -> str:
@@ -40,7 +46,9 @@ def draw_strips(figure: Any, window: Window) -> str:
     canvas.shared_steps(panels.flat, window.names[0].split()[0])
     if window.target.size == 2:
         return "height of a prediction: the probability of 1; cross: wrong"
-    return "filled: how probable the prediction is; framed: wrong"
+    longer = [name for name in _names_of(window) if len(name) > LONGEST_NAME]
+    cut = ", ".join(f"{name[0]}: {canvas.shown(name, 12)}" for name in longer)
+    return "filled: how probable the prediction is; framed: wrong" + (f"; {cut}" if cut else "")
 
 
 def _panel(axes: Axes, window: Window, row: int) -> None:
@@ -116,7 +124,8 @@ def _names(
 ) -> None:
     """Writes the names of some values into a track."""
     for place, number in zip(places, numbers, strict=True):
-        name = canvas.character(column.label(int(number)), LONGEST_NAME)
+        name = column.label(int(number))
+        name = canvas.character(name if len(name) <= LONGEST_NAME else name[0])
         axes.text(
             place, base + TALL / 2, name, fontsize=canvas.SMALL, ha="center", va="center", **style
         )
