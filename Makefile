@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED := $(shell date +%s)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test torture bench bench-data lint clean
+.PHONY: demo test torture torture-replicas torture-kills bench bench-data lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
@@ -19,12 +19,18 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -P -I tests README.md
 
-torture: .venv/installed-dev  ## 200 random settings: has each replica the bits of a run of its own?
-	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"
+torture: torture-replicas torture-kills  ## what the tests try a little, tried at length
+
+torture-replicas: .venv/installed-dev  ## 200 random settings: has each replica the bits of a run of its own?
+	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED)"
 	@set -e; for part in 1 2 3 4 5 6 7 8; do \
 	  $(BIN)/python -m pytest tests/test_replicas.py -k settings --replica-examples 25 \
 	    --hypothesis-seed $$(($(SEED) + part)); \
 	done  # A process each, as none can map the code of a thousand compiled programs.
+
+torture-kills: .venv/installed-dev  ## a run killed 200 times: does it end with the bits of one left alone?
+	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED)"
+	$(BIN)/python -m pytest tests/test_kills.py --kills 200 --kill-seed $(SEED) -rP
 
 bench: .venv/installed-dev  ## lstmcli beside Keras, PyTorch, JAX and plain C, in one run
 	$(INSTALL) --editable '.[bench]'
