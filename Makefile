@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED := $(shell date +%s)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test torture torture-replicas torture-kills bench bench-data lint clean
+.PHONY: demo test torture torture-kills audit bench bench-data lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
@@ -19,14 +19,25 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -P -I tests README.md
 
-torture: torture-replicas torture-kills  ## what the tests try a little, tried at length
-
-torture-replicas: .venv/installed-dev  ## 200 random settings: has each replica the bits of a run of its own?
-	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED)"
+torture: .venv/installed-dev torture-kills  ## random settings, damages, power losses and files, from a seed
+	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"
 	@set -e; for part in 1 2 3 4 5 6 7 8; do \
 	  $(BIN)/python -m pytest tests/test_replicas.py -k settings --replica-examples 25 \
 	    --hypothesis-seed $$(($(SEED) + part)); \
 	done  # A process each, as none can map the code of a thousand compiled programs.
+	$(BIN)/python -m pytest tests/test_damage.py tests/test_power_loss.py -k "random_damage or power" \
+	  --damages 1000 --damage-seed $(SEED)
+	$(BIN)/python -m pytest tests/test_fuzz.py --fuzz-examples 2000 --hypothesis-seed $(SEED)
+	$(INSTALL) 'atheris>=3.0' || echo "atheris cannot be installed here: its part is left out"
+	@set -e; if $(BIN)/python -c "import atheris" 2>/dev/null; then \
+	  for reader in checkpoint npz csv beside table text config status trials; do \
+	    $(BIN)/python tests/fuzzing.py $$reader -runs=20000 -seed=$(SEED) -verbosity=0; \
+	  done; \
+	fi
+
+audit: .venv/installed-dev  ## are vulnerabilities known of the versions that are installed?
+	$(INSTALL) 'pip-audit>=2.7'
+	$(BIN)/python tests/audit.py constraints.txt
 
 torture-kills: .venv/installed-dev  ## a run killed 200 times: does it end with the bits of one left alone?
 	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED)"

@@ -14,6 +14,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstmcli import memory
 from lstmcli.config import (
     NOT_SWEPT,
     OF_THE_CHECKPOINT,
@@ -202,6 +203,7 @@ def _opened(config: Config, found: Kept | None = None) -> Source:
     from lstmcli.data import source
 
     opened = source.open_source(config)
+    memory.check_model(opened.config, opened.signature.features, opened.signature.outputs)
     environment.set_up(found.exact(config) if found else config, opened.signature.features)
     with environment.loading():
         if config.training.until_solved:

@@ -140,6 +140,8 @@ def _numeric(saved: Mapping[str, Any]) -> Numeric:
 
 def _categorical(saved: Mapping[str, Any]) -> Categorical:
     values = saved["values"]
+    if values is not None and len(values) != int(saved["size"]):
+        raise ValueError(f"`{saved['name']}` has {len(values)} values, expected {saved['size']}")
     return Categorical(
         str(saved["name"]),
         int(saved["size"]),

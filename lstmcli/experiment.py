@@ -42,6 +42,7 @@ class Progress:
         of: windows in it.
         loss: mean loss of the epoch so far, over the seeds too.
         phase: what comes next: `compiling`, `training` or `validating`.
+        tensors: all that training changes, as it stands; `None` before the first window.
     """
 
     epoch: int
@@ -49,6 +50,7 @@ class Progress:
     of: int
     loss: float
     phase: str = "training"
+    tensors: Tensors | None = None
 
 
 def prepare(
@@ -178,7 +180,7 @@ def _epoch(
             saving.save_within(run, under_way, _taken_over(run, under_way.tensors))
         if received:
             raise saving.stopped(run, under_way.windows, received[0])
-        yield _progress(run, under_way, batch, "training")
+        yield _progress(run, under_way, batch, "training", under_way.tensors)
     seconds = under_way.seconds
     yield _progress(run, under_way, batch, "validating")
     validated = _validate(run, under_way, validation)
@@ -187,8 +189,10 @@ def _epoch(
     yield recording.record(run, joined(under_way.parts), validated, seconds)
 
 
-def _progress(run: Run, under_way: Within, batch: Batch, phase: str) -> Progress:
-    return Progress(run.epoch + 1, under_way.windows, len(batch), under_way.loss, phase)
+def _progress(
+    run: Run, under_way: Within, batch: Batch, phase: str, tensors: Tensors | None = None
+) -> Progress:
+    return Progress(run.epoch + 1, under_way.windows, len(batch), under_way.loss, phase, tensors)
 
 
 def _validate(run: Run, under_way: Within, validation: Batch) -> Measures:

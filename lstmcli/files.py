@@ -1,12 +1,17 @@
-"""Writing a file whole or not at all."""
+"""Writing files so that neither a crash nor a full disk nor a power loss takes what was there."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from lstmcli.errors import UsageError
+
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
+"""What a file system says that cannot sync a directory, or a directory that may not be listed."""
 
 
 def check_writable(path: Path, hint: str = "choose a file in a directory of yours") -> None:
@@ -34,36 +39,120 @@ def check_writable(path: Path, hint: str = "choose a file in a directory of your
     raise UsageError(f"cannot write `{path}`: {why}", hint)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, *pieces: bytes | memoryview) -> None:
     """Writes a file so that a reader, a crash or a full disk sees the old one or the new one.
 
     The content goes to a temporary file in the same directory, is synced to the disk, and is then
-    renamed over `path`.
+    renamed over `path`. With the directory synced, too, a power loss after the return keeps the new
+    one, and at any time before it one of the two.
+
+    Args:
+        path: the file.
+        pieces: its content, one after the other.
 
     Raises:
         OSError: the directory cannot be written to, or the disk is full; nothing is left behind.
             It names `path`, not the temporary file.
     """
     try:
-        _replace(path, content)
+        _replace(path, pieces)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
 
 
-def _replace(path: Path, content: bytes) -> None:
+def append_durably(path: Path, content: bytes) -> None:
+    """Appends to a file, all of the content or nothing, and puts it on the disk.
+
+    Raises:
+        OSError: the file cannot be written to, or the disk is full; the file is as it was.
+    """
+    is_new = not path.exists()
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            _write_all(file.fileno(), content)
+            os.fsync(file.fileno())
+        except BaseException as error:
+            with suppress(OSError):
+                file.truncate(before)
+            if isinstance(error, OSError):
+                error.filename = str(path)
+            raise
+    if is_new:
+        sync_directory(path.parent)
+
+
+def make_directories(path: Path, exist_ok: bool = True) -> tuple[Path, ...]:
+    """Makes a directory and those above it that are not there, so that a power loss keeps them.
+
+    Returns:
+        Those that were made, the deepest first.
+
+    Raises:
+        OSError: it cannot be made, or is there and may not be; nothing is left behind.
+    """
+    missing = tuple(each for each in (path, *path.parents) if not each.exists())
+    try:
+        path.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        raise  # Another process was quicker: what is there is its.
+    except OSError:
+        remove_empty(missing)
+        raise
+    for folder in missing:
+        sync_directory(folder.parent)
+    return missing
+
+
+def remove_empty(folders: tuple[Path, ...]) -> None:
+    """Removes directories, the deepest first, up to the first that is not empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def sync_directory(folder: Path) -> None:
+    """Puts a directory's names on the disk: without, a power loss may undo a rename in it.
+
+    Where that cannot be done, as on Windows, it is left to the operating system.
+    """
+    if os.name == "nt":
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+
+
+def _replace(path: Path, pieces: tuple[bytes | memoryview, ...]) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # The directory may have become one to read only, or have gone.
+            temporary.unlink()
         raise
+    sync_directory(path.parent)
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    """Writes all of it: the operating system may take a part at a time."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def _umask() -> int:

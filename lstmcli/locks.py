@@ -87,7 +87,7 @@ class DirectoryLock:
         try:
             holder = json.loads((self._directory / HOLDER).read_text())
             return f"process {holder['pid']} since {holder['since']} (`{holder['command']}`)"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "another process"
 
 

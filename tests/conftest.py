@@ -28,11 +28,39 @@ def pytest_addoption(parser):
     parser.addoption(
         "--kill-seed", type=int, default=int(time.time()), help="draws when test_kills.py kills"
     )
+    parser.addoption("--long-run", type=int, default=0, help="1: test_long_runs.py trains longer")
+    parser.addoption(
+        "--damages", type=int, default=20, help="random damages that each test of damage tries"
+    )
+    parser.addoption(
+        "--fuzz-examples", type=int, default=100, help="files that test_fuzz.py gives each reader"
+    )
+    parser.addoption("--damage-seed", type=int, default=0, help="from which they are drawn")
 
 
 @pytest.fixture(scope="session")
 def replica_examples(request):
     return request.config.getoption("--replica-examples")
+
+
+@pytest.fixture(scope="session")
+def long_run(request):
+    return bool(request.config.getoption("--long-run"))
+
+
+@pytest.fixture(scope="session")
+def damage_count(request):
+    return request.config.getoption("--damages")
+
+
+@pytest.fixture(scope="session")
+def fuzz_examples(request):
+    return request.config.getoption("--fuzz-examples")
+
+
+@pytest.fixture(scope="session")
+def damage_seed(request):
+    return request.config.getoption("--damage-seed")
 
 
 @pytest.fixture(autouse=True)

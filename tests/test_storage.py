@@ -8,7 +8,7 @@ import pytest
 
 from lstmcli.columns import Categorical, Numeric, Schema, plain
 from lstmcli.config import DataConfig
-from lstmcli.data import echo, storage, tasks
+from lstmcli.data import beside, echo, storage, tasks
 from lstmcli.data.series import Series, no_symbols
 from lstmcli.errors import FileError
 
@@ -80,7 +80,12 @@ def test_npz_of_echo_is_as_it_was_before_there_were_symbols(x):
     with np.load(x) as file:
         assert set(file) == {"inputs", "targets", "metadata"}
         np.testing.assert_array_equal(file["inputs"], np.eye(3)[series.symbols[:, 0]])
-        assert set(json.loads(str(file["metadata"]))) == {"task", "classes", "sha256"}
+        assert set(json.loads(str(file["metadata"]))) == {
+            "task",
+            "classes",
+            "sha256",
+            "lstmcli_format",
+        }
     found, _ = storage.read(x)
     assert (found.features, found.schema) == (3, plain(3, 3))
     storage.write(x.with_name("again.npz"), found, {})
@@ -197,12 +202,12 @@ def test_a_bad_cell_of_a_csv_is_named_by_its_line_and_column(column, value, comp
 )
 def test_a_table_is_told_from_a_dataset_by_its_first_line(text, own, tmp_path):
     (tmp_path / "x.csv").write_text(text)
-    assert storage.is_own_table(tmp_path / "x.csv") == own
+    assert beside.is_own_table(tmp_path / "x.csv") == own
     storage.write(tmp_path / "y.csv", everything(), {})
-    assert storage.is_own_table(tmp_path / "y.csv")
+    assert beside.is_own_table(tmp_path / "y.csv")
     (tmp_path / "y.json").unlink()
-    assert not storage.is_own_table(tmp_path / "y.csv")
-    assert not storage.is_own_table(tmp_path / "none.csv")
+    assert not beside.is_own_table(tmp_path / "y.csv")
+    assert not beside.is_own_table(tmp_path / "none.csv")
 
 
 # --- parts

@@ -91,7 +91,7 @@ def _order(group: tuple[str, Any]) -> tuple[bool, int]:
 def _print_provenance(description: dict[str, Any]) -> None:
     from lstmcli.report.terminal import visible
 
-    path, version = visible(description["checkpoint"]), description["version"]
+    path, version = visible(description["checkpoint"]), visible(description["version"])
     typer.echo(f"checkpoint: {path} (lstmcli {version})")
     typer.echo(f"trained: {_extent(description)}, on {visible(_data(description['config']))}")
     for best in description["best"]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli import ending
+from lstmcli.cli import ending, showing
 from lstmcli.cli.options import (
     ConfigFile,
     Given,
     Json,
+    LiveStyle,
     Overwrite,
     ProgressStyle,
     RunOut,
@@ -21,9 +21,7 @@ from lstmcli.cli.options import (
 from lstmcli.config import Config
 
 if TYPE_CHECKING:
-    from lstmcli.report.console import TrainingView
     from lstmcli.runs.kept import Kept
-    from lstmcli.runs.metrics import EpochRow
     from lstmcli.runs.rundir import RunDirectory
     from lstmcli.standing import Run
 
@@ -56,6 +54,7 @@ def train(
     config_file: ConfigFile = None,
     overwrite: Overwrite = False,
     progress: ProgressStyle = "auto",
+    live: LiveStyle = "auto",
     as_json: Json = False,
 ) -> None:
     """Train a stack of LSTM layers, and leave a run directory.
@@ -68,6 +67,7 @@ def train(
     from lstmcli.runs import rundir
 
     style = console.progress_style(progress)
+    shown = console.live_style(live, style)
     with signals.terminable():
         if verify:
             api.check_alone("verify", {"out": out, "resume": resume, "overwrite": overwrite})
@@ -86,8 +86,8 @@ def train(
             ctx.with_resource(directory.held())
         with console.waiting("loading TensorFlow", style):
             run = api.prepare(config, directory, found)
-    _say_notes(run, found)
-    _show(run, ctx.obj, style, as_json)
+    _brief(run, found, quiet=style == "none")
+    _show(ctx, run, style, shown, as_json)
 
 
 def _config(file: Path | None, given: Given) -> Config:
@@ -111,12 +111,9 @@ def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, 
     return directory, found
 
 
-def _say_notes(run: Run, found: Kept | None) -> None:
-    """What is odd about the data, and about a run that goes on."""
-    for note in run.source.notes():
-        _say("note", note)
-    if dropped := run.source.cut.dropped:
-        _say("note", f"{dropped} steps at the rows' ends fill no window: not used")
+def _brief(run: Run, found: Kept | None, quiet: bool) -> None:
+    """What the settings make possible, and what is odd about a run that goes on."""
+    showing.brief(run, quiet)
     if found:
         from lstmcli import resuming
 
@@ -130,17 +127,13 @@ def _say(kind: str, text: str) -> None:
     typer.echo(f"{kind}: {visible(text)}", err=True)
 
 
-def _show(run: Run, argv: list[str], style: str, as_json: bool) -> None:
+def _show(ctx: typer.Context, run: Run, style: str, live: str, as_json: bool) -> None:
     """Trains to the end, shows how it goes, and says how it has ended."""
-    from lstmcli.report import console, words
     from lstmcli.runs import metrics
 
-    floor = run.floor.loss if run.floor else None
-    number = words.one_number(run.source.schema)
-    scale = number.scale if number else None
-    view = console.TrainingView(style, run.config.training.epochs, floor, scale)
+    view, picture = showing.view(run, style, live)
     try:
-        for rows in _epochs(run, argv, view):
+        for rows in showing.epochs(run, ctx.obj, view, picture):
             view.epoch([metrics.as_dict(row) for row in rows])
     finally:
         view.close()
@@ -148,14 +141,5 @@ def _show(run: Run, argv: list[str], style: str, as_json: bool) -> None:
             ending.print_rows(run.directory, list(run.latest.values()))
     if not as_json:
         ending.summarise(run)
-
-
-def _epochs(run: Run, argv: list[str], view: TrainingView) -> Iterator[list[EpochRow]]:
-    """Trains to the end; shows progress within an epoch, and yields each epoch's rows."""
-    from lstmcli.experiment import Progress, train
-
-    for record in train(run, argv):
-        if isinstance(record, Progress):
-            view.windows(record.epoch, record.windows, record.of, record.loss, record.phase)
-        else:
-            yield record
+    if picture:
+        picture.wait()

@@ -12,27 +12,34 @@ from lstmcli.core import environment
 
 
 @contextmanager
-def _native_log(lines: list[str]) -> Iterator[None]:
+def _native_log(lines: list[str], expected: str | None = None) -> Iterator[None]:
     """Collects what native code writes to standard error, and hands it on if an error leaves.
 
     While it loads, TensorFlow writes a dozen lines about oneDNN and missing CUDA drivers that no
-    setting of its own can silence (tensorflow issue 100442).
+    setting of its own can silence (tensorflow issue 100442). A line with the expected words in it
+    is dropped.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as log:
         stderr = os.dup(2)
         os.dup2(log.fileno(), 2)
+        failed = True
         try:
             yield
-        except BaseException:
-            log.seek(0)
-            os.write(stderr, log.read())
-            raise
+            failed = False
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
             log.seek(0)
-            lines += log.read().decode(errors="replace").splitlines()
+            found = log.read().decode(errors="replace").splitlines()
+            lines += [line for line in found if expected is None or expected not in line]
+            if failed:
+                _show(lines)
+
+
+def _show(lines: list[str]) -> None:
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
 
 
 environment.set_defaults()
@@ -57,11 +64,10 @@ def first_call() -> Iterator[None]:
         yield
         return
     lines: list[str] = []
-    with _native_log(lines):
+    with _native_log(lines, "XlaSerializedCacheEntry"):
         yield
-    for line in lines:
-        if "XlaSerializedCacheEntry" not in line:
-            sys.stderr.write(f"{line}\n")
+    _show(lines)
+    environment.keep_compiled()
 
 
 __all__ = ["first_call", "startup_log", "tf"]

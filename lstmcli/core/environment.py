@@ -10,7 +10,7 @@
   AVX-512, which gained nothing more there: so a processor without it gives the same bits.
 - **Sums in the order of their terms.** The compiler may take a sum in any order; told not to look
   for vectors in code that is written out, it leaves the short ones as they are (`core/sums.py`).
-- **A cache of compiled programs**, in a directory that belongs to the user alone.
+- **A cache of compiled programs**, in a directory that belongs to the user alone (`core/cache.py`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import stat
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lstmcli.config import Config
+from lstmcli.core import cache
 
 MAX_ISA = "--xla_cpu_max_isa"
+CACHE = "--tf_xla_persistent_cache_directory"
 LARGEST_WAVEFRONT = 16
 """Columns of a layer's matrix up to which the wavefront schedule is the faster one: with 5 rows it
 was at 8 units and 8 inputs, and was not at 12 and 12."""
@@ -77,8 +79,10 @@ def kind(config: Config, features: int) -> tuple[str, int | None]:
 
 def set_up(config: Config, features: int) -> None:
     """Sets TensorFlow's flags for a configuration; without effect once TensorFlow is loaded."""
-    cache = _cache_directory() if config.run.cache else None
-    _set("TF_XLA_FLAGS", {"--tf_xla_persistent_cache_directory": str(cache)} if cache else {})
+    folder = cache.directory() if config.run.cache else None
+    if folder and "tensorflow" not in sys.modules:
+        cache.check(folder)
+    _set("TF_XLA_FLAGS", {CACHE: str(folder)} if folder else {})
     _set_compiler(instruction_set(config, features))
 
 
@@ -98,9 +102,9 @@ def processor() -> str:
     return platform.processor()
 
 
-def flag(name: str) -> str | None:
+def flag(name: str, variable: str = "XLA_FLAGS") -> str | None:
     """The value of a compiler's flag, as it stands."""
-    words = os.environ.get("XLA_FLAGS", "").split()
+    words = os.environ.get(variable, "").split()
     return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), None)
 
 
@@ -109,6 +113,13 @@ def _set_compiler(isa: str) -> None:
     if platform.machine() in ("x86_64", "AMD64"):
         flags[MAX_ISA] = isa
     _set("XLA_FLAGS", flags)
+
+
+def keep_compiled() -> None:
+    """Seals what the compiler has put into our cache; one that the user has named is theirs."""
+    folder = cache.directory()
+    if folder and flag(CACHE, "TF_XLA_FLAGS") == str(folder):
+        cache.seal(folder)
 
 
 @contextmanager
@@ -146,21 +157,3 @@ def _set(variable: str, flags: Mapping[str, str]) -> None:
     given = os.environ.setdefault(f"LSTMCLI_GIVEN_{variable}", os.environ.get(variable, ""))
     ours = [f"{name}={value}" for name, value in flags.items() if name not in given]
     os.environ[variable] = " ".join([given, *ours]).strip()
-
-
-def _cache_directory() -> Path | None:
-    """The user's cache directory; `None` if it cannot be made, or others could write to it.
-
-    Whoever can write to it can make this user run code of theirs.
-    """
-    import platformdirs
-
-    path = Path(platformdirs.user_cache_dir("lstmcli")) / "xla"
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        known = path.stat()
-    except OSError:
-        return None
-    mine = not hasattr(os, "getuid") or known.st_uid == os.getuid()
-    private = os.name == "nt" or not known.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return path if mine and private else None

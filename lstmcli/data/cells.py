@@ -15,6 +15,7 @@ from lstmcli.errors import FileError
 Cell = Callable[[str, int, int], tuple[str, str]]
 """Place and value, in words, of a cell: of an array by its name, a step and a column."""
 Arrays = Mapping[str, npt.NDArray[Any]]
+MOST_SHOWN = 60  # characters of a cell that an error quotes
 Targets = npt.NDArray[np.int32] | npt.NDArray[np.float32]
 
 
@@ -65,6 +66,8 @@ def to_series(
 
 def _check_shapes(arrays: Arrays) -> None:
     """Raises ValueError where the shapes are not a series'."""
+    if "targets" not in arrays:
+        raise ValueError("it has no `targets`")
     targets = arrays["targets"]
     if not {"numbers", "symbols"} & set(arrays):
         raise ValueError("it has no inputs: neither `numbers` nor `symbols`")
@@ -271,5 +274,6 @@ def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _refuse(found: tuple[str, str], expected: str, hint: str) -> None:
     place, value = found
-    got = f"`{value}`" if value.strip() else "an empty cell"
+    shown = value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}..."
+    got = f"`{shown}`" if value.strip() else "an empty cell"
     raise FileError(f"{place}: expected {expected}, got {got}", hint)

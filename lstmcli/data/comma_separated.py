@@ -22,6 +22,7 @@ from lstmcli.data.cells import Cell
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_SHOWN = 300  # characters of the names that an error quotes
 PREFIXES = {
     "numbers": "input",
     "symbols": "symbol",
@@ -85,7 +86,7 @@ def _grouped(found: list[str]) -> dict[str, list[str]]:
     if [each for names in columns.values() for each in names] != found or "targets" not in columns:
         raise ValueError(
             "expected the columns `input` (or `input_0`, `input_1` and so on) and `target`, got "
-            + ", ".join(found)
+            + ", ".join(found)[:MOST_SHOWN]
         )
     return columns
 

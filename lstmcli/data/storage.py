@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from lstmcli.columns import Schema, plain
 from lstmcli.config import DataConfig
-from lstmcli.data import comma_separated
+from lstmcli.data import archive, beside, comma_separated
 from lstmcli.data.cells import to_series
 from lstmcli.data.conversion import fit, one_hot, standardised
 from lstmcli.data.series import Series
@@ -29,13 +28,13 @@ def check_format(path: Path) -> None:
     if path.suffix not in FORMATS:
         raise UsageError(
             f"a dataset's name ends in {' or '.join(FORMATS)}, got `{path.name}`",
-            f"for example `{path.with_suffix('.npz').name}`",
+            f"for example `{path.name.partition('.')[0] or 'x'}.npz`",
         )
 
 
 def files(path: Path) -> list[Path]:
     """The files that a dataset of this name consists of."""
-    return [path, _beside(path)] if path.suffix == ".csv" else [path]
+    return [path, beside.file_of(path)] if path.suffix == ".csv" else [path]
 
 
 def check_free(path: Path, overwrite: bool) -> None:
@@ -74,7 +73,8 @@ def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
     Args:
         path: its ending names the format.
         series: the arrays.
-        metadata: what else is known of it; the task, the classes and the SHA-256 are added.
+        metadata: what else is known of it; the task, the classes, the SHA-256 of the arrays, the
+            format and the seal of the whole file are added.
     """
     check_format(path)
     series = as_written(series)
@@ -85,15 +85,15 @@ def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
         arrays = {"inputs": _flat(series.numbers), "targets": series.targets}
     else:
         known["schema"] = series.schema.to_dict()
-    text = json.dumps({**known, **metadata}, indent=2)
+    known |= {**metadata, "lstmcli_format": beside.FORMAT}
     if path.suffix == ".npz":
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays, metadata=np.array(text))
-        write_atomically(path, buffer.getvalue())
+        text = np.array(json.dumps(known, indent=2))
+        write_atomically(path, archive.to_bytes({**arrays, "metadata": text}))
     else:
+        table = comma_separated.to_text(series.arrays).encode()
         # The metadata first: alone they are known as ours, the table is not.
-        write_atomically(_beside(path), f"{text}\n".encode())
-        write_atomically(path, comma_separated.to_text(series.arrays).encode())
+        write_atomically(beside.file_of(path), beside.to_bytes(known, table))
+        write_atomically(path, table)
 
 
 def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
@@ -107,6 +107,9 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
         FileError: it is missing or damaged, is no series, or does not match its checksum.
     """
     check_format(path)
+    if path.exists() and not path.is_file():
+        why = "is a directory" if path.is_dir() else "is no ordinary file"
+        raise FileError(f"`{path}` {why}, expected the file of a dataset", "name such a file")
     if not path.is_file():
         raise FileError(
             f"there is no dataset `{path}`", f"`lstmcli generate {pasteable(path)}` makes one"
@@ -122,39 +125,29 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
             f"`lstmcli generate {example}` writes one to compare it with",
         ) from error
     if metadata.get("sha256", series.checksum()) != series.checksum():
-        where = f"`{_beside(path)}`" if path.suffix == ".csv" else "its metadata"
-        raise FileError(
-            f"`{path}` does not match the checksum in {where}: it is truncated or was changed",
-            f"if the change is meant, take {where} away; else generate it anew under another name",
-        )
+        raise _changed(path)
     return series, metadata
 
 
-def is_own_table(path: Path) -> bool:
-    """Whether a `.csv` file is a dataset of `write`, by its first line, and no other table.
+def check_seal(table: Path) -> None:
+    """Checks a `.csv` dataset that `write` has sealed; any other table passes.
 
-    Columns besides inputs and one target must have a schema beside them: `symbol` and `target` are
-    names that anybody's table may have.
+    Raises:
+        FileError: it is not as it was sealed.
     """
-    try:
-        columns = comma_separated.columns_of(path)
-        if set(columns) == {"numbers", "targets"} and len(columns["targets"]) == 1:
-            return path.suffix == ".csv"
-        return path.suffix == ".csv" and "schema" in _metadata(_beside(path))
-    except (OSError, ValueError):
-        return False
+    if beside.is_whole(table) is False:
+        raise _changed(table)
 
 
 def is_ours(path: Path) -> bool:
     """Whether a dataset that is there is as `write` wrote it: replacing it loses nobody's work."""
-    beside = _beside(path)
     try:
         if path.suffix != ".csv":
             metadata = read(path)[1]
         elif path.exists():
-            metadata = read(path)[1] if beside.is_file() else {}
+            metadata = read(path)[1] if beside.file_of(path).is_file() else {}
         else:
-            metadata = _metadata(beside)
+            metadata = beside.read(path)
     except (LstmcliError, OSError, ValueError):
         return False
     return "sha256" in metadata and "name" in metadata.get("task", {})
@@ -189,7 +182,7 @@ def read_whole(path: Path, schema: Schema, _: DataConfig) -> tuple[Series, list[
         FileError: the file is missing or damaged, or does not fit the model.
     """
     series = read(path, schema.classes is None)[0]
-    hint = "`lstmcli inspect` shows what a checkpoint was trained on"
+    hint = "`lstmcli inspect CHECKPOINT` shows what it was trained on"
     fitted = fit(series, schema, "the data", "the model was trained on", hint)
     return fitted, _notes(path, series)
 
@@ -245,52 +238,50 @@ def _notes(path: Path, series: Series) -> list[str]:
     return [f"{missing:,} of the {len(series):,} steps of `{path}` are not scored"]
 
 
+def _changed(path: Path) -> FileError:
+    where = f"`{beside.file_of(path)}`" if path.suffix == ".csv" else "its metadata"
+    return FileError(
+        f"`{path}` does not match the checksum in {where}: it is truncated or was changed",
+        f"if the change is meant, take {where} away; else generate it anew under another name",
+    )
+
+
 def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
-    # From memory, as NumPy leaves a file open that it cannot read.
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-        text = str(file["metadata"]) if "metadata" in file else "{}"
-        # `numbers` are `inputs` where there is nothing else.
-        names = {name: name for name in comma_separated.PREFIXES if name in file}
-        if "inputs" in file:
-            names.setdefault("numbers", "inputs")
-        arrays = {name: file[its] for name, its in names.items()}
-        arrays["targets"] = file["targets"]
+    content = path.read_bytes()
+    is_whole = archive.is_whole(content)
+    if is_whole is False:
+        raise _changed(path)
+    found = archive.read(content, (*comma_separated.PREFIXES, "inputs", "metadata"))
+    metadata = beside.checked(json.loads(str(found["metadata"]) if "metadata" in found else "{}"))
+    beside.check_format(path, metadata)
+    if is_whole is None and "lstmcli_format" in metadata:
+        raise _changed(path)  # Where the seal was is damaged.
+    # `numbers` are `inputs` where there is nothing else.
+    names = {name: name for name in comma_separated.PREFIXES if name in found}
+    if "inputs" in found:
+        names.setdefault("numbers", "inputs")
+    arrays = {name: found[its] for name, its in names.items()}
+    arrays["targets"] = found["targets"]
 
     def cell(name: str, step: int, column: int) -> tuple[str, str]:
         values = np.ravel(arrays[name][step])
         place = f"`{path}`, step {step} (from 0 on) of `{names[name]}`"
         return f"{place}, column {column}" if len(values) > 1 else place, str(values[column])
 
-    metadata = _checked(json.loads(text))
     return to_series(arrays, metadata, cell, numbers or None), metadata
 
 
-def _metadata(beside: Path) -> dict[str, Any]:
-    """What the file beside a CSV file says."""
-    try:
-        return _checked(json.loads(beside.read_text()))
-    except ValueError as error:
-        raise ValueError(f"its metadata, `{beside}`: {error}") from error
-
-
-def _checked(metadata: Any) -> dict[str, Any]:
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("task", {}), dict):
-        raise ValueError("the metadata, and the task in them, must be JSON objects")
-    return metadata
-
-
 def _read_csv(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
+    metadata = beside.read(path) if beside.file_of(path).is_file() else {}
+    beside.check_format(path, metadata)
     arrays, cell = comma_separated.read(path)
-    beside = _beside(path)
-    metadata = _metadata(beside) if beside.is_file() else {}
-    return to_series(arrays, metadata, cell, numbers, exact=True), metadata
+    series = to_series(arrays, metadata, cell, numbers, exact=True)
+    is_whole = beside.is_whole(path)  # Last, as a cell that is wrong is better named.
+    if is_whole is False or (is_whole is None and "lstmcli_format" in metadata):
+        raise _changed(path)
+    return series, metadata
 
 
 def _flat(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A single column as `[steps]`."""
     return columns[:, 0] if columns.shape[1] == 1 else columns
-
-
-def _beside(path: Path) -> Path:
-    """Where a CSV file's metadata lie."""
-    return path.with_suffix(".json")

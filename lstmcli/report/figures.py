@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lstmcli.files import write_atomically
 from lstmcli.report.axes import LossAxis
 
 if TYPE_CHECKING:
@@ -95,7 +97,9 @@ def _head(figure: Any, title: str, explained: str) -> None:
 
 def _save(figure: Any, path: Path) -> None:
     """Writes a figure, without a date, so that the same data gives the same file."""
-    figure.savefig(path, metadata={"Software": None})
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:], metadata={"Software": None})
+    write_atomically(path, content.getvalue())
 
 
 def _words(name: str) -> str:

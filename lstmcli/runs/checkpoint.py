@@ -7,24 +7,39 @@ leading replica axis.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
-from lstmcli import architecture
+from lstmcli import architecture, seals
 from lstmcli.columns import Schema, plain
 from lstmcli.config import Config
-from lstmcli.errors import FileError, LstmcliError
+from lstmcli.errors import FileError
 from lstmcli.files import write_atomically
 
 FORMAT = 1
 KEY = "lstmcli"
 SLOT = "optimizer."
+SEAL = b'"sha256":"'
+"""What stands before the seal. A text cannot hold it: quotes are escaped there."""
+LENGTH = 8  # bytes that give the length of a safetensors header, and stand before it
+BLOCK = 1 << 20  # bytes that are read at a time
+TYPES: dict[str, tuple[type, ...]] = {
+    "version": (str,),
+    "kind": (str,),
+    "config": (dict,),
+    "elapsed_seconds": (int, float),
+    "label_counts": (list, NoneType),
+    "data_sha256": (list, NoneType),
+}
+"""Of the metadata: what each is, `None` where it may be missing."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +83,18 @@ class Checkpoint:
         return None if counts is None else np.asarray(counts, np.int64)
 
     def write(self, path: Path) -> None:
-        """Writes the file whole or not at all."""
-        text = json.dumps({"format": FORMAT, **self.metadata})
+        """Writes the file whole or not at all, sealed with a checksum of its bytes.
+
+        The seal is a text among safetensors' own metadata, as that format allows nothing after the
+        tensors. That there is one stands in our metadata too, apart from it: so damage to the one
+        place or to the other does not make the file pass for one of before there were seals.
+        """
+        text = json.dumps({**self.metadata, "format": FORMAT, "checksum": "sha256"})
         contiguous = {name: np.ascontiguousarray(array) for name, array in self.tensors.items()}
-        write_atomically(path, save(contiguous, {KEY: text}))
+        content = save(contiguous, {KEY: text, "sha256": seals.BLANK})
+        end = _header_end(content[:LENGTH])
+        tensors = memoryview(content)[end:]
+        write_atomically(path, seals.sealed(content[:end], SEAL, [tensors]), tensors)
 
 
 def read(path: Path) -> Checkpoint:
@@ -83,41 +106,75 @@ def read(path: Path) -> Checkpoint:
     if not path.is_file():
         raise FileError(f"there is no checkpoint `{path}`", "`lstmcli train` makes one")
     try:
+        is_sealed = _check_seal(path)
         with safe_open(path, framework="np") as file:
             metadata = json.loads((file.metadata() or {})[KEY])
+            if metadata["format"] != FORMAT:
+                raise FileError(
+                    f"`{path}` has checkpoint format {metadata['format']}, expected {FORMAT}",
+                    "a newer version of lstmcli may read it: `pip install --upgrade lstmcli`",
+                )
+            if is_sealed != ("checksum" in metadata):
+                raise ValueError("its checksum is not there")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if metadata["format"] != FORMAT:
-            raise FileError(
-                f"`{path}` has checkpoint format {metadata['format']}, expected {FORMAT}",
-                "a newer version of lstmcli may read it: `pip install --upgrade lstmcli`",
-            )
         checkpoint = Checkpoint(tensors, metadata)
         _check(checkpoint)
     except FileError:
         raise
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError, LstmcliError) as error:
+    except Exception as error:  # A hostile file makes its decoders raise whatever they do.
         raise FileError(
-            f"`{path}` is not a checkpoint of lstmcli or is damaged: {error}",
+            f"`{path}` is not a checkpoint of lstmcli or is damaged: {_why(error)}",
             "the run directory's other checkpoint (`last` or `best`) may be whole",
         ) from error
     return checkpoint
+
+
+def _check_seal(path: Path) -> bool:
+    """Whether the file is sealed; those from before there were seals are not.
+
+    Raises:
+        ValueError: it is not as it was sealed, or its header is longer than the file.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = file.read(LENGTH)
+        end = _header_end(length)
+        if end > size:
+            raise ValueError(f"its header should end at byte {end:,}, and the file has {size:,}")
+        header = length + file.read(end - LENGTH)
+        is_whole = seals.is_whole(header, SEAL, iter(lambda: file.read(BLOCK), b""))
+    if is_whole is False:
+        raise ValueError("its bytes do not match its checksum")
+    return is_whole is not None
+
+
+def _header_end(length: bytes) -> int:
+    """Where the header ends, by the file's first eight bytes."""
+    return LENGTH + int.from_bytes(length, "little")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "its metadata are nested too deeply"
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def _check(checkpoint: Checkpoint) -> None:
     """Checks what every reader relies on.
 
     Raises:
-        KeyError, TypeError: the metadata are not complete.
-        ValueError: a tensor is missing, or is not of the shape that the config asks for.
+        KeyError, TypeError, ValueError, LstmcliError: the metadata are not complete, or a tensor is
+            missing, or is not of the type and the shape that the config asks for.
     """
-    for key in ("kind", "position"):
-        checkpoint.metadata[key]
-    for best in checkpoint.metadata["best"]:
-        best["seed"], best["epoch"], best["val_loss"]
+    _check_metadata(checkpoint.metadata)
+    _check_columns(checkpoint)
     expected = _shapes(checkpoint)
     slots = {name for name in checkpoint.tensors if name.startswith(SLOT)}
     if strange := slots - expected.keys():
         raise ValueError(f"`{min(strange)}` belongs to no parameter")
+    for name, tensor in checkpoint.tensors.items():
+        if tensor.dtype != np.float32:
+            raise ValueError(f"`{name}` is of type {tensor.dtype}, expected float32")
     for name, shape in expected.items():
         if name not in checkpoint.tensors:
             raise ValueError(f"it has no tensor `{name}`")
@@ -126,9 +183,56 @@ def _check(checkpoint: Checkpoint) -> None:
             raise ValueError(f"`{name}` is {list(found)}, expected {list(shape)}")
 
 
+def _check_metadata(metadata: dict[str, Any]) -> None:
+    """Checks the types of what readers take from the metadata without looking.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing, or is of another type.
+    """
+    position = metadata["position"]
+    whole = [position["epoch"], position["window"], position["step"]]
+    whole += [metadata["features"], metadata["classes"]]
+    for each in metadata["best"]:
+        whole += [each["seed"], each["epoch"]]
+        _check_type("val_loss", each["val_loss"], (float, NoneType))
+    for each in (*whole, *metadata["seeds"], *metadata["data_seeds"]):
+        _check_type("a whole number", each, (int,))
+    for name, types in TYPES.items():
+        _check_type(name, metadata.get(name), types)
+    if len(metadata["seeds"]) != len(metadata["best"]):
+        raise ValueError(f"it has {len(metadata['seeds'])} seeds and {len(metadata['best'])} best")
+
+
+def _check_columns(checkpoint: Checkpoint) -> None:
+    """Checks that the schema, the counts of labels and the seeds are those of the model.
+
+    Raises:
+        ValueError: they are not.
+    """
+    metadata, signature = checkpoint.metadata, checkpoint.schema.signature(False, False)
+    if (signature.features, signature.outputs) != (metadata["features"], metadata["classes"]):
+        raise ValueError("its schema is not that of its model")
+    counts = checkpoint.label_counts
+    if counts is not None and counts.shape != (metadata["classes"],):
+        raise ValueError("its counts of labels are not those of its classes")
+    if len(checkpoint.seeds) != checkpoint.config.run.replicas:
+        raise ValueError("its seeds are not as many as its config has replicas")
+
+
+def _check_type(name: str, value: Any, types: tuple[type, ...]) -> None:
+    if type(value) not in types:
+        raise TypeError(f"expected {name} in its metadata, got {value!r:.50}")
+
+
 def _shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
-    """The shape of the state, and of each parameter and each of its slots: `[R, …]`."""
+    """The shape of the state, and of each parameter and each of its slots: `[R, …]`.
+
+    Raises:
+        ValueError: there are not as many tensors as the config has layers.
+    """
     config, metadata = checkpoint.config, checkpoint.metadata
+    if config.model.layers > len(checkpoint.tensors):  # Before as many names are made up.
+        raise ValueError(f"it has no tensors for {config.model.layers:,} layers")
     one = architecture.shapes(config.model, metadata["features"], metadata["classes"])
     slots = {name.split(".")[1] for name in checkpoint.tensors if name.startswith(SLOT)}
     one |= {f"{SLOT}{slot}.{name}": shape for slot in slots for name, shape in one.items()}

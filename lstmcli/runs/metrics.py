@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from lstmcli.errors import FileError
+from lstmcli.files import append_durably
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,23 @@ Row = EpochRow | StepRow
 
 
 def append(path: Path, rows: Iterable[Row]) -> None:
-    """Appends rows to a table, after a header if the file is new, and flushes them.
+    """Appends rows to a table, after a header if the file is new, and puts them on the disk.
 
-    Floats are written so that they read back to the same value.
+    Floats are written so that they read back to the same value. What is in a table is never older
+    than a checkpoint that is written after it, whatever happens to the power.
+
+    Raises:
+        OSError: the disk is full, or the directory has gone; none of the rows is in the table.
     """
     rows = list(rows)
     if not rows:
         return
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if file.tell() == 0:
-            writer.writerow(columns(type(rows[0])))
-        writer.writerows(["" if cell is None else cell for cell in astuple(row)] for row in rows)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    if not path.exists() or path.stat().st_size == 0:
+        writer.writerow(columns(type(rows[0])))
+    writer.writerows(["" if cell is None else cell for cell in astuple(row)] for row in rows)
+    append_durably(path, text.getvalue().encode())
 
 
 def read(path: Path) -> list[EpochRow]:

@@ -17,7 +17,7 @@ import tomli_w
 
 from lstmcli.config import Config
 from lstmcli.errors import FileError, UsageError, pasteable
-from lstmcli.files import check_writable, write_atomically
+from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
 from lstmcli.locks import HOLDER, DirectoryLock
 from lstmcli.runs import latest, paths
 
@@ -107,7 +107,7 @@ class RunDirectory:
             with self.lock.held():
                 yield
         finally:
-            self._remove_empty()
+            remove_empty(self.made)
 
     @contextmanager
     def given_back(self) -> Iterator[None]:
@@ -115,7 +115,7 @@ class RunDirectory:
         try:
             yield
         except BaseException:
-            self._remove_empty()
+            remove_empty(self.made)
             raise
 
     def check_free(self) -> None:
@@ -165,7 +165,7 @@ class RunDirectory:
     def _write(self, config: Config, status: dict[str, Any]) -> None:
         settings = self.settings(config)
         self._write_status({**status, SETTINGS: settings})  # First: it tells whose the rest is.
-        self.last.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(self.last.parent)
         write_atomically(self.config, tomli_w.dumps(settings).encode())
 
     def settings(self, config: Config) -> dict[str, dict[str, Any]]:
@@ -187,16 +187,11 @@ class RunDirectory:
             for half_written in file.parent.glob(f".{file.name}.*"):
                 half_written.unlink(missing_ok=True)
 
-    def _remove_empty(self) -> None:
-        with suppress(OSError):  # What is not empty stays.
-            for folder in self.made:
-                folder.rmdir()
-
     def holds_run(self) -> bool:
         """Whether there is a run of lstmcli here."""
         try:
             return self.read_status().keys() >= WRITTEN_BY_A_RUN
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return False
 
     def _write_status(self, status: dict[str, Any]) -> None:
@@ -217,11 +212,20 @@ def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
     try:
         saved = tomllib.loads(path.read_text("utf-8"))
         return paths.with_data_from(saved, path.parent) if find_data else saved
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # Nested without end, it is no setting.
         raise UsageError(
-            f"cannot read the configuration `{path}`: {error}",
-            "a run directory's `config.toml` is one to start from",
+            f"cannot read the configuration `{path}`: {_why(error)}",
+            f"`--config {pasteable(its_own)}` names the one in that directory"
+            if (its_own := RunDirectory(path).config).is_file()
+            else "a run directory's `config.toml` is one to start from",
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """Why a text cannot be read, in words."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"expected text in UTF-8, got `0x{error.object[error.start]:02x}`"
+    return str(getattr(error, "strerror", None) or error)
 
 
 def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
@@ -238,10 +242,8 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
     try:
         made = _make(path, overwrite) if path else _make_unused(label)
     except OSError as error:
-        raise UsageError(
-            f"cannot write to `{path or ROOT}`: {error.strerror}",
-            OUT,
-        ) from error
+        why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+        raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
     with made.given_back():
         check_writable(made.status, OUT)
         with made.lock.held():  # Who writes here is to be named, not the run that is being written.
@@ -250,9 +252,7 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
 
 
 def _make(path: Path, overwrite: bool) -> RunDirectory:
-    missing = tuple(each for each in (path, *path.parents) if not each.exists())
-    path.mkdir(parents=True, exist_ok=True)
-    return RunDirectory(path, missing, overwrite)
+    return RunDirectory(path, make_directories(path), overwrite)
 
 
 def _make_unused(label: str) -> RunDirectory:
@@ -260,15 +260,15 @@ def _make_unused(label: str) -> RunDirectory:
     begun = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{label}"
     for number in itertools.count(1):
         path = ROOT / (begun if number == 1 else f"{begun}-{number}")
-        missing = tuple(each for each in (path, *path.parents) if not each.exists())
         with suppress(FileExistsError):
-            path.mkdir(parents=True)
-            return RunDirectory(path, missing)
+            return RunDirectory(path, make_directories(path, exist_ok=False))
     raise AssertionError("numbers do not end")
 
 
 def _delete(directory: RunDirectory) -> None:
     """Deletes what a run has written, and nothing else."""
+    if directory.last.parent.is_symlink():
+        directory.last.parent.unlink()  # Where it leads is not of this directory.
     directory.remove_half_written()
     for file in directory.written:
         file.unlink(missing_ok=True)
@@ -286,7 +286,7 @@ def data_checksums(folder: Path) -> list[str] | None:
     """SHA-256 of the parts of the data that the run in a folder was trained on, if one is there."""
     try:
         return list(RunDirectory(folder).read_status()["data_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.errors import ExitCode, LstmcliError, UsageError
+from lstmcli.files import make_directories, write_atomically
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.execute import POLL_SECONDS, Rows, attempt, cores
 from lstmcli.sweeps.grid import Setting
@@ -89,6 +90,6 @@ def _receive(ray: Any, reference: Any, setting: Setting, directory: Path) -> Row
         return trial.failed(setting, f"the task was lost: {first_line}", ExitCode.FAILED)
     for name, content in files.items():
         path = directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        make_directories(path.parent)
+        write_atomically(path, content)
     return list(rows)

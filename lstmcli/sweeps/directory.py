@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import tomli_w
 
 from lstmcli.errors import FileError, UsageError
-from lstmcli.files import check_writable, write_atomically
+from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
 from lstmcli.locks import held
 from lstmcli.runs import paths
 from lstmcli.runs.rundir import OUT
@@ -116,7 +117,7 @@ class SweepDirectory:
             return
         try:
             known = tomllib.loads(self.config.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(
                 f"cannot read `{self.config}`: {error}",
                 "choose another `--out`, or pass `--overwrite` to delete that sweep",
@@ -128,11 +129,13 @@ class SweepDirectory:
             )
 
     def check_free(self) -> None:
-        """Refuses a directory with files of a sweep's names that are no sweep's.
+        """Refuses what is no directory, and one with files of a sweep's names that are no sweep's.
 
         Raises:
-            UsageError: it has one.
+            UsageError: it is one of these.
         """
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            raise UsageError(f"cannot write to `{self.path}`: it is no directory", OUT)
         for path in self._written if not self.config.is_file() else ():
             if path.exists():
                 raise UsageError(
@@ -151,7 +154,7 @@ class SweepDirectory:
         if not self.config.is_file():
             return
         for path in self._written:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -163,31 +166,26 @@ class SweepDirectory:
         Raises:
             UsageError: it cannot be written to, or somebody else writes here.
         """
-        made = [each for each in (self.path, *self.path.parents) if not each.exists()]
+        made = self._make()
         try:
-            self._make()
+            check_writable(self.config, OUT)
             with held(self.path):
                 yield
         finally:
-            with suppress(OSError):  # What is not empty stays.
-                for folder in made:
-                    folder.rmdir()
+            remove_empty(made)
 
-    def _make(self) -> None:
+    def _make(self) -> tuple[Path, ...]:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            return make_directories(self.path)
         except OSError as error:
-            raise UsageError(
-                f"cannot write to `{self.path}`: {error.strerror}",
-                OUT,
-            ) from error
-        check_writable(self.config, OUT)
+            why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+            raise UsageError(f"cannot write to `{self.path}`: {why}", OUT) from error
 
     def begin(self, plan: Plan) -> None:
         """Writes what the sweep is, and takes over what sweeps beside it have finished."""
         tables = {"sweep": plan.identity, **self._files(plan)}
         write_atomically(self.config, tomli_w.dumps(tables).encode())
-        self.settings.mkdir(parents=True, exist_ok=True)
+        make_directories(self.settings)
         for setting, folder in self.elsewhere.values():
             if folder is not None:
                 seeds = folder.name.rsplit("-seeds-", 1)[1]
