@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED := $(shell date +%s)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test torture audit bench bench-data lint clean
+.PHONY: demo test torture torture-kills audit bench bench-data lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
@@ -19,7 +19,7 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -P -I tests README.md
 
-torture: .venv/installed-dev  ## random settings, damages, power losses and files, from a seed
+torture: .venv/installed-dev torture-kills  ## random settings, damages, power losses and files, from a seed
 	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"
 	@set -e; for part in 1 2 3 4 5 6 7 8; do \
 	  $(BIN)/python -m pytest tests/test_replicas.py -k settings --replica-examples 25 \
@@ -27,6 +27,7 @@ torture: .venv/installed-dev  ## random settings, damages, power losses and file
 	done  # A process each, as none can map the code of a thousand compiled programs.
 	$(BIN)/python -m pytest tests/test_damage.py tests/test_power_loss.py -k "random_damage or power" \
 	  --damages 1000 --damage-seed $(SEED)
+	$(BIN)/python -m pytest tests/test_long_runs.py --long-run 1
 	$(BIN)/python -m pytest tests/test_fuzz.py --fuzz-examples 2000 --hypothesis-seed $(SEED)
 	$(INSTALL) 'atheris>=3.0' || echo "atheris cannot be installed here: its part is left out"
 	@set -e; if $(BIN)/python -c "import atheris" 2>/dev/null; then \
@@ -38,6 +39,10 @@ torture: .venv/installed-dev  ## random settings, damages, power losses and file
 audit: .venv/installed-dev  ## are vulnerabilities known of the versions that are installed?
 	$(INSTALL) 'pip-audit>=2.7'
 	$(BIN)/python tests/audit.py constraints.txt
+
+torture-kills: .venv/installed-dev  ## a run killed 200 times: does it end with the bits of one left alone?
+	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED)"
+	$(BIN)/python -m pytest tests/test_kills.py --kills 200 --kill-seed $(SEED) -rP
 
 bench: .venv/installed-dev  ## lstmcli beside Keras, PyTorch, JAX and plain C, in one run
 	$(INSTALL) --editable '.[bench]'

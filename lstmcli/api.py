@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.data.references import Reference
+    from lstmcli.data.source import Source
     from lstmcli.scoring import Score
     from lstmcli.standing import Run
     from lstmcli.sweeps.plan import Plan
@@ -182,6 +183,14 @@ def prepare(config: Config, directory: RunDirectory, found: Kept | None = None) 
     Raises:
         LstmcliError: the data or the device cannot be used as asked.
     """
+    opened = _opened(config, found)
+    from lstmcli import experiment
+
+    return experiment.prepare(config, directory, opened, found)
+
+
+def _opened(config: Config, found: Kept | None = None) -> Source:
+    """The data; TensorFlow is loaded, as its programs ask for it."""
     from lstmcli.core import environment
     from lstmcli.data import source
 
@@ -191,9 +200,19 @@ def prepare(config: Config, directory: RunDirectory, found: Kept | None = None) 
     with environment.loading():
         if config.training.until_solved:
             opened.check_floor_known()
-    from lstmcli import experiment
+    return opened
 
-    return experiment.prepare(config, directory, opened, found)
+
+def verify(config: Config) -> tuple[int, list[str]]:
+    """Trains the first epochs twice, and compares: how many, and what differs in any bit.
+
+    Raises:
+        LstmcliError: as training does.
+    """
+    opened = _opened(config)
+    from lstmcli import verification
+
+    return verification.verify(opened)
 
 
 def draw(run: Run) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ def _weights(config: Config, source: Source, kept: Kept | None) -> parameters.Ar
     return {name: np.zeros((replicas, *shape), np.float32) for name, shape in shapes.items()}
 
 
-def train(run: Run, argv: Sequence[str] = ()) -> Iterator[Progress | list[EpochRow]]:
+def train(run: Run, argv: Sequence[str] = ()) -> Generator[Progress | list[EpochRow]]:
     """Trains a run to its last epoch, and yields its progress and each epoch's rows.
 
     Everything is on disk before it is yielded. SIGINT and SIGTERM end the run after the chunk under

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import traceback
 from pathlib import Path
 
@@ -22,6 +23,10 @@ settings.load_profile("lstmcli")
 def pytest_addoption(parser):
     parser.addoption(
         "--replica-examples", type=int, default=12, help="settings that test_replicas.py tries"
+    )
+    parser.addoption("--kills", type=int, default=10, help="how often test_kills.py kills a run")
+    parser.addoption(
+        "--kill-seed", type=int, default=int(time.time()), help="draws when test_kills.py kills"
     )
     parser.addoption("--long-run", type=int, default=0, help="1: test_long_runs.py trains longer")
     parser.addoption(

@@ -57,6 +57,7 @@ def left_by(path):
         metadata = {**saved.metadata, "elapsed_seconds": 0}
         metadata.pop("tables", None)  # Their lengths depend on how long times are in digits.
         metadata["config"]["training"].pop("checkpoint_every")
+        metadata["config"]["run"].pop("cache")
         found[file.name] = metadata
     for file in (directory.metrics, directory.steps):
         found[file.name] = rows(file) if file.exists() else None

@@ -1,19 +1,23 @@
 """Exact resume: a run that was interrupted ends as one that was left alone, to the bit."""
 
 import itertools
+import json
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import resumes
-from resumes import assert_same, begun, resumed, torn_off
+from resumes import assert_same, begun, left_by, resumed, torn_off
+from safetensors.numpy import load_file
 
-from lstmcli import experiment
+import lstmcli
+from lstmcli import experiment, verification
 from lstmcli.core import pace
 from lstmcli.core.program import Program
-from lstmcli.errors import DivergedError
-
-TINY = {"series_length": 900, "layers": 1, "epochs": 3}  # 12 windows
+from lstmcli.errors import DivergedError, StoppedError
+from lstmcli.runs import checkpoint as checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +115,224 @@ def test_a_run_torn_off_again_and_again_ends_with_the_bits_of_one_left_alone(
         for epoch, _, seed, *_ in resumes.rows(Path("torn/metrics.csv")):
             ends[seed] = epoch
         assert len(set(ends.values())) > 1, "all seeds ended at once: nothing was shown of that"
+
+
+# --- what a run says of itself
+
+
+def stop_within(run, epoch):
+    """Trains until Ctrl-C, in the middle of an epoch."""
+    for record in experiment.train(run):
+        if isinstance(record, experiment.Progress) and record.epoch == epoch:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory, run):
+    """A run of three epochs that a signal stopped within its second one. Not to be written to."""
+    folder = tmp_path_factory.mktemp("half")
+    options = {"series_length": 900, "layers": 1, "epochs": 3}
+    with pytest.raises(StoppedError) as stopped:
+        stop_within(begun(folder / "run", **options), epoch=2)
+    assert stopped.value.exit_code == 130
+    assert "lstmcli train --resume" in stopped.value.hint
+    for _ in experiment.train(begun(folder / "alone", **options)):
+        pass
+    return folder
+
+
+@pytest.fixture
+def copied(half, tmp_path):
+    """A copy of it in `run`, beside the same run left alone."""
+    shutil.copytree(half / "run", "run")
+    shutil.copytree(half / "alone", "alone")
+
+
+def test_a_stopped_run_goes_on_by_the_command_in_its_hint(copied, run):
+    status = json.loads(Path("run/run.json").read_text())
+    assert status["status"] == "interrupted"
+    assert checkpoints.read(Path("run/checkpoints/last.safetensors")).metadata["position"]["window"]
+    result = json.loads(run("train", "--resume", "run", "--json").stdout)
+    assert (result["status"], result["results"][0]["epoch"]) == ("completed", 3)
+    assert_same("alone", "run")
+    now = json.loads(Path("run/run.json").read_text())
+    assert now["argv"] == status["argv"]
+    assert [again["epoch"] for again in now["resumed"]] == [1]
+
+
+def test_rows_that_no_checkpoint_counts_are_neither_kept_nor_repeated(copied, run):
+    """As a kill leaves them: a whole row, and a torn one."""
+    whole = Path("alone/metrics.csv").read_bytes().splitlines(keepends=True)
+    assert Path("run/metrics.csv").read_bytes().count(b"\n") == 2
+    with Path("run/metrics.csv").open("ab") as file:
+        file.write(whole[2] + whole[3][:20])
+    run("train", "--resume", "run")
+    assert_same("alone", "run")
+
+
+def test_a_table_that_has_lost_rows_is_refused_by_name(copied, run):
+    Path("run/metrics.csv").write_bytes(Path("run/metrics.csv").read_bytes()[:-9])
+    assert "`run/metrics.csv` has lost rows" in run("train", "--resume", "run", exit_code=4).stderr
+
+
+def test_the_checkpoint_before_a_damaged_one_is_taken_with_a_warning(copied, run):
+    last = Path("run/checkpoints/last.safetensors")
+    last.write_bytes(last.read_bytes()[:-50])
+    assert "warning: `run/checkpoints/last" in run("train", "--resume", "run").stderr
+    assert_same("alone", "run")
+
+
+def test_a_best_that_is_newer_or_missing_is_made_again(copied, run):
+    shutil.copy("alone/checkpoints/best.safetensors", "run/checkpoints/best.safetensors")
+    run("train", "--resume", "run")
+    assert_same("alone", "run")
+
+
+def test_with_all_checkpoints_damaged_nothing_is_changed(copied, run):
+    for name in ("last", "previous"):
+        Path(f"run/checkpoints/{name}.safetensors").write_bytes(b"x")
+    before = Path("run/metrics.csv").read_bytes()
+    assert "safetensors" in run("train", "--resume", "run", exit_code=4).stderr
+    assert Path("run/metrics.csv").read_bytes() == before
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(copied, run):
+    shutil.rmtree("run/checkpoints")
+    Path("run/config.toml").unlink()
+    run("train", "--resume", "run")
+    assert_same("alone", "run")
+    assert Path("run/config.toml").read_text() == Path("alone/config.toml").read_text()
+
+
+def test_a_complete_run_says_so_and_goes_on_with_more_epochs(copied, run):
+    before = left_by("alone")
+    assert "the run is complete: 3 epochs are done" in run("train", "--resume", "alone").stdout
+    assert json.loads(run("train", "--resume", "alone", "--json").stdout)["status"] == "completed"
+    assert left_by("alone") == before
+    error = run("train", "--resume", "alone", "--epochs", 2, exit_code=2).stderr
+    assert "`--epochs` is 3 in this run, got 2" in error
+    run("train", "--resume", "run", "--epochs", 5)
+    run("train", "--resume", "alone", "--epochs", 5)
+    assert_same("alone", "run")
+    whole = lstmcli.train("whole", series_length=900, layers=1, epochs=5)
+    assert_same(whole.directory, "run")
+    assert "epochs = 5" in Path("run/config.toml").read_text()
+    assert lstmcli.train(resume="run").directory == Path("run")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "has"),
+    [
+        ("--learning-rate", 0.1, "is 0.3"),
+        ("--layers", 2, "is 1"),
+        ("--threads", 3, "is 1"),
+        ("--schedule", "layered", "is wavefront"),
+        ("--patience", 3, "was not given"),
+        ("--seed", 1, "is 0"),
+        ("--data", "x.csv", "was not given"),
+    ],
+)
+def test_a_setting_that_contradicts_the_run_is_refused_by_name(copied, run, option, value, has):
+    before = left_by("run")
+    error = run("train", "--resume", "run", option, value, exit_code=2).stderr
+    assert f"error: `{option}` {has}" in error
+    assert left_by("run") == before
+
+
+def test_settings_that_the_run_has_or_that_no_bit_depends_on_are_taken(copied, run):
+    run(
+        "train", "--resume", "run", "--layers", 1, "--threads", 1, "--schedule", "wavefront",
+        "--device", "cpu", "--checkpoint-every", "2s", "--no-cache",
+    )  # fmt: skip
+    assert_same("alone", "run")
+
+
+@pytest.mark.parametrize("other", [["--out", "x"], ["--overwrite"], ["--config", "x.toml"]])
+def test_what_has_no_effect_beside_resume_is_refused(copied, run, other):
+    error = run("train", "--resume", "run", *other, exit_code=2).stderr
+    assert f"`{other[0]}` has no effect with `--resume`" in error
+
+
+def test_what_is_no_run_is_refused_and_left_alone(run):
+    Path("mine").mkdir()
+    for path in ("mine", "nowhere"):
+        assert "holds no run" in run("train", "--resume", path, exit_code=4).stderr
+    assert not list(Path("mine").iterdir())
+    assert not Path("nowhere").exists()
+
+
+def test_a_run_in_a_directory_that_is_asked_for_is_offered_to_be_resumed(copied, run):
+    error = run("train", "--out", "run", exit_code=2).stderr
+    assert "`lstmcli train --resume run`" in error
+
+
+def test_data_that_has_changed_is_refused_and_data_that_has_moved_is_found(run):
+    run("generate", "bits.csv", "--series-length", 2000)
+    options = ["--data", "bits.csv", "--layers", 1]
+    run("train", *options, "--epochs", 2, "--out", "alone")
+    run("train", *options, "--epochs", 1, "--out", "run")
+    whole = Path("bits.csv").read_text()
+    lines = whole.splitlines(keepends=True)
+    Path("bits.csv").write_text("".join([*lines[:-1], lines[-2]]))
+    if lines[-1] != lines[-2]:
+        error = run("train", "--resume", "run", "--epochs", 2, exit_code=4).stderr
+        assert "`bits.csv` has changed since the run began" in error
+    Path("bits.csv").unlink()
+    Path("elsewhere.csv").write_text(whole)
+    assert "--data FILE" in run("train", "--resume", "run", "--epochs", 2, exit_code=4).stderr
+    run("train", "--resume", "run", "--epochs", 2, "--data", "elsewhere.csv")
+    first, second = (load_file(f"{name}/checkpoints/last.safetensors") for name in ("alone", "run"))
+    assert all(first[name].tobytes() == second[name].tobytes() for name in first)
+
+
+def test_what_the_bits_depend_on_is_kept_and_a_change_of_it_is_said(copied, run):
+    path = Path("run/run.json")
+    status = json.loads(path.read_text())
+    assert {"machine", "processor", "libraries", "threads", "instruction_set"} <= status.keys()
+    assert (status["schedule"], status["device"]) == ("wavefront", "cpu:0")
+    status["libraries"]["tensorflow"] = "2.0.0"
+    status["processor"] = "another"
+    path.write_text(json.dumps(status))
+    error = run("train", "--resume", "run").stderr
+    assert "note: the run began with tensorflow 2.0.0, and goes on with" in error
+    assert "note: the run began with processor another" in error
+
+
+def spoil(run):
+    """Trains an epoch, puts an infinite number into the weights, and goes on."""
+    for record in experiment.train(run):
+        if isinstance(record, list):
+            run.tensors["dense.bias"] = np.full_like(run.tensors["dense.bias"], np.inf)
+
+
+def test_a_run_that_diverges_stops_and_keeps_what_was_finite(tmp_path):
+    """Checkpoints were not due: what was best is on disk all the same."""
+    with pytest.raises(DivergedError, match="epoch 2") as error:
+        spoil(begun(Path("run"), series_length=900, layers=1, epochs=9, checkpoint_every="9"))
+    assert "--clip-norm" in error.value.hint
+    assert json.loads(Path("run/run.json").read_text())["status"] == "diverged"
+    saved = checkpoints.read(Path("run/checkpoints/best.safetensors"))
+    assert saved.metadata["position"]["epoch"] == 1
+    assert all(np.isfinite(array).all() for array in saved.tensors.values())
+
+
+def test_verify_says_that_the_bits_are_the_same_and_leaves_nothing(run):
+    before = sorted(Path().iterdir())
+    options = ["train", "--verify", "--layers", 1, "--series-length", 900]
+    assert "verified: 2 epochs trained twice" in run(*options).stdout
+    assert sorted(Path().iterdir()) == before
+    assert "has no effect" in run(*options, "--out", "x", exit_code=2).stderr
+
+
+def test_verify_names_what_differs(run, monkeypatch):
+    usual = experiment.prepare
+
+    def other(config, directory, source=None, kept=None):
+        prepared = usual(config, directory, source, kept)
+        if kept:
+            prepared.within.tensors["dense.bias"] = prepared.within.tensors["dense.bias"] + 1
+        return prepared
+
+    monkeypatch.setattr(verification.experiment, "prepare", other)
+    error = run("train", "--verify", "--layers", 1, "--series-length", 900, exit_code=1).stderr
+    assert "differ in" in error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from lstmcli.cli.output import print_json
-from lstmcli.errors import pasteable
+from lstmcli.errors import LstmcliError, pasteable
 
 if TYPE_CHECKING:
     from lstmcli.data.references import Reference
@@ -46,6 +46,28 @@ def draw(run: Run) -> None:
 
     if failed := api.draw(run):
         typer.echo(f"warning: no figures: {visible(failed)}", err=True)
+
+
+def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
+    """Says whether epochs that were trained twice gave the same bits.
+
+    Raises:
+        LstmcliError: they did not.
+    """
+    if as_json:
+        same = not differences
+        print_json({"verified": same, "epochs": epochs, "differences": list(differences)})
+    if differences:
+        raise LstmcliError(
+            f"{epochs} epochs trained twice differ in {len(differences)} places, first in "
+            f"{differences[0]}",
+            "`--threads 1` and `--device cpu` leave least to chance",
+        )
+    if not as_json:
+        typer.echo(
+            f"verified: {epochs} epochs trained twice, the second time broken off and resumed, "
+            "gave the same bits"
+        )
 
 
 def _say_where(directory: RunDirectory) -> None:

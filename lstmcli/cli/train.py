@@ -34,6 +34,14 @@ Resume = Annotated[
         rich_help_panel="Run",
     ),
 ]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify",
+        help="Only train the first two epochs twice, once resumed, and compare the bits.",
+        rich_help_panel="Run",
+    ),
+]
 
 
 @with_settings("model", "data", "training", "run")
@@ -42,6 +50,7 @@ def train(
     given: Given,
     out: RunOut = None,
     resume: Resume = None,
+    verify: Verify = False,
     config_file: ConfigFile = None,
     overwrite: Overwrite = False,
     progress: ProgressStyle = "auto",
@@ -60,6 +69,10 @@ def train(
     style = console.progress_style(progress)
     shown = console.live_style(live, style)
     with signals.terminable():
+        if verify:
+            api.check_alone("verify", {"out": out, "resume": resume, "overwrite": overwrite})
+            ending.verified(*api.verify(_config(config_file, given)), as_json)
+            return
         if resume:
             api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
             directory, found = _found(ctx, resume, given)
@@ -68,14 +81,20 @@ def train(
                 return
             config = found.config
         else:
-            saved = rundir.read_config(config_file, "data" not in given) if config_file else None
-            config, found = Config.build(saved, **given), None
+            config, found = _config(config_file, given), None
             directory = rundir.create(out, api.label(config), overwrite)
             ctx.with_resource(directory.held())
         with console.waiting("loading TensorFlow", style):
             run = api.prepare(config, directory, found)
     _brief(run, found, quiet=style == "none")
     _show(ctx, run, style, shown, as_json)
+
+
+def _config(file: Path | None, given: Given) -> Config:
+    from lstmcli.runs import rundir
+
+    saved = rundir.read_config(file, "data" not in given) if file else None
+    return Config.build(saved, **given)
 
 
 def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, Kept]:

@@ -22,8 +22,8 @@ from lstmcli.sweeps.material import identity as identity_of
 FILES = ("data", "init_from")
 """What an identity has as a checksum."""
 
-NEVER = "1000000"
-"""Epochs between a trial's checkpoints: its last epoch writes them."""
+CHECKPOINTS = "10s"
+"""Between a trial's checkpoints: what a killed sweep has to do again, at most."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def make(
         name: values[0] for name, values in lists.items() if len(values) == 1 and name != "layers"
     }
     base = Config.build(
-        saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": NEVER}
+        saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": CHECKPOINTS}
     )
     opened = open_source(base) if base.data.data is not None else None
     if opened and base.training.until_solved:

@@ -1,0 +1,79 @@
+"""Whether this machine gives the same bits twice: the first epochs, trained and then resumed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from lstmcli import experiment
+from lstmcli.data.source import Source
+from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.runs import kept, metrics, rundir
+from lstmcli.runs.metrics import EpochRow
+from lstmcli.runs.rundir import RunDirectory
+from lstmcli.standing import Run
+
+EPOCHS = 2
+
+
+def verify(source: Source) -> tuple[int, list[str]]:
+    """Trains the first epochs twice, the second time broken off within the first one and resumed.
+
+    Returns:
+        How many epochs, and the names of what differs in any bit. Nothing is left on disk.
+
+    Raises:
+        LstmcliError: as training does.
+    """
+    epochs = min(EPOCHS, source.config.training.epochs)
+    with tempfile.TemporaryDirectory() as folder:
+        whole, broken = (
+            _begun(Path(folder) / name, source, epochs, every)
+            for name, every in (("whole", "1"), ("broken", "0s"))
+        )
+        _train(whole, lambda record: False)
+        _train(broken, lambda record: record.windows > 0)
+        found = kept.look_up(broken.directory, {})
+        resumed = experiment.prepare(found.config, broken.directory, broken.source, found)
+        _train(resumed, lambda record: False)
+        return epochs, _differences(whole.directory, broken.directory)
+
+
+def _begun(path: Path, source: Source, epochs: int, every: str) -> Run:
+    training = replace(source.config.training, epochs=epochs, checkpoint_every=every)
+    source = source.with_config(replace(source.config, training=training))
+    return experiment.prepare(source.config, rundir.create(path, "", overwrite=False), source)
+
+
+def _train(run: Run, enough: Callable[[experiment.Progress], bool]) -> None:
+    with closing(experiment.train(run, ["lstmcli", "train", "--verify"])) as records:
+        for record in records:
+            if isinstance(record, experiment.Progress) and enough(record):
+                return
+
+
+def _differences(first: RunDirectory, second: RunDirectory) -> list[str]:
+    """What two runs have not left alike."""
+    different = []
+    for one, other in ((first.last, second.last), (first.best, second.best)):
+        tensors, others = checkpoints.read(one).tensors, checkpoints.read(other).tensors
+        different += [
+            f"`{name}` in `{one.name}`"
+            for name in sorted(tensors.keys() | others.keys())
+            if name not in tensors
+            or name not in others
+            or tensors[name].tobytes() != others[name].tobytes()
+        ]
+    if _untimed(first) != _untimed(second):
+        different.append(f"`{first.metrics.name}`")
+    if first.steps.read_bytes() != second.steps.read_bytes():
+        different.append(f"`{first.steps.name}`")
+    return different
+
+
+def _untimed(directory: RunDirectory) -> list[EpochRow]:
+    rows = metrics.read(directory.metrics)
+    return [replace(row, epoch_seconds=0, elapsed_seconds=0) for row in rows]

@@ -1,0 +1,45 @@
+"""A process that has TensorFlow loaded, and forks for each command line that it is given.
+
+It reads a command line as JSON from each line of standard input, and answers with two lines: the
+number of the process that runs it, and what `os.waitpid` said of its end. TensorFlow is loaded, and
+not yet used, so that a fork is safe and starts at once.
+"""
+
+import json
+import os
+import sys
+import traceback
+
+from lstmcli.config import Config
+from lstmcli.core import environment
+
+
+def child(arguments):
+    from lstmcli.cli.app import app
+
+    sys.stdout = sys.stderr = open("output.txt", "a")  # noqa: PTH123, SIM115
+    os.dup2(sys.stderr.fileno(), 2)
+    code = 1
+    try:
+        app(arguments)
+    except SystemExit as error:
+        code = error.code
+    except KeyboardInterrupt:
+        code = 130  # As the command's own `main` has it.
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    environment.set_up(Config.build(), 1)
+    import lstmcli.core.program  # noqa: F401
+
+    for line in sys.stdin:
+        process = os.fork()
+        if not process:
+            child(json.loads(line))
+        print(process, flush=True)
+        print(os.waitpid(process, 0)[1], flush=True)

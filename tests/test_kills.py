@@ -1,0 +1,165 @@
+"""Runs that are killed at any instant, again and again, and lose nothing: real signals."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from resumes import assert_same, rows
+
+from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.runs.metrics import EpochRow, StepRow, columns
+from lstmcli.runs.rundir import RunDirectory
+
+# Little training and much writing: of each kind of moment there are enough.
+WRITING = ["--series-length", "150", "--layers", "1", "--replicas", "2", "--progress", "none"]
+WITHIN = ["--series-length", "3000", "--layers", "2", "--checkpoint-every", "0s"]
+
+
+@pytest.fixture(scope="module")
+def chance(request):
+    """What draws the moments; the seed is shown where a test fails."""
+    seed = request.config.getoption("--kill-seed")
+    print(f"the same again: --kill-seed {seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def kills(request):
+    return request.config.getoption("--kills")
+
+
+@pytest.fixture
+def forks(python, tmp_path):
+    script = Path(__file__).parent / "forks.py"
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        cwd=tmp_path, bufsize=1, **python,
+    )  # fmt: skip
+    yield process
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
+
+
+def go(forks, command, path):
+    """Begins a run, or goes on with it."""
+    begun = (path / "run.json").exists()
+    return Command(forks, *(["train", "--resume", path] if begun else [*command, "--out", path]))
+
+
+class Command:
+    """A command line that runs in a process of its own."""
+
+    def __init__(self, forks, *arguments):
+        self._forks = forks
+        forks.stdin.write(json.dumps([str(each) for each in arguments]) + "\n")
+        self.number = int(forks.stdout.readline())
+
+    def kill(self, number=signal.SIGKILL):
+        os.kill(self.number, number)  # Until it is waited for, its number is its own.
+
+    def wait(self):
+        return os.waitstatus_to_exitcode(int(self._forks.stdout.readline()))
+
+
+def assert_sound(path):
+    """After any kill: checkpoints can be read, and no row is torn but perhaps the last."""
+    directory = RunDirectory(path)
+    for file in (directory.last, directory.previous, directory.best):
+        if file.exists():
+            checkpoints.read(file)
+    for file, kind in ((directory.metrics, EpochRow), (directory.steps, StepRow)):
+        lines = file.read_bytes().split(b"\r\n")[:-1] if file.exists() else []
+        assert all(line.count(b",") == len(columns(kind)) - 1 for line in lines)
+
+
+def assert_no_row_twice(path):
+    for name in ("metrics.csv", "steps.csv"):
+        keys = [tuple(row[:3]) for row in rows(path / name)]
+        assert len(keys) == len(set(keys))
+    epochs = [int(row[0]) for row in rows(path / "metrics.csv")]
+    assert epochs == sorted(epochs)
+
+
+def newest(path):
+    """When something last changed in a run directory."""
+    try:
+        return max(each.stat().st_mtime_ns for each in path.rglob("*"))
+    except (OSError, ValueError):  # Nothing yet, or gone just now.
+        return 0
+
+
+def some_time(chance, run, path, ended):
+    """Waits: mostly until a run writes and a little longer, sometimes any time from its start."""
+    if chance.random() < 0.2:
+        time.sleep(chance.uniform(0, 3))
+        return
+    before, until = newest(path / "checkpoints"), time.monotonic() + 60
+    while newest(path / "checkpoints") == before and time.monotonic() < until and not ended(run):
+        time.sleep(0.005)
+    time.sleep(chance.uniform(0, 0.4))
+
+
+def is_over(run):
+    """Whether a process has ended; it is not waited for."""
+    try:
+        state = Path(f"/proc/{run.number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state == "Z"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("options", [WRITING, WITHIN], ids=["between epochs", "within epochs"])
+def test_a_run_killed_again_and_again_loses_nothing(options, forks, chance, kills, tmp_path):
+    epochs = 15 * kills if options is WRITING else kills
+    command = ["train", *options, "--epochs", epochs]
+    done, path, times = False, tmp_path / "killed", 0
+    while not done and times < kills // 2:
+        run = go(forks, command, path)
+        some_time(chance, run, path, is_over)
+        run.kill()
+        code = run.wait()
+        assert code in (0, -signal.SIGKILL), (tmp_path / "output.txt").read_text()
+        done, times = code == 0, times + (code != 0)
+        assert_sound(path)
+    if not done:
+        run = go(forks, command, path)
+        assert run.wait() == 0, (tmp_path / "output.txt").read_text()
+    assert Command(forks, *command, "--out", "alone").wait() == 0
+    print(f"{times} kills")
+    assert_no_row_twice(path)
+    assert_same(tmp_path / "alone", path)
+    assert not list(path.rglob(".*")), "something half-written is left"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_stopped_again_and_again_loses_nothing(number, code, forks, chance, kills, tmp_path):
+    command, path = ["train", *WITHIN, "--epochs", kills], tmp_path / "stopped"
+    run = go(forks, command, path)
+    for _ in range(max(2, kills // 5)):
+        some_time(chance, run, path, is_over)
+        run.kill(number)
+        ended = run.wait()
+        assert ended in (0, code), (tmp_path / "output.txt").read_text()
+        assert_sound(path)
+        if ended == 0:
+            break
+        if path.exists():  # Else it had not begun.
+            assert json.loads((path / "run.json").read_text())["status"] == "interrupted"
+        run = go(forks, command, path)
+    else:
+        assert run.wait() == 0
+    said = (tmp_path / "output.txt").read_text()
+    assert "error: stopped by" in said
+    assert "lstmcli train --resume" in said
+    assert Command(forks, *command, "--out", "alone").wait() == 0
+    assert_no_row_twice(path)
+    assert_same(tmp_path / "alone", path)
