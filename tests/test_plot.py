@@ -116,6 +116,8 @@ def make(out, config):
         "schema": schema.to_dict(),
         "position": {"epoch": 2, "window": 0, "step": 20},
         "best": [{"seed": 0, "epoch": 2, "val_loss": 1.5}],
+        "streams": {},
+        "elapsed_seconds": 1.0,
         "data_sha256": source.file_checksums,
     }
     Checkpoint(tensors, metadata).write(directory.best)
