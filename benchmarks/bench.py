@@ -252,6 +252,56 @@ def whole_commands(rounds: int) -> list[dict]:
     return rows + processes("a sweep", sweeps, 1)
 
 
+def on_a_terminal(rounds: int) -> list[dict]:
+    """The article's run on a pseudo-terminal with the live view, beside one with the bar alone."""
+    found: dict[str, list[float]] = {"off": [], "auto": []}
+    for _ in range(rounds):
+        for live, runs in found.items():
+            runs.append(epoch_seconds(live))
+    rows = [
+        {"what": "live view", "who": f"--live {live}", "seconds": statistics.median(runs)}
+        for live, runs in found.items()
+    ]
+    for row in rows:
+        row["times_the_first"] = row["seconds"] / rows[0]["seconds"]
+    show(rows)
+    return rows
+
+
+def epoch_seconds(live: str) -> float:
+    """From the first epoch's end to the last's, of a run on a pseudo-terminal of 80 x 24."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+    import threading
+
+    with tempfile.TemporaryDirectory() as folder:
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        command = [sys.executable, "-m", "lstmcli", "train", "--live", live, "--out", "run"]
+        environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(HERE.parent)}
+        child = subprocess.Popen(
+            command, cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=environment
+        )
+        os.close(slave)
+        reader = threading.Thread(target=drain, args=(master,))
+        reader.start()
+        if child.wait():
+            raise RuntimeError(f"{' '.join(command)} failed with {child.returncode}")
+        reader.join()
+        elapsed = pd.read_csv(Path(folder) / "run" / "metrics.csv").elapsed_seconds
+    return float(elapsed.iloc[-1] - elapsed.iloc[0])
+
+
+def drain(master: int) -> None:
+    """Reads what a pseudo-terminal shows until it is closed."""
+    with suppress(OSError):
+        while os.read(master, 65536):
+            pass
+    os.close(master)
+
+
 def draw_growth(table: pd.DataFrame) -> None:
     """Draws how the cost grows: `benchmarks/growth.png`, which the README shows."""
     from matplotlib.figure import Figure
@@ -291,6 +341,7 @@ def main() -> None:
         rows += grid()
         rows += growth(1)
         rows += whole_commands(rounds)
+        rows += on_a_terminal(3 * rounds)
     table = pd.DataFrame(rows)
     table.to_csv(HERE / "results.csv", index=False, float_format="%.6g")
     if not quick:

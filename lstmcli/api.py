@@ -7,12 +7,14 @@ defaults and checks. Nothing is printed. The commands of the command line are ma
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstmcli import memory
 from lstmcli.config import (
     NOT_SWEPT,
     OF_THE_CHECKPOINT,
@@ -20,20 +22,22 @@ from lstmcli.config import (
     DataConfig,
     RunConfig,
     SweepConfig,
+    option_name,
 )
 from lstmcli.data.dataset import generate
 from lstmcli.errors import UsageError
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import paths, rundir
+from lstmcli.runs import kept, paths, rundir
 from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.runs.kept import Kept
 from lstmcli.runs.rundir import RunDirectory
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.data.references import Reference
-    from lstmcli.recording import Run
     from lstmcli.scoring import Score
+    from lstmcli.standing import Run
     from lstmcli.sweeps.plan import Plan
     from lstmcli.sweeps.story import Result
 
@@ -88,28 +92,77 @@ class Evaluation:
     references: list[Reference]
 
 
-def train(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> TrainedRun:
+def train(
+    out: AnyPath | None = None,
+    *,
+    overwrite: bool = False,
+    resume: AnyPath | None = None,
+    **settings: Any,
+) -> TrainedRun:
     """Trains a stack of LSTM layers, one seed or several side by side.
 
     Args:
         out: the run directory; by default a new one in `runs`.
         overwrite: whether a run that is there already may be deleted.
-        settings: of the model, the data, the training and the run.
+        resume: the directory of a run to go on with; one that is complete stays as it is.
+        settings: of the model, the data, the training and the run. With `resume`, only more
+            `epochs`, and what no result depends on.
 
     Raises:
         LstmcliError: as `lstmcli train` would say it.
     """
     if settings.get("data") is not None:
         settings["data"] = str(settings["data"])
+    if resume is not None:
+        check_alone("resume", {"out": out, "overwrite": overwrite})
+        return _resume(RunDirectory(Path(resume)), settings)
     config = Config.build(**settings)
     directory = rundir.create(Path(out) if out else None, label(config), overwrite)
     with directory.held():
-        run = prepare(config, directory)
-        from lstmcli import experiment
-
-        for _ in experiment.train(run, ["lstmcli.train"]):
-            pass
+        _train(prepare(config, directory))
     return TrainedRun(directory.path)
+
+
+def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
+    with held_run(directory):
+        found = kept.look_up(directory, settings)
+        if not found.complete:
+            _train(prepare(found.config, directory, found))
+    return TrainedRun(directory.path)
+
+
+def _train(run: Run) -> None:
+    from lstmcli import experiment
+
+    for _ in experiment.train(run, ["lstmcli.train"]):
+        pass
+
+
+def check_alone(name: str, others: Mapping[str, object]) -> None:
+    """Refuses options that have no effect beside another one.
+
+    Raises:
+        UsageError: one of them is given.
+    """
+    for other, value in others.items():
+        if value:
+            option = f"`{option_name(other)}`"
+            raise UsageError(
+                f"{option} has no effect with `{option_name(name)}`", f"leave {option} out"
+            )
+
+
+@contextmanager
+def held_run(directory: RunDirectory) -> Iterator[None]:
+    """Holds the directory of a run that is there.
+
+    Raises:
+        FileError: there is none.
+        UsageError: somebody else writes to it.
+    """
+    kept.check_run(directory)  # Before a lock is put there.
+    with directory.held():
+        yield
 
 
 def label(config: Config) -> str:
@@ -124,10 +177,15 @@ def _word(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:24] or "data"
 
 
-def prepare(config: Config, directory: RunDirectory) -> Run:
+def prepare(config: Config, directory: RunDirectory, found: Kept | None = None) -> Run:
     """Opens the data, loads TensorFlow, and readies a run.
 
     The data comes first: how TensorFlow is to be set up depends on it.
+
+    Args:
+        config: all settings.
+        directory: of the run.
+        found: what is there of it already.
 
     Raises:
         LstmcliError: the data or the device cannot be used as asked.
@@ -136,13 +194,14 @@ def prepare(config: Config, directory: RunDirectory) -> Run:
     from lstmcli.data import source
 
     opened = source.open_source(config)
-    environment.set_up(config, opened.signature.features)
+    memory.check_model(opened.config, opened.signature.features, opened.signature.outputs)
+    environment.set_up(found.exact(config) if found else config, opened.signature.features)
     with environment.loading():
         if config.training.until_solved:
             opened.check_floor_known()
     from lstmcli import experiment
 
-    return experiment.prepare(config, directory, opened)
+    return experiment.prepare(config, directory, opened, found)
 
 
 def evaluate(

@@ -6,7 +6,6 @@ value that cannot work is refused when the object is made.
 
 from __future__ import annotations
 
-import math
 import numbers
 import re
 import types
@@ -71,6 +70,12 @@ def setting(default: Any, help: str, **checks: Any) -> Any:
     return field(default=default, metadata={"help": help, **checks})
 
 
+LARGEST = 2**63 - 1
+"""Of whole numbers, as TOML and tables hold them."""
+
+LARGEST_FLOAT = 3.4e38
+"""Of numbers, as 32 bits hold them."""
+
 BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "ge": ("at least", lambda value, bound: value >= bound),
     "gt": ("above", lambda value, bound: value > bound),
@@ -86,18 +91,22 @@ def option_name(setting_name: str) -> str:
 
 def _check(spec: Field[Any], expected: type, value: Any) -> None:
     name, checks = option_name(spec.name), spec.metadata
-    accepted = {int: numbers.Integral, float: numbers.Real}.get(expected, expected)
+    accepted: Any = {int: numbers.Integral, float: numbers.Real}.get(expected, expected)
     if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
         kinds = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
         kind = kinds[expected]
         raise UsageError(f"`{name}` must be {kind}, got {value!r}")
-    if isinstance(value, numbers.Real) and not math.isfinite(value):
-        raise UsageError(f"`{name}` must be finite, got {value}")
+    if expected is int and value > LARGEST:
+        raise UsageError(f"`{name}` must be at most {LARGEST} (2**63 - 1), got {value}")
+    if (expected is float and abs(value) > LARGEST_FLOAT) or value != value:
+        raise UsageError(f"`{name}` must be finite in 32 bits (below 3.4e38), got {value}")
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"`{name}` must have no zero byte, got {value!r}")
     for key, (words, holds) in BOUNDS.items():
         if key in checks and not holds(value, checks[key]):
             raise UsageError(f"`{name}` must be {words} {checks[key]}, got {value}")
     if "choices" in checks and value not in checks["choices"]:
-        raise UsageError(f"`{name}` must be one of {', '.join(checks['choices'])}, got {value}")
+        raise UsageError(f"`{name}` must be one of {', '.join(checks['choices'])}, got {value!r}")
     if "pattern" in checks and not re.fullmatch(checks["pattern"], str(value)):
         raise UsageError(f"`{name}` must be {checks['expected']}, got {value!r}")
 
@@ -111,6 +120,8 @@ class Settings:
             value = getattr(self, spec.name)
             if value is None and optional:
                 continue
+            if value == "" and optional:
+                raise UsageError(f"`{option_name(spec.name)}` must not be empty")
             _check(spec, expected, value)
             if expected in (int, float):  # NumPy's numbers too.
                 object.__setattr__(self, spec.name, expected(value))
@@ -129,7 +140,7 @@ def setting_types(group: type[Settings]) -> Iterator[tuple[Field[Any], type, boo
 class ModelConfig(Settings):
     """The network."""
 
-    layers: int = setting(3, "Number of stacked LSTM layers.", ge=1)
+    layers: int = setting(3, "Number of stacked LSTM layers.", ge=1, le=1000)
     state_size: int = setting(4, "Units per layer.", ge=1)
     forget_bias: float = setting(1.0, "Initial bias of the forget gate.")
 
@@ -180,6 +191,19 @@ class DataConfig(Settings):
             raise UsageError(
                 f"`--echo-step` must be below `--series-length` ({self.series_length}), "
                 f"got {self.echo_step}"
+            )
+        shares = [
+            0 if file else fraction
+            for file, fraction in (
+                (self.val_data, self.val_fraction),
+                (self.test_data, self.test_fraction),
+            )
+        ]
+        if sum(shares) >= 1:
+            raise UsageError(
+                "`--val-fraction` and `--test-fraction` must leave something to train on: expected "
+                f"a sum below 1, got {self.val_fraction:g} + {self.test_fraction:g}",
+                "give smaller fractions, or files of their own with `--val-data` and `--test-data`",
             )
         least = SEQUENCE_LENGTHS.get(self.task, (1, 1))[1]
         if self.sequence_length is not None and self.sequence_length < least:
@@ -243,7 +267,10 @@ class TrainingConfig(Settings):
             object.__setattr__(self, "checkpoint_every", str(every))
         super().__post_init__()
         if self.decay_from is not None and self.learning_rate_decay is None:
-            raise UsageError("`--decay-from` has no effect without `--learning-rate-decay`")
+            raise UsageError(
+                "`--decay-from` has no effect without `--learning-rate-decay`",
+                "pass `--learning-rate-decay` too, or leave `--decay-from` out",
+            )
 
     @property
     def rows(self) -> int:
@@ -279,7 +306,7 @@ class RunConfig(Settings):
         "auto", "Order of the computation, by size or by name.", choices=SCHEDULES
     )
     threads: int | None = setting(
-        None, "Threads (default: 1 for tiny models, else all cores).", ge=1
+        None, "Threads (default: 1 for tiny models, else all cores).", ge=1, le=1024
     )
     cache: bool = setting(True, "Keep compiled programs for the next run.")
 
@@ -317,7 +344,10 @@ class SweepConfig(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.address is not None and self.backend != "ray":
-            raise UsageError("`--address` has no effect without `--backend ray`")
+            raise UsageError(
+                "`--address` has no effect without `--backend ray`",
+                "pass `--backend ray` too, or leave `--address` out",
+            )
 
 
 DEPTHS = "1-5"
@@ -338,7 +368,8 @@ class Config:
         if self.data.data is None and self.data.task == "echo" and self.data.series_length < window:
             raise UsageError(
                 f"`--series-length` must hold one window of `--batch-size` x `--bptt` = {window} "
-                f"steps, got {self.data.series_length}"
+                f"steps, got {self.data.series_length}",
+                f"pass `--series-length {window}` or more, or cut it into smaller windows",
             )
 
     @classmethod
@@ -404,6 +435,13 @@ def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
     Raises:
         UsageError: a setting that was given has no effect.
     """
+    for fraction, file in (("val_fraction", "val_data"), ("test_fraction", "test_data")):
+        if given.get(fraction) is not None and given.get(file) is not None:
+            raise UsageError(
+                f"`{option_name(fraction)}` has no effect with `{option_name(file)}`: that part is "
+                "a file of its own",
+                f"leave `{option_name(fraction)}` out",
+            )
     for name in OF_THE_FILE if data is None else DRAWN:
         if given.get(name) is not None:
             option = f"`{option_name(name)}`"
@@ -427,7 +465,7 @@ def _check_of_task(given: Mapping[str, Any], task: str) -> None:
             raise UsageError(
                 f"`{option_name(name)}` has no effect with `--task {task}`: it is for "
                 + ", ".join(tasks),
-                f"leave `{option_name(name)}` out, or pass `--task {tasks[0]}`",
+                f"leave `{option_name(name)}` out",
             )
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli import initial, recording
+from lstmcli import architecture, initial, recording, resuming, saving
 from lstmcli.config import Config
 from lstmcli.core import device, environment, parameters
 from lstmcli.core.batch import Batch, Measures, joined
@@ -22,12 +21,15 @@ from lstmcli.data.layout import Layout
 from lstmcli.data.references import references
 from lstmcli.data.source import Source, floor_of, open_source
 from lstmcli.errors import DivergedError, StoppedError
-from lstmcli.recording import Run
+from lstmcli.runs.checkpoint import SLOT
+from lstmcli.runs.kept import Kept
 from lstmcli.runs.metrics import EpochRow
 from lstmcli.runs.rundir import RunDirectory
 from lstmcli.signals import stop_signals
+from lstmcli.standing import Run, Within
 
 CALMER = "try a smaller `--learning-rate`, or `--clip-norm 1`"
+Finite = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Progress:
         of: windows in it.
         loss: mean loss of the epoch so far, over the seeds too.
         phase: what comes next: `compiling`, `training` or `validating`.
+        tensors: all that training changes, as it stands; `None` before the first window.
     """
 
     epoch: int
@@ -47,29 +50,34 @@ class Progress:
     of: int
     loss: float
     phase: str = "training"
+    tensors: Tensors | None = None
 
 
-def prepare(config: Config, directory: RunDirectory, source: Source | None = None) -> Run:
+def prepare(
+    config: Config, directory: RunDirectory, source: Source | None = None, kept: Kept | None = None
+) -> Run:
     """Opens the data, finds the device, draws the weights and readies the compiled program.
 
     Args:
         config: all settings.
         directory: where the run's records go.
         source: the data, where it is open already.
+        kept: what is there of the run, if it is to go on.
 
     Raises:
         DeviceError: the device asked for is not there.
-        FileError: the dataset is missing, damaged or too short.
+        FileError: the dataset is missing, damaged or too short, or not what the run began with.
     """
     source = source or open_source(config)
     config = source.config
     if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
         check_learnable(source.example.task, source.cut)
+    exact = kept.exact(config) if kept else config
     signature = source.signature
-    where = device.resolve(config.run.device, environment.threads(config, signature.features))
-    program = Program(config, signature, where)
+    where = device.resolve(exact.run.device, environment.threads(exact, signature.features))
+    program = Program(exact, signature, where)
     held_out = source.validation()
-    return Run(
+    run = Run(
         config,
         directory,
         source,
@@ -77,12 +85,25 @@ def prepare(config: Config, directory: RunDirectory, source: Source | None = Non
         floor_of(source.windows(source.example)),
         [floor_of(windows) for windows in held_out],
         references(source.example, held_out[0], config.data.horizon or 0) if source.held else [],
-        tensors=program.start(initial.weights(config, signature, source.schema)),
+        tensors=program.start(_weights(config, source, kept)),
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
         evidence=[0] * config.run.replicas,
         waited=[0] * config.run.replicas,
     )
+    if kept:
+        resuming.put_back(run, kept)
+    return run
+
+
+def _weights(config: Config, source: Source, kept: Kept | None) -> parameters.Arrays:
+    """The weights to begin with; zeros of their shapes where a checkpoint has others."""
+    signature = source.signature
+    if kept is None or kept.checkpoint is None:
+        return initial.weights(config, signature, source.schema)
+    shapes = architecture.shapes(config.model, signature.features, signature.outputs)
+    replicas = config.run.replicas
+    return {name: np.zeros((replicas, *shape), np.float32) for name, shape in shapes.items()}
 
 
 def train(run: Run, argv: Sequence[str] = ()) -> Iterator[Progress | list[EpochRow]]:
@@ -102,18 +123,18 @@ def train(run: Run, argv: Sequence[str] = ()) -> Iterator[Progress | list[EpochR
 
 def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]:
     """Trains a run whose directory is held."""
-    run.directory.begin(run.config, status="running", **recording.provenance(run, argv))
+    _begin(run, argv)
     status = "failed"
     try:
-        with stop_signals() as stopped:
+        with stop_signals() as received:
             validation = Batch(run.source.validation())
             while not run.finished:
-                yield from _epoch(run, validation, stopped)
+                yield from _epoch(run, validation, received)
+        saving.save_best(run)
         _refuse_diverged(run)
         status = "completed"
     except DivergedError:
         status = "diverged"
-        recording.save_best(run)
         raise
     except (StoppedError, GeneratorExit, KeyboardInterrupt):
         status = "interrupted"
@@ -128,39 +149,76 @@ def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]
         )
 
 
+def _begin(run: Run, argv: Sequence[str]) -> None:
+    """Says in the directory what runs; what it was begun with stays when it is resumed."""
+    if run.resumed:
+        again = {"argv": list(argv), "at": recording.now(), "epoch": run.epoch}
+        earlier = run.directory.read_status().get("resumed", [])
+        run.directory.go_on(run.config, status="running", resumed=[*earlier, again])
+        return
+    run.directory.begin(run.config, status="running", **recording.provenance(run, argv))
+
+
 def _epoch(
-    run: Run, validation: Batch, stopped: list[signal.Signals]
+    run: Run, validation: Batch, received: list[signal.Signals]
 ) -> Iterator[Progress | list[EpochRow]]:
     """One pass over a series: train, validate, write the rows and, when due, a checkpoint."""
-    begun = time.monotonic()
+    if received:
+        saving.save(run)
+        raise saving.stopped(run, 0, received[0])
     batch = Batch(run.source.training(run.epoch))
-    start = run.tensors | {"state": np.zeros_like(run.tensors["state"])}
-    parts: list[Measures] = []
-    done, loss, labels = 0, 0.0, 0
+    under_way = run.within or Within(run.tensors | {"state": np.zeros_like(run.tensors["state"])})
+    run.within = None
     phase = "training" if run.program.compiled else "compiling"
-    yield Progress(run.epoch + 1, 0, len(batch), math.nan, phase)
-    for tensors, measures in run.program.train(start, batch, run.epoch * len(batch)):
-        parts.append(measures)
-        done += len(measures.loss)
-        loss += float((measures.loss * measures.labels).sum(dtype=np.float64))
-        labels += int(measures.labels.sum())
-        _note_diverged(run, measures.loss, done)
-        if stopped or done == len(batch):
-            run.tensors = _taken_over(run, tensors)
-        if stopped:
-            recording.save_stopped(run, joined(parts), stopped[0])
-        yield Progress(run.epoch + 1, done, len(batch), loss / max(1, labels))
-    seconds = time.monotonic() - begun
-    yield Progress(run.epoch + 1, done, done, loss / max(1, labels), "validating")
+    yield _progress(run, under_way, batch, phase)
+    step = run.epoch * len(batch) + under_way.windows
+    for windows in run.program.train(under_way.tensors, batch, step, under_way.windows):
+        under_way.add(*windows)
+        _note_diverged(run, _finite(windows[1].loss.T))
+        if received or (saving.due_within(run) and under_way.windows < len(batch)):
+            _note_diverged(run, _finite(*_weights_and_state(under_way.tensors)))
+            saving.save_within(run, under_way, _taken_over(run, under_way.tensors))
+        if received:
+            raise saving.stopped(run, under_way.windows, received[0])
+        yield _progress(run, under_way, batch, "training", under_way.tensors)
+    seconds = under_way.seconds
+    yield _progress(run, under_way, batch, "validating")
+    validated = _validate(run, under_way, validation)
+    run.tensors = _taken_over(run, under_way.tensors)
     run.epoch += 1
-    yield recording.record(
-        run, joined(parts), run.program.evaluate(run.tensors, validation), seconds
-    )
+    yield recording.record(run, joined(under_way.parts), validated, seconds)
+
+
+def _progress(
+    run: Run, under_way: Within, batch: Batch, phase: str, tensors: Tensors | None = None
+) -> Progress:
+    return Progress(run.epoch + 1, under_way.windows, len(batch), under_way.loss, phase, tensors)
+
+
+def _validate(run: Run, under_way: Within, validation: Batch) -> Measures:
+    """Measures what an epoch has made of the run, which has not taken it over yet.
+
+    A seed whose numbers are not finite any more stays as it was before the epoch.
+    """
+    trained = {name: np.asarray(tensor) for name, tensor in under_way.tensors.items()}
+    measures = run.program.evaluate(trained, validation)
+    _note_diverged(run, _finite(measures.loss.T, *_weights_and_state(trained)))
+    return measures
+
+
+def _weights_and_state(tensors: Tensors) -> list[Any]:
+    return [tensor for name, tensor in tensors.items() if not name.startswith(SLOT)]
+
+
+def _finite(*arrays: Any) -> Finite:
+    """Which replicas' numbers are finite: `[R]`, of arrays `[R, …]`."""
+    each = [np.isfinite(array).reshape(len(array), -1).all(1) for array in map(np.asarray, arrays)]
+    return np.asarray(np.all(each, axis=0))
 
 
 def _taken_over(run: Run, trained: Tensors) -> parameters.Arrays:
     """What training has made of the tensors; settled replicas stay as they were."""
-    arrays = {name: tensor.numpy() for name, tensor in trained.items()}
+    arrays = {name: np.asarray(tensor) for name, tensor in trained.items()}
     if settled := run.settled:
         for name, array in arrays.items():
             arrays[name] = array.copy()
@@ -168,13 +226,14 @@ def _taken_over(run: Run, trained: Tensors) -> parameters.Arrays:
     return arrays
 
 
-def _note_diverged(run: Run, loss: npt.NDArray[np.float32], done: int) -> None:
-    """Notes the seeds with a loss `[windows, R]` that is not finite; with no other left, raises."""
-    run.diverged |= {seed for r, seed in run.at_work if not np.isfinite(loss[:, r]).all()}
-    if run.diverged.issuperset(seed for _, seed in run.at_work):
-        raise DivergedError(
-            f"the loss became NaN or infinite in epoch {run.epoch + 1}, by window {done}", CALMER
-        )
+def _note_diverged(run: Run, finite: Finite) -> None:
+    """Notes the seeds whose numbers are not finite any more; with no other left, raises."""
+    lost = [seed for replica, seed in run.at_work if not finite[replica]]
+    run.diverged |= set(lost)
+    if lost and not run.at_work:
+        if run.epoch:
+            saving.save(run)
+        raise DivergedError(f"the loss became NaN or infinite in epoch {run.epoch + 1}", CALMER)
 
 
 def _refuse_diverged(run: Run) -> None:

@@ -190,6 +190,6 @@ def _fitting(checkpoint: Checkpoint, series: Sequence[Series]) -> Signature:
             raise FileError(
                 f"the data has {found.features} features and {found.outputs} classes, the model "
                 f"was trained on {features} and {classes}",
-                "`lstmcli inspect` shows what a checkpoint was trained on",
+                "`lstmcli inspect CHECKPOINT` shows what it was trained on",
             )
     return replace(series[0].signature, outputs=classes)

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lstmcli.errors import ExitCode, StoppedError
+
 
 def name_of(received: signal.Signals) -> str:
     """What people call a signal."""
@@ -33,3 +35,17 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the block as an error, as Ctrl-C does, so that nothing is left lying about."""
+
+    def end(number: int, frame: object) -> None:
+        raise StoppedError("stopped by SIGTERM", None, ExitCode.TERMINATED)
+
+    usual = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)

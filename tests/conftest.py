@@ -23,11 +23,17 @@ def pytest_addoption(parser):
     parser.addoption(
         "--replica-examples", type=int, default=12, help="settings that test_replicas.py tries"
     )
+    parser.addoption("--long-run", type=int, default=0, help="1: test_long_runs.py trains longer")
 
 
 @pytest.fixture(scope="session")
 def replica_examples(request):
     return request.config.getoption("--replica-examples")
+
+
+@pytest.fixture(scope="session")
+def long_run(request):
+    return bool(request.config.getoption("--long-run"))
 
 
 @pytest.fixture(autouse=True)

@@ -379,13 +379,6 @@ BAD = {
         "the validation part of `t.csv` has no step",
         "`--val-fraction`",
     ),
-    "nothing to train on": (
-        GOOD,
-        {"val_fraction": 0.5, "test_fraction": 0.5},
-        USAGE,
-        "to train on",
-        "smaller",
-    ),
     "two sequences": (
         rows(lambda n: f"{good(n)},{n // 10}", header="x,target,g"),
         {"group": "g"},

@@ -24,7 +24,7 @@ ARTICLE = {
     "run": {"seed": 0, "replicas": 1, "device": "auto"},
 }
 
-POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+POSITIVE = st.floats(min_value=0, max_value=3e38, exclude_min=True)
 COUNTS = st.integers(1, 1000)
 DRAWN = {
     "series_length": st.integers(10_000, 10**9),
@@ -34,15 +34,15 @@ DRAWN = {
     "data_seed": st.none() | st.integers(0, 2**62),
 }
 FROM_FILE = {
-    "data": st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
-    "val_fraction": st.floats(0, 1, exclude_min=True, exclude_max=True),
+    "data": st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+    "val_fraction": st.floats(0, 0.8, exclude_min=True),
 }
 OTHERS = st.fixed_dictionaries(
     {},
     optional={
         "layers": COUNTS,
         "state_size": COUNTS,
-        "forget_bias": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-5, 5),
+        "forget_bias": st.floats(-3e38, 3e38) | st.integers(-5, 5),
         "bptt": st.integers(1, 100),
         "batch_size": st.integers(1, 100),
         "epochs": COUNTS,
@@ -83,6 +83,9 @@ def test_toml_holds_every_setting_that_was_chosen(chosen):
         ("layers", "3"),
         ("layers", 2.0),
         ("layers", True),
+        ("layers", 10**400),
+        ("learning_rate", 1e39),
+        ("data", ""),
         ("state_size", -4),
         ("forget_bias", "high"),
         ("forget_bias", float("nan")),

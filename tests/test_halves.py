@@ -12,9 +12,11 @@ from test_program import started
 
 from lstmcli.config import Config
 from lstmcli.core import environment
+from lstmcli.core import program as program_module
 from lstmcli.core.batch import Batch
 from lstmcli.core.halves import Halves
 from lstmcli.core.whole import Whole
+from lstmcli.data.source import open_source
 
 SIZE = {"layers": 2, "state_size": 12, "batch_size": 8, "bptt": 6, "series_length": 600}
 SHAPES = [
@@ -24,10 +26,15 @@ SHAPES = [
 ]
 
 
+def halve_all(monkeypatch):
+    """Makes every size one that is trained in halves, whatever threads this process has."""
+    monkeypatch.setattr(environment, "halves", lambda config, features: True)
+    monkeypatch.setattr(program_module, "threads", lambda: 2)
+
+
 @pytest.fixture
 def halved(monkeypatch):
-    """Makes every size one that is trained in halves."""
-    monkeypatch.setattr(environment, "halves", lambda config, features: True)
+    halve_all(monkeypatch)
 
 
 def results(**settings):
@@ -42,7 +49,7 @@ def results(**settings):
 @pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
 def test_halves_train_and_score_as_whole_batches_do(shape, monkeypatch):
     whole = results(**SIZE | shape)
-    monkeypatch.setattr(environment, "halves", lambda config, features: True)
+    halve_all(monkeypatch)
     found = results(**SIZE | shape)
     assert found.keys() == whole.keys()
     for name, expected in whole.items():
@@ -99,15 +106,21 @@ def test_what_fails_in_either_half_is_raised(halved, on_this_thread):
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({}, True), ({"state_size": 512, "batch_size": 32}, True), ({"threads": 1}, False),
+    [({}, True), ({"state_size": 512, "batch_size": 32}, True),
      ({"state_size": 512, "batch_size": 16}, False), ({"state_size": 32}, False),
      ({"bptt": 16}, False), ({"batch_size": 16}, False)],
 )  # fmt: skip
-def test_large_models_of_many_rows_are_halved_where_there_are_two_threads(settings, expected):
-    large = {"threads": 2, "state_size": 64, "batch_size": 64, "bptt": 64}
+def test_long_windows_of_many_rows_and_units_are_halved(settings, expected):
+    large = {"state_size": 64, "batch_size": 64, "bptt": 64}
     assert environment.halves(Config.build(**large | settings), 1) == expected
 
 
-def test_whole_batches_are_taken_on_a_gpu(halved):
-    program, data, _ = started(**SIZE)
-    assert isinstance(type(program)(program.config, data.signature, "gpu:0").programs, Whole)
+@pytest.mark.parametrize(
+    ("device", "threads", "programs"),
+    [("cpu:0", 2, Halves), ("cpu:0", 1, Whole), ("gpu:0", 2, Whole)],
+)
+def test_halves_need_two_threads_of_the_cpu(halved, device, threads, programs, monkeypatch):
+    monkeypatch.setattr(program_module, "threads", lambda: threads)
+    config = Config.build(**SIZE)
+    signature = open_source(config).signature
+    assert isinstance(program_module.Program(config, signature, device).programs, programs)

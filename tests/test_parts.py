@@ -99,6 +99,7 @@ def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
     name, schedule, dropout, monkeypatch
 ):
     monkeypatch.setattr(environment, "halves", lambda *_: schedule == "layered in halves")
+    monkeypatch.setattr("lstmcli.core.program.threads", lambda: 2)
     signature, rng = SIGNATURES[name], np.random.default_rng(len(name))
     config = Config.build(
         layers=LAYERS, state_size=SIZE, batch_size=ROWS, bptt=STEPS, optimizer="sgd",

@@ -46,8 +46,9 @@ def test_the_bar_of_a_large_model_moves_and_says_what_it_does_and_ctrl_c_leaves_
     counted = {found for _, seen in terminal.seen for found in re.findall(r"training \d+/", seen)}
     assert len(counted) > 1
     assert terminal.code == 130
-    note, bar, error, hint = screen.splitlines()
-    assert note.startswith("note: ")
+    *header, bar, error, hint = screen.splitlines()
+    assert header[0].startswith("data: ")
+    assert header[-1].startswith("time: about ")
     assert bar.startswith("epoch 1/1 training")
     assert error.startswith("error: stopped by Ctrl-C in epoch 1")
     assert hint.startswith("hint: ")

@@ -212,7 +212,7 @@ def test_a_dataset_is_opened_once_for_a_whole_plan(monkeypatch):
     assert (len(plan.settings), opened) == (6, ["book.txt"])
     rows = {each.config.training.batch_size for each in plan.settings}
     assert rows == {min(32, 119 // steps) for steps in (5, 9)}
-    windows = {each.config.training.bptt: each.material.windows for each in plan.settings}
+    windows = {each.config.training.bptt: each.material.facts.windows for each in plan.settings}
     assert windows == {5: 959 // 23 // 5, 9: 959 // 13 // 9}
 
 

@@ -176,7 +176,7 @@ def test_a_part_that_is_too_short_is_refused_with_the_option_that_helps():
     with pytest.raises(FileError) as caught:
         parts_of("ab" * 20, test_fraction=0.01)
     assert caught.value.message.startswith("the test part in `main.txt` has 0 of")
-    assert "`--test-data FILE`" in caught.value.hint
+    assert "`--test-data`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+KINDS = {"int": "a whole number", "float": "a number"}
+"""What Typer calls the types of options, as an error's type begins, in words."""
+LESS = "give a shorter `--series-length`, a smaller `--state-size` or fewer seeds"
+
+
 class Boundary(TyperGroup):
     """The command group; no error leaves it but as `error: …`, `hint: …` and an exit code."""
 
@@ -55,20 +60,27 @@ class Boundary(TyperGroup):
         except (LstmcliError, typer.TyperException, typer.Abort, OSError, Exception) as error:
             if debug:
                 traceback.print_exc()
-            return _explain(error)
+            command = next((f" {each}" for each in args if each in COMMANDS), "")
+            return _explain(error, f"`lstmcli{command} --help` lists what it takes")
 
 
-def _explain(error: Exception) -> int:
-    """Says what went wrong, and gives the exit code."""
+def _explain(error: Exception, help_hint: str) -> int:
+    """Says what went wrong, and gives the exit code.
+
+    Args:
+        error: what was raised.
+        help_hint: where it is written what the command takes.
+    """
     if isinstance(error, LstmcliError):
-        say_error(error.message, error.hint)
+        wrong_usage = error.exit_code == ExitCode.USAGE
+        say_error(error.message, error.hint or (help_hint if wrong_usage else None))
         return error.exit_code
     if isinstance(error, typer.TyperException):
-        message = error.format_message().rstrip(".").replace("'", "`")
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "lstmcli"
-        say_error(message[:1].lower() + message[1:], f"`{path} --help` lists what it takes")
+        say_error(_of_typer(error), help_hint)
         return ExitCode.USAGE
+    if isinstance(error, MemoryError):
+        say_error(f"there is not enough memory: {error or 'none is left'}", LESS)
+        return ExitCode.FAILED
     if isinstance(error, OSError):
         where = f" `{error.filename}`" if error.filename else ""
         say_error(f"cannot read or write{where}: {error.strerror or error}", None)
@@ -76,6 +88,19 @@ def _explain(error: Exception) -> int:
     kind = type(error).__name__
     say_error(f"something unexpected: {kind}: {error}", "`--debug` shows where it happened")
     return ExitCode.FAILED
+
+
+def _of_typer(error: typer.TyperException) -> str:
+    """What Typer says of a command line, in this program's words."""
+    if details := getattr(error.__cause__, "errors", None):  # A value is none of its option's type.
+        [found, *_] = details()
+        kind = next(
+            (words for name, words in KINDS.items() if found["type"].startswith(name)), None
+        )
+        if kind:
+            return f"`{error.param.opts[0]}` must be {kind}, got {found['input']!r}"  # type: ignore[attr-defined]
+    message = error.format_message().rstrip(".").replace("'", "`")
+    return message[:1].lower() + message[1:]
 
 
 def say_error(message: str, hint: str | None) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli.options import CheckpointPath, Given, Json, with_settings
+from lstmcli.cli.options import PATH_OPTION, CheckpointPath, Given, Json, with_settings
 from lstmcli.cli.output import print_json
 from lstmcli.config import OF_THE_CHECKPOINT
+from lstmcli.errors import UsageError
 
 if TYPE_CHECKING:
     from lstmcli.api import Evaluation
@@ -23,8 +24,13 @@ def evaluate(
     checkpoint: CheckpointPath,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Write each step's input, label and probabilities to this CSV file."),
+        typer.Option(
+            help="Write each step's input, label and probabilities to this CSV file.", **PATH_OPTION
+        ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace predictions that are there already.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score a checkpoint or a run directory on a fresh series, or on a dataset.
@@ -39,7 +45,11 @@ def evaluate(
     from lstmcli.report.terminal import visible
 
     if predictions is not None:
-        table.check_replaceable(predictions)
+        table.check_free(predictions, overwrite)
+    elif overwrite:
+        raise UsageError(
+            "`--overwrite` has no effect without `--predictions`", "leave `--overwrite` out"
+        )
     found = api.evaluate(checkpoint, keep=predictions is not None, **given)
     for note in found.notes:
         typer.echo(f"note: {visible(note)}", err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli.options import Given, Json, Overwrite, with_settings
+from lstmcli.cli.options import PATH, Given, Json, Overwrite, with_settings
 from lstmcli.cli.output import print_json
 from lstmcli.config import OF_THE_FILE, RunConfig
 from lstmcli.errors import pasteable
@@ -28,7 +28,7 @@ RUN_OPTIONS = {"seed"}
 )
 def generate(
     given: Given,
-    out: Annotated[Path, typer.Argument(help="The file: .npz or .csv, by its ending.")],
+    out: Annotated[Path, typer.Argument(help="The file: .npz or .csv, by its ending.", **PATH)],
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

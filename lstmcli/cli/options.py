@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from lstmcli.config import GROUPS, Settings, SweepConfig, option_name, setting_types
+from lstmcli.errors import UsageError
 
 OPTION_GROUPS: dict[str, type[Settings]] = {**GROUPS, "sweep": SweepConfig}
 SINGLE = ("run", "sweep")
@@ -24,8 +25,28 @@ SINGLE = ("run", "sweep")
 Given = dict[str, Any]
 """The settings that were typed, by name: the rest come from a file or are defaults."""
 
+
+def named_path(text: str) -> Path:
+    """A path that was typed. An empty one would stand for the directory that one is in.
+
+    Raises:
+        UsageError: it is empty, or no file can be called so.
+    """
+    if not text:
+        raise UsageError("expected the name of a file or a directory, got an empty one")
+    if "\0" in text:
+        raise UsageError(f"expected the name of a file or a directory, got {text!r}")
+    return Path(text)
+
+
+PATH: dict[str, Any] = {"parser": named_path}
+"""How an argument takes a path."""
+PATH_OPTION: dict[str, Any] = {**PATH, "metavar": "<path>"}
+"""How an option does."""
+
 CheckpointPath = Annotated[
-    Path, typer.Argument(help="A checkpoint file or a run directory.", show_default=False)
+    Path,
+    typer.Argument(help="A checkpoint file or a run directory.", show_default=False, **PATH),
 ]
 OUTPUT = "Output"
 """The heading in `--help` of the options that are about files and the screen."""
@@ -36,6 +57,7 @@ ConfigFile = Annotated[
         "--config",
         help="A TOML file of settings, as a run saves it; options beat it.",
         rich_help_panel="Run",
+        **PATH_OPTION,
     ),
 ]
 RunOut = Annotated[
@@ -44,6 +66,7 @@ RunOut = Annotated[
         "--out",
         help="Run directory (default: runs/<date>-<time>-<task>-<size>).",
         rich_help_panel=OUTPUT,
+        **PATH_OPTION,
     ),
 ]
 Overwrite = Annotated[
@@ -55,6 +78,16 @@ ProgressStyle = Annotated[
     typer.Option(
         "--progress",
         help="auto, rich (a bar), plain (a line an epoch) or none.",
+        metavar="STYLE",
+        rich_help_panel=OUTPUT,
+    ),
+]
+LiveStyle = Annotated[
+    str,
+    typer.Option(
+        "--live",
+        help="Below the bar, the loss and what the network makes of five rows: auto (on a "
+        "terminal), off, or window (in a window of its own).",
         metavar="STYLE",
         rich_help_panel=OUTPUT,
     ),

@@ -34,16 +34,26 @@ least so many of its scale."""
 Columns = list[tuple[str, Any]]
 
 
-def check_replaceable(path: Path) -> None:
+def check_free(path: Path, overwrite: bool) -> None:
     """Checks that predictions can be written, and replace nothing but predictions.
 
+    Args:
+        path: the file.
+        overwrite: whether older predictions may be replaced.
+
     Raises:
-        UsageError: the file cannot be written, or holds something else.
+        UsageError: the file cannot be written, or holds something that is not to be replaced.
     """
     check_writable(path)
-    if path.is_file() and path.stat().st_size and not _holds_predictions(path):
+    if not path.is_file() or not path.stat().st_size:
+        return
+    if not _holds_predictions(path):
         raise UsageError(
             f"`{path}` is there already and holds no predictions", "choose another name for them"
+        )
+    if not overwrite:
+        raise UsageError(
+            f"`{path}` is there already", "choose another name, or pass `--overwrite` to replace it"
         )
 
 

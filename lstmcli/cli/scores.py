@@ -22,7 +22,9 @@ MOST_CONFUSED = 10
 
 
 def print_scores(scores: Sequence[Score], references: Sequence[Reference]) -> None:
-    """Prints each seed's figures beside what they are to be held against, and its confusions.
+    """Prints each seed's figures beside what they are to be held against, and what was confused.
+
+    Where no floor is known, that is of the best seed alone.
 
     Args:
         scores: one for each seed.
@@ -31,13 +33,15 @@ def print_scores(scores: Sequence[Score], references: Sequence[Reference]) -> No
     """
     if not all(each.floor for each in scores):
         _print_beside_references(scores, references)
+    best = min(scores, key=lambda score: score.loss)
     for each in scores:
         if each.floor:
             _print_beside_floor(each, each.floor)
             _print_confusion(each)
         else:
             _print_unbeaten(each, references)
-            _print_confusion(each, f"seed {each.seed}: " if len(scores) > 1 else "")
+    if not best.floor:  # Seeds of one model confuse much the same.
+        _print_confusion(best, f"seed {best.seed}, of the lowest loss: " if scores[1:] else "")
 
 
 def counted(score: Score) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmcli.cli.options import (
+    PATH_OPTION,
     ConfigFile,
     Given,
     Json,
@@ -46,7 +48,9 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would run.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Sweep directory (default: one that the same sweep finds again)."),
+        typer.Option(
+            help="Sweep directory (default: one that the same sweep finds again).", **PATH_OPTION
+        ),
     ] = None,
     config_file: ConfigFile = None,
     overwrite: Overwrite = False,
@@ -72,6 +76,7 @@ def sweep(
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
     if dry_run:
+        _brief(plan, quiet=style == "none")
         _show_plan(plan, story.find_directory(plan, out, overwrite), as_json)
         return
     with story.opened(plan, out, overwrite) as directory:
@@ -91,13 +96,30 @@ def sweep(
     _refuse_failed(result, directory)
 
 
+def _brief(plan: Plan, quiet: bool) -> None:
+    """Says on standard error what all settings make possible, and which of them are hopeless."""
+    from lstmcli.report import briefing, terminal
+
+    columns = terminal.width(sys.stderr)
+    data = [setting.material.facts for setting in plan.settings]
+    told = [briefing.of_data(each) for each in data]
+    for line in [] if quiet else told[0]:
+        if all(line in lines for lines in told):
+            typer.echo(briefing.folded(line, columns), err=True)
+    for hopeless in dict.fromkeys(filter(None, map(briefing.warning, data))):
+        typer.echo(f"warning: {hopeless}", err=True)
+
+
 def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
+    from lstmcli.report.briefing import share
     from lstmcli.sweeps import story
 
     settings = [
         {
             "setting": setting.label,
             "parameters": setting.parameters,
+            "labels": setting.material.facts.labels,
+            "outside": setting.material.facts.outside,
             "state": setting.config.model.layers * setting.config.model.state_size * 2,
             "seeds": len(setting.trials),
             "seconds": round(setting.seconds),
@@ -111,8 +133,12 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
         plan_of_all = {"trials": plan.trials, "to_run": remaining, "seconds": round(seconds)}
         print_json({"sweep": str(directory.path), "settings": settings, **plan_of_all})
         return
-    rows = [[*map(str, row.values())] for row in settings]
-    print_table(["setting", "parameters", "state", "seeds", "about s"], rows)
+    shares = [{"outside": share(setting.material.facts.outside)} for setting in plan.settings]
+    rows = [
+        [*map(str, (row | shown).values())] for row, shown in zip(settings, shares, strict=True)
+    ]
+    headings = ["setting", "parameters", "labels", "outside", "state", "seeds", "about s"]
+    print_table(headings, rows)
     typer.echo(
         f"{plan.trials} trials, {remaining} to run: about {seconds:.0f} s with {workers} worker(s)"
     )

@@ -77,7 +77,7 @@ def threads(config: Config, features: int) -> int | None:
 
 
 def halves(config: Config, features: int) -> bool:
-    """Whether a window's rows are trained as two halves at once: see `core/halves.py`."""
+    """Whether two threads train a window's rows as halves: see `core/halves.py`."""
     rows, size = config.training.rows, config.model.state_size
     products = 8 * config.model.layers * size**2 * rows * config.training.steps
     return (
@@ -85,15 +85,7 @@ def halves(config: Config, features: int) -> bool:
         and rows >= FEWEST_HALVED_ROWS
         and rows * size >= FEWEST_HALVED_NUMBERS
         and products >= FEWEST_HALVED_PRODUCTS
-        and (config.run.threads or _cores()) > 1
     )
-
-
-def _cores() -> int:
-    """That this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def instruction_set(config: Config, features: int) -> str:
@@ -118,6 +110,15 @@ def set_defaults() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if MAX_ISA not in os.environ.get("XLA_FLAGS", ""):
         _set_compiler("AVX")
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def flag(name: str) -> str | None:

@@ -22,6 +22,7 @@ from lstmcli.core import environment, parameters
 from lstmcli.core.backend import tf
 from lstmcli.core.batch import Array, Arrays, Batch, Measures, joined, means
 from lstmcli.core.chunks import Calls, Tensors
+from lstmcli.core.device import threads
 from lstmcli.core.halves import Halves
 from lstmcli.core.step import Step
 from lstmcli.core.whole import Whole
@@ -43,6 +44,7 @@ class Program:
         self.signature = signature
         self.device = device
         features, outputs = signature.features, signature.outputs
+        self.schedule = environment.schedule(config, features)
         step = Step(config, signature)
         self._names = step.names
         self._slots = step.optimizer.slots
@@ -51,8 +53,8 @@ class Program:
         plain = not signature.starts and config.training.dropout is None
         side_by_side = step.schedule.side_by_side and plain
         parameter_count = architecture.count(config.model, features, outputs)
-        on_cpu = device.startswith("cpu")
-        halved = on_cpu and environment.halves(config, features)
+        two_threads = device.startswith("cpu") and threads() > 1
+        halved = two_threads and environment.halves(config, features)
         self.programs: Whole | Halves = Halves(step, device) if halved else Whole(step)
         seconds = parameters.window_seconds(
             config if side_by_side else _of_one_replica(config), features, parameter_count

@@ -25,6 +25,7 @@ from lstmcli.data.drawing import (
     Integers,
     at,
     draw_bounds,
+    lags_to_first,
     name_and_lengths,
     nothing_lost,
 )
@@ -99,6 +100,12 @@ def target(task: str, least: int) -> Numeric:
 def baseline(_: Series) -> tuple[str, float]:
     """Who always says the mean has a mean squared error of the variance, which is the unit."""
     return "the mean of the target", 1.0
+
+
+def lags(series: Series) -> Integers:
+    """How many steps before each answer the first marked number lies: `[steps]`; -1 for none."""
+    markers = series.schema.numbers[1].in_units(series.numbers[:, 1])
+    return lags_to_first(series, markers > 0.5)
 
 
 def floor(series: Series, cut: Cut) -> Floor:

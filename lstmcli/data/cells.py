@@ -65,6 +65,8 @@ def to_series(
 
 def _check_shapes(arrays: Arrays) -> None:
     """Raises ValueError where the shapes are not a series'."""
+    if "targets" not in arrays:
+        raise ValueError("it has no `targets`")
     targets = arrays["targets"]
     if not {"numbers", "symbols"} & set(arrays):
         raise ValueError("it has no inputs: neither `numbers` nor `symbols`")

@@ -44,7 +44,7 @@ def fit(series: Series, schema: Schema, name: str, other: str, hint: str) -> Ser
     if not _fits(series.schema, schema):
         raise FileError(
             f"{name} has {_inputs(series.schema)} features and {_target(series.schema)}, "
-            f"{other} {_inputs(schema)} and {_target(schema, short=True)}",
+            f"{other} {_other(series.schema, schema)}",
             hint,
         )
     return _rescaled(series, schema)
@@ -100,10 +100,17 @@ def _inputs(schema: Schema) -> int:
     return schema.signature(False, False).features
 
 
-def _target(schema: Schema, short: bool = False) -> str:
+def _target(schema: Schema) -> str:
     if schema.classes is not None:
-        return f"{schema.classes}" if short else f"{schema.classes} classes"
-    return f"{schema.signature(False, False).outputs} numbers as target"
+        return f"{schema.classes} classes"
+    return f"{schema.signature(False, False).outputs} number(s) as target"
+
+
+def _other(own: Schema, schema: Schema) -> str:
+    """What another schema has, in words that follow those for one's own."""
+    if (own.classes is None) == (schema.classes is None):
+        return f"{_inputs(schema)} and {_target(schema).partition(' ')[0]}"
+    return f"{_inputs(schema)} features and {_target(schema)}"
 
 
 def _rescaled(series: Series, schema: Schema) -> Series:

@@ -16,7 +16,7 @@ import numpy as np
 
 from lstmcli.columns import Categorical, Schema, symbol_type
 from lstmcli.config import DataConfig
-from lstmcli.data.drawing import Cut, at, check_room, name_and_lengths, nothing_lost
+from lstmcli.data.drawing import Cut, Integers, at, check_room, name_and_lengths, nothing_lost
 from lstmcli.data.echo import Floor
 from lstmcli.data.series import Series, no_numbers
 
@@ -73,6 +73,13 @@ def baseline(series: Series) -> tuple[str, float]:
     """What who sees when, but remembers nothing, loses: 10 ln 8 / (T + 20) nats a step."""
     length = int(series.task["sequence_length"]) + 2 * COPIED
     return "blanks, and a uniform guess of the ten symbols", COPIED * math.log(SYMBOLS) / length
+
+
+def lags(series: Series) -> Integers:
+    """How many steps before each label its symbol lies: `[steps]`; -1 for blanks."""
+    delay = int(series.task["sequence_length"]) + COPIED
+    place = np.arange(len(series)) % (delay + COPIED)
+    return np.where(place < delay, -1, delay)
 
 
 def floor(series: Series, cut: Cut) -> Floor:

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lstmcli import memory
 from lstmcli.config import DataConfig, RunConfig, TrainingConfig, check_effect
 from lstmcli.data import storage, tasks
 from lstmcli.data.layout import Layout
@@ -32,6 +33,8 @@ def generate(
     seed = RunConfig(seed=settings.pop("seed", RunConfig.seed)).seed
     check_effect(settings, None, settings.get("task", DataConfig.task))
     config = DataConfig(**settings)
+    memory.check_series(config)
+    memory.check_one_hot(config)
     storage.check_free(Path(path), overwrite)
     series = tasks.generate(config, generator(seed, Stream.DATASET))
     metadata = {"seed": seed, **_reference(series)}

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from lstmcli.config import DataConfig
 from lstmcli.data.echo import Floor
+from lstmcli.data.series import Series
 from lstmcli.errors import UsageError
 
 Integers = npt.NDArray[np.int64]
@@ -64,6 +65,23 @@ def at(places: Integers, steps: int) -> Bools:
     marked = np.zeros(steps, np.bool_)
     marked[places] = True
     return marked
+
+
+def lags_to_first(series: Series, marked: Bools) -> Integers:
+    """How many steps before each sequence's last the first marked one lies; -1 at all others.
+
+    Args:
+        series: of sequences.
+        marked: `[steps]`.
+
+    Returns:
+        `[steps]`.
+    """
+    bounds, places = series.bounds(), np.append(np.flatnonzero(marked), len(series))
+    last = bounds[1:] - 1
+    lags = np.full(len(series), -1)
+    lags[last] = np.maximum(last - places[np.searchsorted(places, bounds[:-1])], -1)
+    return lags
 
 
 def name_and_lengths(config: DataConfig, **more: Any) -> dict[str, Any]:

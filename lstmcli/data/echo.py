@@ -25,6 +25,7 @@ STANDARD_ERRORS = 2
 """How far below the line a validation gap must lie to be evidence for any other series too."""
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,11 @@ def task(config: DataConfig) -> dict[str, int | float | str]:
         "classes": config.classes,
         "noise": config.noise,
     }
+
+
+def lags(series: Series) -> Integers:
+    """How many steps before each label its source lies: `[steps]`."""
+    return np.full(len(series), int(series.task["echo_step"]))
 
 
 def bayes_floor(series: Series, layout: Layout) -> Floor | None:

@@ -17,7 +17,15 @@ import numpy as np
 
 from lstmcli.columns import Categorical, Schema, symbol_type
 from lstmcli.config import DataConfig
-from lstmcli.data.drawing import Cut, at, draw_bounds, name_and_lengths, nothing_lost
+from lstmcli.data.drawing import (
+    Cut,
+    Integers,
+    at,
+    draw_bounds,
+    lags_to_first,
+    name_and_lengths,
+    nothing_lost,
+)
 from lstmcli.data.echo import Floor
 from lstmcli.data.series import Series, no_numbers
 
@@ -69,6 +77,11 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
 def baseline(series: Series) -> tuple[str, float]:
     """All classes are as likely: ln 4 nats for two symbols, ln 8 for three."""
     return "a uniform guess", math.log(series.classes)
+
+
+def lags(series: Series) -> Integers:
+    """How many steps before each class the first X or Y lies: `[steps]`; -1 for none."""
+    return lags_to_first(series, series.symbols[:, 0] >= X)
 
 
 def floor(series: Series, cut: Cut) -> Floor:

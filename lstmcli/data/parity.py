@@ -40,6 +40,11 @@ def baseline(_: Series) -> tuple[str, float]:
     return "a uniform guess", math.log(2)
 
 
+def lags(series: Series) -> npt.NDArray[np.int64]:
+    """How many steps before each label the first bit lies that it depends on: `[steps]`."""
+    return np.full(len(series), int(series.task["bits"]) - 1)
+
+
 def floor(series: Series, layout: Layout) -> Floor | None:
     """The exact floor.
 

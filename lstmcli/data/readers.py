@@ -11,7 +11,7 @@ from lstmcli.data import storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.data.tables import reader as table
-from lstmcli.errors import FileError, UsageError
+from lstmcli.errors import FileError, UsageError, pasteable
 
 TABLES = (".csv", ".csv.gz", ".parquet")
 OF_TABLES = ("inputs", "target", "group", "horizon", "categorical", "missing")
@@ -31,6 +31,8 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     """
     path = Path(str(config.data))
     reader = _reader(path, config)
+    for file in (config.val_data, config.test_data):
+        _check_same_kind(path, reader, file)
     found: tuple[Parts, list[str]] = reader.read_parts(config)
     return found
 
@@ -47,29 +49,67 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
         raise FileError(
             f"`{path}` is a {kind}, and the model was trained on "
             f"{'a ' + schema.kind if schema.kind != 'series' else 'a dataset of numbers'}",
-            "`lstmcli inspect` shows what a checkpoint was trained on",
+            "`lstmcli inspect CHECKPOINT` shows what it was trained on",
         )
     found: tuple[Series, list[str]] = reader.read_whole(path, schema, config)
     return found
 
 
+def _check_same_kind(path: Path, reader: ModuleType, part: str | None) -> None:
+    """Raises UsageError where the file of a part is of another kind than the main file."""
+    endings = [each for each, its in ENDINGS.items() if its is reader] or list(TABLES)
+    if reader is storage:
+        endings = list(storage.FORMATS)
+    if part is not None and not part.endswith(tuple(endings)):
+        raise UsageError(
+            f"`{part}` is to be a part of `{path}`, but is of another kind: expected a name that "
+            f"ends in {' or '.join(endings)}",
+            "the parts of a dataset must be alike: name a file with the same columns",
+        )
+
+
+def _check_known(path: Path) -> None:
+    """Raises UsageError where a name's ending is none that is read."""
+    if path.is_dir() and path.suffix not in (*ENDINGS, *TABLES):
+        raise UsageError(
+            f"`{path}` is a directory, expected the file of a dataset", "name a file in it"
+        )
+    if path.suffix not in ENDINGS and not path.name.endswith(TABLES):
+        raise UsageError(
+            f"`{path}` has an ending that lstmcli does not know: it reads "
+            f"{', '.join([*ENDINGS, *TABLES])}",
+            "rename the file after what is in it",
+        )
+
+
+def _check_unpacked(path: Path, otherwise: str = "") -> None:
+    """Raises UsageError for a compressed dataset of `generate`, which a table's reader misreads."""
+    if path.suffix == ".gz" and storage.is_own_table(path):
+        raise UsageError(
+            f"`{path}` has the columns of a dataset of `lstmcli generate`, which is read from a "
+            "plain `.csv`",
+            f"`gunzip {pasteable(path)}` makes one{otherwise}",
+        )
+
+
 def _whole_reader(path: Path, schema: Schema) -> ModuleType:
     """The reader of a file for a model: which table it is depends on what the model knows."""
+    _check_known(path)
     if path.suffix == ".csv" and schema.kind == "series":
         return storage
-    return table if path.name.endswith(TABLES) else ENDINGS.get(path.suffix, storage)
+    if schema.kind == "series":
+        _check_unpacked(path)
+    return table if path.name.endswith(TABLES) else ENDINGS[path.suffix]
 
 
 def _reader(path: Path, config: DataConfig) -> ModuleType:
     given = [name for name in OF_TABLES if getattr(config, name) is not None]
+    _check_known(path)
     if path.name.endswith(TABLES):
-        return storage if not given and storage.is_own_table(path) else table
-    if path.suffix not in ENDINGS:
-        raise UsageError(
-            f"`{path.name}` has an ending that lstmcli does not know: it reads "
-            f"{', '.join([*ENDINGS, *TABLES])}",
-            "rename the file after what is in it",
-        )
+        if not given:
+            _check_unpacked(path, "; if it is a table, pass `--target target`")
+        own = path.suffix == ".csv" and not given and storage.is_own_table(path)
+        return storage if own else table
     if given:
         option = f"`{option_name(given[0])}`"
         raise UsageError(

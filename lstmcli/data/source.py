@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstmcli import memory
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import ARTICLE, Config
-from lstmcli.data import readers, tasks
+from lstmcli.data import lengths, readers, tasks
 from lstmcli.data.echo import Floor
-from lstmcli.data.layout import Cut, Layout, Windows, windows_of
+from lstmcli.data.layout import Cut, Windows, windows_of
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.errors import FileError, UsageError, pasteable
@@ -123,7 +123,7 @@ class Source:
         """
         resolved = _resolved(config, self.held)
         if self.held is not None:
-            _check_parts(resolved, self.held)
+            lengths.check_parts(resolved, self.held)
         return replace(self, config=resolved)
 
     def check_floor_known(self) -> None:
@@ -176,14 +176,19 @@ def open_source(config: Config) -> Source:
 
     Raises:
         FileError: the dataset is missing or damaged, or one of its parts is too short for a window.
-        UsageError: a setting has no effect on data of this kind.
+        UsageError: a setting has no effect on data of this kind, or drawn series do not fit into
+            memory.
     """
     if config.data.data is None:
-        return Source(_resolved(config, None))
+        memory.check_series(config.data, config.run.replicas)
+        drawn = Source(_resolved(config, None))
+        lengths.check_bits(drawn.config)
+        return drawn
     parts, notes = readers.read_parts(config.data)
+    lengths.check_split_seed(config.data, parts)
     held = _alike(parts)
     resolved = _resolved(config, held)
-    _check_parts(resolved, held)
+    lengths.check_parts(resolved, held)
     return Source(resolved, held, tuple(notes))
 
 
@@ -208,7 +213,7 @@ def series_to_test(
     if data is not None:
         series, notes = readers.read_whole(data, schema, config.data)
         if series.task:  # Its floor is that of whole windows.
-            _check_windows(config, series, data)
+            lengths.check_whole(config, series, data)
         tested = [series] * config.run.replicas
         return Tested(str(data), tested, notes, whole=not series.task)
     source = open_source(config)
@@ -291,44 +296,3 @@ def _fitting(config: Config, held: Parts | None) -> tuple[int, int]:
     shortest = max(1, min(map(len, parts)))
     steps = config.training.bptt or min(STEPS, shortest)
     return max(1, min(ROWS, shortest // steps)), steps
-
-
-def _check_parts(config: Config, parts: Parts) -> None:
-    """Raises FileError where a part of a dataset is too short for a window."""
-    rows, bptt = config.training.rows, config.training.steps
-    data = config.data
-    of = {
-        "training": f"`--val-fraction {data.val_fraction:g}`, "
-        f"`--test-fraction {data.test_fraction:g}`",
-        "validation": f"`--val-fraction {data.val_fraction:g}`",
-        "test": f"`--test-fraction {data.test_fraction:g}`",
-    }
-    total = sum(map(len, parts))
-    for name, part in zip(of, parts, strict=True):
-        if part.starts is None and Layout(len(part), rows, bptt).windows == 0:
-            raise FileError(
-                f"the {name} part of `{data.data}` is too short: it has {len(part)} of {total} "
-                f"steps ({of[name]}), but {rows} rows of one window of {bptt} steps need "
-                f"{rows * bptt}",
-                _longer_parts(name, total, rows * bptt),
-            )
-
-
-def _longer_parts(name: str, steps: int, needed: int) -> str:
-    """How a dataset gets parts that are long enough."""
-    fraction = math.ceil(100 * (needed + 0.5) / steps) / 100
-    option = {"validation": "--val-fraction", "test": "--test-fraction"}.get(name)
-    if option and fraction < 0.5:
-        return f"pass `{option} {fraction:g}`, or a smaller `--batch-size` or `--bptt`"
-    return "pass a smaller `--batch-size` or `--bptt`, or use a longer file"
-
-
-def _check_windows(config: Config, series: Series, file: Path) -> None:
-    """Raises FileError where a dataset is too short to be scored."""
-    rows, bptt = config.training.rows, config.training.steps
-    if series.starts is None and Layout(len(series), rows, bptt).windows == 0:
-        raise FileError(
-            f"`{file}` is too short: it has {len(series)} steps, but {rows} rows of one window of "
-            f"{bptt} steps, as the model was trained on, need {rows * bptt}",
-            "score it on a longer file, or without `--data`",
-        )

@@ -29,7 +29,7 @@ def check_format(path: Path) -> None:
     if path.suffix not in FORMATS:
         raise UsageError(
             f"a dataset's name ends in {' or '.join(FORMATS)}, got `{path.name}`",
-            f"for example `{path.with_suffix('.npz').name}`",
+            f"for example `{path.name.partition('.')[0] or 'x'}.npz`",
         )
 
 
@@ -107,6 +107,9 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
         FileError: it is missing or damaged, is no series, or does not match its checksum.
     """
     check_format(path)
+    if path.exists() and not path.is_file():
+        why = "is a directory" if path.is_dir() else "is no ordinary file"
+        raise FileError(f"`{path}` {why}, expected the file of a dataset", "name such a file")
     if not path.is_file():
         raise FileError(
             f"there is no dataset `{path}`", f"`lstmcli generate {pasteable(path)}` makes one"
@@ -131,17 +134,19 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
 
 
 def is_own_table(path: Path) -> bool:
-    """Whether a `.csv` file is a dataset of `write`, by its first line, and no other table.
+    """Whether a table is as `write` writes it, by its first line, and no other one.
 
     Columns besides inputs and one target must have a schema beside them: `symbol` and `target` are
     names that anybody's table may have.
     """
+    if not path.is_file():  # A pipe would wait for somebody to write to it.
+        return False
     try:
         columns = comma_separated.columns_of(path)
         if set(columns) == {"numbers", "targets"} and len(columns["targets"]) == 1:
-            return path.suffix == ".csv"
-        return path.suffix == ".csv" and "schema" in _metadata(_beside(path))
-    except (OSError, ValueError):
+            return True
+        return "schema" in _metadata(_beside(path))
+    except (OSError, ValueError, EOFError):
         return False
 
 
@@ -189,7 +194,7 @@ def read_whole(path: Path, schema: Schema, _: DataConfig) -> tuple[Series, list[
         FileError: the file is missing or damaged, or does not fit the model.
     """
     series = read(path, schema.classes is None)[0]
-    hint = "`lstmcli inspect` shows what a checkpoint was trained on"
+    hint = "`lstmcli inspect CHECKPOINT` shows what it was trained on"
     fitted = fit(series, schema, "the data", "the model was trained on", hint)
     return fitted, _notes(path, series)
 
@@ -254,7 +259,6 @@ def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
         if "inputs" in file:
             names.setdefault("numbers", "inputs")
         arrays = {name: file[its] for name, its in names.items()}
-        arrays["targets"] = file["targets"]
 
     def cell(name: str, step: int, column: int) -> tuple[str, str]:
         values = np.ravel(arrays[name][step])

@@ -1,8 +1,8 @@
 """The tasks whose series are drawn, by name.
 
-A task of one's own is a file beside this one with a `generate`, a `baseline` and a `floor` (which
-may return `None`); a line in TASKS below; and in `config.py` its name in TASKS, and its settings in
-OF_TASKS.
+A task of one's own is a file beside this one with a `generate`, a `baseline`, a `floor` (which may
+return `None`) and `lags`; a line in TASKS below; and in `config.py` its name in TASKS, and its
+settings in OF_TASKS.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lstmcli.config import DataConfig
 from lstmcli.data import adding, copying, drawing, echo, order, parity
@@ -33,6 +34,8 @@ class Task:
         baseline: what is known of a series' loss without memory: whose it is, in words, and how
             much, in nats a step, or for numbers as mean squared error of the standardised target.
         floor: the best that can be expected of a series, cut in a way; `None` if that is not known.
+        lags: how many steps before each label of a series the first input lies that the label
+            depends on: `[steps]`; -1 for a label that depends on none.
         longest: steps of the longest sequence that may be drawn; `None` for one endless series.
         tolerance: how far an answer in numbers may be off, in the target's units, to be correct.
         success: when the paper counts the task as solved; `None` where it does not say.
@@ -43,6 +46,7 @@ class Task:
     generate: Callable[[DataConfig, np.random.Generator], Series]
     baseline: Callable[[Series], tuple[str, float]]
     floor: Callable[[Series, Any], Floor | None]
+    lags: Callable[[Series], npt.NDArray[np.int64]]
     longest: Callable[[DataConfig], int] | None = None
     tolerance: float | None = None
     success: str | None = None
@@ -63,6 +67,7 @@ TASKS: dict[str, Task] = {
         echo.generate,
         _uniform_guess,
         echo.bayes_floor,
+        echo.lags,
     ),
     "copy": Task(
         "copy: ten symbols, to be given back in order when {sequence_length} steps have passed",
@@ -70,6 +75,7 @@ TASKS: dict[str, Task] = {
         copying.generate,
         copying.baseline,
         copying.floor,
+        copying.lags,
         copying.longest,
     ),
     "parity": Task(
@@ -79,6 +85,7 @@ TASKS: dict[str, Task] = {
         parity.generate,
         parity.baseline,
         parity.floor,
+        parity.lags,
     ),
     "adding": Task(
         "adding: 0.5 + a quarter of the sum of the two marked values",
@@ -86,6 +93,7 @@ TASKS: dict[str, Task] = {
         adding.generate,
         adding.baseline,
         adding.floor,
+        adding.lags,
         drawing.longest,
         adding.TOLERANCE,
         "an average error below 0.01, and the last 2,000 sequences each with an error below 0.04",
@@ -96,6 +104,7 @@ TASKS: dict[str, Task] = {
         adding.generate,
         adding.baseline,
         adding.floor,
+        adding.lags,
         drawing.longest,
         adding.TOLERANCE,
         "of the last 2,000 sequences fewer than 140 (or 13) with an error of 0.04 or more",
@@ -106,6 +115,7 @@ TASKS: dict[str, Task] = {
         order.generate,
         order.baseline,
         order.floor,
+        order.lags,
         drawing.longest,
         success="an average error below 0.1, and the last 2,000 sequences all classified correctly",
     ),

@@ -225,6 +225,8 @@ def _no_text(path: Path, file: IO[bytes], offset: int) -> FileError:
 def _check_there(path: Path) -> None:
     if path.is_dir():
         raise FileError(f"`{path}` is a directory, expected a text file", "name a file in it")
+    if path.exists() and not path.is_file():
+        raise FileError(f"`{path}` is no ordinary file, expected a text file", "name a text file")
     if not path.is_file():
         raise FileError(f"there is no text file `{path}`", "check the name and the directory")
 
@@ -232,11 +234,14 @@ def _check_there(path: Path) -> None:
 def _check_length(text: _Text, steps: slice, part: str | None) -> None:
     length = steps.stop - steps.start
     if length < 2:
-        file = {"validation": " or `--val-data FILE`", "test": " or `--test-data FILE`"}
+        file = {
+            "validation": ", other fractions, or a file of its own with `--val-data`",
+            "test": ", other fractions, or a file of its own with `--test-data`",
+        }
         raise FileError(
             f"{_place(text.path, part)} has {length} of its {text.characters} characters: "
             "expected 2 at least",
-            f"give a longer text, other fractions{file.get(part or '', '')}",
+            f"give a longer text{file.get(part or '', ' or smaller fractions')}",
         )
 
 

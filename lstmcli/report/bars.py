@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+from rich.console import ConsoleDimensions, RenderableType
+from rich.control import Control
 from rich.progress import Progress, Task
 from rich.text import Text
 
@@ -50,6 +52,9 @@ class Bars(Progress):
     """
 
     def __init__(self, style: str, transient: bool = False, widest: int = 40) -> None:
+        self.below: RenderableType | None = None
+        """What stands below the lines until they stop."""
+        self._size: ConsoleDimensions | None = None
         self._widest = widest
         self._open = ExitStack()
         shown = style == "rich"
@@ -64,15 +69,26 @@ class Bars(Progress):
         )
 
     def stop(self) -> None:
-        """Draws them for the last time; a second call does nothing."""
+        """Draws them for the last time, alone; a second call does nothing."""
+        self.below = None
         super().stop()
         self._open.close()
 
-    def get_renderables(self) -> Iterator[Text]:
-        """A line for each visible task."""
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """A line for each visible task, and what stands below them."""
+        if self.below:
+            self._clear_if_resized()
         for task in self.tasks:
             if task.visible:
                 yield self._line(task, self.console.width - MARGIN)
+        if self.below:
+            yield self.below
+
+    def _clear_if_resized(self) -> None:
+        """Clears a screen of another size: how many lines there are on it now, nobody knows."""
+        before, self._size = self._size, self.console.size
+        if before and before != self._size:
+            self.console.control(Control.clear(), Control.home())
 
     def _line(self, task: Task, room: int) -> Text:
         """The texts of a task; the bar, then the last of them, give way where it is narrow."""

@@ -11,8 +11,10 @@ from typing import Any
 from lstmcli.errors import UsageError
 from lstmcli.report import terminal
 from lstmcli.report.bars import Bars
+from lstmcli.report.live import Panel
 
 STYLES = ("auto", "rich", "plain", "none")
+LIVE_STYLES = ("auto", "off", "window")
 ALWAYS_SHOWN = 8  # settings of a sweep up to which each has its bar all the time
 
 
@@ -31,6 +33,26 @@ def progress_style(requested: str) -> str:
     return "plain" if requested == "rich" and dumb else requested
 
 
+def live_style(requested: str, progress: str) -> str:
+    """What is drawn of a run: `strips` below a bar, a `window`, or nothing (`off`).
+
+    Args:
+        requested: `auto`, `off` or `window`.
+        progress: as `progress_style` gives it.
+
+    Raises:
+        UsageError: there is no such style, or no window can be opened.
+    """
+    if requested not in LIVE_STYLES:
+        raise UsageError(f"`--live` must be one of {', '.join(LIVE_STYLES)}, got {requested}")
+    if requested == "window":
+        from lstmcli.report import window
+
+        window.check_display()
+        return requested
+    return "strips" if requested == "auto" and progress == "rich" else "off"
+
+
 @contextmanager
 def waiting(for_what: str, style: str) -> Iterator[None]:
     """Says what takes a moment, and for how long it has; wipes it out afterwards."""
@@ -47,16 +69,23 @@ class TrainingView:
         epochs: how many there will be.
         floor: the lowest loss that can be expected, where it is known.
         scale: of a target of one number: what is 1 in the loss, in the target's units.
+        panel: what stands below the bar.
     """
 
     def __init__(
-        self, style: str, epochs: int, floor: float | None = None, scale: float | None = None
+        self,
+        style: str,
+        epochs: int,
+        floor: float | None = None,
+        scale: float | None = None,
+        panel: Panel | None = None,
     ) -> None:
         self._epochs = epochs
         self._style = style
         self._floor = floor
         self._scale = scale
         self._bars = Bars(style)
+        self._bars.below = panel
         self._task = self._bars.add_task("starting", total=epochs)
         self._bars.start()
 
@@ -82,7 +111,7 @@ class TrainingView:
             _say("  ".join(text for text in (place, figures, more, seconds) if text))
 
     def close(self) -> None:
-        """Leaves the bar as it stands."""
+        """Leaves the bar as it stands, without what was below it."""
         self._bars.stop()
 
 

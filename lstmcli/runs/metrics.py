@@ -8,6 +8,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from lstmcli.errors import FileError
+
 
 @dataclass(frozen=True)
 class EpochRow:
@@ -61,6 +63,30 @@ def append(path: Path, rows: Iterable[Row]) -> None:
         if file.tell() == 0:
             writer.writerow(columns(type(rows[0])))
         writer.writerows(["" if cell is None else cell for cell in astuple(row)] for row in rows)
+
+
+def read(path: Path) -> list[EpochRow]:
+    """The rows of a `metrics.csv`; none where there is no file.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="") as file:
+            return [_row(cells) for cells in csv.DictReader(file, strict=True)]
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise FileError(f"`{path}` is damaged: {error}", "put the table back as it was") from error
+
+
+def _row(cells: dict[str, str]) -> EpochRow:
+    whole = ("epoch", "step", "seed")
+    values: dict[str, Any] = {
+        name: int(cell) if name in whole else float(cell) if cell else None
+        for name, cell in cells.items()
+    }
+    return EpochRow(**values)
 
 
 def columns(kind: type[Row]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 import tomllib
 from collections.abc import Iterator
@@ -17,15 +16,17 @@ from typing import Any
 import tomli_w
 
 from lstmcli.config import Config
-from lstmcli.errors import FileError, UsageError
+from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.files import check_writable, write_atomically
-from lstmcli.locks import DirectoryLock
-from lstmcli.runs import paths
+from lstmcli.locks import HOLDER, DirectoryLock
+from lstmcli.runs import latest, paths
 
 ROOT = Path("runs")
 OUT = "choose a directory of yours with `--out`"
 WRITTEN_BY_A_RUN = {"status", "version", "argv", "seeds"}
 """What `run.json` has from the start: one without them is somebody else's."""
+SETTINGS = "settings"
+"""Where `run.json` has what `config.toml` says: a resume reads it there, as it is written first."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,25 @@ class RunDirectory:
         return self.path / "checkpoints" / "last.safetensors"
 
     @property
+    def previous(self) -> Path:
+        """The one before it."""
+        return self.path / "checkpoints" / "previous.safetensors"
+
+    @property
+    def damaged(self) -> Path:
+        """A newest checkpoint that could not be read when the run was resumed."""
+        return self.path / "checkpoints" / "damaged.safetensors"
+
+    @property
     def best(self) -> Path:
         """Each seed's checkpoint of its lowest validation loss."""
         return self.path / "checkpoints" / "best.safetensors"
+
+    @property
+    def written(self) -> list[Path]:
+        """All that a run writes; what tells that it is a run's comes last."""
+        checkpoints = [self.last, self.previous, self.damaged, self.best]
+        return [*checkpoints, self.config, self.metrics, self.steps, self.status]
 
     @cached_property
     def lock(self) -> DirectoryLock:
@@ -108,21 +125,22 @@ class RunDirectory:
             UsageError: it is not.
         """
         if not self.status.exists():
-            for file in (self.config, self.metrics, self.steps, self.last, self.best):
+            for file in self.written:
                 if file.exists():
                     raise UsageError(
                         f"`{file}` would be replaced, and is of no run of lstmcli",
                         "choose another `--out`: a directory of its own",
                     )
             return
-        if not self._holds_run():
+        if not self.holds_run():
             raise UsageError(
                 f"`{self.status}` was not written by lstmcli", "choose another `--out`"
             )
         if not self.overwrite:
             raise UsageError(
                 f"`{self.path}` already holds a run",
-                "choose another `--out`, or pass `--overwrite` to delete that run",
+                f"`lstmcli train --resume {pasteable(self.path)}` goes on with it; else choose "
+                "another `--out`, or pass `--overwrite` to delete that run",
             )
 
     def begin(self, config: Config, **status: Any) -> None:
@@ -137,10 +155,18 @@ class RunDirectory:
         """
         self.check_free()
         _delete(self)
-        self._write_status(status)  # First, as it is what tells that the rest is a run's.
+        self._write(config, status)
+        latest.point(self.path, ROOT)
+
+    def go_on(self, config: Config, **changes: Any) -> None:
+        """Goes on with the run that is there; arguments as `begin` has them."""
+        self._write(config, self.read_status() | changes)
+
+    def _write(self, config: Config, status: dict[str, Any]) -> None:
+        settings = self.settings(config)
+        self._write_status({**status, SETTINGS: settings})  # First: it tells whose the rest is.
         self.last.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.config, tomli_w.dumps(self.settings(config)).encode())
-        _point_latest(self.path)
+        write_atomically(self.config, tomli_w.dumps(settings).encode())
 
     def settings(self, config: Config) -> dict[str, dict[str, Any]]:
         """Every setting, as the run's files keep it: paths lead from this directory."""
@@ -155,12 +181,19 @@ class RunDirectory:
         """Sets fields of `run.json`."""
         self._write_status(self.read_status() | changes)
 
+    def remove_half_written(self) -> None:
+        """Deletes what a process that was killed while it wrote has left."""
+        for file in (*self.written, self.path / HOLDER):
+            for half_written in file.parent.glob(f".{file.name}.*"):
+                half_written.unlink(missing_ok=True)
+
     def _remove_empty(self) -> None:
         with suppress(OSError):  # What is not empty stays.
             for folder in self.made:
                 folder.rmdir()
 
-    def _holds_run(self) -> bool:
+    def holds_run(self) -> bool:
+        """Whether there is a run of lstmcli here."""
         try:
             return self.read_status().keys() >= WRITTEN_BY_A_RUN
         except (OSError, ValueError, AttributeError):
@@ -186,9 +219,18 @@ def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
         return paths.with_data_from(saved, path.parent) if find_data else saved
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
-            f"cannot read the configuration `{path}`: {error}",
-            "a run directory's `config.toml` is one to start from",
+            f"cannot read the configuration `{path}`: {_why(error)}",
+            f"`--config {pasteable(its_own)}` names the one in that directory"
+            if (its_own := RunDirectory(path).config).is_file()
+            else "a run directory's `config.toml` is one to start from",
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """Why a text cannot be read, in words."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"expected text in UTF-8, got `0x{error.object[error.start]:02x}`"
+    return str(getattr(error, "strerror", None) or error)
 
 
 def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
@@ -205,10 +247,8 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
     try:
         made = _make(path, overwrite) if path else _make_unused(label)
     except OSError as error:
-        raise UsageError(
-            f"cannot write to `{path or ROOT}`: {error.strerror}",
-            OUT,
-        ) from error
+        why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+        raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
     with made.given_back():
         check_writable(made.status, OUT)
         with made.lock.held():  # Who writes here is to be named, not the run that is being written.
@@ -236,29 +276,11 @@ def _make_unused(label: str) -> RunDirectory:
 
 def _delete(directory: RunDirectory) -> None:
     """Deletes what a run has written, and nothing else."""
-    for file in (directory.last, directory.best):
-        for half_written in file.parent.glob(f".{file.name}.*"):
-            half_written.unlink()
+    directory.remove_half_written()
+    for file in directory.written:
         file.unlink(missing_ok=True)
     with suppress(OSError):  # What else is in it stays.
         directory.last.parent.rmdir()
-    for file in (directory.config, directory.metrics, directory.steps, directory.status):
-        file.unlink(missing_ok=True)
-
-
-def _point_latest(path: Path) -> None:
-    """Points `latest` at a new run under `runs`; a file system without links goes without."""
-    if path.parent != ROOT:
-        return
-    link, temporary = ROOT / "latest", ROOT / f".latest-{os.getpid()}"
-    if link.exists() and not link.is_symlink():
-        return  # Somebody else's.
-    try:
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(path.name)
-        temporary.replace(link)
-    except OSError:
-        temporary.unlink(missing_ok=True)
 
 
 def folder_of(checkpoint: Path) -> Path:
@@ -284,7 +306,7 @@ def find_checkpoint(path: Path) -> Path:
     if not path.is_dir():
         return path
     run = RunDirectory(path)
-    for candidate in (run.best, run.last):
+    for candidate in (run.best, run.last, run.previous):
         if candidate.is_file():
             return candidate
     raise FileError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -128,11 +129,13 @@ class SweepDirectory:
             )
 
     def check_free(self) -> None:
-        """Refuses a directory with files of a sweep's names that are no sweep's.
+        """Refuses what is no directory, and one with files of a sweep's names that are no sweep's.
 
         Raises:
-            UsageError: it has one.
+            UsageError: it is one of these.
         """
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            raise UsageError(f"cannot write to `{self.path}`: it is no directory", OUT)
         for path in self._written if not self.config.is_file() else ():
             if path.exists():
                 raise UsageError(
@@ -177,10 +180,8 @@ class SweepDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(
-                f"cannot write to `{self.path}`: {error.strerror}",
-                OUT,
-            ) from error
+            why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+            raise UsageError(f"cannot write to `{self.path}`: {why}", OUT) from error
         check_writable(self.config, OUT)
 
     def begin(self, plan: Plan) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
-from lstmcli import architecture
+from lstmcli import architecture, memory, preflight
 from lstmcli.architecture import Signature
 from lstmcli.config import (
     GROUPS,
@@ -22,9 +23,10 @@ from lstmcli.config import (
     option_name,
     setting_types,
 )
-from lstmcli.core import environment, parameters
+from lstmcli.core import environment
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import UsageError
+from lstmcli.preflight import Preflight
 from lstmcli.sweeps.material import Material, identity, material
 
 SIZES = ("layers", "state_size")
@@ -44,6 +46,9 @@ FIXED = (
     "until_solved",
 )
 """Settings of which a sweep has one value: all its trials are on the same parts of a file."""
+
+MOST = 10_000
+"""Settings of one sweep."""
 
 RESULTS = 2
 """What a trial's figures mean; raised when that changes, so that older ones are not mixed in."""
@@ -111,11 +116,14 @@ class Setting:
         return environment.kind(self.config, self.signature.features)
 
     @cached_property
+    def preflight(self) -> Preflight:
+        """What it makes possible."""
+        return preflight.of_config(self.config, self.signature, self.material.facts)
+
+    @property
     def seconds(self) -> float:
         """A rough guess at its training time."""
-        config, features = self.config, self.signature.features
-        window = parameters.window_seconds(config, features, self.parameters)
-        return config.training.epochs * self.material.windows * window * 1.4 + 3
+        return self.preflight.seconds
 
     def with_seeds(self, seeds: Sequence[int]) -> Setting:
         """The same setting for consecutive seeds of its own."""
@@ -163,7 +171,9 @@ def parse(name: str, text: str) -> list[Any]:
         ends = re.fullmatch(r"(\d+)-(\d+)", word.strip()) if kind is int else None
         try:
             if ends:
-                values += range(int(ends[1]), int(ends[2]) + 1)
+                first, last = int(ends[1]), int(ends[2])
+                _check_count(f"`{option_name(name)} {text}` names", last - first + 1)
+                values += range(first, last + 1)
             else:
                 values.append(kind(word.strip()))
         except ValueError:
@@ -173,6 +183,15 @@ def parse(name: str, text: str) -> list[Any]:
         example = "`1-5` or `1,2,4`" if kind is int else "`0.1,0.3`"
         raise UsageError(f"`{option_name(name)}` takes a list such as {example}, got {text!r}")
     return list(dict.fromkeys(values))
+
+
+def _check_count(what: str, count: int) -> None:
+    """Raises UsageError where a sweep would have too many settings."""
+    if count > MOST:
+        raise UsageError(
+            f"{what} {count:,} settings, expected at most {MOST:,} in a sweep",
+            "name fewer values, or run several sweeps",
+        )
 
 
 def values(name: str, given: Any) -> list[Any]:
@@ -237,7 +256,11 @@ def expand(
         FileError: a part of the dataset is too short for a window.
     """
     if match and len(lists.get("state_size", [])) > 1:
-        raise UsageError("`--match` chooses the state size: give `--state-size` one value")
+        raise UsageError(
+            "`--match` chooses the state size: expected one value, got several",
+            "give `--state-size` one value, that of the depth given with `--layers` to match",
+        )
+    _check_count("all combinations of these lists are", math.prod(map(len, lists.values())))
     swept = [name for name, values in lists.items() if name not in SIZES and len(values) > 1]
     settings = []
     known: dict[object, tuple[TrainingConfig, Material]] = {}
@@ -254,6 +277,7 @@ def expand(
         if match:
             size = _matching_size(base, config, match, found.signature)
             config = replace(config, model=replace(config.model, state_size=size))
+        memory.check_model(config, found.signature.features, found.signature.outputs)
         own = {column(name): chosen[name] for name in swept}
         settings.append(Setting(config, own, found, weights))
     return settings

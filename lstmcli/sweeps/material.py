@@ -8,14 +8,16 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from lstmcli import preflight
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import Config, DataConfig
 from lstmcli.data.echo import check_learnable
 from lstmcli.data.layout import Layout
-from lstmcli.data.references import nats_to_bits
+from lstmcli.data.references import Reference, nats_to_bits, references
 from lstmcli.data.source import Source, floor_of
 from lstmcli.errors import FileError
+from lstmcli.preflight import DataFacts
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ class Material:
 
     Attributes:
         signature: what a program has to be compiled for.
-        windows: in an epoch.
+        facts: what the data makes possible.
         unit: what losses are in.
         baseline: the loss from which the way to the floor leads; `None` where there is no floor.
         digest: of a dataset's parts and of what its columns are; `None` for series that are drawn.
     """
 
     signature: Signature
-    windows: int
+    facts: DataFacts
     unit: Unit = NATS
     baseline: float | None = None
     digest: str | None = None
@@ -88,11 +90,19 @@ def material(source: Source) -> Material:
     floor = floor_of(source.training(0)[0])
     return Material(
         source.signature,
-        source.cut.windows,
+        preflight.of_data(source, floor, _known(source)),
         unit(source.schema),
         floor.chance if floor else None,
         digest(source),
     )
+
+
+def _known(source: Source) -> list[Reference]:
+    """What a file's validation part costs without a network."""
+    if source.held is None:
+        return []
+    validation = source.windows(source.held.validation)
+    return references(source.example, validation, source.config.data.horizon or 0)
 
 
 def unit(schema: Schema) -> Unit:

@@ -40,8 +40,9 @@ def read_trials(path: Path) -> dict[str, Row]:
         kept = table[table.status != Status.FAILED]
         return {row["trial"]: row for row in kept.to_dict("records") if row["seed"] is not None}
     except (OSError, ValueError, KeyError, AttributeError) as error:
+        why = error if isinstance(error, OSError) else "it is no table of a sweep's trials"
         raise FileError(
-            f"`{path}` is damaged: {error}",
+            f"`{path}` is damaged: {why}",
             "move it away, and the same command runs its trials again",
         ) from error
 

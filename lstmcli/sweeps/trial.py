@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli import locks
-from lstmcli.errors import DivergedError, ExitCode
+from lstmcli.errors import DivergedError, ExitCode, LstmcliError, UsageError
+from lstmcli.runs import kept, metrics, rundir
+from lstmcli.runs.metrics import EpochRow
+from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps.grid import Setting, key_names
 
 if TYPE_CHECKING:
     from lstmcli.data.echo import Floor
     from lstmcli.data.layout import Windows
-    from lstmcli.recording import Run
-    from lstmcli.runs.metrics import EpochRow
+    from lstmcli.data.source import Source
+    from lstmcli.standing import Run
 
 
 class Status(StrEnum):
@@ -80,6 +84,8 @@ def failed(setting: Setting, error: str, exit_code: int) -> list[dict[str, Any]]
 def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
     """Trains a setting's seeds side by side in a run directory, and tests each seed's best model.
 
+    A run that is there already, of a sweep that was stopped, goes on where it stood.
+
     Returns:
         A row of `trials.csv` for each seed.
     """
@@ -89,35 +95,67 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
 
     environment.set_up(setting.config, setting.signature.features)
     from lstmcli import experiment
-    from lstmcli.runs import rundir
 
-    if directory.is_dir():
-        with locks.held(directory):  # A killed sweep's worker may still be at it.
-            shutil.rmtree(directory, ignore_errors=True)
+    source = open_source(setting.config)
+    check_unchanged(source, setting.material.digest)
+    run = _resumed(directory, source) or _begun(directory, source)
+    with suppress(DivergedError):  # Which seeds it met shows in the run; the others count.
+        for _ in experiment.train(run, ["sweep", setting.name]):
+            pass
+    return _rows(setting, run)
+
+
+def _begun(directory: Path, source: Source) -> Run:
+    """A new run."""
+    from lstmcli import experiment
+
     place = rundir.create(directory, "", overwrite=False)
     with place.given_back():
-        source = open_source(setting.config)
-        check_unchanged(source, setting.material.digest)
-        run = experiment.prepare(setting.config, place, source)
-    epochs: list[list[Any]] = []
-    try:
-        for record in experiment.train(run, ["sweep", setting.name]):
-            if not isinstance(record, experiment.Progress):
-                epochs.append(record)
-    except DivergedError:
-        pass  # Which seeds it met shows in their losses; the others count.
-    return _rows(setting, run, epochs)
+        return experiment.prepare(source.config, place, source)
 
 
-def _rows(setting: Setting, run: Run, epochs: list[list[Any]]) -> list[dict[str, Any]]:
+def _resumed(directory: Path, source: Source) -> Run | None:
+    """The run that is there; `None` where none can go on, and what was there is deleted.
+
+    Raises:
+        UsageError: somebody else writes to it.
+    """
+    if not directory.is_dir():
+        return None
+    with locks.held(directory):  # A killed sweep's worker may still be at it.
+        with suppress(LstmcliError):
+            return _put_back(RunDirectory(directory), source)
+        shutil.rmtree(directory, ignore_errors=True)
+    return None
+
+
+def _put_back(place: RunDirectory, source: Source) -> Run:
+    """The run of a directory as it stood.
+
+    Raises:
+        LstmcliError: it is damaged, or cannot become what one left alone would have become.
+    """
+    from lstmcli import experiment, resuming
+
+    found = kept.look_up(place, {})
+    if found.status[rundir.SETTINGS] != place.settings(source.config):
+        raise UsageError(f"`{place.path}` has other settings")
+    run = experiment.prepare(source.config, place, source, found)
+    if changes := resuming.notes(run, found):
+        raise UsageError(changes[0])
+    return run
+
+
+def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
     windows = run.source.test()
     tested = _test(run, windows)
+    rows = metrics.read(run.directory.metrics)  # Those of before it was resumed too.
     # The first epoch holds the compilation; of the others, the fastest was disturbed least.
-    seconds = [rows[0].epoch_seconds for rows in epochs]
+    seconds = list({row.epoch: row.epoch_seconds for row in rows}.values())
     fastest = min(seconds[1:] or seconds, default=None)
     found = []
     for replica, (seed, trial) in enumerate(setting.trials.items()):
-        mine = [row for rows in epochs for row in rows if row.seed == seed]
+        mine = [row for row in rows if row.seed == seed]
         reference, reference_loss = _reference(run, windows[replica])
         if not tested or seed in run.diverged or not math.isfinite(tested[replica][0]):
             row = TrialRow(

@@ -86,6 +86,8 @@ def read_names(path: Path) -> list[str]:
         )
     if not path.is_file():
         why = "it is a directory" if path.is_dir() else "there is no such file"
+        if path.exists() and not path.is_dir():
+            why = "it is no ordinary file"
         raise FileError(f"cannot read the table `{path}`: {why}", "name the file of a table")
     names = [name.strip() for name in _guarded(path, _raw_names)]
     _check_names(path, names)

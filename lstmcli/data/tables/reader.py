@@ -8,6 +8,7 @@ model sees them. A step whose target is not known is not scored.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +23,15 @@ from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
 from lstmcli.data.tables.fitting import fit
 from lstmcli.data.tables.frames import read_names, read_table
-from lstmcli.data.tables.roles import ask, check_columns, find_roles, schema_roles
+from lstmcli.data.tables.roles import ask, check_columns, check_target, find_roles, schema_roles
 from lstmcli.data.tables.sequences import Indices, Sequences, in_sequences
-from lstmcli.errors import FileError, UsageError
+from lstmcli.errors import FileError, LstmcliError, UsageError
 
 TRAINING, VALIDATION, TEST = range(3)
 PARTS = ("the training part", "the validation part", "the test part")
+
+OF_A_MODEL = "change the file: what its columns are is what they were when the model was trained"
+"""A hint where no option can change that any more."""
 
 Bytes = npt.NDArray[np.int8]
 
@@ -82,7 +86,11 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
         UsageError: the ending names no format of a table, or the horizon is too long.
         FileError: the file is missing or damaged, or does not fit the model.
     """
-    series, notes = _read_whole(path, schema, config, None)
+    try:
+        series, notes = _read_whole(path, schema, config, None)
+    except LstmcliError as error:
+        hint = OF_A_MODEL if "`--" in (error.hint or "") else error.hint
+        raise FileError(error.message, hint) from error
     assert series.scored is not None
     if not series.scored.any():
         raise FileError(
@@ -107,7 +115,9 @@ def _read_whole(
     roles = schema_roles(schema)
     group = None if config.group is None else config.group.strip()
     grouped = () if group is None else (group,)
-    check_columns(path, read_names(path), (*roles.columns, *grouped))
+    names = read_names(path)
+    check_columns(path, names, (*roles.columns[:-1], *grouped))
+    check_target(path, names, roles.target)
     table, sequences, notes = in_sequences(read_table(path, (*roles.words, *grouped)), group)
     values = read_values(table, roles, sequences, config)
     series, unseen = encode(values, schema)
@@ -122,9 +132,7 @@ def _divide(sequences: Sequences, config: DataConfig) -> tuple[slice | Indices, 
     val_fraction = 0.0 if config.val_data is not None else config.val_fraction
     test_fraction = 0.0 if config.test_data is not None else config.test_fraction
     if not sequences.many:
-        slices = by_time(int(sequences.bounds[-1]), val_fraction, test_fraction)
-        _check_training(slices[TRAINING], config)
-        return slices
+        return by_time(int(sequences.bounds[-1]), val_fraction, test_fraction)
     count = len(sequences.lengths)
     picks = by_sequence(count, val_fraction, test_fraction, config.split_seed)
     fractions = (1.0, val_fraction, test_fraction)
@@ -189,21 +197,12 @@ def _unseen(unseen: Sequence[Unseen], part_of: Bytes, called: Sequence[str]) -> 
 def _check_files(config: DataConfig) -> None:
     """Refuses one file for two parts."""
     files = [name for name in (config.data, config.val_data, config.test_data) if name is not None]
-    paths = [Path(name).resolve() for name in files]
+    paths = [os.path.realpath(name) for name in files]  # `Path.resolve` fails on links that loop.
     if len(set(paths)) < len(paths):
         raise UsageError(
             "two of `--data`, `--val-data` and `--test-data` are the same file: parts share no "
             "step",
             "leave the second out: a part without a file is cut from `--data`",
-        )
-
-
-def _check_training(training: slice, config: DataConfig) -> None:
-    if training.stop <= 0:
-        raise UsageError(
-            f"`--val-fraction {config.val_fraction}` and `--test-fraction {config.test_fraction}` "
-            f"leave no row of `{config.data}` to train on",
-            "take smaller fractions, or more rows",
         )
 
 

@@ -176,6 +176,21 @@ def check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> No
             )
 
 
+def check_target(path: Path, names: Sequence[str], target: str) -> None:
+    """Refuses a file without the column that a model predicts.
+
+    Raises:
+        FileError: it is not there.
+    """
+    if target not in names:
+        raise FileError(
+            f"`{path}` has no column `{target}`, the target: there is nothing to score a "
+            "prediction by",
+            f"{_nearest(target, names)}its columns are {_listed(names)}; add the column, with "
+            "empty cells where the target is not known",
+        )
+
+
 def _check_asked(asked: Asked) -> None:
     """Refuses a column that is asked to be two things."""
     if asked.target == asked.group:

@@ -1,0 +1,94 @@
+"""What `lstmcli train` says of a run that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from lstmcli.cli.output import print_json
+from lstmcli.errors import pasteable
+
+if TYPE_CHECKING:
+    from lstmcli.data.references import Reference
+    from lstmcli.runs.metrics import EpochRow
+    from lstmcli.runs.rundir import RunDirectory
+    from lstmcli.standing import Run
+
+
+def print_rows(directory: RunDirectory, rows: Sequence[EpochRow]) -> None:
+    """A run's status and each seed's last row, as JSON."""
+    from lstmcli.runs import metrics
+
+    results = [metrics.as_dict(row) for row in rows]
+    status = directory.read_status()["status"]
+    print_json({"run": str(directory.path), "status": status, "results": results})
+
+
+def complete(directory: RunDirectory, as_json: bool) -> None:
+    """Says of a run that was to be resumed that it is complete."""
+    from lstmcli.runs import metrics
+
+    latest = {row.seed: row for row in metrics.read(directory.metrics)}
+    if as_json:
+        print_rows(directory, list(latest.values()))
+        return
+    epochs = directory.read_status().get("epochs")
+    typer.echo(f"the run is complete: {epochs} epochs are done")
+    _say_where(directory)
+
+
+def _say_where(directory: RunDirectory) -> None:
+    from lstmcli.report.terminal import visible
+
+    typer.echo(f"run: {visible(str(directory.path))}")
+    typer.echo(f"next: lstmcli eval {pasteable(directory.path)}")
+
+
+def summarise(run: Run) -> None:
+    """Each seed's last epoch, and what to type next."""
+    from lstmcli.report import words
+
+    schema = run.source.schema
+    for row in run.latest.values():
+        known = "" if row.bayes_loss is None else f", floor {row.bayes_loss:.3g}"
+        accuracy = "" if row.accuracy is None else f", accuracy {row.accuracy:.5f}"
+        loss = words.loss(schema, row.loss)
+        validation = "-" if row.val_loss is None else words.loss(schema, row.val_loss)
+        typer.echo(f"seed {row.seed}: loss {loss}{accuracy}, validation {validation}{known}")
+    references = [] if run.floor else run.references  # The floor says more.
+    for each in references:
+        name, loss = words.reference(schema, each.name), words.loss(schema, each.loss)
+        typer.echo(f"without a network: {name} {loss} in validation")
+    _warn(run, references)
+    _say_where(run.directory)
+
+
+def _warn(run: Run, references: Sequence[Reference]) -> None:
+    """Says on standard error which seeds have learned nothing that is worth a network."""
+    from lstmcli.experiment import CALMER
+    from lstmcli.report import words
+
+    for best in run.best_at:
+        if beats := words.unbeaten(best["val_loss"], references):
+            found = "none" if best["val_loss"] is None else f"{best['val_loss']:.3g}"
+            name = words.reference(run.source.schema, beats.name)
+            typer.echo(
+                f"warning: seed {best['seed']} does not beat `{name}`, which needs no network: its "
+                f"best validation loss is {found} against {beats.loss:.3g}; try more `--epochs`, "
+                "or another `--learning-rate`",
+                err=True,
+            )
+    if worse := run.worse_than_chance():
+        seeds = ", ".join(map(str, worse))
+        typer.echo(
+            f"warning: seed {seeds} ends worse than chance: {_chance(run)} has a loss of "
+            f"{run.chance:.3g}; {CALMER}",
+            err=True,
+        )
+
+
+def _chance(run: Run) -> str:
+    """Whose loss `run.chance` is."""
+    return "a uniform guess" if run.source.schema.classes else "the mean of the target"

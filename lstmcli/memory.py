@@ -1,0 +1,125 @@
+"""Whether what was asked for can fit into this machine's memory: refused before it is tried.
+
+What is counted is a lower bound, held against all the memory that the process could ever have: a
+run that is refused could not have been held.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from lstmcli import architecture
+from lstmcli.config import Config, DataConfig
+from lstmcli.errors import UsageError
+
+LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where Linux says how much a container may have, in its two versions."""
+NUMBER = 4
+"""Bytes."""
+OF_A_STEP = 2
+"""Numbers that a step of a series has: an input and a label."""
+OF_A_PARAMETER = 3
+"""Copies of a parameter: as it was, as it becomes, and as it was at its best."""
+OF_A_UNIT = 3
+"""Numbers that a step of a unit leaves for its gradient (`Layered.scratch`)."""
+
+
+def installed() -> int | None:
+    """Bytes that this process could have at most; `None` where nobody says."""
+    found = []
+    with suppress(AttributeError, ValueError, OSError):
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in LIMITS:
+        with suppress(OSError, ValueError):  # `max` is no number: there is no limit.
+            found.append(int(file.read_text()))
+    return min(found) if found else None
+
+
+def check_series(config: DataConfig, replicas: int = 1) -> None:
+    """Refuses series that cannot be drawn.
+
+    Args:
+        config: how long they are.
+        replicas: how many are held at once.
+
+    Raises:
+        UsageError: they do not fit into memory.
+    """
+    steps = config.series_length + (config.bits if config.task == "parity" else 0)
+    of = f" for each of {replicas:,} seeds" if replicas > 1 else ""
+    _check(
+        f"a series of {steps:,} steps{of}",
+        OF_A_STEP * steps * replicas,
+        "give a shorter `--series-length`" + (" or fewer seeds" if replicas > 1 else ""),
+    )
+
+
+def check_one_hot(config: DataConfig) -> None:
+    """Refuses a series of symbols whose file would have a number for each of them at each step.
+
+    Raises:
+        UsageError: it does not fit into memory.
+    """
+    if config.task == "echo" and config.classes > 2:
+        _check(
+            f"a file of {config.series_length:,} steps with one of {config.classes:,} classes each",
+            config.classes * max(config.classes, config.series_length),
+            "give fewer `--classes` or a shorter `--series-length`",
+        )
+
+
+def check_model(config: Config, features: int, outputs: int) -> None:
+    """Refuses a model that cannot be trained.
+
+    Args:
+        config: all settings.
+        features: numbers in one step's input.
+        outputs: classes, or numbers that are predicted.
+
+    Raises:
+        UsageError: it does not fit into memory.
+    """
+    model, training, replicas = config.model, config.training, config.run.replicas
+    parameters = architecture.count(model, features, outputs)
+    state = math.prod(architecture.state_shape(model, training.rows))
+    changed = OF_A_PARAMETER * replicas * (parameters + state)
+    units = OF_A_UNIT * model.layers * model.state_size
+    window = training.rows * training.steps * (units + outputs)
+    of = f"{replicas:,} models" if replicas > 1 else "a model"
+    _check(
+        f"{of} of {parameters:,} parameters, with windows of {training.rows:,} rows and "
+        f"{training.steps:,} steps,",
+        changed + window,
+        _smaller(changed > window, replicas, outputs > units),
+    )
+
+
+def _smaller(model: bool, replicas: int, classes: bool) -> str:
+    """What to ask less of: of the model, of the windows, or of the classes."""
+    if classes:
+        return "predict fewer classes, or give a smaller `--batch-size` or `--bptt`"
+    if not model:
+        return "give a smaller `--batch-size` or `--bptt`"
+    seeds = "train fewer seeds at once, or " if replicas > 1 else ""
+    return f"{seeds}give a smaller `--state-size` or fewer `--layers`"
+
+
+def _check(what: str, numbers: int, hint: str) -> None:
+    needed, there = NUMBER * numbers, installed()
+    if there is not None and needed > there:
+        raise UsageError(
+            f"{what} would take {_size(needed)} of memory at least, and this machine has "
+            f"{_size(there)}",
+            hint,
+        )
+
+
+def _size(count: int) -> str:
+    """Bytes in words: 24.1 GB."""
+    return f"{count / 1e9:,.1f} GB"

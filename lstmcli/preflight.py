@@ -1,0 +1,156 @@
+"""What settings make possible, before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lstmcli import architecture
+from lstmcli.architecture import Signature
+from lstmcli.columns import Schema
+from lstmcli.config import Config
+from lstmcli.core import environment
+from lstmcli.data import reach, tasks
+from lstmcli.data.echo import Floor
+from lstmcli.data.references import Reference
+from lstmcli.data.source import Source
+
+COMPILING = 2.0
+"""Seconds."""
+AN_EPOCH = 0.004
+"""Seconds of an epoch and seed beside its windows: for its series, rows and checkpoints."""
+WITH_VALIDATION = 1.4
+"""Times the windows of training that an epoch takes with its validation."""
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What is known of the data, as a run cuts it.
+
+    Attributes:
+        schema: what its columns are.
+        labels: scored steps of an epoch.
+        windows: of an epoch.
+        rows, bptt: of a window.
+        dropped: steps that fill no window.
+        outside: the share of labels whose source lies before their window; `None` where that is
+            not known.
+        longest: steps of the longest sequence; `None` for one endless series.
+        chance: what who knows nothing of the inputs loses.
+        best: the floor, or the best that needs no network; `None` where neither is known.
+    """
+
+    schema: Schema
+    labels: int
+    windows: int
+    rows: int
+    bptt: int
+    dropped: int
+    outside: float | None
+    longest: int | None
+    chance: Reference
+    best: Reference | None
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What settings make possible.
+
+    Attributes:
+        data: what is known of the data.
+        parameters: of one seed's model.
+        seeds: how many are trained at once.
+        epochs: at most.
+        seconds: of the training, about.
+    """
+
+    data: DataFacts
+    parameters: int
+    seeds: int
+    epochs: int
+    seconds: float
+
+
+FLOOR = "floor"
+"""The name of the best loss that can be expected."""
+
+
+def of_data(source: Source, floor: Floor | None, known: Sequence[Reference]) -> DataFacts:
+    """What is known of a source's data.
+
+    Args:
+        source: the data.
+        floor: the best that can be expected, where the task is known.
+        known: what a file's validation part costs without a network.
+    """
+    windows = source.windows(source.example)
+    cut = windows.cut
+    best = Reference(FLOOR, floor.loss) if floor else min(known, key=_loss, default=None)
+    return DataFacts(
+        source.schema,
+        reach.labels(windows),
+        cut.windows,
+        cut.rows,
+        cut.bptt,
+        cut.dropped,
+        reach.share_outside(windows) if floor else None,
+        reach.longest(windows),
+        _chance(source, known),
+        best,
+    )
+
+
+def _loss(reference: Reference) -> float:
+    return reference.loss
+
+
+def of_config(config: Config, signature: Signature, data: DataFacts) -> Preflight:
+    """What settings make possible with some data.
+
+    Args:
+        config: all settings, resolved.
+        signature: what a program has to be compiled for.
+        data: as `of_data` tells it.
+    """
+    count = architecture.count(config.model, signature.features, signature.outputs)
+    seconds = training_seconds(config, signature, data.windows)
+    return Preflight(data, count, config.run.replicas, config.training.epochs, seconds)
+
+
+def _chance(source: Source, known: Sequence[Reference]) -> Reference:
+    """A uniform guess, the mean of numbers, or what a task has for it."""
+    if baseline := tasks.baseline(source.example):
+        return Reference(*baseline)
+    if source.schema.classes:
+        return Reference("a uniform guess", math.log(source.schema.classes))
+    mean = next((each.loss for each in known if each.name == "mean"), 1.0)
+    return Reference("the mean of the target", mean)
+
+
+def training_seconds(config: Config, signature: Signature, windows: int) -> float:
+    """About how long training takes, with its compilation, if it goes to the last epoch.
+
+    Args:
+        config: all settings, resolved.
+        signature: what a program has to be compiled for.
+        windows: in an epoch.
+    """
+    epoch = windows * _window_seconds(config, signature) * WITH_VALIDATION
+    return COMPILING + config.training.epochs * (epoch + AN_EPOCH * config.run.replicas)
+
+
+def _window_seconds(config: Config, signature: Signature) -> float:
+    """A training window of all replicas: measured by `make bench` on two cores, and fitted.
+
+    The wavefront's time goes with its waves and with the units that it computes; the layered
+    schedule's with its cells, their units and its matrix products.
+    """
+    model, training, replicas = config.model, config.training, config.run.replicas
+    steps, layers = training.steps, model.layers
+    units = steps * training.rows * layers * model.state_size
+    if environment.schedule(config, signature.features) == "wavefront":
+        return (steps + layers) * 0.6e-6 + units * replicas * (36e-9 if replicas == 1 else 22e-9)
+    count = architecture.count(model, signature.features, signature.outputs)
+    products = 6 * steps * training.rows * count
+    return replicas * (steps * layers * 2.3e-6 + units * 12e-9 + products / 1.4e11)

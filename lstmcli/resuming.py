@@ -1,0 +1,60 @@
+"""Going on with a run: it is put where it stood, and told what is not as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lstmcli import recording, saving
+from lstmcli.errors import FileError
+from lstmcli.runs import metrics, saved
+from lstmcli.runs.kept import Kept
+from lstmcli.standing import Run
+
+
+def put_back(run: Run, kept: Kept) -> None:
+    """Puts a run where it stood, and takes from its tables the rows that came after.
+
+    Raises:
+        FileError: the data is not what it was, or not all is there.
+    """
+    _check_data(run, kept)
+    if kept.checkpoint:
+        saving.restore(run, kept.checkpoint)
+    saved.cut_back(run.directory, kept.checkpoint)
+    run.directory.remove_half_written()
+    run.latest = {row.seed: row for row in metrics.read(run.directory.metrics)}
+    run.resumed = True
+
+
+def notes(run: Run, kept: Kept) -> list[str]:
+    """What is not as it was when the run began, and may change its bits."""
+    found = []
+    for name, before, now in _changes(kept.status, recording.circumstances(run)):
+        found.append(f"the run began with {name} {before}, and goes on with {now}: bits may differ")
+    return found
+
+
+def _changes(
+    before: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[tuple[str, object, object]]:
+    for name, value in now.items():
+        known = before.get(name)
+        if isinstance(value, Mapping):
+            yield from _changes(known if isinstance(known, Mapping) else {}, value)
+        elif known != value:
+            yield name.replace("_", " "), known, value
+
+
+def _check_data(run: Run, kept: Kept) -> None:
+    if run.source.checksums() == list(kept.status["data_sha256"]):
+        return
+    file = run.config.data.data
+    raise FileError(
+        f"`{file}` has changed since the run began"
+        if file
+        else "the series drawn from the seed are not those that the run began with",
+        "put the file back as it was, or begin another run"
+        if file
+        else "resume it with the version of lstmcli and NumPy that `run.json` names",
+    )

@@ -1,0 +1,189 @@
+"""A run that is there and is to go on: what it is, and what may be asked of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lstmcli.config import Config, option_name
+from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.runs import paths, saved
+from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.runs.rundir import SETTINGS, RunDirectory
+
+FREE = ("epochs", "checkpoint_every", "cache")
+"""Settings that may change: the bits of an epoch do not depend on them."""
+EXACT = ("threads", "schedule", "device")
+"""Settings of the run that a machine resolves: what they were is kept, and taken again."""
+_FILES = paths.PATHS["data"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is there of a run.
+
+    Attributes:
+        directory: where.
+        status: what `run.json` says.
+        config: its settings, and what is asked of them now.
+        checkpoint: where it stands; `None` where it had not come to its first one.
+        warning: what is not as it should be.
+        longer: whether more epochs are asked for than before.
+    """
+
+    directory: RunDirectory
+    status: Mapping[str, Any]
+    config: Config
+    checkpoint: Checkpoint | None
+    warning: str | None
+    longer: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.status["status"] == "completed" and not self.longer
+
+    def exact(self, config: Config) -> Config:
+        """The run's resolved settings with the threads, schedule and device that it began with."""
+        return replace(
+            config, run=replace(config.run, **{name: self.status[name] for name in EXACT})
+        )
+
+
+def look_up(directory: RunDirectory, given: Mapping[str, Any]) -> Kept:
+    """Reads what is there of a run, which must be held.
+
+    Args:
+        directory: of the run.
+        given: settings that were asked for, by name.
+
+    Raises:
+        UsageError: a setting contradicts the run.
+        FileError: there is no run, its checkpoints are damaged, or its data is not there.
+    """
+    status = _status(directory)
+    tables = _with_files(directory, status[SETTINGS], given)
+    before = Config.build(tables)
+    asked = Config.build(tables, **_without_files(given, before))
+    _check_given(before, asked, given, status)
+    checkpoint, warning = saved.newest(directory)
+    if checkpoint:
+        _check_own(directory, checkpoint, status[SETTINGS])
+    changed = {name: _value(asked, name) for name in FREE if name in given}
+    longer = asked.training.epochs > before.training.epochs
+    config = Config.build(tables, **changed)
+    return Kept(directory, status, config, checkpoint, warning, longer)
+
+
+def check_run(directory: RunDirectory) -> None:
+    """Raises FileError where a directory holds no run."""
+    if not directory.holds_run():
+        raise FileError(
+            f"`{directory.path}` holds no run that could be resumed",
+            "`--resume` takes the directory of a run; a sweep goes on with its own command",
+        )
+
+
+def _status(directory: RunDirectory) -> dict[str, Any]:
+    check_run(directory)
+    status = directory.read_status()
+    settings = status.get(SETTINGS)
+    if not isinstance(settings, dict) or not all(
+        isinstance(each, dict) for each in settings.values()
+    ):
+        status.pop(SETTINGS, None)
+    if missing := {SETTINGS, "data_sha256", *EXACT} - status.keys():
+        raise FileError(
+            f"`{directory.status}` has no `{min(missing)}`, which a resume needs: it was written "
+            "by an older version of lstmcli",
+            f"`lstmcli train --init-from {pasteable(directory.path)}` begins a new run with its "
+            "weights",
+        )
+    return status
+
+
+def _with_files(
+    directory: RunDirectory, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A run's settings, with the paths of its files as they are found from here."""
+    tables = {name: dict(table) for name, table in settings.items()}
+    for name in tables["data"].keys() & set(_FILES):  # Where they are now, if that is said.
+        if given.get(name) is not None:
+            tables["data"][name] = str(Path(given[name]).absolute())
+    weights = tables["training"].pop("init_from", None)
+    tables = paths.with_data_from(tables, directory.path)
+    if weights is not None:  # They have done what they were for, and may be gone.
+        tables["training"]["init_from"] = os.path.normpath(directory.path.resolve() / weights)
+    return tables
+
+
+def _without_files(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
+    """What is given, but for where files are that the run has: their content is looked at."""
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in _FILES or _value(before, name) is None
+    }
+
+
+def _value(config: Config, name: str) -> Any:
+    for group in vars(config).values():
+        if name in vars(group):
+            return getattr(group, name)
+    raise AssertionError(f"there is no setting {name}")
+
+
+def _check_given(
+    before: Config, asked: Config, given: Mapping[str, Any], status: Mapping[str, Any]
+) -> None:
+    """Refuses settings that contradict a run."""
+    for name in _without_files(given, before):
+        had, wanted = _value(before, name), _value(asked, name)
+        if name in EXACT and had != wanted and not _same(name, status[name], wanted):
+            had = status[name]
+        elif name in (*FREE, *EXACT) or had == wanted or _same_file(name, had, wanted):
+            continue
+        was = "was not given" if had is None else f"is {had}"
+        raise UsageError(
+            f"`{option_name(name)}` {was} in this run, got {wanted}",
+            f"leave `{option_name(name)}` out, or begin another run with it",
+        )
+    if asked.training.epochs < before.training.epochs:
+        raise UsageError(
+            f"`--epochs` is {before.training.epochs} in this run, got {asked.training.epochs}: a "
+            "run can be made longer, not shorter",
+            "leave `--epochs` out, or pass more",
+        )
+
+
+def _same(name: str, had: object, wanted: object) -> bool:
+    """Whether a setting means what was resolved from another one: `auto`, or `cpu` for `cpu:0`."""
+    return wanted in (had, "auto", None) or (name == "device" and f"{wanted}:0" == had)
+
+
+def _same_file(name: str, had: str | None, wanted: str | None) -> bool:
+    if name != "init_from" or had is None or wanted is None:
+        return False
+    return Path(had).resolve() == Path(wanted).resolve()
+
+
+def _check_own(
+    directory: RunDirectory, checkpoint: Checkpoint, settings: Mapping[str, Any]
+) -> None:
+    if _lasting(checkpoint.metadata["config"]) != _lasting(settings):
+        raise FileError(
+            f"`{directory.last}` is of another run than `{directory.status}`",
+            "put the run's own checkpoint back, or begin anew with `--overwrite`",
+        )
+
+
+def _lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings but for those that may change, and for where files lie."""
+    may_change = {*FREE, *_FILES, *paths.PATHS["training"]}
+    return {
+        group: {name: value for name, value in table.items() if name not in may_change}
+        for group, table in settings.items()
+    }

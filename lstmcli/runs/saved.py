@@ -1,0 +1,90 @@
+"""The checkpoints and tables of a run directory, as a resume finds them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from lstmcli.errors import FileError
+from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.runs.rundir import RunDirectory
+
+
+def write_last(directory: RunDirectory, checkpoint: Checkpoint) -> None:
+    """Writes the newest checkpoint, and keeps the one before.
+
+    At every moment one of the two is whole under its name.
+    """
+    checkpoint.metadata["tables"] = {path.name: _synced(path) for path in _tables(directory)}
+    if directory.last.exists():
+        directory.previous.unlink(missing_ok=True)
+        try:
+            os.link(directory.last, directory.previous)
+        except OSError:  # A file system without hard links.
+            directory.last.replace(directory.previous)
+    checkpoint.write(directory.last)
+
+
+def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
+    """The newest checkpoint of a run, and a warning where that is not the last one.
+
+    A damaged one is renamed, so that the one before is the last from now on.
+
+    Raises:
+        FileError: it has checkpoints, and none can be read.
+    """
+    if not directory.last.exists() and not directory.previous.exists():
+        return None, None
+    try:
+        return checkpoints.read(directory.last), None
+    except FileError as error:
+        damage = error
+    if not directory.previous.exists():
+        raise damage
+    kept = checkpoints.read(directory.previous)
+    if directory.last.exists():
+        directory.last.replace(directory.damaged)
+    with suppress(OSError):  # A file system without hard links.
+        os.link(directory.previous, directory.last)
+    return kept, f"{damage.message}; the checkpoint before it is taken"
+
+
+def cut_back(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
+    """Takes from the tables the rows that were written after a checkpoint.
+
+    Args:
+        directory: of the run.
+        checkpoint: where it goes on from; `None` for its beginning.
+
+    Raises:
+        FileError: a table has fewer rows than the run had written.
+    """
+    for table in _tables(directory):
+        length = checkpoint.metadata["tables"][table.name] if checkpoint else 0
+        if _size(table) < length:
+            raise FileError(
+                f"`{table}` has lost rows: it holds {_size(table)} bytes, and held {length} when "
+                "the checkpoint was written",
+                "put the whole table back, or begin anew with `--overwrite`",
+            )
+        if table.exists():
+            os.truncate(table, length)
+
+
+def _tables(directory: RunDirectory) -> tuple[Path, Path]:
+    return directory.metrics, directory.steps
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _synced(path: Path) -> int:
+    """The size of a table, once all of it is on the disk."""
+    if not path.exists():
+        return 0
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+        return file.seek(0, os.SEEK_END)

@@ -1,0 +1,52 @@
+"""Trains for many epochs in a process of its own, and prints how much memory it had after each.
+
+`python long_run.py RUN '{"epochs": 300}'` trains as `lstmcli train` does, with plain progress on
+standard error, and prints `{"resident": [bytes after each epoch], "traces": {program: count}}`.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from lstmcli import api, experiment
+from lstmcli.config import Config
+from lstmcli.report import console
+from lstmcli.runs import metrics, rundir
+
+
+def resident():
+    """Bytes of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def traces(program):
+    """How often each compiled function was traced."""
+    found = vars(program).items()
+    return {
+        name: each.experimental_get_tracing_count()
+        for name, each in found
+        if hasattr(each, "experimental_get_tracing_count")
+    }
+
+
+def main(path, settings):
+    """Trains, and prints what was measured."""
+    config = Config.build(**json.loads(settings))
+    directory = rundir.create(Path(path), "run", False)
+    run = api.prepare(config, directory)
+    view = console.TrainingView("plain", config.training.epochs, None, None)
+    measured = []
+    for record in experiment.train(run, ["long_run"]):
+        if isinstance(record, experiment.Progress):
+            view.windows(record.epoch, record.windows, record.of, record.loss, record.phase)
+        else:
+            view.epoch([metrics.as_dict(row) for row in record])
+            measured.append(resident())
+    view.close()
+    print(json.dumps({"resident": measured, "traces": traces(run.program)}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

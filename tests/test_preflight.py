@@ -1,0 +1,189 @@
+"""What is said before training, beside what can be counted by hand."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstmcli import preflight
+from lstmcli.config import Config
+from lstmcli.data import order, reach
+from lstmcli.data.layout import PADDING, Layout
+from lstmcli.data.source import floor_of, open_source
+from lstmcli.report import briefing
+
+
+def facts(**given):
+    """What is known of the data of some settings, and their windows."""
+    source = open_source(Config.build(**given))
+    windows = source.windows(source.example)
+    return preflight.of_data(source, floor_of(windows), []), windows
+
+
+def places(windows):
+    """Each step's row and window; a step that is not used has none."""
+    cut = windows.cut
+    endless = isinstance(cut, Layout)
+    steps = cut.cut_rows(np.arange(len(windows.series))) if endless else cut.steps
+    return {
+        int(step): (row, place // cut.bptt)
+        for row, line in enumerate(steps)
+        for place, step in enumerate(line.tolist())
+        if step != PADDING
+    }
+
+
+def sources(series, step):
+    """The inputs that a label depends on, by the number of their steps; found in the data."""
+    task = series.task
+    if task["name"] == "echo":
+        return [step - task["echo_step"]]
+    if task["name"] == "parity":
+        return list(range(step - task["bits"] + 1, step + 1))
+    begin = max(begin for begin in series.bounds()[:-1].tolist() if begin <= step)
+    if task["name"] == "copy":
+        recalled = step - begin - task["sequence_length"] - 10
+        if recalled < 0:
+            return []
+        assert series.symbols[begin + recalled, 0] == series.targets[step]
+        return [begin + recalled]
+    if not series.scored[step]:
+        return []
+    telling = (
+        series.symbols[:, 0] >= order.X if task["name"] == "order" else series.numbers[:, 1] == 1
+    )
+    return [each for each in range(begin, step) if telling[each]]
+
+
+def counted(windows):
+    """Labels that depend on any input, and those that depend on one that is not in their window."""
+    series, known = windows.series, places(windows)
+    depending = outside = 0
+    for step, place in known.items():
+        found = sources(series, step)
+        depending += bool(found)
+        outside += any(known.get(source) != place for source in found)
+    return depending, outside
+
+
+layouts = {"bptt": st.integers(1, 40), "batch_size": st.integers(1, 4)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.fixed_dictionaries({**layouts, "echo_step": st.integers(0, 60)}))
+def test_the_labels_of_echo_whose_source_lies_outside_the_window_are_counted(given):
+    found, windows = facts(series_length=400, **given)
+    depending, outside = counted(windows)
+    assert found.outside == pytest.approx(outside / depending)
+    assert found.labels == depending == windows.all("targets").size
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["parity", "copy", "adding", "multiplication", "order"]),
+    st.fixed_dictionaries(layouts),
+    st.integers(11, 40),
+    st.integers(0, 9),
+)
+def test_the_labels_of_every_task_whose_source_lies_outside_are_counted(task, given, length, seed):
+    own = {"bits": length} if task == "parity" else {"sequence_length": length}
+    found, windows = facts(task=task, series_length=400, seed=seed, **own, **given)
+    depending, outside = counted(windows)
+    assert found.outside == pytest.approx(outside / depending)
+    scored = windows.all("scored").sum() if task != "parity" else windows.all("targets").size
+    assert found.labels == scored
+
+
+def test_the_articles_settings_hide_a_fifth_of_the_sources():
+    found, _ = facts()
+    assert found.outside == 3 / 15
+    assert (found.labels, found.dropped) == (49_950, 50)
+
+
+def test_a_table_says_its_longest_sequence_beside_the_window_and_knows_no_source(tmp_path):
+    lengths = [3, 70, 5, 9, 4, 6, 8, 5, 7, 3, 5, 6]
+    rows = [f"{name},{n % 3},{n % 2}" for name, count in enumerate(lengths) for n in range(count)]
+    (tmp_path / "t.csv").write_text("\n".join(["who,x,y", *rows]))
+    source = open_source(
+        Config.build(data=str(tmp_path / "t.csv"), target="y", group="who", bptt=20)
+    )
+    longest = max(np.diff(source.held.training.bounds()))
+    found = preflight.of_data(source, None, [])
+    assert (found.longest, found.outside) == (longest, None)
+    assert (
+        f"20 steps at most; the longest sequence has {longest} steps" in briefing.of_data(found)[1]
+    )
+
+
+def test_labels_that_do_not_count_are_not_counted(tmp_path):
+    rows = [f"{n % 3},{'' if n % 4 else n % 8 // 4}" for n in range(500)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]))
+    source = open_source(Config.build(data=str(tmp_path / "t.csv"), target="y"))
+    windows = source.windows(source.example)
+    assert reach.labels(windows) == windows.all("scored").sum() < len(source.example) / 3
+
+
+def test_train_says_what_is_possible_unless_it_is_to_be_quiet(run):
+    short = ["train", "--layers", 1, "--series-length", 750, "--epochs", 1]
+    told = run(*short, "--out", "a", "--progress", "plain").stderr
+    assert told.startswith("data: 7")
+    assert [line.split(":")[0] for line in told.splitlines()[:5]] == [
+        "data", "reach", "loss", "model", "time",
+    ]  # fmt: skip
+    assert run(*short, "--out", "b", "--progress", "none").stderr == ""
+
+
+def test_what_no_gradient_can_teach_is_warned_of(run):
+    far = ["--layers", "1", "--series-length", "750", "--epochs", "1", "--echo-step", "15"]
+    told = run("train", *far, "--out", "a", "--progress", "none").stderr
+    assert "warning: every label has its source before its window of 15 steps" in told
+    near = [*far[:-1], "14"]
+    assert "warning" not in run("train", *near, "--out", "b", "--progress", "none").stderr
+
+
+def test_a_dry_run_says_it_for_each_setting(run):
+    asked = ["sweep", "--layers", "1-2", "--series-length", "750", "--dry-run"]
+    alike = run(*asked)
+    assert "reach: 20 % of the labels (3 of 15 steps)" in alike.stderr
+    swept = run(*asked, "--echo-step", "3,20")
+    assert "reach:" not in swept.stderr
+    assert "warning: every label has its source" in swept.stderr
+    table = json.loads(run(*asked, "--echo-step", "3,20", "--json").stdout)["settings"]
+    assert [row["outside"] for row in table] == [0.2, 1, 0.2, 1]
+    assert {row["labels"] for row in table} == {750}
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [(None, "-"), (0, "0 %"), (0.004, "<1 %"), (0.2, "20 %"), (0.997, ">99 %"), (1, "100 %")],
+)
+def test_a_share_is_none_or_all_only_where_it_is(part, text):
+    assert briefing.share(part) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8.2, "8 s"), (400, "7 min"), (9000, "2.5 h")])
+def test_a_guess_has_few_digits(seconds, text):
+    assert briefing.duration(seconds) == text
+
+
+def test_the_guess_of_the_time_is_near_what_was_measured():
+    """Beside `benchmarks/results.csv`, so that a slip in the formula shows; not a timed test."""
+    for microseconds, chosen in MEASURED:
+        source = open_source(Config.build(**chosen))
+        guess = preflight._window_seconds(source.config, source.signature) * 1e6
+        assert microseconds / 1.7 < guess < microseconds * 1.7, chosen
+
+
+MEASURED = [
+    (42, {}),
+    (100, {"layers": 8}),
+    (165, {"replicas": 8}),
+    (105, {"schedule": "layered"}),
+    (260, {"state_size": 32}),
+    (645, {"state_size": 64}),
+    (5935, {"state_size": 256}),
+    (24398, {"state_size": 64, "batch_size": 64, "bptt": 64}),
+    (227486, {"state_size": 256, "batch_size": 64, "bptt": 64}),
+]
