@@ -8,7 +8,7 @@ from test_model import Given
 from lstmcli import architecture
 from lstmcli.architecture import Signature
 from lstmcli.config import Config
-from lstmcli.core import parameters
+from lstmcli.core import environment, parameters
 from lstmcli.core.batch import Batch
 from lstmcli.core.program import Program
 from lstmcli.core.window import dropout_bits
@@ -93,13 +93,17 @@ SIGNATURES = {
 
 
 @pytest.mark.parametrize("dropout", [None, 0.4])
-@pytest.mark.parametrize("schedule", ["wavefront", "layered"])
+@pytest.mark.parametrize("schedule", ["wavefront", "layered", "layered in halves"])
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_a_window_has_the_gradient_that_automatic_differentiation_finds(name, schedule, dropout):
+def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
+    name, schedule, dropout, monkeypatch
+):
+    monkeypatch.setattr(environment, "halves", lambda *_: schedule == "layered in halves")
+    monkeypatch.setattr("lstmcli.core.program.threads", lambda: 2)
     signature, rng = SIGNATURES[name], np.random.default_rng(len(name))
     config = Config.build(
         layers=LAYERS, state_size=SIZE, batch_size=ROWS, bptt=STEPS, optimizer="sgd",
-        learning_rate=0.5, schedule=schedule, dropout=dropout, seed=3,
+        learning_rate=0.5, schedule=schedule.split()[0], dropout=dropout, seed=3,
     )  # fmt: skip
     shapes = architecture.shapes(config.model, signature.features, signature.outputs)
     weights = {

@@ -69,7 +69,7 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
         tensors = {name: tensor.numpy() for name, tensor in after.items()}
         program.evaluate(tensors, Batch(data.validation()))
     assert chunks > 6
-    for compiled in (program._train, program._evaluate):
+    for compiled in program.programs.compiled[:2]:
         assert compiled.experimental_get_tracing_count() == 1
 
 

@@ -1,4 +1,4 @@
-"""Calls of a compiled chunk over a batch, one after the other, for all replicas.
+"""Calls of a program over a batch, a chunk of windows after the other, for all replicas.
 
 A chunk is long enough that Python's overhead vanishes, short enough that a progress bar moves and
 Ctrl-C is answered. A ragged last one is padded and `count` says how far to go, so nothing compiles
@@ -22,11 +22,9 @@ from lstmcli.core.batch import Array, Arrays, Batch
 from lstmcli.core.pace import Pace
 
 Tensors = dict[str, tf.Tensor]
-Parts = dict[str, tf.Tensor]
-"""The windows of a chunk, `[K, T, B, …, R]`, by the names of a series' arrays."""
-
-Chunk = Callable[[Tensors, Parts, tf.Tensor, int], tuple]
-"""`(tensors, parts, count, begin) -> (tensors, measured)`."""
+Chunk = Callable[[Tensors, Arrays, int, int], tuple]
+"""`(tensors, parts, count, begin) -> (tensors, measured)`, where the parts are the windows of a
+chunk, `[K, T, B, …, R]`, by the names of a series' arrays."""
 
 Extra = Callable[[int, int, slice], Arrays]
 """`(begin, length, replicas) -> parts` that the data does not have."""
@@ -101,9 +99,8 @@ class Calls:
                         parts = batch.take(begin, length, group)
                         scored += [parts["scored"][:count]] if "scored" in parts else []
                         parts |= extra(begin, length, group) if extra else {}
-                        given = {name: tf.constant(part) for name, part in parts.items()}
-                        now[index], found = chunk(now[index], given, tf.constant(count), begin)
-                        measured.append([each.numpy()[:count] for each in found])
+                        now[index], found = chunk(now[index], parts, count, begin)
+                        measured.append([np.asarray(each)[:count] for each in found])
                 yield Done(
                     {name: _join(part[name] for part in now) for name in now[0]},
                     [np.concatenate(each, -1) for each in zip(*measured, strict=True)],

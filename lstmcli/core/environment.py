@@ -41,6 +41,17 @@ LARGEST_ON_ONE_THREAD = 1024
 """Rows times units up to which a second thread does not help the layered schedule: with 16 rows of
 64 units it costs 40 %, with 16 rows of 128 units it gains 17 %, with 64 rows of 256 a third."""
 
+FEWEST_HALVED_ROWS = 32
+"""Rows from which halves of them, each on a core, are faster than products that share both cores:
+with 16 rows of 256 units neither was, with 16 of 128 and 8 of 256 they took 1.2 times as long."""
+
+FEWEST_HALVED_NUMBERS = 4096
+"""Rows times units from which they are: 64 rows of 64 units take 0.8 of the time, 64 of 128 three
+quarters, 32 of 512 nine tenths."""
+
+FEWEST_HALVED_PRODUCTS = 2e8
+"""Multiplications of a window forward, below which it is too short to be put together again."""
+
 
 def schedule(config: Config, features: int) -> str:
     """The schedule of a configuration: `wavefront` for tiny matrices, `layered` for others.
@@ -64,6 +75,18 @@ def threads(config: Config, features: int) -> int | None:
     numbers = config.training.rows * config.model.state_size
     return (
         1 if schedule(config, features) == "wavefront" or numbers <= LARGEST_ON_ONE_THREAD else None
+    )
+
+
+def halves(config: Config, features: int) -> bool:
+    """Whether two threads train a window's rows as halves: see `core/halves.py`."""
+    rows, size = config.training.rows, config.model.state_size
+    products = 8 * config.model.layers * size**2 * rows * config.training.steps
+    return (
+        schedule(config, features) == "layered"
+        and rows >= FEWEST_HALVED_ROWS
+        and rows * size >= FEWEST_HALVED_NUMBERS
+        and products >= FEWEST_HALVED_PRODUCTS
     )
 
 
