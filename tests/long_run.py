@@ -1,7 +1,7 @@
 """Trains for many epochs in a process of its own, and prints how much memory it had after each.
 
 `python long_run.py RUN '{"epochs": 300}'` trains as `lstmcli train` does, with plain progress on
-standard error, and prints `{"resident": [bytes after each epoch], "traces": {program: count}}`.
+standard error, and prints `{"resident": [bytes after each epoch], "traces": [count of each program]}`.
 """
 
 import json
@@ -23,12 +23,7 @@ def resident():
 
 def traces(program):
     """How often each compiled function was traced."""
-    found = vars(program).items()
-    return {
-        name: each.experimental_get_tracing_count()
-        for name, each in found
-        if hasattr(each, "experimental_get_tracing_count")
-    }
+    return [each.experimental_get_tracing_count() for each in program.programs.compiled]
 
 
 def main(path, settings):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lstmcli.cli.options import OUTPUT, Json
+from lstmcli.cli.options import OUTPUT, PATH, PATH_OPTION, Json
 from lstmcli.cli.output import print_json
 
 
@@ -15,7 +15,9 @@ def plot(
     path: Annotated[
         Path,
         typer.Argument(
-            help="A run directory, a sweep directory or a checkpoint file.", show_default=False
+            help="A run directory, a sweep directory or a checkpoint file.",
+            show_default=False,
+            **PATH,
         ),
     ],
     output: Annotated[
@@ -23,6 +25,7 @@ def plot(
         typer.Option(
             help="One figure into this file: .png, .svg or .pdf (default: all into `figures/`).",
             rich_help_panel=OUTPUT,
+            **PATH_OPTION,
         ),
     ] = None,
     as_json: Json = False,

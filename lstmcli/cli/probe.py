@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli.options import OUTPUT, Given, Json, with_settings
+from lstmcli.cli.options import OUTPUT, PATH, PATH_OPTION, Given, Json, with_settings
 from lstmcli.cli.output import print_json
 from lstmcli.config import OF_TENSORFLOW, OF_THE_CHECKPOINT, ProbeConfig
 
@@ -32,6 +32,7 @@ def probe(
             metavar="CHECKPOINT",
             help="Checkpoint files or run directories, to be looked at beside each other.",
             show_default=False,
+            **PATH,
         ),
     ],
     gradient: Annotated[
@@ -49,12 +50,16 @@ def probe(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Write a figure to this file: .png, .svg or .pdf.", rich_help_panel=OUTPUT
+            help="Write a figure to this file: .png, .svg or .pdf.",
+            rich_help_panel=OUTPUT,
+            **PATH_OPTION,
         ),
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="Write all figures to this CSV file.", rich_help_panel=OUTPUT),
+        typer.Option(
+            help="Write all figures to this CSV file.", rich_help_panel=OUTPUT, **PATH_OPTION
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

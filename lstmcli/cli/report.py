@@ -7,15 +7,21 @@ from typing import Annotated
 
 import typer
 
+from lstmcli.cli.options import OUTPUT, PATH, PATH_OPTION
+
 
 def report(
     directory: Annotated[
         Path,
-        typer.Argument(help="A run directory or a sweep directory.", show_default=False),
+        typer.Argument(help="A run directory or a sweep directory.", show_default=False, **PATH),
     ],
     output: Annotated[
         Path | None,
-        typer.Option(help="The file (default: report.html in the directory).", metavar="FILE"),
+        typer.Option(
+            help="The file (default: report.html in the directory).",
+            rich_help_panel=OUTPUT,
+            **PATH_OPTION,
+        ),
     ] = None,
 ) -> None:
     """Write one HTML page about a run or a sweep.

@@ -16,6 +16,7 @@ from lstmcli.cli.options import (
     Overwrite,
     ProgressStyle,
     RunOut,
+    named_path,
     with_settings,
 )
 from lstmcli.config import Config
@@ -29,6 +30,7 @@ Resume = Annotated[
     Path | None,
     typer.Option(
         "--resume",
+        parser=named_path,
         metavar="RUN",
         help="Go on with the run in this directory, to the same bits as if it had not stopped.",
         rich_help_panel="Run",

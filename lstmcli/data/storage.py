@@ -261,6 +261,8 @@ def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
     if "inputs" in found:
         names.setdefault("numbers", "inputs")
     arrays = {name: found[its] for name, its in names.items()}
+    if "targets" not in found:
+        raise ValueError("it has no `targets`")
     arrays["targets"] = found["targets"]
 
     def cell(name: str, step: int, column: int) -> tuple[str, str]:
@@ -272,6 +274,7 @@ def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
 
 
 def _read_csv(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
+    comma_separated.columns_of(path)  # Of another table, what lies beside it is another's too.
     metadata = beside.read(path) if beside.file_of(path).is_file() else {}
     beside.check_format(path, metadata)
     arrays, cell = comma_separated.read(path)

@@ -63,8 +63,9 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
     try:
         config = Config.build(rundir.read_config(run.config))
     except UsageError as error:
+        why = f": {error.message}" if run.config.exists() else ""
         raise FileError(
-            f"`{run.path}` holds no run and no sweep of lstmcli: {error.message}",
+            f"`{run.path}` holds no run and no sweep of lstmcli{why}",
             "`lstmcli train` makes a run, in `runs/latest`",
         ) from error
     found = Material(config, _schema(run), source=source)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.errors import UsageError
 from lstmcli.probes import bits, ridge
 from lstmcli.probes.inputs import inputs_of
 from lstmcli.probes.places import FEWEST_PAIRS, Block, Places
@@ -65,6 +66,9 @@ def memory(subject: Subject, lags: int) -> pd.DataFrame:
     Returns:
         A row for each: `seed,network,layer,state,input,unit,lag,memory,held_out,most,ridge`. `unit`
         is `bits` or `r_squared`.
+
+    Raises:
+        UsageError: there are too few steps for any lag.
     """
     import pandas as pd
 
@@ -80,8 +84,15 @@ def memory(subject: Subject, lags: int) -> pd.DataFrame:
             for layer, state, states in parts_of(run):
                 where = seed | {"layer": layer, "state": state} | kind
                 rows += [where | _columns(found) for found in recovered(states, asked)]
+    table = pd.DataFrame(rows)
+    if table.held_out.isna().all():
+        raise UsageError(
+            f"there are too few steps: a readout needs {FEWEST_PAIRS} to be fitted on, as many to "
+            "be chosen and as many to be judged",
+            "pass more `--steps`, or a longer file",
+        )
     order = ["seed", "network", "input"]
-    return pd.DataFrame(rows).sort_values(order, kind="stable", ignore_index=True)
+    return table.sort_values(order, kind="stable", ignore_index=True)
 
 
 def _columns(found: Recovered) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def _kind(path: Path) -> Callable[[Path], Page]:
     """What makes the page of a directory."""
     if SweepDirectory(path).config.is_file():
         return sweeps.page
-    if RunDirectory(path).status.is_file():
+    if RunDirectory(path).holds_run():
         return runs.page
     what = "holds neither a run nor a sweep" if path.is_dir() else "is no directory"
     raise FileError(
