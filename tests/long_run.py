@@ -1,7 +1,7 @@
 """Trains for many epochs in a process of its own, and prints how much memory it had after each.
 
 `python long_run.py RUN '{"epochs": 300}'` trains as `lstmcli train` does, with plain progress on
-standard error, and prints `{"resident": [bytes after each epoch], "traces": [count of each program]}`.
+standard error, and prints `{"resident": [bytes by epoch], "traces": [how often, by program]}`.
 """
 
 import json
