@@ -220,8 +220,8 @@ def test_what_is_about_a_file_has_one_value(run):
     write_text(Path("book.txt"))
     result = run("sweep", "--data", "book.txt", "--val-fraction", "0.1,0.2", exit_code=2)
     assert "`--val-fraction` has one value in a sweep, got '0.1,0.2'" in result.stderr
-    plan = api.plan_of({"data": "book.txt", "val_fraction": "0.2", "split_seed": "1"})
-    assert (plan.base.data.val_fraction, plan.base.data.split_seed) == (0.2, 1)
+    plan = api.plan_of({"data": "book.txt", "val_fraction": "0.2", "test_fraction": "0.3"})
+    assert (plan.base.data.val_fraction, plan.base.data.test_fraction) == (0.2, 0.3)
     parted = api.plan_of({"data": "book.txt", "val_fraction": 0.3})
     assert parted.name != plan.name
 
