@@ -1,5 +1,6 @@
 """A terminal for the tests: a program runs in it, and what its screen showed can be asked."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -13,6 +14,8 @@ import time
 
 ENTRY = "from lstmcli.__main__ import main; main()"
 PART = re.compile(r"\x1b\[(\??)([\d;]*)([A-Za-z])|\x1b\][^\x07]*\x07|([\r\n])|([^\x1b\r\n]+)")
+BEGUN = re.compile(r"\x1b(\[\??[\d;]*|\][^\x07]*)?\Z")
+"""An escape sequence of which the rest is still to come."""
 
 
 class Screen:
@@ -21,8 +24,13 @@ class Screen:
     def __init__(self, columns):
         self.columns = columns
         self.lines, self.row, self.column = [""], 0, 0
+        self._begun = ""
 
     def write(self, text):
+        text = self._begun + text
+        begun = BEGUN.search(text)
+        self._begun = begun[0] if begun else ""
+        text = text.removesuffix(self._begun)
         for private, number, command, control, plain in PART.findall(text):
             if plain:
                 for character in plain:
@@ -69,6 +77,7 @@ class Terminal:
 
     def __init__(self, *arguments, columns=80, env):
         self.screen, self.output, self.seen, self.code = Screen(columns), "", [], None
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self._begun = time.monotonic()
@@ -99,7 +108,7 @@ class Terminal:
             if not select.select([self._master], [], [], 0.1)[0]:
                 continue
             try:
-                text = os.read(self._master, 65536).decode(errors="replace")
+                text = self._decoder.decode(os.read(self._master, 65536))
             except OSError:  # The other end is closed: it has ended.
                 self.code = self._process.wait(10)
                 break

@@ -26,7 +26,7 @@ def read(path: Path, columns: list[str]) -> pd.DataFrame:
 
     content = path.read_bytes() if path.is_file() else b""
     content = content[: content.rfind(b"\n") + 1]
-    if not content:
+    if not content.strip():
         return pd.DataFrame({name: pd.Series(dtype=float) for name in columns})
     try:
         table = pd.read_csv(io.BytesIO(content))
