@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import resumes
-from resumes import assert_same, begun, left_by, resumed, torn_off
+from resumes import assert_same, begun, left_by, resumed, rows, torn_off
 from safetensors.numpy import load_file
 
 import lstmcli
@@ -336,3 +336,30 @@ def test_verify_names_what_differs(run, monkeypatch):
     monkeypatch.setattr(verification.experiment, "prepare", other)
     error = run("train", "--verify", "--layers", 1, "--series-length", 900, exit_code=1).stderr
     assert "differ in" in error
+
+
+def test_a_run_resumed_through_a_link_stays_where_it_is_when_the_link_moves(monkeypatch):
+    settings = {"series_length": 150, "layers": 1}
+    for name in ("mine", "other"):
+        lstmcli.train(name, epochs=1, **settings)
+    link, before = Path("latest"), left_by("other")
+    link.symlink_to("mine")
+    validate = experiment._validate
+
+    def moved(*arguments):
+        link.unlink()
+        link.symlink_to("other")
+        return validate(*arguments)
+
+    monkeypatch.setattr(experiment, "_validate", moved)
+    assert lstmcli.train(resume=link, epochs=2).directory == Path("mine")
+    assert left_by("other") == before
+    assert rows(Path("mine/metrics.csv"))[-1][0] == "2"
+
+
+def test_a_run_that_overwrites_through_a_link_leaves_the_link(monkeypatch):
+    settings = {"series_length": 150, "layers": 1, "epochs": 1}
+    run = lstmcli.train(**settings)
+    lstmcli.train("runs/latest", overwrite=True, seed=3, **settings)
+    assert Path("runs/latest").resolve() == run.directory.resolve()
+    assert rows(run.directory / "metrics.csv")[0][2] == "3"

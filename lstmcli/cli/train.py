@@ -102,10 +102,10 @@ def _config(file: Path | None, given: Given) -> Config:
 def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, Kept]:
     """The run that is to go on, whose directory is held from now on."""
     from lstmcli import api
-    from lstmcli.runs import kept
+    from lstmcli.runs import kept, latest
     from lstmcli.runs.rundir import RunDirectory
 
-    directory = RunDirectory(path)
+    directory = RunDirectory(latest.followed(path))
     ctx.with_resource(api.held_run(directory))
     found = kept.look_up(directory, given)
     if found.warning:

@@ -19,3 +19,11 @@ def point(path: Path, root: Path) -> None:
         temporary.replace(link)
     except OSError:
         temporary.unlink(missing_ok=True)
+
+
+def followed(path: Path) -> Path:
+    """Where a link leads now: it may lead elsewhere while somebody writes there."""
+    if not path.is_symlink():
+        return path
+    real, here = path.resolve(), Path.cwd().resolve()
+    return real.relative_to(here) if real.is_relative_to(here) else real

@@ -254,7 +254,7 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
         UsageError: it holds a run already, is being written to, or cannot be made.
     """
     try:
-        made = _make(path, overwrite) if path else _make_unused(label)
+        made = _make(latest.followed(path), overwrite) if path else _make_unused(label)
     except OSError as error:
         why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
         raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
