@@ -20,7 +20,7 @@ from lstmcli.errors import UsageError
 from lstmcli.opening import AnyPath, open_checkpoint
 from lstmcli.probes.story import probe
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import kept, latest, rundir
+from lstmcli.runs import finding, kept, latest, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.kept import Kept
 from lstmcli.runs.rundir import RunDirectory
@@ -62,7 +62,7 @@ class TrainedRun:
     @property
     def checkpoint(self) -> Checkpoint:
         """Each seed's model as it was at its lowest validation loss."""
-        return checkpoints.read(rundir.find_checkpoint(self.directory))
+        return checkpoints.read(finding.find_checkpoint(self.directory))
 
 
 @dataclass(frozen=True)

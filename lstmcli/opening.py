@@ -12,7 +12,7 @@ from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
 from lstmcli.data.source import Tested, series_to_test
 from lstmcli.errors import UsageError
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import paths, rundir
+from lstmcli.runs import finding, paths
 from lstmcli.runs.checkpoint import Checkpoint
 
 AnyPath = str | PathLike[str]
@@ -62,10 +62,10 @@ def open_checkpoint(
     known = {spec.name for group in (DataConfig, RunConfig) for spec in fields(group)}
     if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
         raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
-    path = rundir.find_checkpoint(Path(checkpoint))
+    path = finding.find_checkpoint(Path(checkpoint))
     model = checkpoints.read(path)
-    folder, saved = rundir.folder_of(path), model.metadata["config"]
+    folder, saved = finding.folder_of(path), model.metadata["config"]
     given = settings if data is None else {**settings, "data": str(data)}
     config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
-    trained_on = model.metadata.get("data_sha256") or rundir.data_checksums(folder)
+    trained_on = model.metadata.get("data_sha256") or finding.data_checksums(folder)
     return Opened(path, model, config, None if data is None else Path(data), trained_on)

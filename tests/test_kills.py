@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from resumes import assert_same, rows
+from sweeping import COMMAND, start, without_times
 
 from lstmcli.runs import checkpoint as checkpoints
 from lstmcli.runs.metrics import EpochRow, StepRow, columns
@@ -19,6 +21,7 @@ from lstmcli.runs.rundir import RunDirectory
 # Little training and much writing: of each kind of moment there are enough.
 WRITING = ["--series-length", "150", "--layers", "1", "--replicas", "2", "--progress", "none"]
 WITHIN = ["--series-length", "3000", "--layers", "2", "--checkpoint-every", "0s"]
+OFTEN = "from lstmcli.sweeps import plan; plan.CHECKPOINTS = '0s'"
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +166,37 @@ def test_a_run_stopped_again_and_again_loses_nothing(number, code, forks, chance
     assert Command(forks, *command, "--out", "alone").wait() == 0
     assert_no_row_twice(path)
     assert_same(tmp_path / "alone", path)
+
+
+def test_a_sweep_killed_again_and_again_goes_on_within_its_trials(chance, kills, run, tmp_path):
+    options, out, times = ["--epochs", "80", "--jobs", "2"], tmp_path / "killed" / "s", 0
+    for _ in range(max(2, kills // 5)):
+        process = start(out, *options, first=OFTEN)
+        before = lines(out)
+        while lines(out) < before + 5 and process.poll() is None:  # Of two seeds and a heading.
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.4))
+        os.killpg(process.pid, signal.SIGKILL)
+        _, stderr = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), stderr
+        times += process.returncode != 0
+        for trial in out.glob("trials/*"):
+            assert_sound(trial)
+    run(*COMMAND, *options, "--out", out)
+    run(*COMMAND, *options, "--out", tmp_path / "alone" / "s")
+    print(f"{times} kills, {resumptions(out)} trials went on after their first epoch")
+    assert resumptions(out) > 0
+    for name in ("trials.csv", "summary.csv", "curves.csv"):
+        found, alone = (without_times(each / name) for each in (out, tmp_path / "alone" / "s"))
+        pd.testing.assert_frame_equal(found, alone)
+
+
+def lines(sweep):
+    """How many rows the trials of a sweep have written."""
+    return sum(file.read_bytes().count(b"\n") for file in sweep.glob("trials/*/metrics.csv"))
+
+
+def resumptions(sweep):
+    """How often a trial of a sweep went on where it stood, with an epoch or more completed."""
+    known = [json.loads(file.read_text()) for file in sweep.glob("trials/*/run.json")]
+    return sum(again["epoch"] > 0 for status in known for again in status.get("resumed", []))

@@ -26,8 +26,8 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     """
     from lstmcli.errors import FileError
     from lstmcli.runs import checkpoint as checkpoints
+    from lstmcli.runs.finding import find_checkpoint, folder_of
     from lstmcli.runs.paths import with_data_from
-    from lstmcli.runs.rundir import find_checkpoint, folder_of
 
     path = find_checkpoint(checkpoint)
     model = checkpoints.read(path)

@@ -62,7 +62,7 @@ def sample(
     """
     from lstmcli.core import forward
     from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs.rundir import find_checkpoint
+    from lstmcli.runs.finding import find_checkpoint
 
     config = SampleConfig(length, temperature, prompt, seed)
     path = find_checkpoint(checkpoint)

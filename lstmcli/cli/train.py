@@ -79,7 +79,7 @@ def train(
             api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
             directory, found = _found(ctx, resume, given)
             if found.complete:
-                ending.complete(directory, as_json)
+                ending.complete(found, as_json)
                 return
             config = found.config
         else:
@@ -121,6 +121,8 @@ def _brief(run: Run, found: Kept | None, quiet: bool) -> None:
 
         for note in resuming.notes(run, found):
             _say("note", note)
+        if found.longer and found.early_stopping and not run.at_work:
+            _say("note", f"{found.early_stopping} had ended the run: more `--epochs` train nothing")
 
 
 def _say(kind: str, text: str) -> None:

@@ -13,7 +13,7 @@ from lstmcli.data.source import Source, open_source
 from lstmcli.errors import FileError, LstmcliError, UsageError
 from lstmcli.pictures import windows
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import paths, rundir
+from lstmcli.runs import finding, paths, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.rundir import RunDirectory
 
@@ -46,7 +46,7 @@ def of_checkpoint(path: Path) -> Material:
         FileError: it is missing or damaged, or its data cannot be had.
     """
     model = checkpoints.read(path)
-    source = _source_of(model, rundir.folder_of(path))
+    source = _source_of(model, finding.folder_of(path))
     return Material(model.config, model.schema, model, source)
 
 
@@ -70,7 +70,7 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
         ) from error
     found = Material(config, _schema(run), source=source)
     try:
-        found.model = checkpoints.read(rundir.find_checkpoint(run.path))
+        found.model = checkpoints.read(finding.find_checkpoint(run.path))
         found.schema = found.model.schema
         found.source = source or _source_of(found.model, run.path)
     except LstmcliError as error:

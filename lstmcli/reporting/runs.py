@@ -16,7 +16,7 @@ from lstmcli.pictures import tables
 from lstmcli.report import words
 from lstmcli.report.page import Page, Section, Table, Text
 from lstmcli.reporting import commands, drawings, provenance, settings
-from lstmcli.runs import checkpoint, metrics, paths, rundir
+from lstmcli.runs import checkpoint, finding, metrics, paths, rundir
 from lstmcli.runs.metrics import EpochRow
 from lstmcli.runs.rundir import RunDirectory
 
@@ -71,7 +71,7 @@ def _metrics(path: Path) -> pd.DataFrame:
 def _schema(path: Path, status: Mapping[str, Any]) -> Schema:
     """What the model's columns are; without a checkpoint they have no names and no units."""
     with suppress(FileError):
-        return checkpoint.read(rundir.find_checkpoint(path)).schema
+        return checkpoint.read(finding.find_checkpoint(path)).schema
     return plain(1, status.get("classes") or 2)
 
 

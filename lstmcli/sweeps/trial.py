@@ -138,7 +138,8 @@ def _put_back(place: RunDirectory, source: Source) -> Run:
     from lstmcli import experiment, resuming
 
     found = kept.look_up(place, {})
-    if found.status[rundir.SETTINGS] != place.settings(source.config):
+    asked = place.settings(source.config)
+    if kept.lasting(found.status[rundir.SETTINGS]) != kept.lasting(asked):
         raise UsageError(f"`{place.path}` has other settings")
     run = experiment.prepare(source.config, place, source, found)
     if changes := resuming.notes(run, found):
