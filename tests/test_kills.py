@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -65,7 +66,8 @@ class Command:
         self.number = int(forks.stdout.readline())
 
     def kill(self, number=signal.SIGKILL):
-        os.kill(self.number, number)  # Until it is waited for, its number is its own.
+        with suppress(ProcessLookupError):  # It may be over already.
+            os.kill(self.number, number)
 
     def wait(self):
         return os.waitstatus_to_exitcode(int(self._forks.stdout.readline()))

@@ -23,7 +23,11 @@ def point(path: Path, root: Path) -> None:
 
 def followed(path: Path) -> Path:
     """Where a link leads now: it may lead elsewhere while somebody writes there."""
-    if not path.is_symlink():
+    try:
+        real = path.resolve(strict=True) if path.is_symlink() else path
+    except (OSError, RuntimeError):  # It leads nowhere, or to itself.
+        real = path
+    if real == path:
         return path
-    real, here = path.resolve(), Path.cwd().resolve()
+    here = Path.cwd().resolve()
     return real.relative_to(here) if real.is_relative_to(here) else real
