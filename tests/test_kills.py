@@ -155,10 +155,10 @@ def test_a_run_stopped_again_and_again_loses_nothing(number, code, forks, chance
         ended = run.wait()
         assert ended in (0, code), (tmp_path / "output.txt").read_text()
         assert_sound(path)
-        if ended == 0:
+        status = path.exists() and json.loads((path / "run.json").read_text())["status"]
+        if ended == 0 or status == "completed":  # At its figures, perhaps.
             break
-        if path.exists():  # Else it had not begun.
-            assert json.loads((path / "run.json").read_text())["status"] == "interrupted"
+        assert status in (False, "interrupted")  # It has begun, or not.
         run = go(forks, command, path)
     else:
         assert run.wait() == 0
