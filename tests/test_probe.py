@@ -1,6 +1,7 @@
 """`lstmcli probe` on trained models: what it says, writes and refuses."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -65,12 +66,12 @@ def test_probing_does_without_tensorflow(trained, python):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, **python)
 
 
-def test_several_seeds_have_intervals_and_rows_of_their_own(trained, run):
+def test_several_seeds_have_rows_of_their_own_and_three_no_interval(trained, run):
     table = lstmcli.probe(trained, lags=9).table
     assert sorted(table.seed.unique()) == [0, 1, 2]
     printed = run("probe", trained, "--lags", 9).stdout
     assert "mean of 3 seeds" in printed
-    assert " to " in printed
+    assert " to " not in printed
 
 
 @pytest.mark.parametrize("mode", [[], ["--gradient"], ["--ablate"]])
@@ -179,3 +180,11 @@ def test_figures_of_gradients_and_ablations_have_axes_with_units(trained):
     ablation = drawn([lstmcli.probe(trained, ablate=True, lags=5)])
     assert ablation.axes[0].get_ylabel() == "loss"
     assert story.ABLATION in drawing.KINDS
+
+
+def test_what_rows_are_too_short_for_has_no_gradient(trained, run):
+    table = lstmcli.probe(trained, gradient=True, series_length=300).table
+    assert table.lag.max() == 30  # Half of rows of 60 steps; four windows are 60.
+    printed = run("probe", trained, "--gradient", "--series-length", 300).stdout
+    assert re.search(r"% with 15,\s+\S+% with 30,\s+-\s+with 60", printed)
+    assert "Rows of 60 steps" in printed

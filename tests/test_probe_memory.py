@@ -274,9 +274,23 @@ def test_intervals_are_students():
     import pandas as pd
     from scipy import stats
 
-    values = [1.0, 2.0, 4.0]
-    table = pd.DataFrame({"seed": range(3), "layer": 1, "memory": values})
+    values = [1.0, 2.0, 4.0, 2.5, 3.0]
+    table = pd.DataFrame({"seed": range(5), "layer": 1, "memory": values})
     [row] = summary.over_seeds(table, ["layer"], "memory").itertuples()
     interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert (row.low, row.high) == pytest.approx(tuple(interval))
     assert summary.ranges([0, 1, 2, 5]) == "0-2, 5"
+    [row] = summary.over_seeds(table[:4], ["layer"], "memory").itertuples()
+    assert np.isnan(row.low)
+    assert np.isnan(row.high)
+
+
+def test_a_capacity_is_never_below_zero_and_unknown_where_nothing_was_judged():
+    import pandas as pd
+
+    part = {"network": "trained", "input": "x", "unit": "bits", "layer": 1, "state": "h"}
+    wide = pd.DataFrame([part | {"seed": s, "memory": m} for s, m in enumerate([0, 0, 0, 0, 9])])
+    [row] = summary.capacities(wide).itertuples()
+    assert (row.capacity, row.low) == (1.8, 0)
+    [row] = summary.capacities(wide.assign(memory=np.nan)).itertuples()
+    assert np.isnan(row.capacity)

@@ -79,7 +79,7 @@ def _print_memory(found: Probe) -> None:
         print_sentence(_heading(found, str(name), str(unit), rows))
         trained = rows[rows.network == "trained"]
         chosen = _chosen(trained)
-        several = bool(mine.seeds.max() > 1)
+        several = bool(mine.low.notna().any())
         headings = ["layer", *map(str, chosen), "capacity", *(["95 %"] if several else [])]
         print_table(
             [*headings, "untrained", "holds"],
@@ -104,7 +104,7 @@ def _chosen(trained: pd.DataFrame) -> list[int]:
     """Lags to show: up to where hardly anything is known, evenly where they are many."""
     known = trained[trained.memory >= SHOWN * trained.most].lag
     last = min(int(trained.lag.max()), (0 if known.empty else int(known.max())) + 1)
-    return sorted({int(lag) for lag in np.linspace(0, last, MOST_LAGS).round()})
+    return list(range(0, last + 1, max(1, -(-last // (MOST_LAGS - 1)))))
 
 
 def _memory_row(
@@ -115,18 +115,23 @@ def _memory_row(
     [own] = mine[mine.network == "trained"].itertuples()
     [untrained] = mine[mine.network == "untrained"].capacity
     by_lag = rows.set_index("lag").memory
-    shown = ["-" if np.isnan(by_lag[lag]) else f"{by_lag[lag]:.2f}" for lag in chosen]
+    shown = [_figure(by_lag[lag]) for lag in chosen]
     interval = [f"{own.low:.2f} to {own.high:.2f}"] if several else []
     held = summary.ranges(summary.held(rows))
-    capacity = f"{own.capacity:.2f}"
-    return [f"{layer} {state}", *shown, capacity, *interval, f"{untrained:.2f}", held]
+    capacity = _figure(own.capacity)
+    return [f"{layer} {state}", *shown, capacity, *interval, _figure(untrained), held]
+
+
+def _figure(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
 
 
 def _print_gradient(found: Probe) -> None:
     table, window = found.table, found.subject.bptt
     norms = summary.over_seeds(table, ["network", "layer", "to", "lag"], "norm")
     longest = int(norms.lag.max())
-    lags = sorted({lag for lag in (0, 1, 3, window - 1, window, 2 * window, longest) if lag >= 0})
+    asked = (0, 1, 3, window - 1, window, 2 * window, longest)
+    lags = sorted({lag for lag in asked if 0 <= lag <= longest})
     typer.echo("norm of the gradient of a step's loss to what lies so many steps before")
     rows = []
     for (network, layer, to), part in norms.groupby(["network", "layer", "to"], sort=False):
@@ -138,6 +143,9 @@ def _print_gradient(found: Probe) -> None:
             rows.append([name, *(f"{by_lag[lag]:.1e}" for lag in lags), str(reached)])
     print_table(["to", *map(str, lags), "reach"], rows)
     print_sentence(_shares(table, window, longest))
+    if longest < max(gradient.WINDOWS) * window:
+        rows_are = len(found.subject.begins)
+        print_sentence(f"Rows of {rows_are:,} steps tell nothing of what lies further back.")
 
 
 def _shares(table: pd.DataFrame, window: int, longest: int) -> str:
@@ -145,9 +153,11 @@ def _shares(table: pd.DataFrame, window: int, longest: int) -> str:
     means = gradient.shares(table).drop(columns="seed").groupby("network", sort=False).mean()
     told = []
     for network, row in means.iterrows():
-        parts = [f"{share:.1%} with {window * times}" for times, share in zip(
-            gradient.WINDOWS, row, strict=True
-        )]  # fmt: skip
+        parts = [
+            f"{share:.1%} with {window * times}" if window * times <= longest else
+            f"- with {window * times}"
+            for times, share in zip(gradient.WINDOWS, row, strict=True)
+        ]  # fmt: skip
         told.append(f"{network}: {', '.join(parts)} steps")
     return (
         f"reach: where the norm is still {REACHED:.0%} of its largest. Of the gradient to the "

@@ -59,7 +59,8 @@ def gradient(subject: Subject, lags: int) -> pd.DataFrame:
 
     Args:
         subject: the networks and what they read.
-        lags: the longest; four windows are looked at in any case.
+        lags: the longest; four windows are looked at in any case, but no further back than half
+            of the rows, so that what lies there can be measured for the other half.
 
     Returns:
         A row for each: `seed,network,layer,to,lag,window,norm,norm_1,norm_2,norm_4`. `to` is `x`
@@ -68,7 +69,7 @@ def gradient(subject: Subject, lags: int) -> pd.DataFrame:
     """
     import pandas as pd
 
-    longest = max(lags, WINDOWS[-1] * subject.bptt)
+    longest = min(max(lags, WINDOWS[-1] * subject.bptt), len(subject.begins) // 2)
     frames = []
     for run in subject.runs([TRAINED, UNTRAINED]):
         losses = chosen(subject, run.replica, longest)

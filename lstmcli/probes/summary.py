@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.95
+FEWEST_SEEDS = 5
+"""For an interval: the t distribution of fewer is too wide to say anything."""
 HOLDS = 0.5
 """Of what there is to know of an input: what a layer has to know to hold it."""
 PART = ["network", "input", "unit", "layer", "state"]
@@ -26,7 +28,8 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataF
         value: the column.
 
     Returns:
-        The keys, the value's mean under its name, `seeds`, `low` and `high`: `nan` for one seed.
+        The keys, the value's mean under its name, `seeds`, `low` and `high`: `nan` for fewer than
+        five seeds.
     """
     from scipy.special import stdtrit
 
@@ -34,6 +37,7 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataF
     found = groups.agg(["mean", "std", "count"]).reset_index()
     freedom = np.maximum(found["count"] - 1, 1)
     reach = stdtrit(freedom, (1 + LEVEL) / 2) * found["std"] / np.sqrt(found["count"])
+    reach = reach.where(found["count"] >= FEWEST_SEEDS)
     found["low"], found["high"] = found["mean"] - reach, found["mean"] + reach
     renamed = found.rename(columns={"mean": value, "count": "seeds"})
     return renamed[[*keys, value, "seeds", "low", "high"]]
@@ -60,8 +64,9 @@ def capacities(memory: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `network,input,unit,layer,state,capacity,seeds,low,high`.
     """
-    sums = memory.groupby([*PART, "seed"], sort=False)["memory"].sum().rename("capacity")
-    return over_seeds(sums.reset_index(), PART, "capacity")
+    sums = memory.groupby([*PART, "seed"], sort=False)["memory"].sum(min_count=1)
+    found = over_seeds(sums.rename("capacity").reset_index(), PART, "capacity")
+    return found.assign(low=found.low.clip(lower=0))  # As no capacity is below it.
 
 
 def held(lags: pd.DataFrame) -> list[int]:

@@ -140,7 +140,8 @@ def gradient(drawn: Sequence[Drawn]) -> Any:
         left.set_ylabel("mean norm of the gradient\nof a step's loss", fontsize=SMALL)
         left.set_title(visible(title), fontsize=9, loc="left")
         for each in (left, right):
-            each.axvspan(window - 0.5, table.lag.max(), color="0.93", linewidth=0)
+            if window <= table.lag.max():
+                each.axvspan(window - 0.5, table.lag.max(), color="0.93", linewidth=0)
             each.set_xlim(0, table.lag.max())
             each.set_xlabel(f"steps ago (grey: beyond a window of {window})", fontsize=SMALL)
             each.legend(fontsize=SMALL, frameon=False)
