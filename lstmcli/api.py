@@ -19,8 +19,7 @@ from lstmcli.data.dataset import generate
 from lstmcli.errors import UsageError
 from lstmcli.opening import AnyPath, open_checkpoint
 from lstmcli.probes.story import probe
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import kept, rundir
+from lstmcli.runs import kept, owned, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.kept import Kept
 from lstmcli.runs.rundir import RunDirectory
@@ -62,7 +61,7 @@ class TrainedRun:
     @property
     def checkpoint(self) -> Checkpoint:
         """Each seed's model as it was at its lowest validation loss."""
-        return checkpoints.read(rundir.find_checkpoint(self.directory))
+        return owned.read(self.directory)[1]
 
 
 @dataclass(frozen=True)

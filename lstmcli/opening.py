@@ -11,8 +11,7 @@ from typing import Any
 from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
 from lstmcli.data.source import Tested, series_to_test
 from lstmcli.errors import UsageError
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import paths, rundir
+from lstmcli.runs import owned, paths, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 
 AnyPath = str | PathLike[str]
@@ -62,8 +61,7 @@ def open_checkpoint(
     known = {spec.name for group in (DataConfig, RunConfig) for spec in fields(group)}
     if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
         raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
-    path = rundir.find_checkpoint(Path(checkpoint))
-    model = checkpoints.read(path)
+    path, model = owned.read(Path(checkpoint))
     folder, saved = rundir.folder_of(path), model.metadata["config"]
     given = settings if data is None else {**settings, "data": str(data)}
     config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)

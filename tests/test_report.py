@@ -249,8 +249,22 @@ def test_a_run_without_an_epoch_has_a_page(run, trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "r")
     (copy / "metrics.csv").unlink()
     shutil.rmtree(copy / "checkpoints")
+    status = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(status | {"epochs": 0}))
     run("report", copy)
     assert "no epoch has been completed" in parsed(copy / "report.html").text
+
+
+@pytest.mark.parametrize("kept", [0, 1, -1], ids=["emptied", "the header", "without its last"])
+@pytest.mark.parametrize("checkpoint", ["with", "without"])
+def test_a_table_that_has_lost_rows_is_refused(run, trained, tmp_path, kept, checkpoint):
+    copy = shutil.copytree(trained, tmp_path / "r")
+    lines = (copy / "metrics.csv").read_text().splitlines(keepends=True)
+    if checkpoint == "without":  # Then whole epochs can be missed, and no more.
+        (copy / "checkpoints/last.safetensors").unlink()
+        kept = 3 * kept
+    (copy / "metrics.csv").write_text("".join(lines[:kept]))
+    assert "has lost rows" in run("report", copy, exit_code=4).stderr
 
 
 def test_a_half_written_row_is_left_out(run, trained, tmp_path):

@@ -16,8 +16,9 @@ from lstmcli.pictures import tables
 from lstmcli.report import words
 from lstmcli.report.page import Page, Section, Table, Text
 from lstmcli.reporting import commands, drawings, provenance, settings
-from lstmcli.runs import checkpoint, metrics, paths, rundir
+from lstmcli.runs import metrics, owned, paths, rundir, saved
 from lstmcli.runs.metrics import EpochRow
+from lstmcli.runs.owned import OtherRunError
 from lstmcli.runs.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -40,11 +41,9 @@ def page(path: Path) -> Page:
         FileError: a file of it is damaged.
         UsageError: its configuration is.
     """
-    status, saved = provenance.read(path), rundir.read_config(RunDirectory(path).config)
-    with suppress(FileError):  # Where the dataset was is worth knowing too.
-        saved = paths.with_data_from(saved, path)
-    config, table = Config.build(saved), _metrics(RunDirectory(path).metrics)
+    status, config = provenance.read(path), _config(path)
     schema = _schema(path, status)
+    table = _metrics(RunDirectory(path), status)
     references = [Reference(**each) for each in status.get("references", [])]
     notes = _notes(table, schema, references, status)
     return Page(
@@ -62,16 +61,39 @@ def page(path: Path) -> Page:
     )
 
 
-def _metrics(path: Path) -> pd.DataFrame:
-    """The table of epochs; `None` is an unmeasured cell."""
-    table = tables.read(path, metrics.columns(EpochRow)[:12])
+def _config(path: Path) -> Config:
+    known = rundir.read_config(RunDirectory(path).config)
+    with suppress(FileError):  # Where the dataset was is worth knowing too.
+        known = paths.with_data_from(known, path)
+    return Config.build(known)
+
+
+def _metrics(run: RunDirectory, status: Mapping[str, Any]) -> pd.DataFrame:
+    """The table of epochs; `None` is an unmeasured cell.
+
+    Raises:
+        FileError: it is damaged, or has fewer rows than the run had written.
+    """
+    saved.check_tables(run)  # Before the rows are read: a run that is going on adds some.
+    table = tables.read(run.metrics, metrics.columns(EpochRow)[:12])
+    there, done = 0 if table.empty else int(table.epoch.max()), status.get("epochs") or 0
+    if there < done:
+        raise FileError(
+            f"`{run.metrics}` has lost rows: it ends with epoch {there}, and `{run.status}` has "
+            f"{done} epochs",
+            "put the whole table back",
+        )
     return table.astype(object).where(table.notna(), None)
 
 
 def _schema(path: Path, status: Mapping[str, Any]) -> Schema:
     """What the model's columns are; without a checkpoint they have no names and no units."""
-    with suppress(FileError):
-        return checkpoint.read(rundir.find_checkpoint(path)).schema
+    try:
+        return owned.read(path)[1].schema
+    except OtherRunError:
+        raise
+    except FileError:
+        pass
     return plain(1, status.get("classes") or 2)
 
 

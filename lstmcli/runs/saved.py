@@ -6,8 +6,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from lstmcli.errors import FileError
+from lstmcli.errors import FileError, pasteable
 from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.runs import owned
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.rundir import RunDirectory
 
@@ -44,12 +45,23 @@ def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
         damage = error
     if not directory.previous.exists():
         raise damage
-    kept = checkpoints.read(directory.previous)
+    kept = _read_previous(directory)
     if directory.last.exists():
         directory.last.replace(directory.damaged)
     with suppress(OSError):  # A file system without hard links.
         os.link(directory.previous, directory.last)
     return kept, f"{damage.message}; the checkpoint before it is taken"
+
+
+def _read_previous(directory: RunDirectory) -> Checkpoint:
+    try:
+        return checkpoints.read(directory.previous)
+    except FileError as error:
+        raise FileError(
+            f"{error.message}; `{directory.last}` too",
+            "the run cannot go on; if its best checkpoint can be read, `lstmcli train --init-from "
+            f"{pasteable(directory.best)}` begins a new run with those weights",
+        ) from error
 
 
 def cut_back(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
@@ -64,14 +76,32 @@ def cut_back(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
     """
     for table in _tables(directory):
         length = checkpoint.metadata["tables"][table.name] if checkpoint else 0
-        if _size(table) < length:
-            raise FileError(
-                f"`{table}` has lost rows: it holds {_size(table)} bytes, and held {length} when "
-                "the checkpoint was written",
-                "put the whole table back, or begin anew with `--overwrite`",
-            )
+        _check_length(table, length)
         if table.exists():
             os.truncate(table, length)
+
+
+def check_tables(directory: RunDirectory) -> None:
+    """Raises FileError where a table has fewer rows than the run had written, as far as is known.
+
+    That is what the newest checkpoint says, where that is whole and of this run.
+    """
+    try:
+        checkpoint = checkpoints.read(directory.last)
+    except FileError:
+        return
+    owned.check(directory, directory.last, checkpoint)
+    for table in _tables(directory):
+        _check_length(table, checkpoint.metadata.get("tables", {}).get(table.name, 0))
+
+
+def _check_length(table: Path, length: int) -> None:
+    if _size(table) < length:
+        raise FileError(
+            f"`{table}` has lost rows: it holds {_size(table)} bytes, and held {length} when the "
+            "checkpoint was written",
+            "put the whole table back, or begin anew with `--overwrite`",
+        )
 
 
 def _tables(directory: RunDirectory) -> tuple[Path, Path]:

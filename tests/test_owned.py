@@ -1,0 +1,57 @@
+"""A run directory's checkpoint and tables have to be that run's own."""
+
+import json
+import shutil
+
+import pytest
+
+from lstmcli.api import TrainedRun
+
+
+@pytest.fixture
+def mixed(trained, run, tmp_path):
+    """A run directory with the checkpoints of another run."""
+    copy = shutil.copytree(trained, tmp_path / "mine")
+    run("train", "--epochs", 1, "--layers", 2, "--series-length", 1500, "--out", "other")
+    for file in (tmp_path / "other/checkpoints").iterdir():
+        shutil.copy(file, copy / "checkpoints")
+    return copy
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["eval", "plot", "report", "inspect", "probe", "train --init-from", "train --resume"],
+)
+def test_a_run_with_the_checkpoints_of_another_is_refused(mixed, run, command):
+    error = run(*command.split(), mixed, exit_code=4).stderr
+    assert f"is of another run than `{mixed / 'run.json'}`" in error.replace("\n", " ")
+
+
+def test_the_same_checkpoint_named_as_a_file_is_taken(mixed, run):
+    run("inspect", mixed / "checkpoints/best.safetensors")
+    run("eval", mixed / "checkpoints/best.safetensors")
+
+
+def test_a_run_on_a_file_is_told_from_one_on_another_file(trained_on_file, run, tmp_path):
+    data = tmp_path / "data.csv"
+    run("generate", data, "--series-length", 3000, "--classes", 3, "--echo-step", 1, "--seed", 7)
+    run("train", "--data", data, "--epochs", 2, "--layers", 1, "--out", "other")
+    run("inspect", "other")
+    shutil.copy(trained_on_file / "checkpoints/best.safetensors", tmp_path / "other/checkpoints")
+    assert "another run" in run("inspect", "other", exit_code=4).stderr
+
+
+def test_a_run_whose_settings_were_not_kept_is_read_as_ever(mixed, run):
+    status = json.loads((mixed / "run.json").read_text())
+    del status["settings"]
+    (mixed / "run.json").write_text(json.dumps(status))
+    run("inspect", mixed)
+
+
+def test_more_epochs_do_not_make_another_run(trained, run, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "r")
+    status = json.loads((copy / "run.json").read_text())
+    status["settings"]["training"]["epochs"] += 5
+    (copy / "run.json").write_text(json.dumps(status))
+    run("inspect", copy)
+    assert TrainedRun(copy).checkpoint.seeds == [0, 1, 2]
