@@ -74,6 +74,7 @@ class Evaluation:
         scores: one for each seed.
         notes: what is odd about the data.
         references: what the test part of a file costs without a network.
+        epochs: how many each seed's model was trained for.
     """
 
     checkpoint: Path
@@ -81,6 +82,7 @@ class Evaluation:
     scores: list[Score]
     notes: list[str]
     references: list[Reference]
+    epochs: list[int]
 
 
 def train(
@@ -253,7 +255,7 @@ def evaluate(
 
     environment.set_up(config, model.metadata["features"])
     tested = opened.tested()
-    notes = list(tested.notes)
+    notes = [*filter(None, [opened.incomplete()]), *tested.notes]
     if config.data.data and (note := unused_classes(f"`{tested.name}`", tested.series[0])):
         notes.append(note)
     if config.data.data and not data and not trained_on:
@@ -269,7 +271,7 @@ def evaluate(
         without = references.references(tested.training, windows, horizon)
     else:
         without = references.kept(model.schema, windows, model.label_counts, horizon)
-    return Evaluation(opened.path, tested.name, scores, notes, without)
+    return Evaluation(opened.path, tested.name, scores, notes, without, model.epochs)
 
 
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:

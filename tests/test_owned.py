@@ -55,3 +55,25 @@ def test_more_epochs_do_not_make_another_run(trained, run, tmp_path):
     (copy / "run.json").write_text(json.dumps(status))
     run("inspect", copy)
     assert TrainedRun(copy).checkpoint.seeds == [0, 1, 2]
+
+
+# --- a run that has not come to its end
+
+
+def test_eval_says_of_which_epoch_it_is_and_whether_the_run_is_complete(trained, run, tmp_path):
+    best = json.loads(run("inspect", trained, "--json").stdout)["best"]
+    epochs = [each["epoch"] for each in best]
+    whole = run("eval", trained, "--json")
+    assert json.loads(whole.stdout)["epochs"] == epochs
+    assert "not complete" not in whole.stderr
+    copy = shutil.copytree(trained, tmp_path / "r")
+    status = json.loads((copy / "run.json").read_text()) | {"status": "running"}
+    status["settings"]["training"]["epochs"] = 9
+    (copy / "run.json").write_text(json.dumps(status))
+    said = run("eval", copy)
+    rows = (copy / "metrics.csv").read_text().splitlines()
+    done = rows[-1].split(",")[0]
+    assert f"note: the run is not complete ({done} of 9 epochs)" in said.stderr
+    shown = said.stdout.splitlines()[0]
+    assert f"epoch {epochs[0]}" in shown or f"epochs {min(epochs)} to {max(epochs)}" in shown
+    assert "not complete" not in run("eval", copy / "checkpoints/best.safetensors").stderr
