@@ -57,6 +57,15 @@ def test_more_epochs_do_not_make_another_run(trained, run, tmp_path):
     assert TrainedRun(copy).checkpoint.seeds == [0, 1, 2]
 
 
+def test_with_both_checkpoints_damaged_the_best_is_offered_for_a_new_run(trained, run, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "r")
+    for name in ("last", "previous"):
+        (copy / f"checkpoints/{name}.safetensors").write_bytes(b"damaged")
+    hint = run("train", "--resume", copy, "--epochs", 9, exit_code=4).stderr.split("hint: ")[1]
+    begun = f"lstmcli train --init-from {copy / 'checkpoints/best.safetensors'}"
+    assert f"`{begun}`" in hint
+
+
 # --- a run that has not come to its end
 
 

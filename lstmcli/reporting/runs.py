@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,15 +45,15 @@ def page(path: Path) -> Page:
     schema = _schema(path, status)
     table = _metrics(RunDirectory(path), status)
     references = [Reference(**each) for each in status.get("references", [])]
-    notes = _notes(table, schema, references, status)
+    answer = _answer(table, schema, references, status)
     return Page(
         title=path.resolve().name,
         kind="lstmcli run",
-        answer=_answer(table, schema, status, config),
+        answer=answer,
         facts=_facts(config, status),
         sections=[
             Section("Figures", drawings.pictures(path)),
-            Section("Results", [*notes, *_results(table, schema, references)]),
+            Section("Results", [*_notes(status), *_results(table, schema, references)]),
             Section("Settings", [settings.table(settings.of(config))]),
             Section("Provenance", [provenance.table(status)]),
             Section("Commands", commands.of_run(path, config)),
@@ -109,9 +109,9 @@ def _facts(config: Config, status: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _answer(
-    table: pd.DataFrame, schema: Schema, status: Mapping[str, Any], config: Config
+    table: pd.DataFrame, schema: Schema, references: Sequence[Reference], status: Mapping[str, Any]
 ) -> list[str]:
-    """What the last row of each seed says, as `train` does, and which epoch was best."""
+    """What the last row of each seed says, as `train` does, which epoch was best, what is wrong."""
     if table.empty:
         return [f"The run is {status.get('status')}: no epoch has been completed."]
     last, best = _last(table), _best(table)
@@ -121,7 +121,30 @@ def _answer(
     ]
     if len(last) > MOST_SEEDS:
         sentences.append(f"The table has the other {len(last) - MOST_SEEDS} seeds.")
-    return sentences
+    return [*sentences, *_unbeaten(table, schema, references)]
+
+
+def _unbeaten(
+    table: pd.DataFrame, schema: Schema, references: Sequence[Reference]
+) -> Iterator[str]:
+    """A sentence for each seed that knows no more than what needs no network."""
+    best, without = _best(table), _without_network(schema, references)
+    for row in _last(table):
+        loss = best[row["seed"]]["val_loss"] if row["seed"] in best else None
+        if beats := words.unbeaten(loss, without):
+            name = words.reference(schema, beats.name)
+            yield (
+                "Nothing was learned that is worth a network: "
+                f"{words.does_not_beat(row['seed'], loss, name, beats.loss)}."
+            )
+
+
+def _without_network(schema: Schema, references: Sequence[Reference]) -> list[Reference]:
+    """What needs no network: of a task, chance, with which it can be held against something."""
+    name, loss = words.chance(schema, references)
+    guess = Reference(name, loss, 1 / schema.classes if schema.classes else None)
+    known = any(each.name == "mean" for each in references)
+    return [*references] if known else [*references, guess]
 
 
 def _lowest(schema: Schema, best: Mapping[int, Row], seed: int) -> str:
@@ -147,19 +170,9 @@ def _best(table: pd.DataFrame) -> dict[int, Row]:
     return {row["seed"]: row for row in rows}
 
 
-def _notes(
-    table: pd.DataFrame, schema: Schema, references: Sequence[Reference], status: Mapping[str, Any]
-) -> list[Text]:
-    """What is wrong: seeds that learned nothing, ended worse than chance, or did not end."""
+def _notes(status: Mapping[str, Any]) -> list[Text]:
+    """What is wrong: seeds that ended worse than chance, or that did not end."""
     found = []
-    for seed, row in _best(table).items() if not table.empty else ():
-        if beats := words.unbeaten(row["val_loss"], references):
-            name = words.reference(schema, beats.name)
-            found.append(
-                f"seed {seed} does not beat {name}, which needs no network: its lowest validation "
-                f"loss is {words.loss(schema, row['val_loss'])} against "
-                f"{words.loss(schema, beats.loss)}"
-            )
     if worse := status.get("worse_than_chance"):
         found.append(f"worse than chance at the end: seed {', '.join(map(str, worse))}")
     if status.get("status") != "completed":
@@ -186,7 +199,7 @@ def _beside(table: pd.DataFrame, schema: Schema, references: Sequence[Reference]
     floor = table.bayes_loss.iloc[-1]
     if floor is not None:
         rows.append({WHAT: "floor (expected)", **words.figures(schema, floor, None, None)})
-    for each in references if floor is None else ():
+    for each in _without_network(schema, references if floor is None else ()):
         name = f"without a network: {words.reference(schema, each.name)}"
         rows.append({WHAT: name, **words.figures(schema, each.loss, each.accuracy, None)})
     headings = [name for name in rows[0] if any(row.get(name, "-") != "-" for row in rows)]
