@@ -19,7 +19,7 @@ from lstmcli.data.dataset import generate
 from lstmcli.errors import UsageError
 from lstmcli.opening import AnyPath, open_checkpoint
 from lstmcli.probes.story import probe
-from lstmcli.runs import kept, owned, rundir
+from lstmcli.runs import kept, latest, owned, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.kept import Kept
 from lstmcli.runs.rundir import RunDirectory
@@ -108,7 +108,7 @@ def train(
         settings["data"] = str(settings["data"])
     if resume is not None:
         check_alone("resume", {"out": out, "overwrite": overwrite})
-        return _resume(RunDirectory(Path(resume)), settings)
+        return _resume(RunDirectory(latest.followed(Path(resume))), settings)
     config = Config.build(**settings)
     directory = rundir.create(Path(out) if out else None, label(config), overwrite)
     with directory.held():

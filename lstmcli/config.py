@@ -258,8 +258,8 @@ class TrainingConfig(Settings):
     )
     checkpoint_every: str = setting(
         "1",
-        "Epochs between checkpoints, or seconds: `30s`.",
-        pattern=r"[1-9][0-9]*|[0-9]*\.?[0-9]+s",
+        "Epochs between checkpoints, or seconds: `30s` (`0s`: as often as possible).",
+        pattern=r"[1-9][0-9]{0,17}|([0-9]{1,18}|[0-9]{0,18}\.[0-9]{1,18})s",
         expected="a number of epochs (`5`) or of seconds (`30s`)",
     )
 

@@ -72,7 +72,7 @@ class DirectoryLock:
         except Timeout as error:
             raise UsageError(
                 f"`{self._directory}` is being written to by {self._holder()}",
-                "wait until it has ended, or choose another `--out`",
+                "wait until it has ended, or work in another directory",
             ) from error
 
     def _give_back(self) -> None:

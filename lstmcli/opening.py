@@ -11,7 +11,7 @@ from typing import Any
 from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
 from lstmcli.data.source import Tested, series_to_test
 from lstmcli.errors import FileError, UsageError, pasteable
-from lstmcli.runs import metrics, owned, paths, rundir
+from lstmcli.runs import finding, metrics, owned, paths
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.rundir import SETTINGS, RunDirectory
 
@@ -87,9 +87,9 @@ def open_checkpoint(
     if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
         raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
     path, model = owned.read(Path(checkpoint))
-    folder, saved = rundir.folder_of(path), model.metadata["config"]
+    folder, saved = finding.folder_of(path), model.metadata["config"]
     given = settings if data is None else {**settings, "data": str(data)}
     config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
-    trained_on = model.metadata.get("data_sha256") or rundir.data_checksums(folder)
+    trained_on = model.metadata.get("data_sha256") or finding.data_checksums(folder)
     run = RunDirectory(Path(checkpoint)) if Path(checkpoint).is_dir() else None
     return Opened(path, model, config, None if data is None else Path(data), trained_on, run)

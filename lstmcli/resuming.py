@@ -22,6 +22,8 @@ def put_back(run: Run, kept: Kept) -> None:
     if kept.checkpoint:
         saving.restore(run, kept.checkpoint)
     saved.cut_back(run.directory, kept.checkpoint)
+    if kept.warning:
+        saved.take_previous(run.directory)
     run.directory.remove_half_written()
     run.latest = {row.seed: row for row in metrics.read(run.directory.metrics)}
     run.resumed = True

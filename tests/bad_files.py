@@ -223,9 +223,10 @@ def safetensors_with(metadata):
 
 def make_sweeps(folder):
     plan = api.plan_of({"layers": "1,2", "seeds": 2, "series_length": 1500, "epochs": 2})
-    for name in ("sweep", "damaged sweep", "broken sweep"):
+    for name in ("sweep", "damaged sweep", "broken sweep", "begun sweep"):
         with story.opened(plan, Path(name), False) as directory:
             directory.begin(plan)
+    make_run(folder / "begun sweep/trials/1x4-seeds-0-1", series_length=1500)
     (folder / "damaged sweep/trials.csv").write_text("trial\n1,2,3\n")
     (folder / "broken sweep/sweep.toml").write_text("[sweep")
     (folder / "own table").mkdir()

@@ -22,7 +22,7 @@ with instrumented:
     from lstmcli.data import readers, storage
     from lstmcli.errors import LstmcliError
     from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs import rundir
+    from lstmcli.runs import finding, rundir
     from lstmcli.sweeps import tables
 
 KEPT = Path(__file__).parent / "kept"
@@ -35,7 +35,7 @@ def _config(path):
 def _status(path):
     directory = rundir.RunDirectory(path.parent, overwrite=True)
     directory.check_free()
-    rundir.data_checksums(path.parent)
+    finding.data_checksums(path.parent)
 
 
 def _parts(path, **settings):

@@ -26,9 +26,15 @@ def without_times(path):
     return table.drop(columns=[name for name in TIMES if name in table])
 
 
-def start(out, *more):
-    """A sweep in a process group of its own."""
-    code = "from lstmcli.__main__ import main; main()"
+def start(out, *more, first=""):
+    """A sweep in a process group of its own.
+
+    Args:
+        out: its directory.
+        more: options.
+        first: Python that the process begins with.
+    """
+    code = f"{first}\nfrom lstmcli.__main__ import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     return subprocess.Popen(
         [sys.executable, "-c", code, *COMMAND, "--out", str(out), *more],

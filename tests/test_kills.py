@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from resumes import assert_same, rows
+from sweeping import COMMAND, start, without_times
 
 from lstmcli.runs import checkpoint as checkpoints
 from lstmcli.runs.metrics import EpochRow, StepRow, columns
@@ -19,6 +22,7 @@ from lstmcli.runs.rundir import RunDirectory
 # Little training and much writing: of each kind of moment there are enough.
 WRITING = ["--series-length", "150", "--layers", "1", "--replicas", "2", "--progress", "none"]
 WITHIN = ["--series-length", "3000", "--layers", "2", "--checkpoint-every", "0s"]
+OFTEN = "from lstmcli.sweeps import plan; plan.CHECKPOINTS = '0s'"
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +66,8 @@ class Command:
         self.number = int(forks.stdout.readline())
 
     def kill(self, number=signal.SIGKILL):
-        os.kill(self.number, number)  # Until it is waited for, its number is its own.
+        with suppress(ProcessLookupError):  # It may be over already.
+            os.kill(self.number, number)
 
     def wait(self):
         return os.waitstatus_to_exitcode(int(self._forks.stdout.readline()))
@@ -150,10 +155,10 @@ def test_a_run_stopped_again_and_again_loses_nothing(number, code, forks, chance
         ended = run.wait()
         assert ended in (0, code), (tmp_path / "output.txt").read_text()
         assert_sound(path)
-        if ended == 0:
+        status = path.exists() and json.loads((path / "run.json").read_text())["status"]
+        if ended == 0 or status == "completed":  # At its figures, perhaps.
             break
-        if path.exists():  # Else it had not begun.
-            assert json.loads((path / "run.json").read_text())["status"] == "interrupted"
+        assert status in (False, "interrupted")  # It has begun, or not.
         run = go(forks, command, path)
     else:
         assert run.wait() == 0
@@ -163,3 +168,37 @@ def test_a_run_stopped_again_and_again_loses_nothing(number, code, forks, chance
     assert Command(forks, *command, "--out", "alone").wait() == 0
     assert_no_row_twice(path)
     assert_same(tmp_path / "alone", path)
+
+
+def test_a_sweep_killed_again_and_again_goes_on_within_its_trials(chance, kills, run, tmp_path):
+    options, out, times = ["--epochs", "80", "--jobs", "2"], tmp_path / "killed" / "s", 0
+    for _ in range(max(2, kills // 5)):
+        process = start(out, *options, first=OFTEN)
+        before = lines(out)
+        while lines(out) < before + 5 and process.poll() is None:  # Of two seeds and a heading.
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.4))
+        os.killpg(process.pid, signal.SIGKILL)
+        _, stderr = process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), stderr
+        times += process.returncode != 0
+        for trial in out.glob("trials/*"):
+            assert_sound(trial)
+    run(*COMMAND, *options, "--out", out)
+    run(*COMMAND, *options, "--out", tmp_path / "alone" / "s")
+    print(f"{times} kills, {resumptions(out)} trials went on after their first epoch")
+    assert resumptions(out) > 0
+    for name in ("trials.csv", "summary.csv", "curves.csv"):
+        found, alone = (without_times(each / name) for each in (out, tmp_path / "alone" / "s"))
+        pd.testing.assert_frame_equal(found, alone)
+
+
+def lines(sweep):
+    """How many rows the trials of a sweep have written."""
+    return sum(file.read_bytes().count(b"\n") for file in sweep.glob("trials/*/metrics.csv"))
+
+
+def resumptions(sweep):
+    """How often a trial of a sweep went on where it stood, with an epoch or more completed."""
+    known = [json.loads(file.read_text()) for file in sweep.glob("trials/*/run.json")]
+    return sum(again["epoch"] > 0 for status in known for again in status.get("resumed", []))

@@ -4,13 +4,17 @@ import itertools
 import json
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import resumes
-from resumes import assert_same, begun, left_by, resumed, torn_off
+from resumes import assert_same, begun, left_by, resumed, rows, torn_off
 from safetensors.numpy import load_file
+from sweeping import wait_for
 
 import lstmcli
 from lstmcli import experiment, verification
@@ -182,6 +186,29 @@ def test_the_checkpoint_before_a_damaged_one_is_taken_with_a_warning(copied, run
     assert_same("alone", "run")
 
 
+def test_a_resume_that_is_refused_changes_nothing(copied, run):
+    """The damaged checkpoint keeps its name, and no table is cut back for the sake of another."""
+    last, steps = Path("run/checkpoints/last.safetensors"), Path("run/steps.csv")
+    last.write_bytes(last.read_bytes()[:-50])
+    Path("run/metrics.csv").unlink()
+    with steps.open("ab") as file:
+        file.write(b"2,300,0,")
+    before = {file: file.read_bytes() for file in Path("run").rglob("*") if file.is_file()}
+    assert "has lost rows" in run("train", "--resume", "run", exit_code=4).stderr
+    assert before == {file: file.read_bytes() for file in Path("run").rglob("*") if file.is_file()}
+
+
+def test_early_stopping_is_named_as_what_ended_a_run(run):
+    """With a rate that changes nothing, the second epoch is not better than the first."""
+    options = ["--series-length", 900, "--layers", 1, "--learning-rate", 1e-30, "--epochs", 30]
+    run("train", *options, "--patience", 1, "--out", "run")
+    result = run("train", "--resume", "run")
+    assert "complete: `--patience` ended it after 2 of 30 epochs" in result.stdout
+    result = run("train", "--resume", "run", "--epochs", 40)
+    assert "note: `--patience` had ended the run: more `--epochs` train nothing" in result.stderr
+    assert len(resumes.rows(Path("run/metrics.csv"))) == 2
+
+
 def test_a_best_that_is_newer_or_missing_is_made_again(copied, run):
     shutil.copy("alone/checkpoints/best.safetensors", "run/checkpoints/best.safetensors")
     run("train", "--resume", "run")
@@ -336,3 +363,64 @@ def test_verify_names_what_differs(run, monkeypatch):
     monkeypatch.setattr(verification.experiment, "prepare", other)
     error = run("train", "--verify", "--layers", 1, "--series-length", 900, exit_code=1).stderr
     assert "differ in" in error
+
+
+def test_a_run_resumed_through_a_link_stays_where_it_is_when_the_link_moves(monkeypatch):
+    settings = {"series_length": 150, "layers": 1}
+    for name in ("mine", "other"):
+        lstmcli.train(name, epochs=1, **settings)
+    link, before = Path("latest"), left_by("other")
+    link.symlink_to("mine")
+    validate = experiment._validate
+
+    def moved(*arguments):
+        link.unlink()
+        link.symlink_to("other")
+        return validate(*arguments)
+
+    monkeypatch.setattr(experiment, "_validate", moved)
+    assert lstmcli.train(resume=link, epochs=2).directory == Path("mine")
+    assert left_by("other") == before
+    assert rows(Path("mine/metrics.csv"))[-1][0] == "2"
+
+
+def test_a_run_that_overwrites_through_a_link_leaves_the_link(monkeypatch):
+    settings = {"series_length": 150, "layers": 1, "epochs": 1}
+    run = lstmcli.train(**settings)
+    lstmcli.train("runs/latest", overwrite=True, seed=3, **settings)
+    assert Path("runs/latest").resolve() == run.directory.resolve()
+    assert rows(run.directory / "metrics.csv")[0][2] == "3"
+
+
+COMPILING = """
+import time
+from pathlib import Path
+from lstmcli import experiment
+from lstmcli.core.program import Program
+
+def compile_for_long(*arguments):  # In native code, as the compiler is: no handler ends it.
+    import hashlib
+    Path("compiling").touch()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)
+
+Program.train = compile_for_long
+from lstmcli.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_ends_a_run_at_once_even_where_it_compiles(number, code, python):
+    command = ["train", "--series-length", "900", "--layers", "1", "--out", "run"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMPILING, *command], stderr=subprocess.PIPE, **python
+    )
+    wait_for(Path("compiling"))
+    process.send_signal(number)
+    time.sleep(0.1)
+    process.send_signal(number)
+    begun, (_, stderr) = time.monotonic(), process.communicate(timeout=60)
+    assert time.monotonic() - begun < 10
+    assert process.returncode == code
+    assert "error: stopped at once by a second" in stderr
+    assert json.loads(Path("run/run.json").read_text())["status"] == "running"

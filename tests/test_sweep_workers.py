@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from resumes import assert_same
 from safetensors.numpy import load_file
 from sweeping import COMMAND, is_alive, settings, start, wait_for, without_times
 
 from lstmcli import locks
-from lstmcli.errors import UsageError
-from lstmcli.sweeps import cluster, execute
+from lstmcli.core.program import Program
+from lstmcli.errors import StoppedError, UsageError
+from lstmcli.sweeps import cluster, execute, trial
 
 
 def test_a_trial_has_the_bits_of_a_run_of_its_own_whatever_its_worker_trained_before(run, tmp_path):
@@ -136,6 +139,31 @@ def test_a_setting_that_the_worker_of_a_killed_sweep_is_still_at_is_left_to_it(t
     assert {row["status"] for row in execute.attempt(setting, file.parent)} == {"completed"}
 
 
+def test_a_trial_that_was_stopped_goes_on_where_it_stood_and_gives_the_same_row(
+    monkeypatch, tmp_path
+):
+    """The epochs before are not trained again, and count in the row all the same."""
+    setting, trained, usual = settings(epochs=4)[0], [], Program.train
+
+    def train(program, tensors, batch, step, first):
+        trained.append((step - first) // len(batch) + 1)
+        if trained == [1, 2, 3]:
+            signal.raise_signal(signal.SIGTERM)
+        return usual(program, tensors, batch, step, first)
+
+    monkeypatch.setattr(Program, "train", train)
+    with pytest.raises(StoppedError):
+        trial.run(setting, tmp_path / "stopped")
+    stopped = trial.run(setting, tmp_path / "stopped")
+    assert trained == [1, 2, 3, 3, 4]
+    alone = trial.run(setting, tmp_path / "alone")
+    assert trained[5:] == [1, 2, 3, 4]
+    assert [row["epochs"] for row in stopped] == [4, 4]
+    for row, other in zip(stopped, alone, strict=True):
+        assert row | {"epoch_seconds": 0} == other | {"epoch_seconds": 0}
+    assert_same(tmp_path / "alone", tmp_path / "stopped")
+
+
 def test_failed_trials_end_the_sweep_with_exit_code_6(run, tmp_path):
     wild = ["--optimizer", "sgd", "--learning-rate", "3.4e38"]
     for _ in range(2):  # The same command again says the same.
@@ -163,12 +191,13 @@ def test_after_kill_9_the_same_command_runs_only_what_is_missing(swept, run, tmp
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_all_workers_and_says_how_to_go_on(number, code, tmp_path):
     out = tmp_path / "s"
-    process = start(out, "--epochs", "100000")
+    process = start(out, "--epochs", "100000", "--overwrite")
     wait_for(out / "trials" / "2x4-seeds-0-1" / "metrics.csv")
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "the same command again runs the others" in stderr
+    again = f"lstmcli {shlex.join(COMMAND)} --out {out} --epochs 100000"
+    assert f"hint: `{again}` runs the others, and goes on" in stderr
     deadline = time.monotonic() + 5  # multiprocessing's own helper may take a moment.
     while is_alive(process.pid):
         assert time.monotonic() < deadline, "a worker outlived the sweep"

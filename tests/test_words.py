@@ -17,7 +17,7 @@ from lstmcli.core import forward
 from lstmcli.report import tables, words
 from lstmcli.report.console import TrainingView
 from lstmcli.report.terminal import visible
-from lstmcli.runs import checkpoint, rundir
+from lstmcli.runs import checkpoint, finding
 
 QUICK = ("--layers", 1, "--epochs", 1, "--progress", "plain")
 SCHEMA = Schema(
@@ -29,7 +29,7 @@ SCHEMA = Schema(
 
 
 def load(directory):
-    return checkpoint.read(rundir.find_checkpoint(directory))
+    return checkpoint.read(finding.find_checkpoint(directory))
 
 
 @pytest.fixture(scope="module")

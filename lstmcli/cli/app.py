@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -111,9 +112,14 @@ def _of_typer(error: typer.TyperException) -> str:
 
 def say_error(message: str, hint: str | None) -> None:
     """Writes `error: ...` and `hint: ...` to standard error; what a file holds is not sent raw."""
-    _say("error", "red", terminal.visible(message))
+    _say("error", "red", terminal.visible(re.sub(r"\d{100,}", _shortened, message)))
     if hint:
         _say("hint", "cyan", terminal.visible(hint))
+
+
+def _shortened(number: re.Match[str]) -> str:
+    """A number of hundreds of digits, as one can read it."""
+    return f"{number[0][:20]}... ({len(number[0]):,} digits)"
 
 
 def _say(kind: str, colour: str, text: str) -> None:

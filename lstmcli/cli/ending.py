@@ -12,6 +12,7 @@ from lstmcli.errors import LstmcliError, pasteable
 
 if TYPE_CHECKING:
     from lstmcli.data.references import Reference
+    from lstmcli.runs.kept import Kept
     from lstmcli.runs.metrics import EpochRow
     from lstmcli.runs.rundir import RunDirectory
     from lstmcli.standing import Run
@@ -26,16 +27,19 @@ def print_rows(directory: RunDirectory, rows: Sequence[EpochRow]) -> None:
     print_json({"run": str(directory.path), "status": status, "results": results})
 
 
-def complete(directory: RunDirectory, as_json: bool) -> None:
+def complete(found: Kept, as_json: bool) -> None:
     """Says of a run that was to be resumed that it is complete."""
     from lstmcli.runs import metrics
 
+    directory = found.directory
     latest = {row.seed: row for row in metrics.read(directory.metrics)}
     if as_json:
         print_rows(directory, list(latest.values()))
         return
-    epochs = directory.read_status().get("epochs")
-    typer.echo(f"the run is complete: {epochs} epochs are done")
+    epochs, asked_for = found.status.get("epochs"), found.config.training.epochs
+    early = found.early_stopping if epochs != asked_for else ""
+    done = f"{early} ended it after {epochs} of {asked_for} epochs" if early else None
+    typer.echo(f"the run is complete: {done or f'{epochs} epochs are done'}")
     _say_where(directory)
 
 

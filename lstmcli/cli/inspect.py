@@ -26,8 +26,8 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     """
     from lstmcli.errors import FileError
     from lstmcli.runs import owned
+    from lstmcli.runs.finding import folder_of
     from lstmcli.runs.paths import with_data_from
-    from lstmcli.runs.rundir import folder_of
 
     path, model = owned.read(checkpoint)
     description = {"checkpoint": str(path), **_describe(model)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +20,11 @@ from lstmcli.cli.options import (
     with_settings,
 )
 from lstmcli.cli.output import print_json, print_sentence, print_table
-from lstmcli.config import DEPTHS, NOT_SWEPT
-from lstmcli.errors import ExitCode, LstmcliError
+from lstmcli.config import DEPTHS, NOT_SWEPT, option_name
+from lstmcli.errors import ExitCode, LstmcliError, StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lstmcli.sweeps.directory import SweepDirectory
     from lstmcli.sweeps.plan import Plan
@@ -61,11 +62,12 @@ def sweep(
     what is missing, and with more seeds or depths it adds them. What is about a file has one value:
     all trials are on the same parts of it.
     """
-    from lstmcli import api
+    from lstmcli import api, signals
     from lstmcli.report import console
     from lstmcli.runs.rundir import read_config
     from lstmcli.sweeps import story
 
+    ctx.with_resource(signals.terminable())
     style = console.progress_style(progress)
     plan = api.plan_of(
         given, read_config(config_file, "data" not in given) if config_file else None
@@ -80,7 +82,10 @@ def sweep(
     with story.opened(plan, out, overwrite) as directory:
         left = directory.missing(plan.settings)
         bars = [(each.name, each.config.training.epochs) for each in left]
-        with console.SweepView(style if left else "none", bars) as view:
+        with (
+            _told_how_to_go_on(ctx.obj),
+            console.SweepView(style if left else "none", bars) as view,
+        ):
             for found in story.run(plan, directory):
                 epoch = None if found.phase == story.ENDED else found.epoch
                 view.setting(
@@ -91,7 +96,17 @@ def sweep(
         _print_json(result)
     else:
         _print(result, plan, ctx.obj)
-    _refuse_failed(result, directory)
+    _refuse_failed(result, directory, ctx.obj)
+
+
+@contextmanager
+def _told_how_to_go_on(argv: Sequence[str]) -> Iterator[None]:
+    """A sweep that is stopped ends with the command that goes on."""
+    try:
+        yield
+    except StoppedError as error:
+        error.hint = f"`{_with(argv)}` runs the others, and goes on where trials were stopped"
+        raise
 
 
 def _brief(plan: Plan, quiet: bool) -> None:
@@ -157,14 +172,14 @@ def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
     if more := result.more:
         typer.echo(
             f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
-            f"{_with(argv, seeds=more.seeds, layers=more.layers)}"
+            f"{_with(argv, layers=','.join(map(str, more.layers)), seeds=str(more.seeds))}"
         )
     typer.echo(f"sweep: {result.directory}")
 
 
-def _with(argv: Sequence[str], seeds: int, layers: Sequence[int]) -> str:
-    """The command that was typed, with another number of seeds, for all depths that there are."""
-    replaced = {"--layers": ",".join(map(str, layers)), "--seeds": str(seeds)}
+def _with(argv: Sequence[str], **settings: str) -> str:
+    """The command that was typed, with other settings; it deletes nothing."""
+    replaced = {option_name(name): value for name, value in settings.items()}
     kept: list[str] = []
     words = iter(argv)
     for word in words:
@@ -177,14 +192,14 @@ def _with(argv: Sequence[str], seeds: int, layers: Sequence[int]) -> str:
     return shlex.join([*kept, *(word for option in replaced.items() for word in option)])
 
 
-def _refuse_failed(result: Result, directory: SweepDirectory) -> None:
+def _refuse_failed(result: Result, directory: SweepDirectory, argv: Sequence[str]) -> None:
     """Raises LstmcliError where trials have no test loss."""
     failed = result.failed
     if len(failed):
         raise LstmcliError(
             f"{len(failed)} of {len(result.trials)} trials failed; the first: "
             f"{failed.error.iloc[0]}",
-            f"`{directory.trials}` names each; the same command again runs those that can be "
-            "mended, not those that diverged",
+            f"`{directory.trials}` names each; `{_with(argv)}` runs those that can be mended, not "
+            "those that diverged",
             ExitCode.FAILED_TRIALS,
         )

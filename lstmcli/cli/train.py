@@ -79,7 +79,7 @@ def train(
             api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
             directory, found = _found(ctx, resume, given)
             if found.complete:
-                ending.complete(directory, as_json)
+                ending.complete(found, as_json)
                 return
             config = found.config
         else:
@@ -102,10 +102,10 @@ def _config(file: Path | None, given: Given) -> Config:
 def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, Kept]:
     """The run that is to go on, whose directory is held from now on."""
     from lstmcli import api
-    from lstmcli.runs import kept
+    from lstmcli.runs import kept, latest
     from lstmcli.runs.rundir import RunDirectory
 
-    directory = RunDirectory(path)
+    directory = RunDirectory(latest.followed(path))
     ctx.with_resource(api.held_run(directory))
     found = kept.look_up(directory, given)
     if found.warning:
@@ -121,6 +121,8 @@ def _brief(run: Run, found: Kept | None, quiet: bool) -> None:
 
         for note in resuming.notes(run, found):
             _say("note", note)
+        if found.longer and found.early_stopping and not run.at_work:
+            _say("note", f"{found.early_stopping} had ended the run: more `--epochs` train nothing")
 
 
 def _say(kind: str, text: str) -> None:

@@ -16,7 +16,7 @@ from lstmcli.pictures.sweeps import figures_of_sweep
 from lstmcli.report.figures import canvas
 from lstmcli.report.figures.loss import Curve, loss_figure
 from lstmcli.report.figures.run import window_figure
-from lstmcli.runs import rundir
+from lstmcli.runs import finding
 from lstmcli.runs.rundir import RunDirectory
 from lstmcli.runs.sweepfiles import SweepFiles
 
@@ -114,7 +114,7 @@ def folder_of(path: Path) -> Path:
     """Where the figures of a path go if nothing else is said: its directory's own folder."""
     if SweepFiles(path).config.is_file():
         return SweepFiles(path).figures
-    return RunDirectory(path if path.is_dir() else rundir.folder_of(path)).figures
+    return RunDirectory(path if path.is_dir() else finding.folder_of(path)).figures
 
 
 def write_all(path: Path, source: Source | None = None) -> list[Path]:

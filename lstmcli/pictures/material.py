@@ -13,7 +13,7 @@ from lstmcli.data.source import Source, open_source
 from lstmcli.errors import FileError, LstmcliError, UsageError
 from lstmcli.pictures import windows
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import owned, paths, rundir
+from lstmcli.runs import finding, owned, paths, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.owned import OtherRunError
 from lstmcli.runs.rundir import RunDirectory
@@ -47,7 +47,7 @@ def of_checkpoint(path: Path) -> Material:
         FileError: it is missing or damaged, or its data cannot be had.
     """
     model = checkpoints.read(path)
-    source = _source_of(model, rundir.folder_of(path))
+    source = _source_of(model, finding.folder_of(path))
     return Material(model.config, model.schema, model, source)
 
 

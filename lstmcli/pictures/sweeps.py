@@ -13,7 +13,7 @@ from lstmcli.pictures import tables
 from lstmcli.report import words
 from lstmcli.report.figures.sweep import PER_STEP, sweep_figures
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import rundir
+from lstmcli.runs import finding, rundir
 from lstmcli.runs.rundir import RunDirectory
 from lstmcli.runs.sweepfiles import SweepFiles
 
@@ -47,6 +47,6 @@ def _words(files: SweepFiles, swept: Sequence[str]) -> tuple[str, str]:
         run = RunDirectory(folder)
         with suppress(LstmcliError):
             config = Config.build(rundir.read_config(run.config))
-            schema = checkpoints.read(rundir.find_checkpoint(folder)).schema
+            schema = checkpoints.read(finding.find_checkpoint(folder)).schema
             return words.task(config.data, swept), words.loss_unit(schema)
     return "", PER_STEP

@@ -12,6 +12,7 @@ from lstmcli.config import Config, option_name
 from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.runs import owned, paths, saved
 from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.runs.finding import folder_of
 from lstmcli.runs.owned import FREE
 from lstmcli.runs.rundir import SETTINGS, RunDirectory
 
@@ -44,6 +45,13 @@ class Kept:
     def complete(self) -> bool:
         """Whether nothing is left to do."""
         return self.status["status"] == "completed" and not self.longer
+
+    @property
+    def early_stopping(self) -> str:
+        """The options that may end it before its last epoch, in words; empty without one."""
+        training = self.config.training
+        given = {"patience": training.patience is not None, "until_solved": training.until_solved}
+        return " or ".join(f"`{option_name(name)}`" for name, is_given in given.items() if is_given)
 
     def exact(self, config: Config) -> Config:
         """The run's resolved settings with the threads, schedule and device that it began with."""
@@ -79,11 +87,17 @@ def look_up(directory: RunDirectory, given: Mapping[str, Any]) -> Kept:
 
 def check_run(directory: RunDirectory) -> None:
     """Raises FileError where a directory holds no run."""
-    if not directory.holds_run():
+    if directory.holds_run():
+        return
+    if directory.path.is_file() and RunDirectory(its_own := folder_of(directory.path)).holds_run():
         raise FileError(
-            f"`{directory.path}` holds no run that could be resumed",
-            "`--resume` takes the directory of a run; a sweep goes on with its own command",
+            f"`{directory.path}` is a file, expected the directory of a run",
+            f"`lstmcli train --resume {pasteable(its_own)}` goes on with the run that it is of",
         )
+    raise FileError(
+        f"`{directory.path}` holds no run that could be resumed",
+        "`--resume` takes the directory of a run; a sweep goes on with its own command",
+    )
 
 
 def _status(directory: RunDirectory) -> dict[str, Any]:

@@ -19,3 +19,15 @@ def point(path: Path, root: Path) -> None:
         temporary.replace(link)
     except OSError:
         temporary.unlink(missing_ok=True)
+
+
+def followed(path: Path) -> Path:
+    """Where a link leads now: it may lead elsewhere while somebody writes there."""
+    try:
+        real = path.resolve(strict=True) if path.is_symlink() else path
+    except (OSError, RuntimeError):  # It leads nowhere, or to itself.
+        real = path
+    if real == path:
+        return path
+    here = Path.cwd().resolve()
+    return real.relative_to(here) if real.is_relative_to(here) else real

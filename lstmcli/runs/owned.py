@@ -11,7 +11,8 @@ from lstmcli.errors import FileError, LstmcliError, pasteable
 from lstmcli.runs import checkpoint as checkpoints
 from lstmcli.runs import paths
 from lstmcli.runs.checkpoint import Checkpoint
-from lstmcli.runs.rundir import SETTINGS, RunDirectory, find_checkpoint
+from lstmcli.runs.finding import find_checkpoint
+from lstmcli.runs.rundir import SETTINGS, RunDirectory
 
 FREE = ("epochs", "checkpoint_every", "cache")
 """Settings that may change: the bits of an epoch do not depend on them."""
@@ -54,19 +55,21 @@ def check(directory: RunDirectory, file: Path, checkpoint: Checkpoint) -> None:
 
 
 def _of_another(checkpoint: Checkpoint, settings: Config, status: Mapping[str, Any]) -> bool:
-    if _lasting(checkpoint.config) != _lasting(settings):
+    own, found = settings, checkpoint.config
+    if lasting(found.to_dict()) != lasting(own.to_dict()):
+        return True
+    if (found.data.data is None) != (own.data.data is None):
         return True
     trained_on, known = checkpoint.metadata.get("data_sha256"), status.get("data_sha256")
-    if not (trained_on and known and settings.data.data):
+    if not (trained_on and known and own.data.data):
         return False
     return bool(trained_on[-1] != known[-1])  # The last part: version 1 had no more than two.
 
 
-def _lasting(config: Config) -> dict[str, Any]:
+def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings but for those that may change, and for where files lie."""
     may_change = {*FREE, *paths.PATHS["data"], *paths.PATHS["training"]}
-    tables = {
+    return {
         group: {name: value for name, value in table.items() if name not in may_change}
-        for group, table in config.to_dict().items()
+        for group, table in settings.items()
     }
-    return {**tables, "file": config.data.data is not None}

@@ -16,7 +16,7 @@ from typing import Any
 import tomli_w
 
 from lstmcli.config import Config
-from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.errors import UsageError, pasteable
 from lstmcli.figure_files import delete_figures
 from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
 from lstmcli.locks import HOLDER, DirectoryLock
@@ -254,7 +254,7 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
         UsageError: it holds a run already, is being written to, or cannot be made.
     """
     try:
-        made = _make(path, overwrite) if path else _make_unused(label)
+        made = _make(latest.followed(path), overwrite) if path else _make_unused(label)
     except OSError as error:
         why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
         raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
@@ -291,34 +291,3 @@ def _delete(directory: RunDirectory) -> None:
         directory.last.parent.rmdir()
     if is_sealed_page(directory.report):
         directory.report.unlink()
-
-
-def folder_of(checkpoint: Path) -> Path:
-    """The run directory of a checkpoint, or the folder that a copy of one lies in."""
-    run = RunDirectory(checkpoint.parent.parent)
-    return run.path if checkpoint.parent == run.last.parent else checkpoint.parent
-
-
-def data_checksums(folder: Path) -> list[str] | None:
-    """SHA-256 of the parts of the data that the run in a folder was trained on, if one is there."""
-    try:
-        return list(RunDirectory(folder).read_status()["data_sha256"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that a path names: itself, or the best (else the last) of a run directory.
-
-    Raises:
-        FileError: there is none.
-    """
-    if not path.is_dir():
-        return path
-    run = RunDirectory(path)
-    for candidate in (run.best, run.last, run.previous):
-        if candidate.is_file():
-            return candidate
-    raise FileError(
-        f"the directory `{path}` holds no checkpoint", "`lstmcli train` makes one, in `runs/latest`"
-    )

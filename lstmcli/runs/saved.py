@@ -30,9 +30,7 @@ def write_last(directory: RunDirectory, checkpoint: Checkpoint) -> None:
 
 
 def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
-    """The newest checkpoint of a run, and a warning where that is not the last one.
-
-    A damaged one is renamed, so that the one before is the last from now on.
+    """The newest checkpoint of a run that can be read, and a warning where it is not the last one.
 
     Raises:
         FileError: it has checkpoints, and none can be read.
@@ -46,11 +44,15 @@ def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
     if not directory.previous.exists():
         raise damage
     kept = _read_previous(directory)
+    return kept, f"{damage.message}; the checkpoint before it is taken"
+
+
+def take_previous(directory: RunDirectory) -> None:
+    """Renames a damaged `last`: the one before is the last from now on."""
     if directory.last.exists():
         directory.last.replace(directory.damaged)
     with suppress(OSError):  # A file system without hard links.
         os.link(directory.previous, directory.last)
-    return kept, f"{damage.message}; the checkpoint before it is taken"
 
 
 def _read_previous(directory: RunDirectory) -> Checkpoint:
@@ -74,9 +76,13 @@ def cut_back(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
     Raises:
         FileError: a table has fewer rows than the run had written.
     """
-    for table in _tables(directory):
-        length = checkpoint.metadata["tables"][table.name] if checkpoint else 0
+    lengths = {
+        table: checkpoint.metadata["tables"][table.name] if checkpoint else 0
+        for table in _tables(directory)
+    }
+    for table, length in lengths.items():  # All of them, before one is changed.
         _check_length(table, length)
+    for table, length in lengths.items():
         if table.exists():
             os.truncate(table, length)
 

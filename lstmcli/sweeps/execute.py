@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -61,6 +62,27 @@ def cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def check_devices(requested: Collection[str]) -> None:
+    """Refuses devices that this machine does not have; another process asks TensorFlow.
+
+    Raises:
+        DeviceError: one of them is not there.
+    """
+    context = multiprocessing.get_context("spawn")
+    with _no_main_module(), _deaf_to_ctrl_c(), ProcessPoolExecutor(1, context) as other:
+        for each in requested:
+            other.submit(_resolve, each).result()
+
+
+def _resolve(requested: str) -> str:
+    from lstmcli.core import environment
+
+    environment.set_defaults()
+    from lstmcli.core import device
+
+    return device.resolve(requested)
 
 
 def run_local(

@@ -15,7 +15,7 @@ from lstmcli import __version__
 from lstmcli.config import SweepConfig
 from lstmcli.errors import FileError
 from lstmcli.files import write_atomically
-from lstmcli.runs import checkpoint, rundir
+from lstmcli.runs import checkpoint, finding
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.directory import SweepDirectory
 
@@ -144,7 +144,7 @@ def _unit(directory: SweepDirectory) -> Unit:
 
     for folder in sorted(directory.settings.glob("*")):
         with suppress(FileError):
-            return material.unit(checkpoint.read(rundir.find_checkpoint(folder)).schema)
+            return material.unit(checkpoint.read(finding.find_checkpoint(folder)).schema)
     return material.NATS
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDED = "ended"
+EVERYWHERE = ("auto", "cpu", "cpu:0")
+"""Devices that every machine has."""
 START_SECONDS = 10
 """For loading and compiling, which every worker does."""
 
@@ -119,8 +121,12 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
     Raises:
         UsageError: it holds another sweep, cannot be written to, or is being written to.
         FileError: its table of trials is damaged.
+        DeviceError: a device that trials ask for is not on this machine, which is to train them.
     """
     directory = find_directory(plan, out, overwrite)
+    asked_for = {each.config.run.device for each in directory.missing(plan.settings)}
+    if plan.asked.backend == "local" and (special := asked_for - set(EVERYWHERE)):
+        execute.check_devices(sorted(special))
     with directory.held():
         directory = find_directory(plan, out, overwrite)  # It may have changed until it was ours.
         if overwrite:
@@ -215,7 +221,8 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     tables.write_csv(directory.summary, summary)
     answers = [answer.sentence(verdict, plan.unit) for verdict in verdicts]
     finished.record(directory, plan.asked.margin, answers)
-    pictures.write_all(directory.path)
+    if len(curves):  # Where all trials ended before their first epoch, there is nothing to draw.
+        pictures.write_all(directory.path)
     return Result(
         directory.path,
         trials,

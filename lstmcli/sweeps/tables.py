@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.data.echo import SOLVED_BELOW
 from lstmcli.errors import FileError
 from lstmcli.files import write_atomically
+from lstmcli.runs import metrics
+from lstmcli.runs.metrics import EpochRow
 from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps import grid, trial
 from lstmcli.sweeps.grid import Setting
@@ -79,7 +81,9 @@ def curves_table(trials: pd.DataFrame, swept: Sequence[str], folder: Path) -> pd
             rest = part.drop(columns=[name for name in named if name in part])
             before = pd.DataFrame(named, index=rest.index)
             parts.append(pd.concat([before, rest], axis=1))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    if parts:
+        return pd.concat(parts, ignore_index=True)
+    return pd.DataFrame(columns=list(dict.fromkeys([*keys, *metrics.columns(EpochRow)])))
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli import locks
 from lstmcli.errors import DivergedError, ExitCode, LstmcliError, UsageError
-from lstmcli.runs import kept, metrics, rundir
+from lstmcli.runs import kept, metrics, owned, rundir
 from lstmcli.runs.metrics import EpochRow
 from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps.grid import Setting, key_names
@@ -138,7 +138,8 @@ def _put_back(place: RunDirectory, source: Source) -> Run:
     from lstmcli import experiment, resuming
 
     found = kept.look_up(place, {})
-    if found.status[rundir.SETTINGS] != place.settings(source.config):
+    asked = place.settings(source.config)
+    if owned.lasting(found.status[rundir.SETTINGS]) != owned.lasting(asked):
         raise UsageError(f"`{place.path}` has other settings")
     run = experiment.prepare(source.config, place, source, found)
     if changes := resuming.notes(run, found):
