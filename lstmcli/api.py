@@ -19,8 +19,7 @@ from lstmcli.data.dataset import generate
 from lstmcli.errors import UsageError
 from lstmcli.opening import AnyPath, open_checkpoint
 from lstmcli.probes.story import probe
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import finding, kept, latest, rundir
+from lstmcli.runs import kept, latest, owned, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.kept import Kept
 from lstmcli.runs.rundir import RunDirectory
@@ -62,7 +61,7 @@ class TrainedRun:
     @property
     def checkpoint(self) -> Checkpoint:
         """Each seed's model as it was at its lowest validation loss."""
-        return checkpoints.read(finding.find_checkpoint(self.directory))
+        return owned.read(self.directory)[1]
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ class Evaluation:
         scores: one for each seed.
         notes: what is odd about the data.
         references: what the test part of a file costs without a network.
+        epochs: how many each seed's model was trained for.
     """
 
     checkpoint: Path
@@ -82,6 +82,7 @@ class Evaluation:
     scores: list[Score]
     notes: list[str]
     references: list[Reference]
+    epochs: list[int]
 
 
 def train(
@@ -254,7 +255,7 @@ def evaluate(
 
     environment.set_up(config, model.metadata["features"])
     tested = opened.tested()
-    notes = list(tested.notes)
+    notes = [*filter(None, [opened.incomplete()]), *tested.notes]
     if config.data.data and (note := unused_classes(f"`{tested.name}`", tested.series[0])):
         notes.append(note)
     if config.data.data and not data and not trained_on:
@@ -270,7 +271,7 @@ def evaluate(
         without = references.references(tested.training, windows, horizon)
     else:
         without = references.kept(model.schema, windows, model.label_counts, horizon)
-    return Evaluation(opened.path, tested.name, scores, notes, without)
+    return Evaluation(opened.path, tested.name, scores, notes, without, model.epochs)
 
 
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:

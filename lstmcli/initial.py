@@ -12,8 +12,7 @@ from lstmcli.columns import Categorical, Schema
 from lstmcli.config import Config
 from lstmcli.core import parameters
 from lstmcli.errors import FileError, pasteable
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import finding
+from lstmcli.runs import owned
 
 
 def weights(config: Config, signature: Signature, schema: Schema) -> parameters.Arrays:
@@ -29,8 +28,8 @@ def weights(config: Config, signature: Signature, schema: Schema) -> parameters.
     if config.training.init_from is None:
         rngs = [streams.generator(seed, streams.Stream.WEIGHTS) for seed in config.run.seeds]
         return parameters.initialise(config.model, features, outputs, rngs)
-    path = finding.find_checkpoint(Path(config.training.init_from))
-    checkpoint, replicas = checkpoints.read(path), config.run.replicas
+    path, checkpoint = owned.read(Path(config.training.init_from))
+    replicas = config.run.replicas
     _check_same_columns(path, checkpoint.schema, schema)
     tensors, found = checkpoint.tensors, {}
     layers = checkpoint.config.model.layers

@@ -10,10 +10,10 @@ from typing import Any
 
 from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
 from lstmcli.data.source import Tested, series_to_test
-from lstmcli.errors import UsageError
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import finding, paths
+from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.runs import finding, metrics, owned, paths
 from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.runs.rundir import SETTINGS, RunDirectory
 
 AnyPath = str | PathLike[str]
 
@@ -28,6 +28,7 @@ class Opened:
         config: its settings, and those that were given.
         data: a dataset to read; `None` for what the settings name.
         trained_on: checksums of the parts of the dataset that it was trained on, as known.
+        run: the run directory that it was found in; `None` where the file itself was named.
     """
 
     path: Path
@@ -35,6 +36,20 @@ class Opened:
     config: Config
     data: Path | None
     trained_on: Sequence[str] | None
+    run: RunDirectory | None = None
+
+    def incomplete(self) -> str | None:
+        """That the run has not come to its end, and how far it has come; `None` where it has."""
+        if self.run is None or not self.run.holds_run():
+            return None
+        status = self.run.read_status()
+        if status["status"] == "completed":
+            return None
+        return (
+            f"the run is not complete{_extent(self.run, status)}: its models are taken as its "
+            f"newest checkpoint has them; `lstmcli train --resume {pasteable(self.run.path)}` goes "
+            "on with it"
+        )
 
     def tested(self) -> Tested:
         """A series that the models have not seen, for each of them, and what it is.
@@ -43,6 +58,15 @@ class Opened:
             FileError: the dataset is missing, damaged or too short, or not what it was.
         """
         return series_to_test(self.config, self.data, self.model.schema, self.trained_on)
+
+
+def _extent(run: RunDirectory, status: Mapping[str, Any]) -> str:
+    """How far a run has come, in brackets; nothing where its files do not tell."""
+    try:
+        done = max((row.epoch for row in metrics.read(run.metrics)), default=0)
+        return f" ({done} of {status[SETTINGS]['training']['epochs']} epochs)"
+    except (FileError, KeyError, TypeError):
+        return ""
 
 
 def open_checkpoint(
@@ -62,10 +86,10 @@ def open_checkpoint(
     known = {spec.name for group in (DataConfig, RunConfig) for spec in fields(group)}
     if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
         raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
-    path = finding.find_checkpoint(Path(checkpoint))
-    model = checkpoints.read(path)
+    path, model = owned.read(Path(checkpoint))
     folder, saved = finding.folder_of(path), model.metadata["config"]
     given = settings if data is None else {**settings, "data": str(data)}
     config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
     trained_on = model.metadata.get("data_sha256") or finding.data_checksums(folder)
-    return Opened(path, model, config, None if data is None else Path(data), trained_on)
+    run = RunDirectory(Path(checkpoint)) if Path(checkpoint).is_dir() else None
+    return Opened(path, model, config, None if data is None else Path(data), trained_on, run)

@@ -150,6 +150,42 @@ def ended(setting):
         yield setting.keys | vars(row) | {"test_loss": 0.5, "chance": 0.7, "replicas": 1}
 
 
+def with_validation_loss(run_directory, loss):
+    """Puts another validation loss into all rows of a run; the table stays as long or longer."""
+    file = run_directory / "metrics.csv"
+    text = pd.read_csv(file).assign(val_loss=loss).to_csv(index=False)
+    file.write_text(text + "\n" * max(0, file.stat().st_size - len(text)))
+
+
+@pytest.mark.parametrize(
+    ("task", "guess", "loss"),
+    [("echo", "a uniform guess", np.log(2)), ("adding", "the mean of the target", 1)],
+)
+def test_a_run_that_has_learned_nothing_says_so_beside_what_knows_as_little(run, task, guess, loss):
+    size = ["--series-length", 3000, "--layers", 1, "--epochs", 1]
+    run("train", "--task", task, *size, "--out", "r")
+    for found, is_said in ((loss - 0.01, False), (loss + 0.01, True)):
+        with_validation_loss(Path("r"), found)
+        run("report", "r")
+        text = parsed("r/report.html").text
+        assert ("Nothing was learned that is worth a network" in text) == is_said
+        assert (f"does not beat `{guess}`" in text) == is_said
+        assert f"without a network: {guess}-{loss:.6f}" in text  # The dash: of no epoch.
+
+
+def test_a_page_of_a_relative_directory_says_from_where_its_commands_lead(run, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "r")
+    run("report", "r")
+    lines = [html.unescape(line) for line in CODE.findall(Path("r/report.html").read_text())]
+    assert shlex.split(lines[0]) == ["cd", str(tmp_path)]
+    run("report", tmp_path / "r")  # These lead to it from anywhere.
+    assert "<code>cd " not in Path("r/report.html").read_text()
+
+
+def test_the_loss_is_drawn_once(run_page):
+    assert parsed(run_page).counts["figure"] == 1
+
+
 # --- own data, and names that mean harm
 
 
@@ -249,8 +285,22 @@ def test_a_run_without_an_epoch_has_a_page(run, trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "r")
     (copy / "metrics.csv").unlink()
     shutil.rmtree(copy / "checkpoints")
+    status = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(status | {"epochs": 0}))
     run("report", copy)
     assert "no epoch has been completed" in parsed(copy / "report.html").text
+
+
+@pytest.mark.parametrize("kept", [0, 1, -1], ids=["emptied", "the header", "without its last"])
+@pytest.mark.parametrize("checkpoint", ["with", "without"])
+def test_a_table_that_has_lost_rows_is_refused(run, trained, tmp_path, kept, checkpoint):
+    copy = shutil.copytree(trained, tmp_path / "r")
+    lines = (copy / "metrics.csv").read_text().splitlines(keepends=True)
+    if checkpoint == "without":  # Then whole epochs can be missed, and no more.
+        (copy / "checkpoints/last.safetensors").unlink()
+        kept = 3 * kept
+    (copy / "metrics.csv").write_text("".join(lines[:kept]))
+    assert "has lost rows" in run("report", copy, exit_code=4).stderr
 
 
 def test_a_half_written_row_is_left_out(run, trained, tmp_path):
@@ -361,6 +411,15 @@ def test_a_browser_shows_a_page_without_a_complaint(page, browser, size, scheme)
     ground = "return getComputedStyle(document.documentElement).backgroundColor"
     shade = int(re.findall(r"\d+", browser.execute_script(ground))[0])
     assert (shade < 64) == (scheme == "dark")
+
+
+def test_a_short_table_is_shown_whole(run_page, browser):
+    show(browser, run_page)
+    hidden = (
+        "return [...document.querySelectorAll('.table .box')].map((each) => "
+        "[each.scrollHeight - each.clientHeight, each.scrollWidth - each.clientWidth])"
+    )
+    assert browser.execute_script(hidden) == [[0, 0]] * 4
 
 
 def column(browser, place):

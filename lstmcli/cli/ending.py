@@ -106,23 +106,16 @@ def _warn(run: Run, references: Sequence[Reference]) -> None:
 
     for best in run.best_at:
         if beats := words.unbeaten(best["val_loss"], references):
-            found = "none" if best["val_loss"] is None else f"{best['val_loss']:.3g}"
             name = words.reference(run.source.schema, beats.name)
+            unbeaten = words.does_not_beat(best["seed"], best["val_loss"], name, beats.loss)
             typer.echo(
-                f"warning: seed {best['seed']} does not beat `{name}`, which needs no network: its "
-                f"best validation loss is {found} against {beats.loss:.3g}; try more `--epochs`, "
-                "or another `--learning-rate`",
-                err=True,
+                f"warning: {unbeaten}; try more `--epochs`, or another `--learning-rate`", err=True
             )
     if worse := run.worse_than_chance():
         seeds = ", ".join(map(str, worse))
+        guess, loss = words.chance(run.source.schema, run.references)
         typer.echo(
-            f"warning: seed {seeds} ends worse than chance: {_chance(run)} has a loss of "
-            f"{run.chance:.3g}; {CALMER}",
+            f"warning: seed {seeds} ends worse than chance: {guess} has a loss of {loss:.3g}; "
+            f"{CALMER}",
             err=True,
         )
-
-
-def _chance(run: Run) -> str:
-    """Whose loss `run.chance` is."""
-    return "a uniform guess" if run.source.schema.classes else "the mean of the target"

@@ -58,8 +58,15 @@ def evaluate(
     if as_json:
         print_json(_as_dict(found))
         return
-    typer.echo(f"checkpoint: {visible(str(found.checkpoint))}\ndata: {visible(found.data)}")
+    typer.echo(f"checkpoint: {visible(str(found.checkpoint))}, {_epochs(found)}")
+    typer.echo(f"data: {visible(found.data)}")
     print_scores(found.scores, found.references)
+
+
+def _epochs(found: Evaluation) -> str:
+    """After how many epochs the models were kept: `epoch 7`, or `epochs 3 to 9`."""
+    first, last = min(found.epochs), max(found.epochs)
+    return f"epoch {first}" if first == last else f"epochs {first} to {last} of its seeds"
 
 
 def _as_dict(found: Evaluation) -> dict[str, Any]:
@@ -79,7 +86,8 @@ def _as_dict(found: Evaluation) -> dict[str, Any]:
         }
         for each in found.references
     ]
-    return {**known, "references": references} if references else known
+    beside = {"references": references} if references else {}
+    return {**known, **beside, "epochs": found.epochs}
 
 
 def _result(score: Score) -> dict[str, Any]:

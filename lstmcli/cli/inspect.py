@@ -25,12 +25,11 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     its hidden state h, a row for each row of the series.
     """
     from lstmcli.errors import FileError
-    from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs.finding import find_checkpoint, folder_of
+    from lstmcli.runs import owned
+    from lstmcli.runs.finding import folder_of
     from lstmcli.runs.paths import with_data_from
 
-    path = find_checkpoint(checkpoint)
-    model = checkpoints.read(path)
+    path, model = owned.read(checkpoint)
     description = {"checkpoint": str(path), **_describe(model)}
     with suppress(FileError):  # Where the dataset was is worth knowing too.
         description["config"] = with_data_from(description["config"], folder_of(path))

@@ -61,12 +61,10 @@ def sample(
     lowest validation loss.
     """
     from lstmcli.core import forward
-    from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs.finding import find_checkpoint
+    from lstmcli.runs import owned
 
     config = SampleConfig(length, temperature, prompt, seed)
-    path = find_checkpoint(checkpoint)
-    model = checkpoints.read(path)
+    path, model = owned.read(checkpoint)
     schema = _schema(model, path)
     begin = _numbers(prompt, schema)
     replica = _best_replica(model, path)

@@ -13,8 +13,9 @@ from lstmcli.data.source import Source, open_source
 from lstmcli.errors import FileError, LstmcliError, UsageError
 from lstmcli.pictures import windows
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import finding, paths, rundir
+from lstmcli.runs import finding, owned, paths, rundir
 from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.runs.owned import OtherRunError
 from lstmcli.runs.rundir import RunDirectory
 
 
@@ -58,7 +59,7 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
         source: its data, where that is open already.
 
     Raises:
-        FileError: it is no run.
+        FileError: it is no run, or its checkpoint is of another one.
     """
     try:
         config = Config.build(rundir.read_config(run.config))
@@ -70,9 +71,11 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
         ) from error
     found = Material(config, _schema(run), source=source)
     try:
-        found.model = checkpoints.read(finding.find_checkpoint(run.path))
+        _, found.model = owned.read(run.path)
         found.schema = found.model.schema
         found.source = source or _source_of(found.model, run.path)
+    except OtherRunError:
+        raise
     except LstmcliError as error:
         found.notes.append(error.message)
     if found.source is not None and found.source.held is not None:
@@ -103,5 +106,6 @@ def _schema(run: RunDirectory) -> Schema:
         return Schema("series", (), (), tuple(Numeric(name) for name in status["target"]))
     except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise FileError(
-            f"`{run.status}` is missing or damaged: {error}", "`lstmcli train` writes one"
+            f"`{run.status}` is missing or damaged: {error}",
+            "put the run's own file back; nothing else tells what its columns are",
         ) from error

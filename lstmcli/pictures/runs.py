@@ -66,8 +66,7 @@ def _with_references(
     epochs: pd.DataFrame, schema: Schema, references: Sequence[Reference]
 ) -> pd.DataFrame:
     """The table with columns for the loss of a guess, and for the best that needs no network."""
-    means = [each.loss for each in references if each.name == "mean"]
-    chance = math.log(schema.classes) if schema.classes else max([1.0, *means])
+    _, chance = words.chance(schema, references)
     best = min(references, key=lambda each: each.loss, default=None)
     return epochs.assign(
         chance=chance,

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 HALF_A_PAGE = 640
 """Pixels of a figure up to which two stand side by side."""
+TALL = 100
+"""Rows of a table up to which it is shown whole, without scrolling in its box."""
+MANY = 9
+"""Columns of a table above which they are set closer."""
 ONE_LINE = 32
 """Characters of a cell up to which it is not broken."""
 
@@ -235,7 +239,8 @@ def _table(name: str, table: Table) -> Element:
         aria_labelledby=f"{name}-caption",
     )
     caption = element("p", table.caption, id=f"{name}-caption", class_="text")
-    return element("div", caption, _box(made, f"{name}-caption"), class_="table")
+    kind = "box" + " tall" * (len(rows) > TALL) + " dense" * (len(headings) > MANY)
+    return element("div", caption, _box(made, f"{name}-caption", kind), class_="table")
 
 
 def _kind_of(cells: Sequence[str]) -> str:
@@ -267,10 +272,10 @@ def _picture(name: str, picture: Picture) -> Element:
     )
 
 
-def _box(content: Element, named_by: str) -> Element:
+def _box(content: Element, named_by: str, kind: str = "box") -> Element:
     """A region that scrolls: it can be reached by the keyboard, and has a name."""
     return element(
-        "div", content, class_="box", role="region", aria_labelledby=named_by, tabindex="0"
+        "div", content, class_=kind, role="region", aria_labelledby=named_by, tabindex="0"
     )
 
 

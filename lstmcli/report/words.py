@@ -125,6 +125,23 @@ def unbeaten(loss: float | None, references: Sequence[Reference]) -> Reference |
     return None if loss is not None and loss < best.loss else best
 
 
+def chance(schema: Schema, references: Sequence[Reference]) -> tuple[str, float]:
+    """Who knows nothing but the classes, or the numbers' mean, and the loss of that."""
+    if schema.classes:
+        return "a uniform guess", math.log(schema.classes)
+    means = [each.loss for each in references if each.name == "mean"]
+    return "the mean of the target", max([1.0, *means])
+
+
+def does_not_beat(seed: int, found: float | None, name: str, best: float) -> str:
+    """That a seed has learned nothing that is worth a network: its lowest validation loss."""
+    shown = "none" if found is None else f"{found:.3g}"
+    return (
+        f"seed {seed} does not beat `{name}`, which needs no network: its best validation loss is "
+        f"{shown} against {best:.3g}"
+    )
+
+
 def figures(
     schema: Schema, loss: float, accuracy: float | None, mae: float | None
 ) -> dict[str, str]:
@@ -148,14 +165,14 @@ def six_digits(loss: float) -> str:
 
 
 def outcome(schema: Schema, row: Mapping[str, Any]) -> str:
-    """What a seed's last row says: `loss 0.012, accuracy 0.99812, validation 0.011, floor 0.002`.
+    """What a seed's last row says: `training loss 0.012, accuracy 0.99812, validation 0.011`.
 
     Args:
         schema: of the model's columns.
         row: of `metrics.csv`, by column; `None` is an unmeasured cell.
     """
     measured = {
-        "loss": loss(schema, row["loss"]),
+        "training loss": loss(schema, row["loss"]),
         "accuracy": None if row["accuracy"] is None else f"{row['accuracy']:.5f}",
         "validation": "-" if row["val_loss"] is None else loss(schema, row["val_loss"]),
         "floor": None if row["bayes_loss"] is None else f"{row['bayes_loss']:.3g}",

@@ -32,6 +32,7 @@ def of_run(path: Path, config: Config) -> list[Command]:
     """
     train = shlex.join(["lstmcli", "train", *settings.options(settings.of(config))])
     return [
+        *_from_where(path),
         Command("Train it again, in a new directory.", train),
         Command(
             "The same, from the settings that the run has kept.",
@@ -47,8 +48,9 @@ def of_sweep(path: Path, config: Config, found: Finished) -> list[Command]:
     again = shlex.join(words)
     best = _best_trial(found)
     return [
+        *_from_where(path),
         Command(
-            "Train everything again, apart from the trials that are there.",
+            "Train every trial again, in a new directory: those that are there are not used.",
             f"{again} --out {pasteable(path.parent / AGAIN / path.resolve().name)}",
         ),
         Command(
@@ -61,6 +63,15 @@ def of_sweep(path: Path, config: Config, found: Finished) -> list[Command]:
         ),
         *_about(path)[-1:],
     ]  # fmt: skip
+
+
+def _from_where(path: Path) -> list[Command]:
+    """Where the commands are to be typed, if their paths depend on it."""
+    if path.is_absolute():
+        return []
+    here = Path.cwd()
+    does = "The commands are to be typed where this page was written: go there first."
+    return [Command(does, f"cd {pasteable(here)}")]
 
 
 def _about(path: Path) -> list[Command]:

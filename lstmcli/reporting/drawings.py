@@ -27,7 +27,7 @@ HEAT_MAP = (
 )
 WINDOW = (
     "The loss, and beside it some of the validation series: what was given, what was to be "
-    "predicted, and what the best checkpoint predicts."
+    "predicted, and what the best checkpoint predicts. The table of epochs has the losses' numbers."
 )
 
 
@@ -37,10 +37,13 @@ def pictures(path: Path) -> list[Picture | Text]:
         drawn = figures.draw(path)
     except FileError as error:
         return [Text(error.message)]
+    shown = dict(drawn.figures)
+    if drawn.main not in SHOWN:  # A window, which has the loss beside it.
+        shown.pop("loss", None)
     return [
         *(
             Picture(figure, name.replace("_", " ").capitalize(), _shown(name, figure))
-            for name, figure in drawn.figures.items()
+            for name, figure in shown.items()
         ),
         *map(Text, drawn.notes),
     ]

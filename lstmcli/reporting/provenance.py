@@ -55,7 +55,8 @@ def read(path: Path) -> dict[str, Any]:
             raise ValueError("it is no JSON object")
     except (OSError, ValueError) as error:
         raise FileError(
-            f"`{run.status}` is damaged: {error}", "name another run: this one cannot be told"
+            f"`{run.status}` is damaged: {error}",
+            "put the run's own file back: a page has from it what the results depend on",
         ) from error
     return status
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from lstmcli.pictures import tables
 from lstmcli.report import words
 from lstmcli.report.page import Page, Section, Table, Text
 from lstmcli.reporting import commands, drawings, provenance, settings
-from lstmcli.runs import checkpoint, finding, metrics, paths, rundir
+from lstmcli.runs import metrics, owned, paths, rundir, saved
 from lstmcli.runs.metrics import EpochRow
+from lstmcli.runs.owned import OtherRunError
 from lstmcli.runs.rundir import RunDirectory
 
 if TYPE_CHECKING:
@@ -40,21 +41,19 @@ def page(path: Path) -> Page:
         FileError: a file of it is damaged.
         UsageError: its configuration is.
     """
-    status, saved = provenance.read(path), rundir.read_config(RunDirectory(path).config)
-    with suppress(FileError):  # Where the dataset was is worth knowing too.
-        saved = paths.with_data_from(saved, path)
-    config, table = Config.build(saved), _metrics(RunDirectory(path).metrics)
+    status, config = provenance.read(path), _config(path)
     schema = _schema(path, status)
+    table = _metrics(RunDirectory(path), status)
     references = [Reference(**each) for each in status.get("references", [])]
-    notes = _notes(table, schema, references, status)
+    answer = _answer(table, schema, references, status)
     return Page(
         title=path.resolve().name,
         kind="lstmcli run",
-        answer=_answer(table, schema, status, config),
+        answer=answer,
         facts=_facts(config, status),
         sections=[
             Section("Figures", drawings.pictures(path)),
-            Section("Results", [*notes, *_results(table, schema, references)]),
+            Section("Results", [*_notes(status), *_results(table, schema, references)]),
             Section("Settings", [settings.table(settings.of(config))]),
             Section("Provenance", [provenance.table(status)]),
             Section("Commands", commands.of_run(path, config)),
@@ -62,16 +61,39 @@ def page(path: Path) -> Page:
     )
 
 
-def _metrics(path: Path) -> pd.DataFrame:
-    """The table of epochs; `None` is an unmeasured cell."""
-    table = tables.read(path, metrics.columns(EpochRow)[:12])
+def _config(path: Path) -> Config:
+    known = rundir.read_config(RunDirectory(path).config)
+    with suppress(FileError):  # Where the dataset was is worth knowing too.
+        known = paths.with_data_from(known, path)
+    return Config.build(known)
+
+
+def _metrics(run: RunDirectory, status: Mapping[str, Any]) -> pd.DataFrame:
+    """The table of epochs; `None` is an unmeasured cell.
+
+    Raises:
+        FileError: it is damaged, or has fewer rows than the run had written.
+    """
+    saved.check_tables(run)  # Before the rows are read: a run that is going on adds some.
+    table = tables.read(run.metrics, metrics.columns(EpochRow)[:12])
+    there, done = 0 if table.empty else int(table.epoch.max()), status.get("epochs") or 0
+    if there < done:
+        raise FileError(
+            f"`{run.metrics}` has lost rows: it ends with epoch {there}, and `{run.status}` has "
+            f"{done} epochs",
+            "put the whole table back",
+        )
     return table.astype(object).where(table.notna(), None)
 
 
 def _schema(path: Path, status: Mapping[str, Any]) -> Schema:
     """What the model's columns are; without a checkpoint they have no names and no units."""
-    with suppress(FileError):
-        return checkpoint.read(finding.find_checkpoint(path)).schema
+    try:
+        return owned.read(path)[1].schema
+    except OtherRunError:
+        raise
+    except FileError:
+        pass
     return plain(1, status.get("classes") or 2)
 
 
@@ -87,9 +109,9 @@ def _facts(config: Config, status: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _answer(
-    table: pd.DataFrame, schema: Schema, status: Mapping[str, Any], config: Config
+    table: pd.DataFrame, schema: Schema, references: Sequence[Reference], status: Mapping[str, Any]
 ) -> list[str]:
-    """What the last row of each seed says, as `train` does, and which epoch was best."""
+    """What the last row of each seed says, as `train` does, which epoch was best, what is wrong."""
     if table.empty:
         return [f"The run is {status.get('status')}: no epoch has been completed."]
     last, best = _last(table), _best(table)
@@ -99,7 +121,30 @@ def _answer(
     ]
     if len(last) > MOST_SEEDS:
         sentences.append(f"The table has the other {len(last) - MOST_SEEDS} seeds.")
-    return sentences
+    return [*sentences, *_unbeaten(table, schema, references)]
+
+
+def _unbeaten(
+    table: pd.DataFrame, schema: Schema, references: Sequence[Reference]
+) -> Iterator[str]:
+    """A sentence for each seed that knows no more than what needs no network."""
+    best, without = _best(table), _without_network(schema, references)
+    for row in _last(table):
+        loss = best[row["seed"]]["val_loss"] if row["seed"] in best else None
+        if beats := words.unbeaten(loss, without):
+            name = words.reference(schema, beats.name)
+            yield (
+                "Nothing was learned that is worth a network: "
+                f"{words.does_not_beat(row['seed'], loss, name, beats.loss)}."
+            )
+
+
+def _without_network(schema: Schema, references: Sequence[Reference]) -> list[Reference]:
+    """What needs no network: of a task, chance, with which it can be held against something."""
+    name, loss = words.chance(schema, references)
+    guess = Reference(name, loss, 1 / schema.classes if schema.classes else None)
+    known = any(each.name == "mean" for each in references)
+    return [*references] if known else [*references, guess]
 
 
 def _lowest(schema: Schema, best: Mapping[int, Row], seed: int) -> str:
@@ -125,19 +170,9 @@ def _best(table: pd.DataFrame) -> dict[int, Row]:
     return {row["seed"]: row for row in rows}
 
 
-def _notes(
-    table: pd.DataFrame, schema: Schema, references: Sequence[Reference], status: Mapping[str, Any]
-) -> list[Text]:
-    """What is wrong: seeds that learned nothing, ended worse than chance, or did not end."""
+def _notes(status: Mapping[str, Any]) -> list[Text]:
+    """What is wrong: seeds that ended worse than chance, or that did not end."""
     found = []
-    for seed, row in _best(table).items() if not table.empty else ():
-        if beats := words.unbeaten(row["val_loss"], references):
-            name = words.reference(schema, beats.name)
-            found.append(
-                f"seed {seed} does not beat {name}, which needs no network: its lowest validation "
-                f"loss is {words.loss(schema, row['val_loss'])} against "
-                f"{words.loss(schema, beats.loss)}"
-            )
     if worse := status.get("worse_than_chance"):
         found.append(f"worse than chance at the end: seed {', '.join(map(str, worse))}")
     if status.get("status") != "completed":
@@ -164,7 +199,7 @@ def _beside(table: pd.DataFrame, schema: Schema, references: Sequence[Reference]
     floor = table.bayes_loss.iloc[-1]
     if floor is not None:
         rows.append({WHAT: "floor (expected)", **words.figures(schema, floor, None, None)})
-    for each in references if floor is None else ():
+    for each in _without_network(schema, references if floor is None else ()):
         name = f"without a network: {words.reference(schema, each.name)}"
         rows.append({WHAT: name, **words.figures(schema, each.loss, each.accuracy, None)})
     headings = [name for name in rows[0] if any(row.get(name, "-") != "-" for row in rows)]

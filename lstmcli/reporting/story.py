@@ -10,7 +10,7 @@ from lstmcli.errors import FileError, UsageError
 from lstmcli.files import check_writable, write_atomically
 from lstmcli.locks import held
 from lstmcli.report.page import Page, render
-from lstmcli.reporting import runs, sweeps
+from lstmcli.reporting import provenance, runs, sweeps
 from lstmcli.runs.rundir import REPORT, RunDirectory
 from lstmcli.seals import is_sealed_page, sealed_page
 from lstmcli.sweeps.directory import SweepDirectory
@@ -51,6 +51,8 @@ def _kind(path: Path) -> Callable[[Path], Page]:
         return sweeps.page
     if RunDirectory(path).holds_run():
         return runs.page
+    if RunDirectory(path).status.is_file():
+        provenance.read(path)  # What is damaged is named as that.
     what = "holds neither a run nor a sweep" if path.is_dir() else "is no directory"
     raise FileError(
         f"`{path}` {what}", "name a directory that `lstmcli train` or `lstmcli sweep` has made"

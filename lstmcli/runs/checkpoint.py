@@ -77,6 +77,14 @@ class Checkpoint:
         return min(range(len(losses)), key=lambda each: (losses[each] is None, losses[each] or 0))
 
     @property
+    def epochs(self) -> list[int]:
+        """The epochs that each seed's model has completed."""
+        if self.metadata["kind"] != "best":
+            return [self.metadata["position"]["epoch"]] * len(self.seeds)
+        known = {each["seed"]: each["epoch"] for each in self.metadata["best"]}
+        return [known.get(seed, 0) for seed in self.seeds]
+
+    @property
     def schema(self) -> Schema:
         """What the columns are that it was trained on."""
         if saved := self.metadata.get("schema"):

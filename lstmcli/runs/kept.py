@@ -10,13 +10,12 @@ from typing import Any
 
 from lstmcli.config import Config, option_name
 from lstmcli.errors import FileError, UsageError, pasteable
-from lstmcli.runs import paths, saved
+from lstmcli.runs import owned, paths, saved
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.finding import folder_of
+from lstmcli.runs.owned import FREE
 from lstmcli.runs.rundir import SETTINGS, RunDirectory
 
-FREE = ("epochs", "checkpoint_every", "cache")
-"""Settings that may change: the bits of an epoch do not depend on them."""
 EXACT = ("threads", "schedule", "device")
 """Settings of the run that a machine resolves: what they were is kept, and taken again."""
 _FILES = paths.PATHS["data"]
@@ -79,7 +78,7 @@ def look_up(directory: RunDirectory, given: Mapping[str, Any]) -> Kept:
     _check_given(before, asked, given, status)
     checkpoint, warning = saved.newest(directory)
     if checkpoint:
-        _check_own(directory, checkpoint, status[SETTINGS])
+        owned.check(directory, directory.last, checkpoint)
     changed = {name: _value(asked, name) for name in FREE if name in given}
     longer = asked.training.epochs > before.training.epochs
     config = Config.build(tables, **changed)
@@ -182,22 +181,3 @@ def _same_file(name: str, had: str | None, wanted: str | None) -> bool:
     if name != "init_from" or had is None or wanted is None:
         return False
     return Path(had).resolve() == Path(wanted).resolve()
-
-
-def _check_own(
-    directory: RunDirectory, checkpoint: Checkpoint, settings: Mapping[str, Any]
-) -> None:
-    if lasting(checkpoint.metadata["config"]) != lasting(settings):
-        raise FileError(
-            f"`{directory.last}` is of another run than `{directory.status}`",
-            "put the run's own checkpoint back, or begin anew with `--overwrite`",
-        )
-
-
-def lasting(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings but for those that may change, and for where files lie."""
-    may_change = {*FREE, *_FILES, *paths.PATHS["training"]}
-    return {
-        group: {name: value for name, value in table.items() if name not in may_change}
-        for group, table in settings.items()
-    }

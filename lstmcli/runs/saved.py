@@ -6,8 +6,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from lstmcli.errors import FileError
+from lstmcli.errors import FileError, pasteable
 from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.runs import owned
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.rundir import RunDirectory
 
@@ -42,7 +43,7 @@ def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
         damage = error
     if not directory.previous.exists():
         raise damage
-    kept = checkpoints.read(directory.previous)
+    kept = _read_previous(directory)
     return kept, f"{damage.message}; the checkpoint before it is taken"
 
 
@@ -52,6 +53,17 @@ def take_previous(directory: RunDirectory) -> None:
         directory.last.replace(directory.damaged)
     with suppress(OSError):  # A file system without hard links.
         os.link(directory.previous, directory.last)
+
+
+def _read_previous(directory: RunDirectory) -> Checkpoint:
+    try:
+        return checkpoints.read(directory.previous)
+    except FileError as error:
+        raise FileError(
+            f"{error.message}; `{directory.last}` too",
+            "the run cannot go on; if its best checkpoint can be read, `lstmcli train --init-from "
+            f"{pasteable(directory.best)}` begins a new run with those weights",
+        ) from error
 
 
 def cut_back(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
@@ -69,15 +81,33 @@ def cut_back(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
         for table in _tables(directory)
     }
     for table, length in lengths.items():  # All of them, before one is changed.
-        if _size(table) < length:
-            raise FileError(
-                f"`{table}` has lost rows: it holds {_size(table)} bytes, and held {length} when "
-                "the checkpoint was written",
-                "put the whole table back, or begin anew with `--overwrite`",
-            )
+        _check_length(table, length)
     for table, length in lengths.items():
         if table.exists():
             os.truncate(table, length)
+
+
+def check_tables(directory: RunDirectory) -> None:
+    """Raises FileError where a table has fewer rows than the run had written, as far as is known.
+
+    That is what the newest checkpoint says, where that is whole and of this run.
+    """
+    try:
+        checkpoint = checkpoints.read(directory.last)
+    except FileError:
+        return
+    owned.check(directory, directory.last, checkpoint)
+    for table in _tables(directory):
+        _check_length(table, checkpoint.metadata.get("tables", {}).get(table.name, 0))
+
+
+def _check_length(table: Path, length: int) -> None:
+    if _size(table) < length:
+        raise FileError(
+            f"`{table}` has lost rows: it holds {_size(table)} bytes, and held {length} when the "
+            "checkpoint was written",
+            "put the whole table back, or begin anew with `--overwrite`",
+        )
 
 
 def _tables(directory: RunDirectory) -> tuple[Path, Path]:

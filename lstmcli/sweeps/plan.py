@@ -13,7 +13,7 @@ from lstmcli import initial
 from lstmcli.config import DEPTHS, Config, SweepConfig, option_name
 from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
-from lstmcli.runs import checkpoint, finding, paths
+from lstmcli.runs import owned, paths
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.material import Unit
@@ -110,8 +110,8 @@ def _weights(base: Config) -> str | None:
     """The checksum of the checkpoint to begin with, which must hold one model for all seeds."""
     if base.training.init_from is None:
         return None
-    path = finding.find_checkpoint(Path(base.training.init_from))
-    seeds = checkpoint.read(path).seeds
+    path, found = owned.read(Path(base.training.init_from))
+    seeds = found.seeds
     if len(seeds) > 1:
         raise UsageError(
             f"`{path}` holds the models of {len(seeds)} seeds, expected one: every seed of a sweep "

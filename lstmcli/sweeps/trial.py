@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli import locks
 from lstmcli.errors import DivergedError, ExitCode, LstmcliError, UsageError
-from lstmcli.runs import kept, metrics, rundir
+from lstmcli.runs import kept, metrics, owned, rundir
 from lstmcli.runs.metrics import EpochRow
 from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps.grid import Setting, key_names
@@ -139,7 +139,7 @@ def _put_back(place: RunDirectory, source: Source) -> Run:
 
     found = kept.look_up(place, {})
     asked = place.settings(source.config)
-    if kept.lasting(found.status[rundir.SETTINGS]) != kept.lasting(asked):
+    if owned.lasting(found.status[rundir.SETTINGS]) != owned.lasting(asked):
         raise UsageError(f"`{place.path}` has other settings")
     run = experiment.prepare(source.config, place, source, found)
     if changes := resuming.notes(run, found):
