@@ -19,7 +19,7 @@ from lstmcli import architecture
 from lstmcli.columns import Categorical
 from lstmcli.core import forward
 from lstmcli.data.layout import PADDING, Layout
-from lstmcli.report.strips import Glimpse
+from lstmcli.report.strips import Glimpse, Moment
 
 if TYPE_CHECKING:
     from lstmcli.standing import Run
@@ -54,7 +54,8 @@ class Watch:
         features, outputs = self._signature.features, self._signature.outputs
         self._names = [*architecture.shapes(run.config.model, features, outputs)]
         self._every = every
-        self._cost = 0.0
+        self._cost: float | None = None
+        self._warm = False
         self._next = self._begun = time.monotonic()
 
     @property
@@ -62,28 +63,33 @@ class Watch:
         """Whether it is time to look again."""
         return time.monotonic() >= self._next
 
-    def look(self, tensors: Mapping[str, Any]) -> Glimpse:
+    def look(self, tensors: Mapping[str, Any], moment: Moment) -> Glimpse:
         """What the network makes of a window.
 
         Args:
             tensors: all that training changes, as it stands: `[R, …]`.
+            moment: when that is.
         """
         begun = time.monotonic()
         arrays = {name: np.asarray(tensors[name]) for name in self._names}
-        found = self._of(forward.network(arrays, 0, self._signature), self._at(begun))
-        now = time.monotonic()
-        self._next = now + max(self._every, PATIENCE * self._cost)
-        self._cost = min(
-            self._cost or math.inf, now - begun
-        )  # The first one is slower than others.
+        network = forward.network(arrays, 0, self._signature)
+        found = self._of(network, self._at(begun), moment)
+        self._wait(time.monotonic(), begun)
         return found
+
+    def _wait(self, now: float, begun: float) -> None:
+        """Until the next; the first is many times slower than others, and tells nothing of them."""
+        if self._warm:
+            self._cost = min(self._cost or math.inf, now - begun)
+        self._warm = True
+        self._next = now + max(self._every, PATIENCE * (self._cost or 0.0))
 
     def _at(self, now: float) -> int:
         """The window whose turn it is; the first has nothing before it, and comes last."""
         moved = int((now - self._begun) / STAYS) + 1
         return moved % len(self._windows)
 
-    def _of(self, network: forward.Network, window: int) -> Glimpse:
+    def _of(self, network: forward.Network, window: int, moment: Moment) -> Glimpse:
         """What a network makes of a window."""
         before = min(window, 1)
         taken = self._windows.take(window - before, 1 + before)
@@ -95,7 +101,7 @@ class Watch:
         outputs = _forward(network, series)[-shown:]
         last = {name: array[-shown:] for name, array in series.items()}
         end = (window + 1) * self._windows.cut.bptt
-        return self._glimpse(last, outputs, end - shown + 1)
+        return self._glimpse(last, outputs, end - shown + 1, moment)
 
     def _there(self, begin: int, count: int) -> npt.NDArray[np.bool_]:
         """Which steps of some windows are there: `[steps, rows]`."""
@@ -105,7 +111,9 @@ class Watch:
             return np.ones((count * cut.bptt, min(ROWS, cut.rows)), np.bool_)
         return np.asarray(cut.steps[:ROWS, places] != PADDING).T
 
-    def _glimpse(self, series: Arrays, outputs: npt.NDArray[Any], step: int) -> Glimpse:
+    def _glimpse(
+        self, series: Arrays, outputs: npt.NDArray[Any], step: int, moment: Moment
+    ) -> Glimpse:
         """From arrays `[steps, rows, …]`."""
         schema, targets = self._schema, series["targets"]
         classes = isinstance(schema.target, Categorical)
@@ -117,6 +125,7 @@ class Watch:
         return Glimpse(
             schema,
             self._seed,
+            moment,
             step,
             column[0],
             series[name][..., 0].T,

@@ -61,15 +61,22 @@ class Preflight:
         data: what is known of the data.
         parameters: of one seed's model.
         seeds: how many are trained at once.
-        epochs: at most.
-        seconds: of the training, about.
+        epochs: that are left, at most; a part of one counts as one.
+        done: epochs that an earlier start has trained, with the part of one that is under way.
+        seconds: of the training, about, with its compilation.
     """
 
     data: DataFacts
     parameters: int
     seeds: int
     epochs: int
+    done: float
     seconds: float
+
+    @property
+    def training(self) -> float:
+        """Seconds of the training alone."""
+        return self.seconds - COMPILING
 
 
 FLOOR = "floor"
@@ -105,17 +112,21 @@ def _loss(reference: Reference) -> float:
     return reference.loss
 
 
-def of_config(config: Config, signature: Signature, data: DataFacts) -> Preflight:
+def of_config(
+    config: Config, signature: Signature, data: DataFacts, done: float = 0.0
+) -> Preflight:
     """What settings make possible with some data.
 
     Args:
         config: all settings, resolved.
         signature: what a program has to be compiled for.
         data: as `of_data` tells it.
+        done: epochs that are trained already; those under way in part.
     """
     count = architecture.count(config.model, signature.features, signature.outputs)
-    seconds = training_seconds(config, signature, data.windows)
-    return Preflight(data, count, config.run.replicas, config.training.epochs, seconds)
+    left = max(0.0, config.training.epochs - done)
+    seconds = training_seconds(config, signature, data.windows, left)
+    return Preflight(data, count, config.run.replicas, math.ceil(left), done, seconds)
 
 
 def _chance(source: Source, known: Sequence[Reference]) -> Reference:
@@ -128,16 +139,17 @@ def _chance(source: Source, known: Sequence[Reference]) -> Reference:
     return Reference("the mean of the target", mean)
 
 
-def training_seconds(config: Config, signature: Signature, windows: int) -> float:
+def training_seconds(config: Config, signature: Signature, windows: int, epochs: float) -> float:
     """About how long training takes, with its compilation, if it goes to the last epoch.
 
     Args:
         config: all settings, resolved.
         signature: what a program has to be compiled for.
         windows: in an epoch.
+        epochs: to be trained.
     """
     epoch = windows * _window_seconds(config, signature) * WITH_VALIDATION
-    return COMPILING + config.training.epochs * (epoch + AN_EPOCH * config.run.replicas)
+    return COMPILING + epochs * (epoch + AN_EPOCH * config.run.replicas)
 
 
 def _window_seconds(config: Config, signature: Signature) -> float:

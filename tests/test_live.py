@@ -18,7 +18,7 @@ from lstmcli.report import window
 from lstmcli.report.console import live_style
 from lstmcli.report.live import Panel
 from lstmcli.report.sparkline import curve
-from lstmcli.report.strips import Glimpse, strips
+from lstmcli.report.strips import Glimpse, Moment, strips
 from lstmcli.runs import rundir
 
 LONG = ["train", "--epochs", "3000", "--out", "run"]
@@ -32,9 +32,9 @@ def glimpse(labels, predicted, target=None, given=None, scored=None, column=None
     every = np.ones(labels.shape, bool)
     schema = Schema("series", (), (), target if isinstance(target, Categorical) else (target,))
     scored = every if scored is None else np.array(scored)
-    return Glimpse(
-        schema, 0, 1, column or Categorical("input", 10), given, labels, predicted, scored, every
-    )
+    column = column or Categorical("input", 10)
+    moment = Moment(3, 400, 666)
+    return Glimpse(schema, 0, moment, 1, column, given, labels, predicted, scored, every)
 
 
 def test_wrong_classes_are_marked_and_steps_without_a_label_are_not():
@@ -105,6 +105,34 @@ def test_the_panel_fits_its_terminal_and_a_small_one_has_none(columns, lines, st
 
 
 @pytest.mark.parametrize(
+    ("columns", "heading"),
+    [
+        (120, "seed 0, epoch 3, window 400: validation, steps 1 to 15"),
+        (80, "epoch 3, window 400: validation, steps 1 to 15"),
+        (68, "epoch 3, window 400: steps 1 to 15"),
+        (60, "epoch 3, window 400"),
+    ],
+)
+def test_the_heading_says_when_the_rows_were_predicted_as_far_as_it_fits(columns, heading):
+    panel = Panel(0.001, plain=False)
+    panel.add(1, 0.5)
+    panel.show(glimpse(np.zeros((5, 15), int), np.ones((5, 15), int)))
+    shown = panel.lines(columns, 30)[0].plain.partition("(log scale)")[2].strip()
+    assert shown == heading
+
+
+def test_rows_are_renewed_soon_however_slow_the_first_look_was():
+    watch = object.__new__(Watch)
+    watch._every, watch._cost, watch._warm = 0.25, None, False
+    waits, clock = [], 100.0
+    for cost in (0.3, 0.002, 0.001, 0.05):  # The first one loads and touches everything.
+        watch._wait(clock + cost, clock)
+        waits.append(watch._next - clock - cost)
+        clock = watch._next
+    np.testing.assert_allclose(waits, [0.25, 200 * 0.002, 0.25, 0.25])
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {"echo_step": 2},
@@ -120,7 +148,10 @@ def test_a_glimpse_is_what_the_compiled_program_predicts(given, tmp_path, monkey
     for record in experiment.train(run):
         pass
     watch = Watch(run)
-    found, bptt = watch.look(run.tensors), config.training.bptt or run.source.cut.bptt
+    found, bptt = (
+        watch.look(run.tensors, Moment(2, 0, 60)),
+        config.training.bptt or run.source.cut.bptt,
+    )
     windows = run.source.validation()[0]
     whole = np.concatenate(list(run.program.predict(run.tensors, Batch([windows] * 2))))[:2, ..., 0]
     compiled = windows.in_rows(whole)[:5, bptt:]  # After one window, as the glimpse's lead.
@@ -157,7 +188,7 @@ def test_the_live_view_moves_and_ctrl_c_leaves_the_bar_alone(settings, python):
         known = {name: value for name, value in known.items() if not name.startswith("PYTHONIO")}
     environment = known | {"TERM": "xterm-256color"} | settings
     with Terminal(*LONG, env=environment) as terminal:
-        terminal.until(r"seed 0, validation", seconds=120)
+        terminal.until(r"epoch \d+, window \d+", seconds=120)
         reached = len(terminal.seen)
         while len(terminal.seen) < reached + 8:
             terminal.until(r"prediction")

@@ -135,6 +135,26 @@ def test_train_says_what_is_possible_unless_it_is_to_be_quiet(run):
     assert run(*short, "--out", "b", "--progress", "none").stderr == ""
 
 
+def test_a_run_that_goes_on_says_where_and_how_much_is_left(run):
+    short = ["--layers", 1, "--series-length", 750]
+    told = run("train", *short, "--epochs", 2, "--out", "a", "--progress", "plain").stderr
+    assert "of training for 2 epochs, and some seconds to compile and draw\n" in told
+    told = run("train", "--resume", "a", "--epochs", 5, "--progress", "plain").stderr
+    assert "of training for the 3 epochs that are left, and some" in told
+    assert "resuming after epoch 2\n" in told
+
+
+def test_a_part_of_an_epoch_takes_a_part_of_its_time():
+    config = Config.build(epochs=302)
+    source = open_source(config)
+    data = preflight.of_data(source, floor_of(source.windows(source.example)), [])
+    whole, left = (preflight.of_config(config, source.signature, data, done) for done in (0, 300.5))
+    assert (whole.epochs, left.epochs) == (302, 2)
+    assert left.training == pytest.approx(whole.training * 1.5 / 302)
+    assert briefing.of_time(left).startswith("about 1 s of training for the 2 epochs that are left")
+    assert briefing.going_on(300, 333, 666) == "resuming within epoch 301, after window 333 of 666"
+
+
 def test_what_no_gradient_can_teach_is_warned_of(run):
     far = ["--layers", "1", "--series-length", "750", "--epochs", "1", "--echo-step", "15"]
     told = run("train", *far, "--out", "a", "--progress", "none").stderr

@@ -27,10 +27,14 @@ def brief(run: Run, quiet: bool) -> None:
     for note in run.source.notes():
         typer.echo(f"note: {terminal.visible(note)}", err=True)
     data = preflight.of_data(run.source, run.floor, run.references)
-    found = preflight.of_config(run.config, run.program.signature, data)
+    begun = run.within.windows if run.within else 0
+    done = run.epoch + begun / data.windows
+    found = preflight.of_config(run.config, run.program.signature, data, done)
     columns = terminal.width(sys.stderr)
     for line in [] if quiet else briefing.lines(found):
         typer.echo(briefing.folded(line, columns), err=True)
+    if run.resumed and not quiet:
+        typer.echo(briefing.going_on(run.epoch, begun, data.windows), err=True)
     if hopeless := briefing.warning(data):
         typer.echo(f"warning: {hopeless}", err=True)
 
@@ -64,6 +68,7 @@ def epochs(
     """Trains to the end; shows progress within an epoch, and yields each epoch's rows."""
     from lstmcli.experiment import Progress, train
     from lstmcli.glimpse import Watch
+    from lstmcli.report.strips import Moment
 
     watch = Watch(run) if picture else None
     before = None
@@ -75,7 +80,8 @@ def epochs(
         if watch and picture and record.tensors is not None:
             picture.add(record.epoch - 1 + record.windows / record.of, _since(before, record))
             if watch.due:
-                picture.show(watch.look(record.tensors))
+                moment = Moment(record.epoch, record.windows, record.of)
+                picture.show(watch.look(record.tensors, moment))
         before = record
 
 

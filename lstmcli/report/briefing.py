@@ -50,10 +50,29 @@ def share(part: float | None) -> str:
 
 
 def of_time(found: Preflight) -> str:
-    """`about 10 s for 100 epochs`."""
-    epochs = f"{found.epochs:,} epoch{'s' if found.epochs > 1 else ''}"
+    """`about 10 s of training for 100 epochs, and some seconds to compile and draw`."""
+    epochs = f"{found.epochs:,} epoch{'s' if found.epochs != 1 else ''}"
     seeds = f" of {found.seeds:,} seeds" if found.seeds > 1 else ""
-    return f"about {duration(found.seconds)} for {epochs}{seeds}"
+    which = f"{epochs}{seeds}"
+    if found.done:
+        which = f"the {which} that {'are' if found.epochs != 1 else 'is'} left"
+    if not found.epochs:
+        return "none: no epoch is left"
+    seconds = duration(max(1.0, found.training))
+    return f"about {seconds} of training for {which}, and some seconds to compile and draw"
+
+
+def going_on(epoch: int, window: int, windows: int) -> str:
+    """Where a run that is resumed goes on.
+
+    Args:
+        epoch: epochs completed.
+        window: windows done of the next.
+        windows: of an epoch.
+    """
+    if window:
+        return f"resuming within epoch {epoch + 1:,}, after window {window:,} of {windows:,}"
+    return f"resuming after epoch {epoch:,}" if epoch else "resuming before the first epoch"
 
 
 def duration(seconds: float) -> str:

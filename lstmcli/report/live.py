@@ -105,13 +105,28 @@ def _strip_lines(glimpse: Glimpse, shown: Sequence[Strip], room: int) -> list[Te
     fitting = min(steps, (room - NAMES) // (columns + gap))
     first = glimpse.step + steps - fitting
     steps_shown = f"steps {first:,} to {first + fitting - 1:,}"
-    heading = f"seed {glimpse.seed}, validation, {steps_shown}"
-    if len(heading) > room:
-        heading = steps_shown
-    lines = [Text(heading[:room], "dim")]
+    lines = [Text(_heading(glimpse, steps_shown, room), "dim")]
     for strip in shown:
         lines += _row_lines(glimpse, strip.last(fitting), columns, " " * gap)
     return lines
+
+
+def _heading(glimpse: Glimpse, steps: str, room: int) -> str:
+    """When the rows were predicted, and what they are, as far as there is room.
+
+    It is as wide as in an epoch's last window, so that nothing beside it moves.
+    """
+    moment = glimpse.moment
+    wordings = (
+        f"seed {glimpse.seed}, epoch {moment.epoch:,}, window {{}}: validation, {steps}",
+        f"epoch {moment.epoch:,}, window {{}}: validation, {steps}",
+        f"epoch {moment.epoch:,}, window {{}}: {steps}",
+        f"epoch {moment.epoch:,}, window {{}}",
+    )
+    widest = [len(wording.format(f"{moment.windows:,}")) for wording in wordings]
+    chosen = next((n for n, wide in enumerate(widest) if wide <= room), len(wordings) - 1)
+    heading = wordings[chosen].format(f"{moment.window:,}")
+    return heading.ljust(widest[chosen])[:room]
 
 
 def _row_lines(glimpse: Glimpse, strip: Strip, columns: int, gap: str) -> list[Text]:

@@ -28,6 +28,21 @@ FAR = 0.25
 """Of the range of the labels that are shown: by more a predicted number is marked as wrong."""
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a network was looked at.
+
+    Attributes:
+        epoch: the one under way, from 1.
+        window: the last one that it had learned from in it.
+        windows: of an epoch.
+    """
+
+    epoch: int
+    window: int
+    windows: int
+
+
 @dataclass(frozen=True, eq=False)
 class Glimpse:
     """What a network makes of a few rows of a window.
@@ -35,6 +50,7 @@ class Glimpse:
     Attributes:
         schema: what the columns are.
         seed: the network's.
+        moment: when it was looked at.
         step: the number of the first step of a row that is shown, from 1.
         column: the input that is shown.
         given: its values: `[rows, steps]`.
@@ -46,6 +62,7 @@ class Glimpse:
 
     schema: Schema
     seed: int
+    moment: Moment
     step: int
     column: Column
     given: npt.NDArray[Any]

@@ -110,9 +110,7 @@ class Window:
             axes.set_visible(row < len(self._glimpse.given))
             if axes.get_visible():
                 _draw_row(axes, self._glimpse, row)
-        self._rows[0].set_title(
-            f"seed {self._glimpse.seed}, validation: one panel a row", fontsize="medium", pad=18
-        )
+        self._rows[0].set_title(_heading(self._glimpse), fontsize="medium", pad=18)
         self._rows[-1].set_xlabel("step of the row")
         self.figure.canvas.draw()
         self.figure.canvas.flush_events()
@@ -130,6 +128,13 @@ class Window:
         axes.set_ylabel("loss")
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
+
+
+def _heading(glimpse: Glimpse) -> str:
+    """When the rows were predicted, and what they are."""
+    moment = glimpse.moment
+    when = f"epoch {moment.epoch:,}, window {moment.window:,}"
+    return f"seed {glimpse.seed}, {when}: validation, one panel a row"
 
 
 def _draw_row(axes: Any, glimpse: Glimpse, row: int) -> None:
