@@ -147,7 +147,7 @@ def scored(run, trained, tmp_path_factory):
 
 def test_eval_gives_the_contracts_keys_for_each_seed(scored, trained):
     found, _ = scored
-    assert list(found) == ["checkpoint", "data", "results"]
+    assert list(found) == ["checkpoint", "data", "results", "epochs"]
     assert found["checkpoint"] == str(trained / "checkpoints" / "best.safetensors")
     assert [list(result) for result in found["results"]] == [RESULT] * 3
     for seed, result in enumerate(found["results"]):
