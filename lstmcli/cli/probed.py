@@ -179,7 +179,8 @@ def _print_ablation(found: Probe) -> None:
         rows.append(row)
     intact = table[table.zeroed == EVERY_STEP]
     seeds = intact.seed.nunique()
-    mean = f", mean of {seeds} seeds (95 %)" if seeds > 1 else ""
+    interval = " (95 %)" if seeds >= summary.FEWEST_SEEDS else ""
+    mean = f", mean of {seeds} seeds{interval}" if seeds > 1 else ""
     loss = (intact.loss - intact.added).mean()
     print_sentence(f"loss without what a layer carries from step to step{mean}; intact {loss:.4g}")
     print_table(["layer", "at every step", "into a window"], rows)
