@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -164,9 +165,25 @@ def unseen(axes):
             yield tick.label2
 
 
+def assert_no_text_on_a_curve(axes):
+    """No text that names a floor or a chance hides a point of the curves."""
+    renderer = axes.figure.canvas.get_renderer()
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in axes.texts]
+    drawn = [line for line in axes.lines if line.get_transform() == axes.transData]
+    assert drawn
+    for line in drawn:
+        points = axes.transData.transform(line.get_xydata())
+        for text, box in boxes:
+            assert not any(box.contains(*point) for point in points), (text, line.get_label())
+            assert box.x0 >= axes.bbox.x1, text
+
+
 def assert_readable(figure):
-    """No text leaves the canvas or lies on another."""
+    """No text leaves the canvas or lies on another, and none on a learning curve."""
     canvas, found = laid_out(figure).bbox, texts(figure)
+    for axes in figure.findobj(Axes):
+        if any(line.get_label() == "validation" for line in axes.lines):
+            assert_no_text_on_a_curve(axes)
     for text, box in found:
         assert box.x0 >= -1, text
         assert box.y0 >= -1, text
@@ -198,7 +215,7 @@ def test_the_curve_names_floor_chance_and_each_seeds_best_epoch(trained):
     [axes] = figures_of(trained)["loss"].axes
     run = RunDirectory(trained)
     floor = run.read_status()["bayes_loss"]
-    notes = " ".join(text.get_text() for text in axes.texts)
+    notes = " ".join(" ".join(text.get_text().split()) for text in axes.texts)
     assert f"floor {floor:.3g}" in notes
     assert "chance 0.693" in notes
     best = checkpoints.read(run.best).metadata["best"]
@@ -223,7 +240,7 @@ def test_many_replicas_are_a_median_in_the_middle_half_of_them(copied):
     ("name", "unit", "convert"),
     [
         ("text", "bits per character", lambda loss, scale: loss / np.log(2)),
-        ("regression", "RMSE, in units of", lambda loss, scale: np.sqrt(loss) * scale),
+        ("regression", "RMSE (level of", lambda loss, scale: np.sqrt(loss) * scale),
         ("classes", "nats per step", lambda loss, scale: loss),
     ],
 )
@@ -243,6 +260,23 @@ def test_a_line_that_is_half_written_does_not_count(copied):
         file.write("4,80,0,0.0")
     [axes] = figures_of(copied)["loss"].axes
     assert lines(axes, "training").get_xdata().max() == 3
+
+
+def test_few_logged_windows_are_no_line(copied):
+    run = RunDirectory(copied)
+    rows = pd.read_csv(run.metrics)
+    rows[rows.epoch < 3].to_csv(run.metrics, index=False)
+    few = pd.read_csv(run.steps)
+    windows = pd.concat([few] * 5, ignore_index=True)
+    for count, drawn in ((4, False), (5, True)):
+        windows.groupby("seed").head(count).to_csv(run.steps, index=False)
+        [axes] = figures_of(copied)["loss"].axes
+        assert any(line.get_label() == "a window" for line in axes.lines) is drawn
+
+
+def test_ticks_begin_at_the_first_epoch_and_the_first_step(runs):
+    for axes in figures_of(runs("regression"))["regression"].findobj(Axes):
+        assert min(axes.get_xticks()) == 1
 
 
 # --- the window

@@ -99,7 +99,7 @@ def familiar(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
         return "bits per character", lambda nats: nats / math.log(2)
     if (column := one_number(schema)) is None:
         return loss_unit(schema), lambda nats: nats
-    unit = f"RMSE, in units of {canvas.shown(column.name, 18)}"
+    unit = f"RMSE ({canvas.shown(column.name, 18)})"
     return unit, lambda squared: squared**0.5 * column.scale
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ NARROW = 2.0  # highest loss over lowest, below which an axis need not be logari
 NOTE_HEIGHT = 0.07  # of an axis: a line of a note
 TICKS = ((0.7, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)), (1.2, (1, 2, 3, 4, 6)), (2.5, (1, 2, 5)))
 """Decades below which ticks stand at these multiples of each."""
+BESIDE = 11  # characters of a line beside an axis
 ABSURD = 4.0  # times chance: what is above has diverged, and must not hide the rest
 
 FLOOR, CHANCE, WITHOUT = (RED, "--"), (GREY, ":"), (GREEN, "-.")
@@ -33,7 +35,7 @@ class LossAxis:
     Attributes:
         low, high: its limits.
         logarithmic: whether decades are equally long.
-        falling: whether losses fall from left to right: then there is room at the lower left.
+        falling: whether losses fall from left to right: then names stand beside the axes.
     """
 
     low: float
@@ -98,20 +100,31 @@ class LossAxis:
         if low > self.high or high < self.low:
             above = low > self.high
             said = f"{text} is {'above' if above else 'below'}"
+            if self.falling:
+                _beside(axes, said, colour, float(above), name != "floor" and not above)
+                return
             height = 1.0 if above else NOTE_HEIGHT * (name != "floor")  # The floor lies lowest.
-            _note(axes, said, colour, height, not above, self.falling and not above)
+            _note(axes, said, colour, height, not above)
             return
         if same:
             axes.axhline(high, color=colour, linestyle=line, linewidth=1)
         else:
             axes.axhspan(low, high, color=colour, alpha=0.25, linewidth=0)
+        if self.falling:
+            _beside(axes, text, colour, self._share(min(max(high, self.low), self.high)))
+            return
         # A floor's name stands below it, where no loss should be.
         upward = name != "floor"
         edge = min(high, self.high) if upward else max(low, self.low)
         if edge != (high if upward else low):
             upward = not upward
-        left = self.falling and name == "floor"
-        _note(axes, text, colour, edge, upward, left, ("axes fraction", "data"))
+        _note(axes, text, colour, edge, upward, ("axes fraction", "data"))
+
+    def _share(self, loss: float) -> float:
+        """How far up a loss stands."""
+        if self.logarithmic:
+            return float(np.log(loss / self.low) / np.log(self.high / self.low))
+        return (loss - self.low) / (self.high - self.low)
 
     def references(self, axes: Any, table: pd.DataFrame) -> None:
         """Draws the floor and the chance that a table names; or what needs no network, by name."""
@@ -124,20 +137,37 @@ class LossAxis:
             self.reference(axes, str(name), WITHOUT, _known(part, "reference_loss"))
 
 
+def _beside(axes: Any, text: str, colour: str, share: float, raised: bool = False) -> None:
+    """Writes at the right of axes, where no curve can be, so far up.
+
+    Args:
+        axes: where.
+        text: is broken into short lines.
+        colour: of the text.
+        share: of the axes' height.
+        raised: whether another text may stand at their lower end.
+    """
+    where = "center" if 0.1 < share < 0.9 else "top" if share >= 0.9 else "bottom"
+    axes.annotate(
+        textwrap.fill(text, BESIDE), (1, share), xycoords="axes fraction", color=colour,
+        fontsize=8, ha="left", va=where, xytext=(4, 36 if raised else 0),
+        textcoords="offset points",
+    )  # fmt: skip
+
+
 def _note(
     axes: Any,
     text: str,
     colour: str,
     height: float,
     upward: bool,
-    left: bool,
     of: Any = "axes fraction",
 ) -> None:
     """Writes at an edge, above or below a height."""
     axes.annotate(
-        text, (0 if left else 1, height), xycoords=of, color=colour, fontsize=8,
-        ha="left" if left else "right", va="bottom" if upward else "top",
-        xytext=(2 if left else -2, 2 if upward else -2),
+        text, (1, height), xycoords=of, color=colour, fontsize=8,
+        ha="right", va="bottom" if upward else "top",
+        xytext=(-2, 2 if upward else -2),
         textcoords="offset points", zorder=4,
         bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
     )  # fmt: skip

@@ -85,21 +85,28 @@ def shades(count: int) -> npt.NDArray[Any]:
     return np.asarray(colormaps["viridis"](np.linspace(0, 0.88, count)))
 
 
-def shared_steps(panels: Iterable[Axes], kind: str) -> None:
-    """Numbers of steps below the last of panels that stand below each other."""
+def shared_steps(panels: Iterable[Axes], kind: str, first: int) -> None:
+    """Numbers of steps, from the first one on, below the last of panels below each other."""
     *others, last = panels
     for each in others:
         each.tick_params(axis="x", bottom=False, labelbottom=False)
-    whole_numbers(last.xaxis)
+    whole_numbers(last.xaxis, first)
     last.set_xlabel(f"step of the {kind}")
     last.tick_params(axis="x", labelsize=9)
 
 
-def whole_numbers(axis: Any) -> None:
-    """Puts an axis' ticks at whole numbers."""
+def whole_numbers(axis: Any, first: int | None = None) -> None:
+    """Puts an axis' ticks at whole numbers; none below the first one, where that is known."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    locator = MaxNLocator(integer=True)
+    if first is None:
+        axis.set_major_locator(locator)
+        return
+    high = axis.get_view_interval()[1]
+    found = [each for each in locator.tick_values(first, high) if each <= high]
+    apart = (found[-1] - found[0]) / max(1, len(found) - 1)
+    axis.set_ticks([first, *(each for each in found if each > first + apart / 2)])
 
 
 def shown(text: str, widest: int = 24) -> str:

@@ -24,6 +24,8 @@ LOGARITHMIC_FROM = 20
 """Epochs from which on the first ones get more room than the last."""
 FEW_EPOCHS = 3
 """Below so many epochs the logged windows show what happened."""
+FEWEST_WINDOWS = 5
+"""Logged windows of a seed below which a line between them would tell of what nobody saw."""
 TRAINING, VALIDATION = (canvas.ORANGE, "--"), (canvas.BLUE, "-")
 
 
@@ -77,22 +79,28 @@ def draw_loss(axes: Axes, curve: Curve, columns: int = 4) -> None:
         columns: of the legend, as the axes have room for.
     """
     table = curve.epochs
-    few = table.epoch.max() < FEW_EPOCHS
+    logged = curve.windows.groupby("seed").size().max() if len(curve.windows) else 0
+    few = table.epoch.max() < FEW_EPOCHS and logged >= FEWEST_WINDOWS
     measured = [table.loss, table.val_loss, *([curve.windows.loss] if few else [])]
     losses = np.concatenate([np.asarray(each, float) for each in measured])
     axis = LossAxis.around(losses, table, falling=True)
     if few:
-        for _, own in curve.windows.groupby("seed"):
-            axes.plot(own.epoch, own.loss, color=canvas.GREY, linewidth=0.6, alpha=0.6)
-        axes.plot([], [], color=canvas.GREY, linewidth=0.6, label="a window")
+        _windows(axes, curve.windows)
     _line(axes, table, "loss", "training", TRAINING)
     _line(axes, table, "val_loss", "validation", VALIDATION)
     _best(axes, table)
     axis.apply(axes)
     axis.references(axes, table)
     _epochs(axes, table)
-    axes.set_ylabel(f"loss ({curve.unit})")
+    axes.set_ylabel(curve.unit if curve.unit.startswith("RMSE") else f"loss ({curve.unit})")
     canvas.legend_above(axes, columns)
+
+
+def _windows(axes: Axes, windows: pd.DataFrame) -> None:
+    """The logged windows of each seed."""
+    for _, own in windows.groupby("seed"):
+        axes.plot(own.epoch, own.loss, color=canvas.GREY, linewidth=0.6, alpha=0.6)
+    axes.plot([], [], color=canvas.GREY, linewidth=0.6, label="a window")
 
 
 def _line(axes: Axes, table: pd.DataFrame, column: str, label: str, style: tuple[str, str]) -> None:
@@ -131,7 +139,7 @@ def _epochs(axes: Any, table: pd.DataFrame) -> None:
     last = table.epoch.max()
     axes.set_xlabel("epoch")
     if last < LOGARITHMIC_FROM:
-        canvas.whole_numbers(axes.xaxis)
+        canvas.whole_numbers(axes.xaxis, int(table.epoch.min()))
         return
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -40,7 +40,8 @@ def draw_moments(figure: Any, window: Window) -> str:
         below.set_ylabel("residual", fontsize=9)
     canvas.legend_above(panels[0], columns=2)
     figure.align_ylabels(panels)
-    canvas.whole_numbers(panels[-1].xaxis)
+    first = 1 if alone else int(window.places[0][window.there[0]].min())
+    canvas.whole_numbers(panels[-1].xaxis, first)
     panels[-1].set_xlabel("sequence" if alone else f"step of the {window.names[0].split()[0]}")
     return "residual: prediction - truth"
 

@@ -27,7 +27,9 @@ def draw_probabilities(figure: Any, window: Window) -> str:
     classes = _classes(window)
     for row, axes in enumerate(panels.flat):
         shades = _panel(axes, window, row, classes)
-    canvas.shared_steps(panels.flat, window.names[0].split()[0])
+    canvas.shared_steps(
+        panels.flat, window.names[0].split()[0], int(window.places[window.there].min())
+    )
     bar = figure.colorbar(shades, ax=panels, fraction=0.03, pad=0.01)
     bar.set_label("probability", fontsize=canvas.SMALL)
     bar.ax.tick_params(labelsize=canvas.SMALL)

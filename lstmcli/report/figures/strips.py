@@ -43,7 +43,9 @@ def draw_strips(figure: Any, window: Window) -> str:
     panels = figure.subplots(len(window.names), 1, squeeze=False, sharex=True)
     for row, axes in enumerate(panels.flat):
         _panel(axes, window, row)
-    canvas.shared_steps(panels.flat, window.names[0].split()[0])
+    canvas.shared_steps(
+        panels.flat, window.names[0].split()[0], int(window.places[window.there].min())
+    )
     if window.target.size == 2:
         return "height of a prediction: the probability of 1; cross: wrong"
     longer = [name for name in _names_of(window) if len(name) > LONGEST_NAME]
