@@ -98,30 +98,41 @@ class Terminal:
         os.close(self._master)
 
     def type(self, text):
-        """Types something: `\\x03` is Ctrl-C."""
+        """Types something, once nothing more comes: `\\x03` is Ctrl-C.
+
+        At Ctrl-C a terminal drops what has been written and not read, half a frame maybe.
+        """
+        while self.code is None and self._reads(0.05):
+            pass
         os.write(self._master, text.encode())
 
     def until(self, pattern=None, seconds=60):
         """Reads until the screen shows a pattern, or the program ends; returns the screen."""
         last = time.monotonic() + seconds
         while time.monotonic() < last:
-            if not select.select([self._master], [], [], 0.1)[0]:
+            if not self._reads(0.1):
                 continue
-            try:
-                text = self._decoder.decode(os.read(self._master, 65536))
-            except OSError:  # The other end is closed: it has ended.
-                self.code = self._process.wait(10)
-                break
-            self.output += text
-            self.screen.write(text)
-            now = str(self.screen)
-            if not self.seen or self.seen[-1][1] != now:
-                self.seen.append((time.monotonic() - self._begun, now))
-            if pattern and re.search(pattern, now):
+            if self.code is not None or (pattern and re.search(pattern, self.seen[-1][1])):
                 break
         else:
             raise TimeoutError(f"no {pattern!r} in {seconds} s:\n{self.screen}")
         return str(self.screen)
+
+    def _reads(self, seconds):
+        """Whether something came, or the program ended, within some time."""
+        if not select.select([self._master], [], [], seconds)[0]:
+            return False
+        try:
+            text = self._decoder.decode(os.read(self._master, 65536))
+        except OSError:  # The other end is closed: it has ended.
+            self.code = self._process.wait(10)
+            return True
+        self.output += text
+        self.screen.write(text)
+        now = str(self.screen)
+        if not self.seen or self.seen[-1][1] != now:
+            self.seen.append((time.monotonic() - self._begun, now))
+        return True
 
     def gaps(self, pattern):
         """Seconds between the changes while the screen showed a pattern, and after the last."""

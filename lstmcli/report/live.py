@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
@@ -146,9 +148,13 @@ def _row_lines(glimpse: Glimpse, strip: Strip, columns: int, gap: str) -> list[T
 
 
 def _line(name: str, codes: Sequence[str], styles: Sequence[str], columns: int, gap: str) -> Text:
-    """A name, and a code for each step."""
+    """A name, and a code for each step; steps of one style are one span, as a frame is to be small.
+
+    What a terminal has not read yet is lost at Ctrl-C, and with it the count of lines.
+    """
     line = Text.assemble((f"{name:{NAMES}}", STYLES["name"]))
-    for code, style in zip(codes, styles, strict=True):
-        line.append(code + " " * (columns - cell_len(code)) + gap, style)
+    for style, steps in groupby(zip(styles, codes, strict=True), itemgetter(0)):
+        padded = (code + " " * (columns - cell_len(code)) + gap for _, code in steps)
+        line.append("".join(padded), style)
     line.rstrip()
     return line
