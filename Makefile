@@ -10,7 +10,9 @@ demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
 
 test: .venv/installed-dev lint  ## lint, types, import contracts, tests
-	$(BIN)/python -m pytest
+	@set -e; for part in '[a-o]' p '[q-z]'; do \
+	  echo "tests/test_$$part*.py"; $(BIN)/python -m pytest tests/test_$$part*.py; \
+	done  # A process each, as none can map the code of all the compiled programs.
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -24,7 +26,7 @@ torture: .venv/installed-dev torture-kills  ## random settings, damages, power l
 	@set -e; for part in 1 2 3 4 5 6 7 8; do \
 	  $(BIN)/python -m pytest tests/test_replicas.py -k settings --replica-examples 25 \
 	    --hypothesis-seed $$(($(SEED) + part)); \
-	done  # A process each, as none can map the code of a thousand compiled programs.
+	done  # In processes of their own, too.
 	$(BIN)/python -m pytest tests/test_damage.py tests/test_power_loss.py -k "random_damage or power" \
 	  --damages 1000 --damage-seed $(SEED)
 	$(BIN)/python -m pytest tests/test_long_runs.py --long-run 1
