@@ -71,6 +71,12 @@ class StoppedError(LstmcliError):
     """A signal stopped the run after its checkpoint was written."""
 
 
+def of_system(error: OSError) -> str:
+    """What the system says of a file, in this program's words."""
+    where = f" `{error.filename}`" if error.filename else ""
+    return f"cannot read or write{where}: {error.strerror or error}"
+
+
 def pasteable(path: Path | str) -> str:
     """A path as a shell takes it, and as no option: for a command that is to be typed."""
     text = str(path)

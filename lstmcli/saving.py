@@ -8,6 +8,7 @@ diverges later stays. What is equal to something that is there already is left o
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -18,7 +19,14 @@ import numpy as np
 from lstmcli import __version__, streams
 from lstmcli.core import parameters
 from lstmcli.core.batch import Measures, joined
-from lstmcli.errors import ExitCode, FileError, StoppedError, pasteable
+from lstmcli.errors import (
+    ExitCode,
+    FileError,
+    LstmcliError,
+    StoppedError,
+    of_system,
+    pasteable,
+)
 from lstmcli.runs import saved
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.signals import name_of
@@ -76,9 +84,20 @@ def stopped(run: Run, windows: int, received: signal.Signals) -> StoppedError:
     after = f" in epoch {run.epoch + 1}, after window {windows}" if windows else ""
     return StoppedError(
         f"stopped by {name_of(received)}{after or f' after epoch {run.epoch}'}",
-        f"`lstmcli train --resume {pasteable(run.directory.path)}` goes on from there",
+        f"{_resuming(run)} goes on from there",
         ExitCode(128 + received),
     )
+
+
+def broken_off(run: Run, error: OSError) -> LstmcliError:
+    """What is said of a run whose files could not be written, the disk being full for instance."""
+    kept = os.path.exists(run.directory.last)  # noqa: PTH110 (of a directory that is shut, too)
+    hint = f"once that is mended, {_resuming(run)} goes on from the last checkpoint"
+    return LstmcliError(of_system(error), hint if kept else None)
+
+
+def _resuming(run: Run) -> str:
+    return f"`lstmcli train --resume {pasteable(run.directory.path)}`"
 
 
 def restore(run: Run, checkpoint: Checkpoint) -> None:

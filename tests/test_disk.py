@@ -2,6 +2,8 @@
 
 import errno
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -195,6 +197,19 @@ def test_train_says_what_could_not_be_written(most, command, tmp_path):
     last = tmp_path / "run/checkpoints/last.safetensors"
     assert not last.exists() or checkpoints.read(last)
     assert not list((tmp_path / "run").rglob(".*safetensors*"))
+
+
+@LINUX
+def test_a_run_whose_disk_gets_full_goes_on_with_the_command_of_its_hint(command, small_disk):
+    (small_disk / "filler").write_bytes(bytes(28_000))
+    options = ["--series-length", 150, "--epochs", 60, "--layers", 1, "--no-cache"]
+    done = command("train", *options, "--out", small_disk / "run")
+    assert_clear(done, "No space left", str(small_disk))
+    (small_disk / "filler").unlink()
+    hint = re.search(r"^hint: once that is mended, `lstmcli (.*)` goes on", done.stderr, re.M)
+    resumed = command(*shlex.split(hint[1]))
+    assert resumed.returncode == 0, resumed.stderr
+    assert pd.read_csv(small_disk / "run/metrics.csv").epoch.tolist() == list(range(1, 61))
 
 
 @LINUX

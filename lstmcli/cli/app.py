@@ -23,7 +23,7 @@ from lstmcli.cli.report import report
 from lstmcli.cli.sample import sample
 from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
-from lstmcli.errors import ExitCode, LstmcliError
+from lstmcli.errors import ExitCode, LstmcliError, of_system
 from lstmcli.report import terminal
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -89,8 +89,7 @@ def _explain(error: Exception, help_hint: str) -> int:
         say_error(f"there is not enough memory: {error or 'none is left'}", LESS)
         return ExitCode.FAILED
     if isinstance(error, OSError):
-        where = f" `{error.filename}`" if error.filename else ""
-        say_error(f"cannot read or write{where}: {error.strerror or error}", None)
+        say_error(of_system(error), None)
         return ExitCode.FAILED
     kind = type(error).__name__
     say_error(f"something unexpected: {kind}: {error}", "`--debug` shows where it happened")

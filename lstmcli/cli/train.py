@@ -133,12 +133,15 @@ def _say(kind: str, text: str) -> None:
 
 def _show(ctx: typer.Context, run: Run, style: str, live: str, as_json: bool) -> None:
     """Trains to the end, shows how it goes, and says how it has ended."""
+    from lstmcli import saving
     from lstmcli.runs import metrics
 
     view, picture = showing.view(run, style, live)
     try:
         for rows in showing.epochs(run, ctx.obj, view, picture):
             view.epoch([metrics.as_dict(row) for row in rows])
+    except OSError as error:
+        raise saving.broken_off(run, error) from error
     finally:
         view.close()
         if as_json:
