@@ -302,8 +302,8 @@ def drain(master: int) -> None:
     os.close(master)
 
 
-def pages() -> list[dict]:
-    """The page of a sweep of 40 trials, beside the imports that nothing can be faster than."""
+def pictures() -> list[dict]:
+    """Page and figure of a sweep of 40 trials, and probes, beside the imports that they need."""
     lstmcli = [str(Path(sys.executable).parent / "lstmcli")]
     with tempfile.TemporaryDirectory() as folder:
         short = ["--epochs", "3", "--series-length", "2000", "--out", folder]
@@ -311,8 +311,23 @@ def pages() -> list[dict]:
         commands = {
             "import matplotlib, pandas": [sys.executable, "-c", "import matplotlib, pandas"],
             "report of 40 trials": [*lstmcli, "report", folder],
+            "plot of 40 trials": [*lstmcli, "plot", folder],
         }
-        return processes("a page", commands, 7)
+        rows = processes("a page, a figure", commands, 7)
+        models = {"3 x 4": [], "3 x 256": ["--state-size", "256"]}
+        commands = {"import numpy": [sys.executable, "-c", "import numpy"]}
+        for name, size in models.items():
+            run = str(Path(folder) / name)
+            brief = ["--epochs", "1", "--series-length", "2000", "--out", run]
+            subprocess.run([*lstmcli, "train", *size, *brief], check=True, capture_output=True)
+            commands[f"probe {name}, 50,000 steps"] = [
+                *lstmcli,
+                "probe",
+                run,
+                "--series-length",
+                "50000",
+            ]
+        return rows + processes("a probe", commands, 3)
 
 
 def draw_growth(table: pd.DataFrame) -> None:
@@ -355,7 +370,7 @@ def main() -> None:
         rows += growth(1)
         rows += whole_commands(rounds)
         rows += on_a_terminal(3 * rounds)
-        rows += pages()
+        rows += pictures()
     table = pd.DataFrame(rows)
     table.to_csv(HERE / "results.csv", index=False, float_format="%.6g")
     if not quick:
