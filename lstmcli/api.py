@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lstmcli import memory
 from lstmcli.config import NOT_SWEPT, Config, SweepConfig, option_name
 from lstmcli.data.dataset import generate
-from lstmcli.errors import UsageError, of_system
+from lstmcli.errors import StoppedError, UsageError, of_system
 from lstmcli.opening import AnyPath, open_checkpoint
 from lstmcli.probes.story import probe
 from lstmcli.runs import kept, latest, owned, rundir
@@ -226,6 +226,8 @@ def draw(run: Run) -> str | None:
 
     try:
         figures.write_all(run.directory.path, run.source)
+    except StoppedError:
+        raise
     except OSError as error:
         return of_system(error)
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 import traceback
 from pathlib import Path
@@ -16,6 +17,7 @@ from lstmcli.cli.app import app
 ROOT = Path(__file__).parent.parent
 SMALL = ("--series-length", "1530", "--epochs", "3", "--layers", "2")  # 20 windows, 30 steps over
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job has none.
 settings.register_profile("lstmcli", deadline=None)
 settings.load_profile("lstmcli")
 

@@ -102,7 +102,8 @@ class Terminal:
 
         At Ctrl-C a terminal drops what has been written and not read, half a frame maybe.
         """
-        while self.code is None and self._reads(0.05):
+        last = time.monotonic() + 1  # What never pauses is typed into.
+        while self.code is None and time.monotonic() < last and self._reads(0.05):
             pass
         os.write(self._master, text.encode())
 

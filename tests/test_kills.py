@@ -120,77 +120,109 @@ def is_over(run):
     return state == "Z"
 
 
+def until_done(go_on, path, most):
+    """Lets a run go on until it is done, stopped so many times at most; returns how often."""
+    times = 0
+    while not go_on(path, times < most):
+        times += 1
+    return times
+
+
+def again_and_again(go_on, folder, most, compare):
+    """Stops runs, one after the other, so many times in all; each is done in the end."""
+    times = runs = 0
+    while times < most:
+        path = folder / f"stopped-{runs}" / "run"
+        path.parent.mkdir()
+        times += until_done(go_on, path, most - times)
+        runs += 1
+        compare(path)
+    return runs
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("options", [WRITING, WITHIN], ids=["between epochs", "within epochs"])
 def test_a_run_killed_again_and_again_loses_nothing(options, forks, chance, kills, tmp_path):
-    epochs = 15 * kills if options is WRITING else kills
-    command = ["train", *options, "--epochs", epochs]
-    done, path, times = False, tmp_path / "killed", 0
-    while not done and times < kills // 2:
+    command = ["train", *options, "--epochs", 150 if options is WRITING else 40]
+    assert Command(forks, *command, "--out", "alone").wait() == 0
+
+    def go_on(path, kill):
         run = go(forks, command, path)
-        some_time(chance, run, path, is_over)
-        run.kill()
+        if kill:
+            some_time(chance, run, path, is_over)
+            run.kill()
         code = run.wait()
         assert code in (0, -signal.SIGKILL), (tmp_path / "output.txt").read_text()
-        done, times = code == 0, times + (code != 0)
         assert_sound(path)
-    if not done:
-        run = go(forks, command, path)
-        assert run.wait() == 0, (tmp_path / "output.txt").read_text()
-    assert Command(forks, *command, "--out", "alone").wait() == 0
-    print(f"{times} kills")
-    assert_no_row_twice(path)
-    assert_same(tmp_path / "alone", path)
-    assert not list(path.rglob(".*")), "something half-written is left"
+        return code == 0
+
+    def compare(path):
+        assert_no_row_twice(path)
+        assert_same(tmp_path / "alone", path)
+        assert not list(path.rglob(".*")), "something half-written is left"
+
+    runs = again_and_again(go_on, tmp_path, kills // 2, compare)
+    print(f"{kills // 2} kills of {runs} runs")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_stopped_again_and_again_loses_nothing(number, code, forks, chance, kills, tmp_path):
-    command, path = ["train", *WITHIN, "--epochs", kills], tmp_path / "stopped"
-    run = go(forks, command, path)
-    for _ in range(max(2, kills // 5)):
-        some_time(chance, run, path, is_over)
-        run.kill(number)
+    command, most = ["train", *WITHIN, "--epochs", 40], max(2, kills // 5)
+    assert Command(forks, *command, "--out", "alone").wait() == 0
+
+    def go_on(path, stop):
+        run = go(forks, command, path)
+        if stop:
+            some_time(chance, run, path, is_over)
+            run.kill(number)
         ended = run.wait()
-        assert ended in (0, code), (tmp_path / "output.txt").read_text()
         assert_sound(path)
         status = path.exists() and json.loads((path / "run.json").read_text())["status"]
-        if ended == 0 or status == "completed":  # At its figures, perhaps.
-            break
-        assert status in (False, "interrupted")  # It has begun, or not.
-        run = go(forks, command, path)
-    else:
-        assert run.wait() == 0
+        loading = ended == -number and status in (False, "interrupted")  # Again, or for the first
+        assert ended in (0, code) or loading, (tmp_path / "output.txt").read_text()  # time.
+        assert status in (False, "interrupted", "completed")  # At its figures, perhaps.
+        return ended == 0
+
+    def compare(path):
+        assert_no_row_twice(path)
+        assert_same(tmp_path / "alone", path)
+
+    runs = again_and_again(go_on, tmp_path, most, compare)
     said = (tmp_path / "output.txt").read_text()
     assert "error: stopped by" in said
     assert "lstmcli train --resume" in said
-    assert Command(forks, *command, "--out", "alone").wait() == 0
-    assert_no_row_twice(path)
-    assert_same(tmp_path / "alone", path)
+    print(f"{most} signals to {runs} runs")
 
 
 def test_a_sweep_killed_again_and_again_goes_on_within_its_trials(chance, kills, run, tmp_path):
-    options, out, times = ["--epochs", "80", "--jobs", "2"], tmp_path / "killed" / "s", 0
-    for _ in range(max(2, kills // 5)):
+    options, most, resumed = ["--epochs", "80", "--jobs", "2"], max(2, kills // 5), []
+    run(*COMMAND, *options, "--out", tmp_path / "alone" / "s")
+
+    def go_on(out, kill):
         process = start(out, *options, first=OFTEN)
         before = lines(out)
-        while lines(out) < before + 5 and process.poll() is None:  # Of two seeds and a heading.
+        while kill and lines(out) < before + 5 and process.poll() is None:  # Of two seeds.
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.4))
-        os.killpg(process.pid, signal.SIGKILL)
+        if kill:
+            time.sleep(chance.uniform(0, 0.4))
+            with suppress(ProcessLookupError):  # It may be over already.
+                os.killpg(process.pid, signal.SIGKILL)
         _, stderr = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), stderr
-        times += process.returncode != 0
         for trial in out.glob("trials/*"):
             assert_sound(trial)
-    run(*COMMAND, *options, "--out", out)
-    run(*COMMAND, *options, "--out", tmp_path / "alone" / "s")
-    print(f"{times} kills, {resumptions(out)} trials went on after their first epoch")
-    assert resumptions(out) > 0
-    for name in ("trials.csv", "summary.csv", "curves.csv"):
-        found, alone = (without_times(each / name) for each in (out, tmp_path / "alone" / "s"))
-        pd.testing.assert_frame_equal(found, alone)
+        return process.returncode == 0
+
+    def compare(out):
+        resumed.append(resumptions(out))
+        for name in ("trials.csv", "summary.csv", "curves.csv"):
+            found, alone = (without_times(each / name) for each in (out, tmp_path / "alone" / "s"))
+            pd.testing.assert_frame_equal(found, alone)
+
+    runs = again_and_again(go_on, tmp_path, most, compare)
+    print(f"{most} kills of {runs} sweeps, {sum(resumed)} trials went on after their first epoch")
+    assert sum(resumed) > 0
 
 
 def lines(sweep):

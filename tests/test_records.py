@@ -33,6 +33,7 @@ from lstmcli.data import echo
 from lstmcli.data.source import open_source
 from lstmcli.errors import DivergedError, FileError
 from lstmcli.files import write_atomically
+from lstmcli.pictures import figures
 from lstmcli.runs import checkpoint as checkpoints
 from lstmcli.runs import metrics, rundir
 from lstmcli.runs.metrics import EpochRow
@@ -716,6 +717,15 @@ def test_a_replica_that_diverges_takes_no_other_with_it(tmp_path):
     expected, _ = replay(Config.build(series_length=150, epochs=2, layers=1, seed=1), epochs=2)
     assert_same_bits({name: array[[1]] for name, array in found.items()}, expected)
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "diverged"
+
+
+def test_sigterm_while_figures_are_drawn_ends_with_its_code(run, small, monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        figures, "write_all", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    done = run("train", *small, "--out", "run", exit_code=143)
+    assert "error: stopped by SIGTERM" in done.stderr
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "completed"
 
 
 def test_ctrl_c_while_tensorflow_loads_says_so(python, tmp_path):

@@ -274,7 +274,11 @@ def test_characters_of_the_prompt_that_the_model_does_not_know_are_named(run):
     ("option", "value", "message"),
     [
         ("--temperature", "-0.1", "`--temperature` must be at least 0, got -0.1"),
-        ("--temperature", "nan", "`--temperature` must be finite, got nan"),
+        (
+            "--temperature",
+            "nan",
+            "`--temperature` must be finite in 32 bits",
+        ),
         ("--length", "-1", "`--length` must be at least 0, got -1"),
         ("--seed", "-1", "`--seed` must be at least 0, got -1"),
     ],

@@ -70,24 +70,24 @@ def train(
 
     style = console.progress_style(progress)
     shown = console.live_style(live, style)
-    with signals.terminable():
-        if verify:
-            api.check_alone("verify", {"out": out, "resume": resume, "overwrite": overwrite})
-            ending.verified(*api.verify(_config(config_file, given)), as_json)
+    ctx.with_resource(signals.terminable())
+    if verify:
+        api.check_alone("verify", {"out": out, "resume": resume, "overwrite": overwrite})
+        ending.verified(*api.verify(_config(config_file, given)), as_json)
+        return
+    if resume:
+        api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
+        directory, found = _found(ctx, resume, given)
+        if found.complete:
+            ending.complete(found, as_json)
             return
-        if resume:
-            api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
-            directory, found = _found(ctx, resume, given)
-            if found.complete:
-                ending.complete(found, as_json)
-                return
-            config = found.config
-        else:
-            config, found = _config(config_file, given), None
-            directory = rundir.create(out, api.label(config), overwrite)
-            ctx.with_resource(directory.held())
-        with console.waiting("loading TensorFlow", style):
-            run = api.prepare(config, directory, found)
+        config = found.config
+    else:
+        config, found = _config(config_file, given), None
+        directory = rundir.create(out, api.label(config), overwrite)
+        ctx.with_resource(directory.held())
+    with console.waiting("loading TensorFlow", style):
+        run = api.prepare(config, directory, found)
     _brief(run, found, quiet=style == "none")
     _show(ctx, run, style, shown, as_json)
 
