@@ -1,5 +1,6 @@
 """`lstmcli plot`: that its figures show the numbers of the files, and can be read."""
 
+import itertools
 import json
 import shutil
 
@@ -383,6 +384,22 @@ def test_figures_of_several_seeds_and_of_a_sweep_can_be_read(trained, swept):
     for path in (trained, swept[0]):
         for figure in figures_of(path).values():
             assert_readable(figure)
+
+
+@pytest.mark.parametrize("epochs", [20, 59, 100, 299, 3000, 200_000])
+def test_the_numbers_of_many_epochs_do_not_touch(epochs, copied):
+    table = pd.read_csv(copied / "metrics.csv")
+    one = table[table.seed == 0].iloc[-1]
+    many = pd.DataFrame([one] * epochs).assign(epoch=range(1, epochs + 1), seed=0)
+    many.to_csv(copied / "metrics.csv", index=False)
+    figure = figures_of(copied)["echo"]
+    assert_readable(figure)
+    [axes] = [each for each in figure.findobj(Axes) if each.get_xlabel() == "epoch"]
+    left, right = axes.get_xlim()
+    shown = [label for label in axes.get_xticklabels() if left <= label.get_position()[0] <= right]
+    boxes = [label.get_window_extent() for label in shown]
+    gaps = [after.x0 - before.x1 for before, after in itertools.pairwise(boxes)]
+    assert min(gaps) > 6, [label.get_text() for label in shown]
 
 
 def test_what_cannot_be_drawn_is_escaped():

@@ -142,7 +142,8 @@ def _epochs(axes: Any, table: pd.DataFrame) -> None:
         canvas.whole_numbers(axes.xaxis, int(table.epoch.min()))
         return
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    between = (1, 2, 5) if last < 60 else (1, 3) if last < 300 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=between))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(0.95, last * 1.08)
