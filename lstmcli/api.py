@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli import memory
-from lstmcli.config import NOT_SWEPT, Config, SweepConfig, option_name
+from lstmcli.config import NOT_SWEPT, Config, SweepConfig
 from lstmcli.data.dataset import generate
 from lstmcli.errors import StoppedError, UsageError, of_system
 from lstmcli.opening import AnyPath, open_checkpoint
@@ -23,6 +23,7 @@ from lstmcli.runs import kept, latest, owned, rundir
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.kept import Kept
 from lstmcli.runs.rundir import RunDirectory
+from lstmcli.settings import option_name
 
 if TYPE_CHECKING:
     import pandas as pd

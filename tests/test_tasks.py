@@ -18,6 +18,7 @@ from lstmcli.config import Config, DataConfig
 from lstmcli.data import adding, storage, tasks
 from lstmcli.data.layout import Layout
 from lstmcli.errors import UsageError
+from lstmcli.settings import option_name
 from lstmcli.streams import Stream, generator
 
 OF_SEQUENCES = tuple(configs.SEQUENCE_LENGTHS)
@@ -296,7 +297,7 @@ def test_a_strangers_series_has_neither_floor_nor_baseline():
     ],
 )  # fmt: skip
 def test_a_setting_of_another_task_is_refused_wherever_the_task_is_named(task, name, value):
-    option = configs.option_name(name)
+    option = option_name(name)
     for saved, typed in (({}, {"task": task}), ({"data": {"task": task}}, {})):
         with pytest.raises(UsageError, match=f"`{option}` has no effect with `--task {task}`"):
             Config.build(saved, **typed, **{name: value})

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.options import CheckpointPath
-from lstmcli.config import Settings, setting
 from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.settings import Settings, setting
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,8 +20,9 @@ from lstmcli.cli.options import (
     with_settings,
 )
 from lstmcli.cli.output import print_json, print_sentence, print_table
-from lstmcli.config import DEPTHS, NOT_SWEPT, option_name
+from lstmcli.config import DEPTHS, NOT_SWEPT
 from lstmcli.errors import ExitCode, LstmcliError, StoppedError
+from lstmcli.settings import option_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,12 +6,13 @@ from pathlib import Path
 from types import ModuleType
 
 from lstmcli.columns import Schema
-from lstmcli.config import DataConfig, option_name
+from lstmcli.config import DataConfig
 from lstmcli.data import beside, storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.data.tables import reader as table
 from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.settings import option_name
 
 TABLES = (".csv", ".csv.gz", ".parquet")
 OF_TABLES = ("inputs", "target", "group", "horizon", "categorical", "missing")

@@ -5,18 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from lstmcli.config import (
-    ARTICLE,
-    DRAWN,
-    GROUPS,
-    OF_TASKS,
-    OF_THE_FILE,
-    Config,
-    Settings,
-    option_name,
-    setting_types,
-)
+from lstmcli.config import ARTICLE, DRAWN, GROUPS, OF_TASKS, OF_THE_FILE, Config
 from lstmcli.report.page import Table
+from lstmcli.settings import Settings, option_name, setting_types
 
 DEFAULT = re.compile(r"\s*\(default: ([^()]*)\)")
 

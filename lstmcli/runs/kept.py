@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lstmcli.config import Config, option_name
+from lstmcli.config import Config
 from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.runs import owned, paths, saved
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.finding import folder_of
 from lstmcli.runs.owned import FREE
 from lstmcli.runs.rundir import SETTINGS, RunDirectory
+from lstmcli.settings import option_name
 
 EXACT = ("threads", "schedule", "device")
 """Settings of the run that a machine resolves: what they were is kept, and taken again."""

@@ -15,18 +15,12 @@ from typing import Any
 
 from lstmcli import architecture, memory, preflight
 from lstmcli.architecture import Signature
-from lstmcli.config import (
-    GROUPS,
-    OF_THE_FILE,
-    Config,
-    TrainingConfig,
-    option_name,
-    setting_types,
-)
+from lstmcli.config import GROUPS, OF_THE_FILE, Config, TrainingConfig
 from lstmcli.core import environment
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import UsageError
 from lstmcli.preflight import Preflight
+from lstmcli.settings import option_name, setting_types
 from lstmcli.sweeps.material import Material, identity, material
 
 SIZES = ("layers", "state_size")

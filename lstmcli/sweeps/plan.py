@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli import initial
-from lstmcli.config import DEPTHS, Config, SweepConfig, option_name
+from lstmcli.config import DEPTHS, Config, SweepConfig
 from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
 from lstmcli.runs import owned, paths
+from lstmcli.settings import option_name
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.material import Unit
