@@ -13,13 +13,17 @@ from pathlib import Path
 
 from lstmcli import architecture
 from lstmcli.config import Config, DataConfig
-from lstmcli.errors import UsageError
+from lstmcli.errors import LstmcliError, UsageError
 
 LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 """Where Linux says how much a container may have, in its two versions."""
+MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+"""Where Linux lists a process's memory maps, and says how many it may have."""
+ROOM = 0.9
+"""Part of them after which no further program is compiled: one takes a few hundred."""
 NUMBER = 4
 """Bytes."""
 OF_A_STEP = 2
@@ -98,6 +102,25 @@ def check_model(config: Config, features: int, outputs: int) -> None:
         changed + window,
         _smaller(changed > window, replicas, outputs > units),
     )
+
+
+def check_programs() -> None:
+    """Refuses one more compiled program in a process which Linux would not let map its code.
+
+    A program stays for as long as its process; where there is no room for the next one the
+    compiler would crash.
+
+    Raises:
+        LstmcliError: there is no room.
+    """
+    with suppress(OSError, ValueError):
+        most = int(MOST_MAPS.read_text())
+        if MAPS.read_bytes().count(b"\n") > ROOM * most:
+            raise LstmcliError(
+                f"this process holds as many compiled programs as Linux lets it: {most:,} maps of "
+                "memory",
+                "go on in a new process; `lstmcli.sweep` begins new ones by itself",
+            )
 
 
 def _smaller(model: bool, replicas: int, classes: bool) -> str:

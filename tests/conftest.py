@@ -65,18 +65,6 @@ def damage_seed(request):
     return request.config.getoption("--damage-seed")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def room_for_programs():
-    """Ends the tests before Linux ends them: a process may have so many memory maps, no more.
-
-    A compiled program stays for as long as its process, in about a hundred of them.
-    """
-    yield
-    maps, most = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
-    if maps.exists() and len(maps.read_bytes().splitlines()) > 0.8 * int(most.read_text()):
-        pytest.exit("too many compiled programs for one process: `make test` has several", 1)
-
-
 @pytest.fixture(autouse=True)
 def inside_tmp_path(tmp_path, monkeypatch):
     """Relative paths, `runs/` among them, end up in the test's own directory."""

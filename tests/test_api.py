@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 import lstmcli
+from lstmcli import memory
 from lstmcli.config import Config
-from lstmcli.errors import FileError, UsageError
+from lstmcli.errors import FileError, LstmcliError, UsageError
 from lstmcli.runs import rundir
 from lstmcli.sweeps import grid
 
@@ -108,3 +109,17 @@ def test_a_script_without_a_guard_can_sweep(python, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("4 no depth solves it")
     assert done.stdout.count("\n") == 1
+
+
+def test_a_process_without_room_for_a_program_is_told_before_it_crashes(monkeypatch, tmp_path):
+    few = tmp_path / "max_map_count"
+    few.write_text("100\n")
+    monkeypatch.setattr(memory, "MOST_MAPS", few)
+    monkeypatch.setattr(memory, "MAPS", few.with_name("maps"))
+    lstmcli.train(**SMALL, out="fits")  # Where nobody says how many there are.
+    memory.MAPS.write_text("a map\n" * 91)
+    with pytest.raises(LstmcliError, match="as many compiled programs as Linux lets it: 100 maps"):
+        lstmcli.train(**SMALL, out="run")
+    assert not (tmp_path / "run").exists()
+    memory.MAPS.write_text("a map\n" * 90)
+    lstmcli.train(**SMALL, out="run")

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lstmcli import architecture
+from lstmcli import architecture, memory
 from lstmcli.architecture import Signature
 from lstmcli.config import Config
 from lstmcli.core import environment, parameters
@@ -37,9 +37,13 @@ class Program:
         config: all settings.
         signature: what the data has.
         device: as `device.resolve` gives it.
+
+    Raises:
+        LstmcliError: the process has compiled so many that it has no room for another.
     """
 
     def __init__(self, config: Config, signature: Signature, device: str) -> None:
+        memory.check_programs()
         self.config = config
         self.signature = signature
         self.device = device
