@@ -105,7 +105,7 @@ def _whole(path: Path) -> tuple[_Text, slice]:
 
 def _schema(text: _Text, training: slice) -> Schema:
     """The schema whose vocabulary the beginning of a text has."""
-    characters = tuple(map(chr, np.flatnonzero(text.first < training.stop)))
+    characters = tuple(map(chr, np.flatnonzero(np.less(text.first, training.stop))))
     if training.stop >= 2 and len(characters) < 2:
         raise FileError(
             f"the training part of `{text.path}` is one character over and over, "
