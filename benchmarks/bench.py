@@ -111,7 +111,7 @@ def growth(rounds: int) -> list[dict]:
     """How lstmcli's cost grows with layers, units and replicas, from the article's size."""
     cases = [("layers", value) for value in range(1, 9)]
     cases += [("state", value) for value in (4, 8, 16, 32, 64, 128, 256, 512)]
-    cases += [("replicas", value) for value in (1, 2, 4, 8, 16, 32)]
+    cases += [("replicas", value) for value in (1, 2, 3, 4, 8, 12, 16, 32)]
     rows = []
     for key, value in cases:
         length = 50_000 if key != "state" or value <= 32 else 7_500

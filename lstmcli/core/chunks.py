@@ -4,15 +4,15 @@ A chunk is long enough that Python's overhead vanishes, short enough that a prog
 Ctrl-C is answered. A ragged last one is padded and `count` says how far to go, so nothing compiles
 twice; where windows take longer than guessed, a call goes less far.
 
-A schedule that takes replicas side by side gets all of them at once; any other is compiled for one,
-and replicas go through a chunk one after the other. What is compiled for one does not depend on how
-many there are, the number of windows included.
+Replicas that lie side by side go through a chunk in groups of one size, the last one filled up with
+copies; others are a group each, one after the other. What is compiled for a group does not depend
+on how many there are, the number of windows included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,17 +46,43 @@ class Done(NamedTuple):
     scored: npt.NDArray[np.bool_] | None
 
 
+class Group(NamedTuple):
+    """Replicas that go through a chunk together.
+
+    Attributes:
+        replicas: which.
+        copies: of the last of them, which fill the group up.
+    """
+
+    replicas: slice
+    copies: int
+
+    def filled(self, arrays: Mapping[str, Any], axis: int) -> dict[str, Any]:
+        """Arrays that have the replicas in an axis, with the copies."""
+        if not self.copies:
+            return dict(arrays)
+        return {
+            name: np.concatenate([array, *[np.take(array, [-1], axis)] * self.copies], axis)
+            for name, array in arrays.items()
+        }
+
+    @property
+    def genuine(self) -> slice:
+        """Its replicas without the copies."""
+        return slice(None, -self.copies or None)
+
+
 class Calls:
     """How a program is called.
 
     Args:
-        side_by_side: whether a call takes all replicas.
-        window_seconds: what a window takes, about.
+        together: how many replicas a call takes.
+        window_seconds: what a window takes for these, about.
         device: as `device.resolve` gives it.
     """
 
-    def __init__(self, side_by_side: bool, window_seconds: float, device: str) -> None:
-        self._side_by_side = side_by_side
+    def __init__(self, together: int, window_seconds: float, device: str) -> None:
+        self._together = together
         self._window_seconds = window_seconds
         self._device = device
         self._paces: dict[tuple[str, int], Pace] = {}
@@ -87,7 +113,10 @@ class Calls:
         groups = self._groups(batch.replicas)
         length = _chunk_length(len(batch), self._window_seconds)
         pace = self._paces.setdefault((kind, length), Pace(length))
-        now = [{name: tensor[group] for name, tensor in tensors.items()} for group in groups]
+        now = [
+            group.filled({name: tensor[group.replicas] for name, tensor in tensors.items()}, 0)
+            for group in groups
+        ]
         begin = first
         with tf.device(self._device):
             while begin < len(batch):
@@ -96,23 +125,28 @@ class Calls:
                 scored: list[npt.NDArray[np.bool_]] = []
                 with pace.call(count):
                     for index, group in enumerate(groups):
-                        parts = batch.take(begin, length, group)
+                        parts = batch.take(begin, length, group.replicas)
                         scored += [parts["scored"][:count]] if "scored" in parts else []
-                        parts |= extra(begin, length, group) if extra else {}
-                        now[index], found = chunk(now[index], parts, count, begin)
-                        measured.append([np.asarray(each)[:count] for each in found])
+                        parts |= extra(begin, length, group.replicas) if extra else {}
+                        now[index], found = chunk(now[index], group.filled(parts, -1), count, begin)
+                        measured.append(
+                            [np.asarray(each)[:count, ..., group.genuine] for each in found]
+                        )
                 yield Done(
-                    {name: _join(part[name] for part in now) for name in now[0]},
+                    _joined(now, groups),
                     [np.concatenate(each, -1) for each in zip(*measured, strict=True)],
                     np.concatenate(scored, -1) if scored else None,
                 )
                 begin += count
 
-    def _groups(self, replicas: int) -> list[slice]:
-        """The replicas that go through a chunk together."""
-        if self._side_by_side:
-            return [slice(None)]
-        return [slice(replica, replica + 1) for replica in range(replicas)]
+    def _groups(self, replicas: int) -> list[Group]:
+        """All replicas, as they go through a chunk together."""
+        begins = range(0, replicas, self._together)
+        ends = [min(begin + self._together, replicas) for begin in begins]
+        return [
+            Group(slice(begin, end), begin + self._together - end)
+            for begin, end in zip(begins, ends, strict=True)
+        ]
 
 
 def _chunk_length(windows: int, seconds: float) -> int:
@@ -121,7 +155,11 @@ def _chunk_length(windows: int, seconds: float) -> int:
     return -(-windows // pieces)
 
 
-def _join(parts: Iterable[tf.Tensor]) -> tf.Tensor:
-    """One tensor `[R, …]` of the parts that its replicas have in each group."""
-    first, *more = parts
-    return tf.concat([first, *more], 0) if more else first
+def _joined(now: Sequence[Tensors], groups: Sequence[Group]) -> Tensors:
+    """Tensors `[R, …]` of those that each group has."""
+    if len(groups) == 1 and not groups[0].copies:
+        return now[0]
+    pairs = list(zip(now, groups, strict=True))
+    return {
+        name: tf.concat([each[name][group.genuine] for each, group in pairs], 0) for name in now[0]
+    }

@@ -56,14 +56,15 @@ class Program:
         # to depend on the number of replicas: there, too, it takes one after the other.
         plain = not signature.starts and config.training.dropout is None
         side_by_side = step.schedule.side_by_side and plain
+        together = _together(config.run.replicas, device) if side_by_side else 1
         parameter_count = architecture.count(config.model, features, outputs)
         two_threads = device.startswith("cpu") and threads() > 1
         halved = two_threads and environment.halves(config, features)
         self.programs: Whole | Halves = Halves(step, device) if halved else Whole(step)
         seconds = parameters.window_seconds(
-            config if side_by_side else _of_one_replica(config), features, parameter_count
+            _with_replicas(config, together), features, parameter_count
         )
-        self._calls = Calls(side_by_side, seconds, device)
+        self._calls = Calls(together, seconds, device)
 
     @property
     def compiled(self) -> bool:
@@ -145,5 +146,16 @@ class Program:
         return rested | {"state": parameters.zero_state(self.config.model, replicas, rows)}
 
 
-def _of_one_replica(config: Config) -> Config:
-    return replace(config, run=replace(config.run, replicas=1))
+def _together(replicas: int, device: str) -> int:
+    """How many replicas a call takes that may lie side by side.
+
+    The compiler's vectors fit 4 and 8 of them. Of 12 models of the article at once each took three
+    times as long as one of 8, and of 3 longer than alone (`make bench`, growth with replicas).
+    """
+    if replicas <= 2 or not device.startswith("cpu"):
+        return 1 if replicas <= 2 else replicas
+    return 4 if replicas <= 4 else 8
+
+
+def _with_replicas(config: Config, replicas: int) -> Config:
+    return replace(config, run=replace(config.run, replicas=replicas))
