@@ -150,10 +150,12 @@ def _together(replicas: int, device: str) -> int:
     """How many replicas a call takes that may lie side by side.
 
     The compiler's vectors fit 4 and 8 of them. Of 12 models of the article at once each took three
-    times as long as one of 8, and of 3 longer than alone (`make bench`, growth with replicas).
+    times as long as one of 8, and of 3 longer than alone.
     """
-    if replicas <= 2 or not device.startswith("cpu"):
-        return 1 if replicas <= 2 else replicas
+    if not device.startswith("cpu"):
+        return replicas
+    if replicas <= 2:
+        return 1
     return 4 if replicas <= 4 else 8
 
 
