@@ -269,13 +269,13 @@ def evaluate(
 
     device = settings.get("device", "auto")
     scores = score(model, config, tested.series, device, keep, tested.whole)
-    windows, horizon = scores[0].windows, config.data.horizon or 0
+    windows = scores[0].windows
     if config.data.data and (dropped := windows.cut.dropped):
         notes.append(f"{dropped} steps at the rows' ends fill no window: not scored")
     if tested.training is not None:
-        without = references.references(tested.training, windows, horizon)
+        without = references.references(tested.training, windows)
     else:
-        without = references.kept(model.schema, windows, model.label_counts, horizon)
+        without = references.kept(model.schema, windows, model.label_counts)
     return Evaluation(opened.path, tested.name, scores, notes, without, model.epochs)
 
 

@@ -84,7 +84,7 @@ def prepare(
         program,
         floor_of(source.windows(source.example)),
         [floor_of(windows) for windows in held_out],
-        references(source.example, held_out[0], config.data.horizon or 0) if source.held else [],
+        references(source.example, held_out[0]) if source.held else [],
         tensors=program.start(_weights(config, source, kept)),
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],

@@ -188,6 +188,13 @@ class Windows:
         """One array of all windows, in the order of the rows: `[rows, windows * bptt, …]`."""
         return self.in_rows(self.take(0, len(self))[name])
 
+    def laid(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """`[steps, …]` of the series as its windows have them: `[rows, windows * bptt, …]`.
+
+        At padding stands whatever the series ends with.
+        """
+        return self.cut.cut_rows(array) if isinstance(self.cut, Layout) else array[self.cut.steps]
+
     @staticmethod
     def in_rows(windows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """`[windows, bptt, rows, …]` -> `[rows, windows * bptt, …]`."""

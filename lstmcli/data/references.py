@@ -37,20 +37,19 @@ class Reference:
     accuracy: float | None = None
 
 
-def references(training: Series, windows: Windows, horizon: int = 0) -> list[Reference]:
+def references(training: Series, windows: Windows) -> list[Reference]:
     """The reference values of some windows.
 
     For classes the label frequencies of the training part (accuracy: the most frequent class), for
-    text its bigram model too; for numbers its mean, and the last value that is known.
+    text its bigram model too; for numbers its mean, and the last value that is known: where there
+    is none yet, the mean.
 
     Args:
         training: what a model is trained on.
         windows: what it is scored on.
-        horizon: how many steps ahead a number lies. One of the same step has no last value: the
-            model is not given the one before.
     """
     counts = training.label_counts() if training.classes else None
-    found = kept(training.schema, windows, counts, horizon)
+    found = kept(training.schema, windows, counts)
     if counts is not None and training.schema.kind == "text" and len(counts) <= LARGEST_BIGRAM:
         scored = _scored(windows)
         symbols = windows.all("symbols")[..., 0][scored]
@@ -58,9 +57,7 @@ def references(training: Series, windows: Windows, horizon: int = 0) -> list[Ref
     return found
 
 
-def kept(
-    schema: Schema, windows: Windows, counts: npt.NDArray[np.int64] | None, horizon: int = 0
-) -> list[Reference]:
+def kept(schema: Schema, windows: Windows, counts: npt.NDArray[np.int64] | None) -> list[Reference]:
     """The reference values for which a checkpoint keeps enough.
 
     Args:
@@ -68,11 +65,10 @@ def kept(
         windows: what a model is scored on.
         counts: how many of the training part's steps have each class: `[classes]`; `None` for
             numbers, or where it is not known.
-        horizon: how many steps ahead a number lies.
     """
     targets, scored = windows.all("targets"), _scored(windows)
     if not isinstance(schema.target, Categorical):
-        return _of_numbers(targets, scored, windows, horizon)
+        return _of_numbers(windows, targets, scored)
     if counts is None:
         return []
     shares = np.asarray(counts + 1, np.float64) / (counts.sum() + len(counts))  # Laplace's rule.
@@ -117,39 +113,24 @@ def _bigram(
 
 
 def _of_numbers(
-    targets: npt.NDArray[np.float32],
-    scored: npt.NDArray[np.bool_],
-    windows: Windows,
-    horizon: int,
+    windows: Windows, targets: npt.NDArray[np.float32], scored: npt.NDArray[np.bool_]
 ) -> list[Reference]:
     """The training part's mean, which is 0, and the target's last known value where there is one.
 
     Args:
+        windows: what is scored.
         targets: `[rows, steps, D]`, standardised.
         scored: `[rows, steps]`.
-        windows: for where sequences begin.
-        horizon: steps ahead.
     """
-    found = [Reference("mean", float(np.square(targets[scored], dtype=np.float64).mean()))]
-    if horizon == 0:
-        return found
-    last, known = np.zeros_like(targets), np.zeros_like(scored)
-    last[:, horizon:], known[:, horizon:] = targets[:, :-horizon], scored[:, :-horizon]
-    if windows.series.starts is not None:
-        known &= _steps_since_start(windows) >= horizon
-    if (known & scored).sum() > scored.sum() / 2:
-        errors = targets - np.where(known[..., None], last, 0)
-        loss = float(np.square(errors[scored], dtype=np.float64).mean())
-        found.append(Reference("last value", loss))
+    found = [Reference("mean", _squared(targets[scored]))]
+    if windows.series.last_values is not None:
+        last = windows.laid(windows.series.last_values)[scored]
+        found.append(Reference("last value", _squared(targets[scored] - np.nan_to_num(last))))
     return found
 
 
-def _steps_since_start(windows: Windows) -> npt.NDArray[np.int64]:
-    """How many steps of its sequence lie before each: `[rows, steps]`."""
-    starts = windows.all("starts")
-    places = np.arange(starts.shape[1])
-    begun = np.maximum.accumulate(np.where(starts, places, 0), 1)
-    return np.asarray(places - begun)
+def _squared(errors: npt.NDArray[np.float32]) -> float:
+    return float(np.square(errors, dtype=np.float64).mean())
 
 
 def nats_to_bits(nats: float) -> float:

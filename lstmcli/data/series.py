@@ -34,6 +34,10 @@ class Series:
             for one endless sequence a row, as in the article.
         task: what generated it, by name and parameters; empty for a stranger's series.
         offset: where in its task's series it begins, for a part that was cut off.
+        last_values: the latest value of the target that is known at each step, in a file's steps up
+            to it and within its sequence: for numbers `[steps, D]`, float32, standardised, NaN
+            where there is none; for classes `[steps]`, int32, -1 where there is none. `None` where
+            the target of a step is not known at a later one. No input: no program sees it.
     """
 
     schema: Schema
@@ -44,6 +48,7 @@ class Series:
     starts: Bools | None = None
     task: Mapping[str, Any] = field(default_factory=dict)
     offset: int = 0
+    last_values: npt.NDArray[Any] | None = None
 
     @property
     def classes(self) -> int:
@@ -66,7 +71,7 @@ class Series:
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays that it has, by name."""
+        """The arrays that it has, by name: all that a program is given, and files keep."""
         named = {
             "numbers": self.numbers,
             "symbols": self.symbols,
@@ -125,6 +130,7 @@ class Series:
             targets=self.targets[steps],
             scored=None if self.scored is None else self.scored[steps],
             starts=None if self.starts is None else self.starts[steps],
+            last_values=None if self.last_values is None else self.last_values[steps],
         )
 
 

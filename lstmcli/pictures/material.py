@@ -80,8 +80,7 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
         found.notes.append(error.message)
     if found.source is not None and found.source.held is not None:
         validation = found.source.windows(found.source.held.validation)
-        horizon = config.data.horizon or 0
-        found.references = references(found.source.example, validation, horizon)
+        found.references = references(found.source.example, validation)
     return found
 
 

@@ -95,7 +95,7 @@ def _known(source: Source) -> list[Reference]:
     if source.held is None:
         return []
     validation = source.windows(source.held.validation)
-    return references(source.example, validation, source.config.data.horizon or 0)
+    return references(source.example, validation)
 
 
 def unit(schema: Schema) -> Unit:

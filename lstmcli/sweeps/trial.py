@@ -207,7 +207,7 @@ def _reference(run: Run, windows: Windows) -> tuple[str | None, float | None]:
 
     if run.source.held is None:
         return tasks.baseline(windows.series) or (None, None)
-    found = references(run.source.example, windows, run.config.data.horizon or 0)
+    found = references(run.source.example, windows)
     best = min(found, key=lambda each: each.loss)
     return best.name, best.loss
 

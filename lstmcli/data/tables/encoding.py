@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,8 @@ class Values:
         symbols: categorical inputs by name; -1 where nothing is known.
         target: what is to be predicted at each step, the horizon counted in; NaN or -1 where it is
             not known.
+        last: the latest value of the target that is known at each step, likewise; `None` without
+            a horizon, as the target of a step is not given to those after it then.
         sequences: where sequences lie.
     """
 
@@ -43,6 +46,7 @@ class Values:
     numbers: dict[str, Floats]
     symbols: dict[str, Words]
     target: Floats | Words
+    last: Floats | Words | None
     sequences: Sequences
 
     @property
@@ -68,12 +72,14 @@ def read_values(table: Table, roles: Roles, sequences: Sequences, config: DataCo
             f"{longest:,} {'step' if longest == 1 else 'steps'}",
             f"take a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
         )
+    target, last = _target(table, roles, sequences, config.horizon or 0)
     return Values(
         table,
         roles,
         {name: _numbers(table, name, sequences, config.missing) for name in roles.numbers},
         {name: _words(table, name, sequences, config.missing) for name in roles.symbols},
-        _target(table, roles, sequences, config.horizon or 0),
+        target,
+        last,
         sequences,
     )
 
@@ -113,7 +119,16 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
     targets, scored, strange = _targets(values, schema)
     unseen.append(Unseen(values.roles.target, True, strange))
     given = _standardised(values, columns)
-    return Series(schema, given, symbols, targets, scored, values.sequences.starts), unseen
+    series = Series(
+        schema,
+        given,
+        symbols,
+        targets,
+        scored,
+        values.sequences.starts,
+        last_values=_last_values(values, schema),
+    )
+    return series, unseen
 
 
 def _numbers(table: Table, name: str, sequences: Sequences, missing: str | None) -> Floats:
@@ -151,11 +166,32 @@ def _check_filled(
         raise table.error(int(empty.argmax()), name, expected, EMPTY)
 
 
-def _target(table: Table, roles: Roles, sequences: Sequences, horizon: int) -> Floats | Words:
+def _target(
+    table: Table, roles: Roles, sequences: Sequences, horizon: int
+) -> tuple[Floats | Words, Floats | Words | None]:
+    """The target of each step, and its latest known value where there is a horizon."""
     if roles.classes:
-        found = words(table, roles.target)
-        return Words(ahead(found.codes, horizon, sequences.ends, -1), found.names)
-    return ahead(numbers(table, roles.target), horizon, sequences.ends, np.nan)
+        labels = words(table, roles.target)
+        last = filled(labels.codes, labels.codes < 0, sequences.begins)
+        codes = ahead(labels.codes, horizon, sequences.ends, -1)
+        return Words(codes, labels.names), Words(last, labels.names) if horizon else None
+    column = numbers(table, roles.target)
+    last_known = filled(column, np.isnan(column), sequences.begins)
+    return ahead(column, horizon, sequences.ends, np.nan), last_known if horizon else None
+
+
+def _last_values(values: Values, schema: Schema) -> npt.NDArray[Any] | None:
+    """The latest known values of the target as a model has them: `[steps, D]` or `[steps]`."""
+    if values.last is None:
+        return None
+    if isinstance(values.last, Words):
+        assert isinstance(schema.target, Categorical)
+        codes, _ = _numbered(values.last, schema.target)
+        return np.where(codes < schema.target.size, codes, -1).astype(np.int32)
+    assert not isinstance(schema.target, Categorical)
+    with np.errstate(over="ignore"):
+        last = schema.target[0].standardised(values.last)
+    return np.where(np.isfinite(last), last, np.nan)[:, np.newaxis]
 
 
 def _standardised(values: Values, columns: dict[Numeric, Floats]) -> npt.NDArray[np.float32]:
