@@ -1,25 +1,36 @@
 """Whether what was asked for can fit into this machine's memory: refused before it is tried.
 
 What is counted is a lower bound, held against all the memory that the process could ever have: a
-run that is refused could not have been held.
+run that is refused could not have been held. What a file holds is known only as it is read, and is
+held against a share of the memory that is free.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 from lstmcli import architecture
 from lstmcli.config import Config, DataConfig
-from lstmcli.errors import LstmcliError, UsageError
+from lstmcli.errors import FileError, LstmcliError, UsageError
 
 LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 """Where Linux says how much a container may have, in its two versions."""
+TAKEN = (
+    Path("/sys/fs/cgroup/memory.current"),
+    Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+"""And how much of that it has taken."""
+MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
+SHARE = 8
+"""What is kept of a file may take this part of the free memory: a column exists as it was read, as
+numbers of 64 and of 32 bits, and as its parts."""
 MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 """Where Linux lists a process's memory maps, and says how many it may have."""
 ROOM = 0.9
@@ -43,6 +54,51 @@ def installed() -> int | None:
         with suppress(OSError, ValueError):  # `max` is no number: there is no limit.
             found.append(int(file.read_text()))
     return min(found) if found else None
+
+
+def free() -> int | None:
+    """Bytes that this process could still get; `None` where nobody says."""
+    found = []
+    with suppress(OSError, StopIteration):
+        lines = MEMINFO.read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable:"))
+        found.append(int(line.split()[1]) << 10)
+    for limit, taken in zip(LIMITS, TAKEN, strict=True):
+        with suppress(OSError, ValueError):
+            found.append(int(limit.read_text()) - int(taken.read_text()))
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most != resource.RLIM_INFINITY:
+            mapped = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            found.append(most - mapped)
+    return max(0, min(found)) if found else installed()
+
+
+def most_kept() -> int:
+    """Bytes that may be kept of a file."""
+    there = free()
+    return sys.maxsize if there is None else there // SHARE
+
+
+def check_kept(path: Path, kept: int, most: int) -> None:
+    """Refuses a file of which more would be kept than this machine has room for.
+
+    Args:
+        path: the file.
+        kept: bytes, as far as it was read.
+        most: `most_kept()`, asked before anything was read.
+
+    Raises:
+        FileError: there is more than that.
+    """
+    if kept > most:
+        raise FileError(
+            f"`{path}` holds more than this machine has room for: {_size(kept)} at least, and "
+            f"{_size(most)} is what it could take of the free memory",
+            "take a part of the file, or a machine with more memory",
+        )
 
 
 def check_series(config: DataConfig, replicas: int = 1) -> None:
@@ -144,5 +200,5 @@ def _check(what: str, numbers: int, hint: str) -> None:
 
 
 def _size(count: int) -> str:
-    """Bytes in words: 24.1 GB."""
-    return f"{count / 1e9:,.1f} GB"
+    """Bytes in words: 24.1 GB, 3.5 MB."""
+    return f"{count / 1e9:,.1f} GB" if count >= 5e7 else f"{count / 1e6:,.1f} MB"

@@ -68,7 +68,7 @@ def is_own_table(path: Path) -> bool:
         return True
     try:
         columns = comma_separated.columns_of(path)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, FileError):
         return False
     is_plain = set(columns) == {"numbers", "targets"} and len(columns["targets"]) == 1
     return is_plain or "schema" in metadata

@@ -6,7 +6,6 @@ several; `scored` and `starts` are 0 or 1.
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.data import bounded
 from lstmcli.data.cells import Cell
 
 if TYPE_CHECKING:
@@ -52,10 +52,13 @@ def columns_of(path: Path) -> dict[str, list[str]]:
     Raises:
         OSError: there is no such file.
         ValueError: its columns are not those of a series.
+        FileError: its first line has no end.
     """
     import pandas as pd
 
-    return _grouped([str(name) for name in pd.read_csv(path, index_col=False, nrows=0).columns])
+    with bounded.opened(path) as file:
+        head = pd.read_csv(bounded.Watched(path, file), index_col=False, nrows=0)
+    return _grouped([str(name) for name in head.columns])
 
 
 def read(path: Path) -> tuple[dict[str, npt.NDArray[Any]], Cell]:
@@ -66,8 +69,8 @@ def read(path: Path) -> tuple[dict[str, npt.NDArray[Any]], Cell]:
     """
     import pandas as pd
 
-    frame = _read_frame(path)
-    columns = _grouped([str(name) for name in frame.columns])
+    columns = columns_of(path)
+    frame = _read_frame(path, sum(map(len, columns.values())))
     frame = frame.apply(pd.to_numeric, errors="coerce")
     arrays = {
         name: frame[its].to_numpy(np.float64) if len(its) > 1 else frame[its[0]].to_numpy()
@@ -108,14 +111,14 @@ def _shortest(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return whole if exact else array
 
 
-def _read_frame(path: Path) -> pd.DataFrame:
+def _read_frame(path: Path, columns: int) -> pd.DataFrame:
     """The table as it stands; a first column without a name is not taken for names of rows."""
     import pandas as pd
 
-    with warnings.catch_warnings():
+    with bounded.opened(path) as file, warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
-            return pd.read_csv(path, index_col=False, low_memory=False)
+            return bounded.read_csv(path, file, columns, index_col=False, low_memory=False)
         except pd.errors.ParserWarning as error:
             raise ValueError("its rows have more cells than its first line has names") from error
 
@@ -125,7 +128,7 @@ def _cell(
 ) -> tuple[str, str]:
     """Place and value of a cell; lines are counted as an editor does, the header's is 1."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
+        reader = bounded.Rows(path, file)
         # As pandas reads it: empty lines are none.
         lines = (row for row in reader if len(row) > 1 or "".join(row).strip())
         names = next(lines)

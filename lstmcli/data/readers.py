@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -34,7 +36,8 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     reader = _reader(path, config)
     for file in (config.val_data, config.test_data):
         _check_same_kind(path, reader, file)
-    found: tuple[Parts, list[str]] = reader.read_parts(config)
+    with _bounded(path):
+        found: tuple[Parts, list[str]] = reader.read_parts(config)
     return found
 
 
@@ -52,8 +55,21 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
             f"{'a ' + schema.kind if schema.kind != 'series' else 'a dataset of numbers'}",
             "`lstmcli inspect CHECKPOINT` shows what it was trained on",
         )
-    found: tuple[Series, list[str]] = reader.read_whole(path, schema, config)
+    with _bounded(path):
+        found: tuple[Series, list[str]] = reader.read_whole(path, schema, config)
     return found
+
+
+@contextmanager
+def _bounded(path: Path) -> Iterator[None]:
+    """Raises FileError where what a file holds, or is made of it, does not fit into memory."""
+    try:
+        yield
+    except MemoryError as error:
+        raise FileError(
+            f"`{path}` does not fit into memory: {error or 'none is left'}",
+            "take a part of the file, or a machine with more memory",
+        ) from error
 
 
 def _check_same_kind(path: Path, reader: ModuleType, part: str | None) -> None:

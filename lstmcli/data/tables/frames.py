@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import re
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.data import bounded
 from lstmcli.errors import FileError, LstmcliError, UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ class Table:
     def ordered(self, order: npt.NDArray[np.int64]) -> Table:
         """The same table with its rows in another order."""
         return replace(self, frame=self.frame.iloc[order], rows=order)
+
+    def too_long(self, step: int, column: str) -> FileError:
+        """The error for a cell that is too long."""
+        row = step if self.rows is None else int(self.rows[step])
+        if not self.is_text:
+            return bounded.too_long(f"`{self.path}`, row {row + 1} (from 1 on), column `{column}`")
+        _csv_cell(self.path, row, self.columns.index(column))  # Finds its line, and raises.
+        raise AssertionError("pandas and csv read a cell differently")
 
     def error(self, step: int, column: str, expected: str, hint: str) -> FileError:
         """What is wrong with a cell; lines are counted as an editor does, the header's is 1."""
@@ -127,10 +135,10 @@ def _raw_names(path: Path) -> list[str]:
 
         return list(map(str, parquet.read_schema(path).names))
     with opened(path) as file:
-        return next(_lines(csv.reader(file, skipinitialspace=True)), [])
+        return next(_lines(bounded.Rows(path, file, skipinitialspace=True)), [])
 
 
-def _lines(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+def _lines(reader: Iterable[list[str]]) -> Iterator[list[str]]:
     """The rows of a CSV file as pandas reads it: empty lines are none."""
     return (row for row in reader if len(row) > 1 or "".join(row).strip())
 
@@ -169,18 +177,16 @@ def _read(path: Path, names: list[str], words: Collection[str]) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".parquet":
-        import pyarrow.parquet as parquet
-
-        # An index that pandas wrote is a column like any other.
-        return parquet.read_table(path).to_pandas(ignore_metadata=True)
-    with warnings.catch_warnings():
+        return bounded.read_parquet(path)
+    with opened(path) as file, warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         # A column of words that has numbers in some of its pieces: `values.py` makes words of all.
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-        return pd.read_csv(
+        return bounded.read_csv(
             path,
+            file,
+            len(names),
             index_col=False,
-            encoding="utf-8-sig",
             skipinitialspace=True,
             header=0,
             names=list(range(len(names))),
@@ -245,7 +251,7 @@ def _check_short_rows(table: Table) -> None:
     if _commas(table.path) == (width - 1) * (len(table) + 1):
         return  # No row is longer than the first, as pandas has read it: so none is shorter.
     with opened(table.path) as file:
-        reader = csv.reader(file, skipinitialspace=True)
+        reader = bounded.Rows(table.path, file, skipinitialspace=True)
         for row in _lines(reader):
             if len(row) < width:
                 raise _ragged(table.path, reader.line_num, width, len(row))
@@ -265,7 +271,7 @@ def _commas(path: Path) -> int | None:
 def _csv_cell(path: Path, row: int, column: int) -> tuple[int, str]:
     """Line and text of a cell."""
     with opened(path) as file:
-        reader = csv.reader(file, skipinitialspace=True)
+        reader = bounded.Rows(path, file, skipinitialspace=True)
         cells = next(islice(_lines(reader), row + 1, None))
         return reader.line_num, cells[column] if column < len(cells) else ""
 
@@ -273,7 +279,8 @@ def _csv_cell(path: Path, row: int, column: int) -> tuple[int, str]:
 def _undecodable(path: Path) -> int:
     """The first line that is not UTF-8."""
     with opened(path, errors="replace") as file:
-        return next((number for number, line in enumerate(file, 1) if "\ufffd" in line), 1)
+        numbered = enumerate(bounded.lines(path, file), 1)
+        return next((number for number, line in numbered if "\ufffd" in line), 1)
 
 
 def _shown(value: Any) -> str:

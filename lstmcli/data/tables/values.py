@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.data.bounded import LONGEST_CELL
 from lstmcli.data.tables.frames import Table
 from lstmcli.errors import FileError
 
@@ -78,6 +79,8 @@ def words(table: Table, name: str) -> Words:
     except TypeError as error:  # Lists and the like have no hash.
         raise _no_cells(table, name) from error
     named = np.array([_name(value) for value in found] or [""], dtype=object)
+    if len(longest := max(named, key=len)) > LONGEST_CELL:
+        raise table.too_long(int(np.argmax(codes == np.flatnonzero(named == longest)[0])), name)
     damaged = np.array(["\0" in word for word in named])
     if damaged.any():  # Some readers take a zero byte for a text's end: `1\0` is not 1.
         step = int(np.argmax(damaged[codes] & (codes >= 0)))
