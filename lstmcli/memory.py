@@ -101,6 +101,24 @@ def check_kept(path: Path, kept: int, most: int) -> None:
         )
 
 
+def check_file(path: Path, size: int) -> None:
+    """Refuses a file that is read whole, and that the free memory could not hold.
+
+    Args:
+        path: the file.
+        size: its bytes.
+
+    Raises:
+        FileError: it has more.
+    """
+    there = free()
+    if there is not None and size > there:
+        raise FileError(
+            f"`{path}` has {_size(size)}, and {_size(there)} of memory are free",
+            "close other programs, or take a machine with more memory",
+        )
+
+
 def check_series(config: DataConfig, replicas: int = 1) -> None:
     """Refuses series that cannot be drawn.
 

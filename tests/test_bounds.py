@@ -1,6 +1,10 @@
 """What is not bounded by a file's size: it is refused in words, before it fills the memory."""
 
 import gzip
+import json
+import shutil
+import struct
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -13,6 +17,7 @@ from lstmcli.config import DataConfig
 from lstmcli.data import bounded, readers, storage
 from lstmcli.data.tables import frames
 from lstmcli.errors import FileError
+from lstmcli.runs import checkpoint as checkpoints
 
 MEGABYTE = 1_000_000
 
@@ -143,3 +148,88 @@ def test_a_dataset_with_a_cell_that_is_too_long_is_refused_with_its_line(tmp_pat
     (tmp_path / "t.csv").write_text(f"input,target\n1,0\n{LONG},1\n")
     with pytest.raises(FileError, match="line 3, column 1: expected a cell of at most 131,072"):
         storage.read(tmp_path / "t.csv")
+
+
+# --- files that are holes
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "x.npz"])
+def test_a_file_that_is_larger_than_the_free_memory_is_not_read(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", 90_000_000) if name[0] == "m" else b"PK")
+        file.truncate(10**9)  # Without a byte on the disk.
+    monkeypatch.setattr(memory, "free", lambda: 10**8)
+    read = checkpoints.read if name[0] == "m" else storage.read
+    with pytest.raises(FileError, match=r"has 1\.0 GB, and 0\.1 GB of memory are free"):
+        read(path)
+
+
+def test_a_header_that_is_longer_than_the_format_allows_is_not_read(tmp_path):
+    path = tmp_path / "m.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", 6 * 10**9))
+        file.truncate(6 * 10**9 + 8)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileError, match=r"6,000,000,000 bytes, and the format .* 100,000,000"):
+            checkpoints.read(path)
+        assert tracemalloc.get_traced_memory()[1] < MEGABYTE
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_text_is_refused_once_it_passes_its_share_of_the_memory(tmp_path, room):
+    path = tmp_path / "t.txt"
+    with path.open("wb") as file:
+        file.write(b"ab")
+        file.truncate(10**9)
+    room(4 * MEGABYTE)
+    refused(path, "more than this machine has room for")
+
+
+# --- weights that are no numbers
+
+
+@pytest.fixture(scope="module")
+def diverged(trained, tmp_path_factory):
+    """A run whose checkpoints hold weights that are not finite, of one of its seeds."""
+    path = tmp_path_factory.mktemp("diverged") / "run"
+    shutil.copytree(trained, path)
+    for file in (path / "checkpoints").iterdir():
+        model = checkpoints.read(file)
+        name = "lstm.1.kernel"
+        model.tensors[name] = model.tensors[name].copy()
+        model.tensors[name][1, 2, 3] = np.nan
+        model.write(file)
+    return path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["eval"],
+        ["eval", "--predictions", "p.csv"],
+        ["sample"],
+        ["probe"],
+        ["probe", "--gradient"],
+        ["train", "--epochs", 5, "--resume"],
+        ["train", "--layers", 2, "--epochs", 1, "--out", "new", "--init-from"],
+        ["sweep", "--layers", 2, "--epochs", 1, "--out", "new", "--init-from"],
+    ],
+)
+def test_weights_that_are_not_finite_are_refused_by_every_command(run, diverged, command, tmp_path):
+    result = run(*command, diverged, exit_code=4)
+    assert "the weights of seed 1 in `" in result.stderr
+    assert "are not finite: its training diverged" in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_weights_that_are_not_finite_is_not_drawn_and_is_inspected(run, diverged):
+    best = diverged / "checkpoints/best.safetensors"
+    assert "are not finite" in run("plot", best, exit_code=4).stderr
+    result = run("inspect", best)
+    assert result.stderr.startswith("warning: the weights of seed 1 in `")
+    assert "lstm.1" in result.stdout
+    assert json.loads(run("inspect", best, "--json").stdout)["seeds"] == [0, 1, 2]

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 from typer.testing import CliRunner
 
-from lstmcli import seals
+from lstmcli import memory, seals
 from lstmcli.cli.app import app
 from lstmcli.config import DataConfig
 from lstmcli.core import cache
@@ -307,8 +307,8 @@ def test_arrays_beyond_the_machines_memory_are_refused_and_zeros_are_not(tmp_pat
     np.savez_compressed(tmp_path / "x.npz", **arrays)
     assert (tmp_path / "x.npz").stat().st_size < 50_000
     assert len(storage.read(tmp_path / "x.npz")[0]) == 10**6
-    monkeypatch.setattr("lstmcli.data.archive._memory", lambda: 10**6)
-    with pytest.raises(FileError, match="and this machine has 1,000,000"):
+    monkeypatch.setattr(memory, "free", lambda: 10**6 * memory.SHARE)
+    with pytest.raises(FileError, match="and this machine has room for 1,000,000"):
         storage.read(tmp_path / "x.npz")
 
 

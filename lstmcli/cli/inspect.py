@@ -25,11 +25,15 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     its hidden state h, a row for each row of the series.
     """
     from lstmcli.errors import FileError
+    from lstmcli.report.terminal import visible
     from lstmcli.runs import owned
+    from lstmcli.runs.checkpoint import diverged
     from lstmcli.runs.finding import folder_of
     from lstmcli.runs.paths import with_data_from
 
-    path, model = owned.read(checkpoint)
+    path, model = owned.read(checkpoint, finite=False)
+    if strange := diverged(path, model):
+        typer.echo(f"warning: {visible(strange.message)}", err=True)
     description = {"checkpoint": str(path), **_describe(model)}
     with suppress(FileError):  # Where the dataset was is worth knowing too.
         description["config"] = with_data_from(description["config"], folder_of(path))

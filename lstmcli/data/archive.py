@@ -7,7 +7,6 @@ NumPy nor zip programs mind it.
 from __future__ import annotations
 
 import io
-import os
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from lstmcli import seals
+from lstmcli import memory, seals
 
 SEAL = b"lstmcli sha256 "
 """The zip archive's comment, before the seal."""
@@ -62,7 +61,7 @@ def _check_sizes(members: Collection[zipfile.ZipInfo]) -> None:
     """Refuses members that cannot be what they say, or that are too large all together.
 
     Each may be what deflating can make of it at most, which a genuine array of zeros is: there is
-    no ratio that tells it from a bomb. So the sum is held against this machine's memory.
+    no ratio that tells it from a bomb. So the sum is held against the free memory.
     """
     for each in members:
         if each.compress_type not in PLAIN:
@@ -72,17 +71,9 @@ def _check_sizes(members: Collection[zipfile.ZipInfo]) -> None:
                 f"`{each.filename}` should be {each.file_size:,} bytes, which its "
                 f"{each.compress_size:,} cannot become"
             )
-    size, memory = sum(each.file_size for each in members), _memory()
-    if memory is not None and size > memory:
-        raise ValueError(f"its arrays are {size:,} bytes, and this machine has {memory:,}")
-
-
-def _memory() -> int | None:
-    """Bytes of memory that the machine has, where the system tells."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return None
+    size, most = sum(each.file_size for each in members), memory.most_kept()
+    if size > most:
+        raise ValueError(f"its arrays are {size:,} bytes, and this machine has room for {most:,}")
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli import memory
 from lstmcli.columns import Schema, plain
 from lstmcli.config import DataConfig
 from lstmcli.data import archive, beside, comma_separated
@@ -247,6 +248,7 @@ def _changed(path: Path) -> FileError:
 
 
 def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
+    memory.check_file(path, path.stat().st_size)
     content = path.read_bytes()
     is_whole = archive.is_whole(content)
     if is_whole is False:

@@ -18,6 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli import memory
 from lstmcli.columns import Categorical, Schema, symbol_type
 from lstmcli.config import DataConfig
 from lstmcli.data.series import Series, no_numbers
@@ -163,16 +164,17 @@ def _scan(path: Path) -> _Text:
     """Counts a text's characters, and finds where each stands first.
 
     Raises:
-        FileError: there is no such file, it is no UTF-8, or it has nothing to predict.
+        FileError: there is no such file, it is no UTF-8, too large, or it has nothing to predict.
     """
     _check_there(path)
     first = np.full(CODE_POINTS, np.iinfo(np.int64).max)
-    count = 0
+    most, count = memory.most_kept(), 0
     for piece in _pieces(path):
         new = np.flatnonzero(first[piece] >= count)
         points, places = np.unique(piece[new], return_index=True)
         first[points] = count + new[places]
         count += len(piece)
+        memory.check_kept(path, count, most)
     if count < 2:
         raise FileError(
             f"`{path}` is {'one character' if count else 'empty'}: expected two characters at "

@@ -50,11 +50,11 @@ def window_of(model: Checkpoint, source: Source) -> Window:
         source: the data that it was trained on.
 
     Raises:
-        FileError: the weights are not finite, or the data does not fit them.
+        FileError: the data does not fit the weights.
     """
     replica = model.best_replica
     series = validation_series(source, replica)
-    _check(model, replica, series)
+    _check(model, series)
     chosen = _sequences(series) if series.starts is not None else _rows(series, source)
     readout = _readout(model, replica, series, chosen)
     steps = chosen.steps[:, -chosen.last :]
@@ -93,20 +93,14 @@ def validation_series(source: Source, replica: int) -> Series:
     return source.draw(source.seeds[replica], Stream.VALIDATION, 0)
 
 
-def _check(model: Checkpoint, replica: int, series: Series) -> None:
-    """Raises FileError where a replica cannot be shown on a series."""
+def _check(model: Checkpoint, series: Series) -> None:
+    """Raises FileError where a model cannot be shown on a series."""
     found, features = series.signature, model.metadata["features"]
     if (found.features, found.outputs) != (features, model.metadata["classes"]):
         raise FileError(
             f"the data has {found.features} features and {found.outputs} outputs, the model was "
             f"trained on {features} and {model.metadata['classes']}",
             "`lstmcli inspect` shows what a checkpoint was trained on",
-        )
-    parameters = (name for name in model.tensors if name.startswith(("lstm.", "dense.")))
-    if not all(np.isfinite(model.tensors[name][replica]).all() for name in parameters):
-        raise FileError(
-            f"the weights of seed {model.seeds[replica]} are not finite: its training diverged",
-            "train it anew with a smaller `--learning-rate`, or with `--clip-norm 1`",
         )
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lstmcli.config import OF_TENSORFLOW, ProbeConfig
 from lstmcli.data.tasks import TASKS
 from lstmcli.errors import FileError, UsageError, pasteable
@@ -95,15 +93,6 @@ def probe(
 
 def _check(subject: Subject) -> None:
     """Refuses networks and series about which nothing can be said."""
-    for place, seed in enumerate(subject.model.seeds):
-        tensors = subject.model.tensors.items()
-        weights = [each[place] for name, each in tensors if name.startswith(("lstm.", "dense."))]
-        if not all(np.isfinite(each).all() for each in weights):
-            raise FileError(
-                f"the weights of seed {seed} in `{subject.checkpoint}` are not finite: its "
-                "training diverged",
-                "train it anew with a smaller `--learning-rate`, or with `--clip-norm 1`",
-            )
     if not inputs_of(subject):
         raise FileError(
             f"there is nothing to remember: no input of {subject.data} varies",

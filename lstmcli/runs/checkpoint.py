@@ -18,7 +18,7 @@ import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from lstmcli import architecture, seals
+from lstmcli import architecture, memory, seals
 from lstmcli.columns import Schema, plain
 from lstmcli.config import Config
 from lstmcli.errors import FileError
@@ -30,6 +30,8 @@ SLOT = "optimizer."
 SEAL = b'"sha256":"'
 """What stands before the seal. A text cannot hold it: quotes are escaped there."""
 LENGTH = 8  # bytes that give the length of a safetensors header, and stand before it
+LONGEST_HEADER = 100_000_000
+"""Bytes: what the format of safetensors allows."""
 BLOCK = 1 << 20  # bytes that are read at a time
 TYPES: dict[str, tuple[type, ...]] = {
     "version": (str,),
@@ -112,11 +114,16 @@ class Checkpoint:
         write_atomically(path, seals.sealed(content[:end], SEAL, [tensors]), tensors)
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Path, finite: bool = True) -> Checkpoint:
     """Reads a checkpoint file.
 
+    Args:
+        path: the file.
+        finite: whether weights that are not finite are refused, too.
+
     Raises:
-        FileError: it is missing, damaged, or of a format that this version does not know.
+        FileError: it is missing, damaged, or of a format that this version does not know, or its
+            weights are not finite.
     """
     if not path.is_file():
         raise FileError(f"there is no checkpoint `{path}`", "`lstmcli train` makes one")
@@ -134,6 +141,8 @@ def read(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         checkpoint = Checkpoint(tensors, metadata)
         _check(checkpoint)
+        if finite and (strange := diverged(path, checkpoint)):
+            raise strange
     except FileError:
         raise
     except Exception as error:  # A hostile file makes its decoders raise whatever they do.
@@ -144,16 +153,36 @@ def read(path: Path) -> Checkpoint:
     return checkpoint
 
 
+def diverged(path: Path, checkpoint: Checkpoint) -> FileError | None:
+    """The error for a checkpoint whose weights are not finite; `None` where they are."""
+    names = [name for name in checkpoint.tensors if name.startswith(("lstm.", "dense."))]
+    for replica, seed in enumerate(checkpoint.seeds):
+        if not all(np.isfinite(checkpoint.tensors[name][replica]).all() for name in names):
+            return FileError(
+                f"the weights of seed {seed} in `{path}` are not finite: its training diverged",
+                "train it anew with a smaller `--learning-rate`, or with `--clip-norm 1`",
+            )
+    return None
+
+
 def _check_seal(path: Path) -> bool:
     """Whether the file is sealed; those from before there were seals are not.
 
     Raises:
-        ValueError: it is not as it was sealed, or its header is longer than the file.
+        FileError: it is larger than the free memory.
+        ValueError: it is not as it was sealed, or its header is longer than the file, or than the
+            format allows.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
+        memory.check_file(path, size)
         length = file.read(LENGTH)
         end = _header_end(length)
+        if end - LENGTH > LONGEST_HEADER:
+            raise ValueError(
+                f"its header should have {end - LENGTH:,} bytes, and the format of safetensors "
+                f"allows {LONGEST_HEADER:,}"
+            )
         if end > size:
             raise ValueError(f"its header should end at byte {end:,}, and the file has {size:,}")
         header = length + file.read(end - LENGTH)

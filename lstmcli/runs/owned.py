@@ -22,15 +22,19 @@ class OtherRunError(FileError):
     """A checkpoint lies in the directory of another run."""
 
 
-def read(path: Path) -> tuple[Path, Checkpoint]:
+def read(path: Path, finite: bool = True) -> tuple[Path, Checkpoint]:
     """The checkpoint that a path names, as `find_checkpoint` finds it, and what it holds.
+
+    Args:
+        path: a checkpoint or a run directory.
+        finite: whether weights that are not finite are refused.
 
     Raises:
         OtherRunError: the path is a run directory, and its checkpoint is of another run.
         FileError: there is none, or it is damaged.
     """
     file = find_checkpoint(path)
-    checkpoint = checkpoints.read(file)
+    checkpoint = checkpoints.read(file, finite)
     if path.is_dir():
         check(RunDirectory(path), file, checkpoint)
     return file, checkpoint
