@@ -72,7 +72,7 @@ def program_now(config, source):
     """The program for a source, and what makes a batch of its windows."""
     from lstmcli.core import environment
 
-    features = source.signature.features
+    config, features = source.config, source.signature.features
     environment.set_up(config, features)
     from lstmcli.core import device
     from lstmcli.core.batch import Batch

@@ -198,7 +198,9 @@ def _opened(config: Config, found: Kept | None = None) -> Source:
 
     opened = source.open_source(config)
     memory.check_model(opened.config, opened.signature.features, opened.signature.outputs)
-    environment.set_up(found.exact(config) if found else config, opened.signature.features)
+    exact = found.exact(opened.config) if found else opened.config
+    before = found.instruction_set if found else None
+    environment.set_up(exact, opened.signature.features, before)
     with environment.loading():
         if config.training.until_solved:
             opened.check_floor_known()

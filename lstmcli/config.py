@@ -196,13 +196,13 @@ class TrainingConfig(Settings):
 
     @property
     def rows(self) -> int:
-        """Rows that a series is cut into: B."""
-        return self.batch_size or ARTICLE["batch_size"]
+        """Rows that a series is cut into: B; ValueError before the data has resolved them."""
+        return _resolved("batch_size", self.batch_size)
 
     @property
     def steps(self) -> int:
-        """Steps in a window: T."""
-        return self.bptt or ARTICLE["bptt"]
+        """Steps in a window: T; ValueError before the data has resolved them."""
+        return _resolved("bptt", self.bptt)
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
@@ -294,7 +294,8 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        window = self.training.rows * self.training.steps
+        given = {name: getattr(self.training, name) or least for name, least in ARTICLE.items()}
+        window = given["batch_size"] * given["bptt"]
         if self.data.data is None and self.data.task == "echo" and self.data.series_length < window:
             raise UsageError(
                 f"`--series-length` must hold one window of `--batch-size` x `--bptt` = {window} "
@@ -348,6 +349,13 @@ class Config:
 
 
 GROUPS: dict[str, type[Settings]] = get_type_hints(Config)
+
+
+def _resolved(name: str, value: int | None) -> int:
+    """A setting that follows from the data where it is not given, as `data.source` resolves it."""
+    if value is None:
+        raise ValueError(f"`{name}` is not resolved: it follows from the data")
+    return value
 
 
 def _without(table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

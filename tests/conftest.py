@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -114,6 +116,17 @@ def python():
     """Keywords for a subprocess in Python that imports the package under test."""
     known = {name: value for name, value in os.environ.items() if name != "TF_XLA_FLAGS"}
     return {"env": {**known, "PYTHONPATH": str(ROOT)}, "text": True}
+
+
+@pytest.fixture
+def forks(python, tmp_path):
+    """What forks a process for each command line: see `forks.py`."""
+    command, pipe = [sys.executable, str(ROOT / "tests" / "forks.py")], subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=tmp_path, bufsize=1, **python)
+    yield process
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,13 @@
 
 It reads a command line as JSON from each line of standard input, and answers with two lines: the
 number of the process that runs it, and what `os.waitpid` said of its end. TensorFlow is loaded, and
-not yet used, so that a fork is safe and starts at once.
+not yet used, so that a fork is safe and starts at once, and sets itself up as a process of its own.
 """
 
 import json
 import os
 import sys
 import traceback
-
-from lstmcli.config import Config
-from lstmcli.core import environment
 
 
 def child(arguments):
@@ -34,8 +31,9 @@ def child(arguments):
 
 
 if __name__ == "__main__":
-    environment.set_up(Config.build(), 1)
-    import lstmcli.core.program  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import lstmcli.api  # noqa: F401
 
     for line in sys.stdin:
         process = os.fork()

@@ -42,8 +42,8 @@ def shapes(draw):
 
 def readied(settings):
     """The program of some settings, and its data."""
-    config, data = Config.build(**settings), open_source(Config.build(**settings))
-    return Program(config, data.signature, "cpu:0"), data
+    data = open_source(Config.build(**settings))
+    return Program(data.config, data.signature, "cpu:0"), data
 
 
 def results(program, data, seeds, epochs=2):
@@ -72,9 +72,9 @@ def differing(settings, checked=(0, 1, -1)):
     program, _ = readied(alone)
     wrong = []
     for seed in sorted({range(settings["replicas"])[index] for index in checked}):
-        config = Config.build(**alone, seed=seed)
-        program.config = config  # Dropout is drawn from its seed; what is compiled stays.
-        own = results(program, open_source(config), [seed])
+        data = open_source(Config.build(**alone, seed=seed))
+        program.config = data.config  # Dropout is drawn from its seed; what is compiled stays.
+        own = results(program, data, [seed])
         for name, array in own.items():
             if array[0].tobytes() != together[name][seed].tobytes():
                 wrong.append((seed, name))

@@ -4,14 +4,13 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from forking import Command
 from resumes import assert_same, rows
 from sweeping import COMMAND, start, without_times
 
@@ -38,39 +37,10 @@ def kills(request):
     return request.config.getoption("--kills")
 
 
-@pytest.fixture
-def forks(python, tmp_path):
-    script = Path(__file__).parent / "forks.py"
-    process = subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        cwd=tmp_path, bufsize=1, **python,
-    )  # fmt: skip
-    yield process
-    process.stdin.close()
-    process.stdout.close()
-    process.wait()
-
-
 def go(forks, command, path):
     """Begins a run, or goes on with it."""
     begun = (path / "run.json").exists()
     return Command(forks, *(["train", "--resume", path] if begun else [*command, "--out", path]))
-
-
-class Command:
-    """A command line that runs in a process of its own."""
-
-    def __init__(self, forks, *arguments):
-        self._forks = forks
-        forks.stdin.write(json.dumps([str(each) for each in arguments]) + "\n")
-        self.number = int(forks.stdout.readline())
-
-    def kill(self, number=signal.SIGKILL):
-        with suppress(ProcessLookupError):  # It may be over already.
-            os.kill(self.number, number)
-
-    def wait(self):
-        return os.waitstatus_to_exitcode(int(self._forks.stdout.readline()))
 
 
 def assert_sound(path):

@@ -24,8 +24,8 @@ SHAPES = [
 
 def started(**settings):
     """A program, its source and its first tensors."""
-    config = Config.build(**{"series_length": 1530, **settings})
-    data = open_source(config)
+    data = open_source(Config.build(**{"series_length": 1530, **settings}))
+    config = data.config
     program = Program(config, data.signature, "cpu:0")
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
     weights = parameters.initialise(
@@ -94,8 +94,8 @@ def test_chunks_change_nothing(monkeypatch):
      ({"threads": 3}, "wavefront", 3)],
 )  # fmt: skip
 def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedule, threads):
-    config = Config.build(**settings)
-    features = open_source(config).signature.features
+    source = open_source(Config.build(**settings))
+    config, features = source.config, source.signature.features
     assert environment.schedule(config, features) == schedule
     assert environment.threads(config, features) == threads
 

@@ -71,7 +71,7 @@ def replay(config, epochs, windows=0):
     """Training alone, as a loop over `Program.train`: the tensors at a position, and measures."""
     source = open_source(config)
     signature = source.signature
-    program = Program(config, signature, "cpu:0")
+    program = Program(source.config, signature, "cpu:0")
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
     now = program.start(
         parameters.initialise(config.model, signature.features, signature.outputs, rngs)

@@ -29,6 +29,12 @@ from lstmcli.core import cache
 
 MAX_ISA = "--xla_cpu_max_isa"
 CACHE = "--tf_xla_persistent_cache_directory"
+INSTRUCTION_SETS = (
+    *("SSE4_2", "AVX", "AVX2", "AVX512", "AVX512_VNNI", "AVX512_BF16"),
+    *("AMX", "AMX_FP16"),
+)
+"""Those that the compiler knows (`xla/debug_options_flags.cc`)."""
+
 LARGEST_WAVEFRONT = 16
 """Columns of a layer's matrix up to which the wavefront schedule is the faster one: with 5 rows it
 was at 8 units and 8 inputs, and was not at 12 and 12."""
@@ -100,13 +106,25 @@ def kind(config: Config, features: int) -> tuple[str, int | None]:
     return instruction_set(config, features), threads(config, features)
 
 
-def set_up(config: Config, features: int) -> None:
-    """Sets TensorFlow's flags for a configuration; without effect once TensorFlow is loaded."""
+def set_up(config: Config, features: int, before: str | None = None) -> None:
+    """Sets TensorFlow's flags for a configuration; without effect once `core.backend` is loaded.
+
+    TensorFlow reads the cache's flag when its devices are first listed, as `core.backend` does, and
+    the compiler's when it first compiles: set in between they would hold for some programs alone.
+
+    Args:
+        config: all settings, resolved.
+        features: numbers in one step's input.
+        before: the instruction set of a run that goes on, which is kept.
+    """
+    if "lstmcli.core.backend" in sys.modules:
+        return
+    default = instruction_set(config, features)
+    _set_compiler(before if before in INSTRUCTION_SETS else default)
     folder = cache.directory() if config.run.cache else None
-    if folder and "tensorflow" not in sys.modules:
+    if folder:
         cache.check(folder)
     _set("TF_XLA_FLAGS", {CACHE: str(folder)} if folder else {})
-    _set_compiler(instruction_set(config, features))
 
 
 def set_defaults() -> None:

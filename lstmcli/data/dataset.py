@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli import memory
-from lstmcli.config import DataConfig, RunConfig, TrainingConfig, check_effect
+from lstmcli.config import ARTICLE, DataConfig, RunConfig, check_effect
 from lstmcli.data import storage, tasks
 from lstmcli.data.layout import Layout
 from lstmcli.data.series import Series
@@ -54,8 +54,7 @@ def _reference(series: Series) -> dict[str, Any]:
 
 def _floor_in_the_articles_layout(series: Series) -> dict[str, Any] | None:
     """The floor by its metadata's names; `None` if the series does not fill a window."""
-    training = TrainingConfig()
-    layout = Layout(len(series), training.rows, training.steps)
+    layout = Layout(len(series), ARTICLE["batch_size"], ARTICLE["bptt"])
     floor = tasks.floor(series, layout) if layout.windows else None
     if floor is None:
         return None

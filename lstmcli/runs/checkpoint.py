@@ -280,5 +280,6 @@ def _shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     one = architecture.shapes(config.model, metadata["features"], metadata["classes"])
     slots = {name.split(".")[1] for name in checkpoint.tensors if name.startswith(SLOT)}
     one |= {f"{SLOT}{slot}.{name}": shape for slot in slots for name, shape in one.items()}
-    one["state"] = architecture.state_shape(config.model, config.training.rows)
+    rows, _ = config.training.rows, config.training.steps  # Both are resolved in a checkpoint.
+    one["state"] = architecture.state_shape(config.model, rows)
     return {name: (len(checkpoint.seeds), *shape) for name, shape in one.items()}

@@ -54,6 +54,12 @@ class Kept:
         given = {"patience": training.patience is not None, "until_solved": training.until_solved}
         return " or ".join(f"`{option_name(name)}`" for name, is_given in given.items() if is_given)
 
+    @property
+    def instruction_set(self) -> str | None:
+        """The largest one that the run's programs were compiled for, as far as it is known."""
+        known = self.status.get("instruction_set")
+        return known if isinstance(known, str) else None
+
     def exact(self, config: Config) -> Config:
         """The run's resolved settings with the threads, schedule and device that it began with."""
         return replace(

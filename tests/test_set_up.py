@@ -1,0 +1,116 @@
+"""A process is set up once, from the settings that its programs are made with."""
+
+import itertools
+import json
+import signal
+import time
+from pathlib import Path
+
+import kinds
+import pytest
+from forking import Command
+from resumes import assert_same
+
+from lstmcli import api, experiment
+from lstmcli.config import Config
+from lstmcli.core import environment
+from lstmcli.runs import kept, rundir
+from lstmcli.runs.rundir import RunDirectory
+
+SIZES = (
+    {"state_size": 4},
+    {"state_size": 8, "batch_size": 16, "bptt": 8},  # The largest of the wavefront schedule,
+    {"state_size": 8, "batch_size": 17, "bptt": 8},  # and the smallest of the layered one.
+    {"state_size": 32},  # As many numbers as one thread takes, with 32 rows,
+    {"state_size": 33},  # and one more.
+    {"state_size": 300, "bptt": 8, "batch_size": 40},  # Halves.
+)
+OTHERS = ({}, {"replicas": 3, "dropout": 0.2, "patience": 2})
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    kinds.write(folder)
+    return folder
+
+
+@pytest.fixture
+def set_up(monkeypatch):
+    """What a process was set up for: instruction set, threads, halves; and what asked for it."""
+    asked = []
+    monkeypatch.setattr(environment, "set_up", lambda *given: asked.append(given))
+    return asked
+
+
+def meant(config, features):
+    return (*environment.kind(config, features), environment.halves(config, features))
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_a_process_is_set_up_for_the_programs_that_it_compiles(kind, files, set_up):
+    for number, (size, other) in enumerate(itertools.product(SIZES, OTHERS)):
+        config = Config.build(**kinds.settings(kind, files), **size, **other, layers=1)
+        directory = rundir.create(Path(f"run-{number}"), "", overwrite=False)
+        run = api.prepare(config, directory)
+        program, (given, features, before) = run.program, set_up.pop()
+        assert meant(given, features) == meant(program.config, program.signature.features)
+        assert (given, before) == (run.config, None)
+
+
+def test_weights_to_begin_with_change_nothing_of_how_a_process_is_set_up(files, set_up, trained):
+    settings = kinds.settings("echo", files) | {"layers": 2, "init_from": str(trained)}
+    run = api.prepare(Config.build(**settings, replicas=3), rundir.create(Path("a"), "", False))
+    assert set_up.pop()[0] == run.program.config
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_halves_schedule_and_threads_cannot_be_asked_of_settings_that_are_not_resolved(size):
+    config = Config.build(**size, data="x.csv")
+    if "batch_size" not in size:
+        for ask in (environment.schedule, environment.threads, environment.halves):
+            with pytest.raises(ValueError, match="`batch_size` is not resolved"):
+                ask(config, 1)
+    with pytest.raises(ValueError, match="is not resolved"):
+        assert Config.build(state_size=512, batch_size=64).training.steps
+
+
+@pytest.mark.parametrize(
+    ("recorded", "taken"), [("AVX", "AVX"), ("AVX2", "AVX2"), (None, None), ("X --evil", None)]
+)
+def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
+    recorded, taken, files, set_up, monkeypatch
+):
+    """An older version recorded another one than its programs ask for now."""
+    config = Config.build(**kinds.settings("sequences", files), layers=1, state_size=8, epochs=2)
+    run = api.prepare(config, rundir.create(Path("run"), "", overwrite=False))
+    experiment._begin(run, [])
+    status = {**run.directory.read_status(), "instruction_set": recorded, "threads": 1}
+    run.directory.update_status(**status)
+    found = kept.look_up(RunDirectory(Path("run")), {})
+    api._opened(found.config, found)
+    given, features, before = set_up.pop()
+    assert (given.run.threads, environment.schedule(given, features)) == (1, "layered")
+    monkeypatch.undo()
+    monkeypatch.delitem(environment.sys.modules, "lstmcli.core.backend")
+    for name in ("XLA_FLAGS", "TF_XLA_FLAGS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(f"LSTMCLI_GIVEN_{name}", "")
+    environment.set_up(given, features, before)
+    assert environment.flag(environment.MAX_ISA) == (taken or "AVX2")
+
+
+def test_sequences_killed_after_their_first_checkpoint_go_on_to_the_same_bits(forks, files):
+    command = ["train", *kinds.options(kinds.settings("sequences", files)), "--layers", 1]
+    command += ["--state-size", 8, "--epochs", 10, "--no-cache", "--progress", "none"]
+    assert Command(forks, *command, "--out", "alone").wait() == 0
+    killed = Command(forks, *command, "--checkpoint-every", "0s", "--out", "killed")
+    while not Path("killed/checkpoints/last.safetensors").exists():
+        time.sleep(0.005)
+    killed.kill()
+    assert killed.wait() == -signal.SIGKILL
+    assert Command(forks, "train", "--resume", "killed").wait() == 0
+    assert "bits may differ" not in Path("output.txt").read_text()
+    assert_same("alone", "killed")
+    known = json.loads(Path("alone/run.json").read_text())
+    assert (known["schedule"], known["instruction_set"]) == ("layered", "AVX2")
