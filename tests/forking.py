@@ -9,9 +9,10 @@ from contextlib import suppress
 class Command:
     """A command line that runs in a process of its own."""
 
-    def __init__(self, forks, *arguments):
+    def __init__(self, forks, *arguments, environment=None):
         self._forks = forks
-        forks.stdin.write(json.dumps([str(each) for each in arguments]) + "\n")
+        given = {"arguments": [*map(str, arguments)], "environment": environment or {}}
+        forks.stdin.write(json.dumps(given) + "\n")
         self.number = int(forks.stdout.readline())
 
     def kill(self, number=signal.SIGKILL):

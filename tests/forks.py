@@ -1,8 +1,9 @@
 """A process that has TensorFlow loaded, and forks for each command line that it is given.
 
-It reads a command line as JSON from each line of standard input, and answers with two lines: the
-number of the process that runs it, and what `os.waitpid` said of its end. TensorFlow is loaded, and
-not yet used, so that a fork is safe and starts at once, and sets itself up as a process of its own.
+It reads a command line, and what the environment gets beside, as JSON from each line of standard
+input, and answers with two lines: the number of the process that runs it, and what `os.waitpid`
+said of its end. TensorFlow is loaded, and not yet used, so that a fork is safe and starts at once,
+and sets itself up as a process of its own.
 """
 
 import json
@@ -38,6 +39,8 @@ if __name__ == "__main__":
     for line in sys.stdin:
         process = os.fork()
         if not process:
-            child(json.loads(line))
+            given = json.loads(line)
+            os.environ |= given["environment"]
+            child(given["arguments"])
         print(process, flush=True)
         print(os.waitpid(process, 0)[1], flush=True)

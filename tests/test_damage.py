@@ -535,13 +535,23 @@ def test_a_damaged_program_in_the_cache_is_compiled_again(python, tmp_path):
 
 def test_of_a_cache_that_has_grown_too_large_the_oldest_go(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "MOST_BYTES", 250)
-    for number in range(4):
-        entry = tmp_path / f"{number}.pb"
-        entry.write_bytes(bytes([number]) * 100)
-        os.utime(entry, (number, number))
-    (tmp_path / "unsealed.pb").write_bytes(b"")
-    for number in range(4):
-        digest = hashlib.sha256((tmp_path / f"{number}.pb").read_bytes()).hexdigest()
-        (tmp_path / f"{number}.pb.sha256").write_text(digest)
-    cache.check(tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("*.pb")) == ["2.pb", "3.pb"]
+    names = ["0.pb", "older/1.pb", "used/2.pb", "newer/3.pb"]  # The first one of an older version.
+    for time, name in enumerate(names):
+        entry, content = tmp_path / name, bytes([time]) * 100
+        entry.parent.mkdir(exist_ok=True)
+        entry.write_bytes(content)
+        entry.with_name(f"{entry.name}.sha256").write_text(hashlib.sha256(content).hexdigest())
+        os.utime(entry, (time, time))
+    (tmp_path / "used/unsealed.pb").write_bytes(b"")
+    for name in ("newer/half-written.tmp", "used/being-written.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    os.utime(tmp_path / "newer/half-written.tmp", (0, 0))
+    cache.check(tmp_path / "used")
+    left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(left) == [
+        "newer/3.pb", "newer/3.pb.sha256", "used/2.pb", "used/2.pb.sha256", "used/being-written.tmp"
+    ]  # fmt: skip
+    assert cache.ABANDONED > 3600
+    os.utime(tmp_path / "older", (0, 0))
+    cache.check(tmp_path / "used")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["newer", "used"]

@@ -591,7 +591,7 @@ def test_a_part_that_is_too_short_is_named_with_its_file_and_a_fraction_that_hel
 def test_a_dataset_that_is_too_short_to_be_scored_is_named(tmp_path):
     storage.write(tmp_path / "x.npz", draw(series_length=74), {})
     with pytest.raises(FileError, match=r"x\.npz` is too short: it has 74 steps"):
-        series_to_test(Config.build(), tmp_path / "x.npz", plain(1, 2))
+        series_to_test(Config.build(batch_size=5, bptt=15), tmp_path / "x.npz", plain(1, 2))
 
 
 # --- whose files they are

@@ -145,8 +145,8 @@ def test_a_run_that_goes_on_says_where_and_how_much_is_left(run):
 
 
 def test_a_part_of_an_epoch_takes_a_part_of_its_time():
-    config = Config.build(epochs=302)
-    source = open_source(config)
+    source = open_source(Config.build(epochs=302))
+    config = source.config
     data = preflight.of_data(source, floor_of(source.windows(source.example)), [])
     whole, left = (preflight.of_config(config, source.signature, data, done) for done in (0, 300.5))
     assert (whole.epochs, left.epochs) == (302, 2)

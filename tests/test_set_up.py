@@ -9,7 +9,7 @@ from pathlib import Path
 import kinds
 import pytest
 from forking import Command
-from resumes import assert_same
+from resumes import assert_same, rows
 
 from lstmcli import api, experiment
 from lstmcli.config import Config
@@ -100,17 +100,35 @@ def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
     assert environment.flag(environment.MAX_ISA) == (taken or "AVX2")
 
 
-def test_sequences_killed_after_their_first_checkpoint_go_on_to_the_same_bits(forks, files):
+def test_bits_depend_on_no_kill_and_on_nothing_that_the_cache_of_programs_holds(forks, files):
+    """Sequences; no cache, an empty one, a full one, and one that a neighbour has filled."""
     command = ["train", *kinds.options(kinds.settings("sequences", files)), "--layers", 1]
-    command += ["--state-size", 8, "--epochs", 10, "--no-cache", "--progress", "none"]
-    assert Command(forks, *command, "--out", "alone").wait() == 0
-    killed = Command(forks, *command, "--checkpoint-every", "0s", "--out", "killed")
-    while not Path("killed/checkpoints/last.safetensors").exists():
-        time.sleep(0.005)
-    killed.kill()
-    assert killed.wait() == -signal.SIGKILL
-    assert Command(forks, "train", "--resume", "killed").wait() == 0
+    command += ["--state-size", 8, "--epochs", 10, "--progress", "none"]
+    other = {"XLA_FLAGS": f"{environment.MAX_ISA}=AVX"}
+
+    def train(cache, *arguments, kill_at=None, **flags):
+        home = {"XDG_CACHE_HOME": str(Path(cache).absolute()), **flags}
+        run = Command(forks, *arguments, environment=home)
+        while kill_at and not kill_at.exists():
+            time.sleep(0.005)
+        if kill_at:
+            run.kill()
+        code = -signal.SIGKILL if kill_at else 0
+        assert run.wait() == code, Path("output.txt").read_text()
+        return {path.parent for path in Path(cache).rglob("*.pb")}
+
+    assert train("unused", *command, "--out", "none", "--no-cache") == set()
+    assert len(mine := train("mine", *command, "--out", "empty")) == 1
+    last = Path("killed/checkpoints/last.safetensors")
+    train("mine", *command, "--out", "killed", "--checkpoint-every", "0s", kill_at=last)
+    assert train("mine", "train", "--resume", "killed") == mine
+    assert len(theirs := train("theirs", *command, "--out", "other", **other)) == 1
+    assert len(train("theirs", *command, "--out", "beside")) == 2
+    assert {each.name for each in mine} & {each.name for each in theirs} == set()
     assert "bits may differ" not in Path("output.txt").read_text()
-    assert_same("alone", "killed")
-    known = json.loads(Path("alone/run.json").read_text())
-    assert (known["schedule"], known["instruction_set"]) == ("layered", "AVX2")
+    for run in ("empty", "killed", "beside"):
+        assert_same("none", run)
+    known = [json.loads(Path(name, "run.json").read_text()) for name in ("none", "other")]
+    assert [each["schedule"] for each in known] == ["layered", "layered"]
+    assert [each["instruction_set"] for each in known] == ["AVX2", "AVX"]
+    assert rows(Path("other/metrics.csv")) != rows(Path("none/metrics.csv"))

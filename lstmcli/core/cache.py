@@ -4,6 +4,9 @@ TensorFlow runs the machine code in an entry as it finds it, or gives up on a ru
 cannot read. So each entry has its SHA-256 in a file beside it, and one that does not match is
 deleted before TensorFlow looks: it is compiled anew. An entry whose process was killed before its
 checksum was written goes the same way.
+
+TensorFlow knows an entry by the program's graph alone, and would run one that was compiled for
+another instruction set. So each set of conditions has a directory of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,10 +23,27 @@ from lstmcli.files import write_atomically
 
 ENTRIES = "*.pb"
 MOST_BYTES = 256 * 2**20
-"""Of all entries, as they are read when a run begins: beyond, the oldest go."""
+"""Of all entries, whatever they were compiled for: beyond, the longest unused ones go."""
+ABANDONED = 24 * 3600
+"""Seconds after which nobody writes any more to what is half-written or empty."""
 
 
-def directory() -> Path | None:
+def directory(conditions: Sequence[str]) -> Path | None:
+    """The directory of what was compiled under some conditions, all that its bits depend on.
+
+    `None` if it cannot be made, or is not private.
+    """
+    if (private := root()) is None:
+        return None
+    key = hashlib.sha256("\n".join(conditions).encode()).hexdigest()[:16]
+    try:
+        (private / key).mkdir(mode=0o700, exist_ok=True)
+    except OSError:
+        return None
+    return private / key
+
+
+def root() -> Path | None:
     """The user's cache directory; `None` if it cannot be made, or others could write to it.
 
     Whoever can write to it can make this user run code of theirs.
@@ -40,15 +62,48 @@ def directory() -> Path | None:
 
 
 def check(folder: Path) -> None:
-    """Deletes the entries that are not as they were sealed, and the oldest of too many."""
+    """Deletes a directory's entries that are not as they were sealed, and the oldest of too many.
+
+    Those that are left in the directory count as used now; too many are counted in all of them.
+    """
     with suppress(OSError):
-        entries = sorted(folder.glob(ENTRIES), key=lambda each: -each.stat().st_mtime)
+        for entry in folder.glob(ENTRIES):
+            if _is_whole(entry):
+                os.utime(entry)
+            else:
+                _delete(entry)
         room = MOST_BYTES
-        for entry in entries:
+        for entry in sorted(_entries(folder.parent), key=lambda each: -each.stat().st_mtime):
             room -= entry.stat().st_size
-            if room < 0 or not _is_whole(entry):
-                entry.unlink(missing_ok=True)
-                _seal_of(entry).unlink(missing_ok=True)
+            if room < 0:
+                _delete(entry)
+        _tidy(folder.parent)
+
+
+def _entries(every: Path) -> Iterator[Path]:
+    """Those of all directories; of before there were several, too."""
+    yield from every.glob(ENTRIES)
+    yield from every.glob(f"*/{ENTRIES}")
+
+
+def _tidy(every: Path) -> None:
+    """Deletes what killed processes have left half-written, and directories without an entry."""
+    for path in every.glob("*/*"):
+        if path.suffix not in (".pb", ".sha256") and _is_abandoned(path):
+            path.unlink(missing_ok=True)
+    for path in every.iterdir():
+        if path.is_dir() and _is_abandoned(path):
+            with suppress(OSError):  # It is not empty.
+                path.rmdir()
+
+
+def _is_abandoned(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > ABANDONED
+
+
+def _delete(entry: Path) -> None:
+    entry.unlink(missing_ok=True)
+    _seal_of(entry).unlink(missing_ok=True)
 
 
 def seal(folder: Path) -> None:

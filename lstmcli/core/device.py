@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 
-from lstmcli.core import backend
+from lstmcli.core import backend, environment
 from lstmcli.core.backend import tf
 from lstmcli.errors import DeviceError
 
@@ -28,9 +27,7 @@ def threads() -> int:
     """Threads of the CPU's thread pool in this process; large products' last bits depend on it."""
     if given := tf.config.threading.get_intra_op_parallelism_threads():
         return int(given)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return environment.cores()
 
 
 def resolve(requested: str, threads: int | None = None) -> str:

@@ -10,11 +10,13 @@
   AVX-512, which gained nothing more there: so a processor without it gives the same bits.
 - **Sums in the order of their terms.** The compiler may take a sum in any order; told not to look
   for vectors in code that is written out, it leaves the short ones as they are (`core/sums.py`).
-- **A cache of compiled programs**, in a directory that belongs to the user alone (`core/cache.py`).
+- **A cache of compiled programs**, private to the user (`core/cache.py`), with a directory for each
+  set of all that their bits depend on.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 import platform
@@ -22,6 +24,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 
 from lstmcli.config import Config
@@ -121,7 +124,7 @@ def set_up(config: Config, features: int, before: str | None = None) -> None:
         return
     default = instruction_set(config, features)
     _set_compiler(before if before in INSTRUCTION_SETS else default)
-    folder = cache.directory() if config.run.cache else None
+    folder = cache.directory(_conditions(config, features)) if config.run.cache else None
     if folder:
         cache.check(folder)
     _set("TF_XLA_FLAGS", {CACHE: str(folder)} if folder else {})
@@ -136,11 +139,50 @@ def set_defaults() -> None:
 
 def processor() -> str:
     """The processor's name, as far as the system tells."""
+    return _of_processor("model name") or platform.processor()
+
+
+def _of_processor(name: str) -> str:
+    """What Linux says of the first core: nothing where it does not."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
+            if line.startswith(name):
                 return line.partition(":")[2].strip()
-    return platform.processor()
+    return ""
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _conditions(config: Config, features: int) -> list[str]:
+    """What the bits of a compiled program depend on, beside its graph and the kind of device.
+
+    The compiler splits large operations by the number of threads, and this code is what makes the
+    graphs.
+    """
+    core = sorted(Path(__file__).parent.glob("*.py"))
+    return [
+        hashlib.sha256(b"".join(path.read_bytes() for path in core)).hexdigest(),
+        *(version(name) for name in ("lstmcli", "tensorflow")),
+        *(os.environ["XLA_FLAGS"], _given("TF_XLA_FLAGS")),
+        str(threads(config, features) or cores()),
+        *(platform.machine(), processor(), _of_processor("flags")),
+        *_graphics(),
+    ]
+
+
+def _graphics() -> list[str]:
+    """The graphics cards' names, and the version of their driver."""
+    driver, found = Path("/proc/driver/nvidia"), []
+    with suppress(OSError):
+        for path in (driver / "version", *sorted(driver.glob("gpus/*/information"))):
+            lines = path.read_text().splitlines()
+            found += [line for line in lines if line.startswith(("NVRM", "Model"))]
+    return found
 
 
 def flag(name: str, variable: str = "XLA_FLAGS") -> str | None:
@@ -158,9 +200,9 @@ def _set_compiler(isa: str) -> None:
 
 def keep_compiled() -> None:
     """Seals what the compiler has put into our cache; one that the user has named is theirs."""
-    folder = cache.directory()
-    if folder and flag(CACHE, "TF_XLA_FLAGS") == str(folder):
-        cache.seal(folder)
+    used, ours = flag(CACHE, "TF_XLA_FLAGS"), cache.root()
+    if used and ours and Path(used).parent == ours:
+        cache.seal(Path(used))
 
 
 @contextmanager
@@ -190,11 +232,16 @@ def loading() -> Iterator[None]:
             raise
 
 
+def _given(variable: str) -> str:
+    """The flags that the user has given."""
+    return os.environ.get(f"LSTMCLI_GIVEN_{variable}", os.environ.get(variable, ""))
+
+
 def _set(variable: str, flags: Mapping[str, str]) -> None:
     """Sets flags beside those that the user has given, which win.
 
     What the user has given is kept in a variable of its own, as a worker inherits what is set here.
     """
-    given = os.environ.setdefault(f"LSTMCLI_GIVEN_{variable}", os.environ.get(variable, ""))
+    given = os.environ[f"LSTMCLI_GIVEN_{variable}"] = _given(variable)
     ours = [f"{name}={value}" for name, value in flags.items() if name not in given]
     os.environ[variable] = " ".join([given, *ours]).strip()
