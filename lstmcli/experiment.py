@@ -152,9 +152,13 @@ def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]
 def _begin(run: Run, argv: Sequence[str]) -> None:
     """Says in the directory what runs; what it was begun with stays when it is resumed."""
     if run.resumed:
+        known = run.directory.read_status()
+        changes = resuming.changes(known, recording.circumstances(run))
+        changed = [name for name, _, _ in changes]
         again = {"argv": list(argv), "at": recording.now(), "epoch": run.epoch}
-        earlier = run.directory.read_status().get("resumed", [])
-        run.directory.go_on(run.config, status="running", resumed=[*earlier, again])
+        again |= {"changed": changed} if changed else {}
+        resumed = [*known.get("resumed", []), again]
+        run.directory.go_on(run.config, status="running", resumed=resumed)
         return
     run.directory.begin(run.config, status="running", **recording.provenance(run, argv))
 

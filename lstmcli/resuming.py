@@ -32,20 +32,22 @@ def put_back(run: Run, kept: Kept) -> None:
 def notes(run: Run, kept: Kept) -> list[str]:
     """What is not as it was when the run began, and may change its bits."""
     found = []
-    for name, before, now in _changes(kept.status, recording.circumstances(run)):
-        found.append(f"the run began with {name} {before}, and goes on with {now}: bits may differ")
+    for name, before, now in changes(kept.status, recording.circumstances(run)):
+        what = name.replace("_", " ")
+        found.append(f"the run began with {what} {before}, and goes on with {now}: bits may differ")
     return found
 
 
-def _changes(
+def changes(
     before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> Iterator[tuple[str, object, object]]:
+    """What circumstances differ, by the names of `run.json`: what they were, and what they are."""
     for name, value in now.items():
         known = before.get(name)
         if isinstance(value, Mapping):
-            yield from _changes(known if isinstance(known, Mapping) else {}, value)
+            yield from changes(known if isinstance(known, Mapping) else {}, value)
         elif known != value:
-            yield name.replace("_", " "), known, value
+            yield name, known, value
 
 
 def _check_data(run: Run, kept: Kept) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -10,8 +12,9 @@ from pathlib import Path
 
 from lstmcli import experiment
 from lstmcli.data.source import Source
+from lstmcli.errors import ExitCode, LstmcliError
 from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import kept, metrics, rundir
+from lstmcli.runs import metrics, rundir
 from lstmcli.runs.metrics import EpochRow
 from lstmcli.runs.rundir import RunDirectory
 from lstmcli.standing import Run
@@ -21,6 +24,8 @@ EPOCHS = 2
 
 def verify(source: Source) -> tuple[int, list[str]]:
     """Trains the first epochs twice, the second time broken off within the first one and resumed.
+
+    It is resumed in a new process, by the command, as a run is that was killed.
 
     Returns:
         How many epochs, and the names of what differs in any bit. Nothing is left on disk.
@@ -36,9 +41,7 @@ def verify(source: Source) -> tuple[int, list[str]]:
         )
         _train(whole, lambda record: False)
         _train(broken, lambda record: record.windows > 0)
-        found = kept.look_up(broken.directory, {})
-        resumed = experiment.prepare(found.config, broken.directory, broken.source, found)
-        _train(resumed, lambda record: False)
+        _resume(broken.directory)
         return epochs, _differences(whole.directory, broken.directory)
 
 
@@ -53,6 +56,24 @@ def _train(run: Run, enough: Callable[[experiment.Progress], bool]) -> None:
         for record in records:
             if isinstance(record, experiment.Progress) and enough(record):
                 return
+
+
+def _resume(directory: RunDirectory) -> None:
+    """Goes on with a run in a process of its own.
+
+    Raises:
+        LstmcliError: that failed.
+    """
+    command = ["train", "--resume", str(directory.path.resolve()), "--progress", "none"]
+    entry = [sys.executable, "-P", "-m", "lstmcli"]  # Not what lies in this directory.
+    done = subprocess.run(
+        [*entry, *command], check=False, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        said = done.stderr.partition("error: ")[2] or done.stderr
+        why, code = said.strip().partition("\n")[0], done.returncode
+        known = ExitCode(code) if code in set(ExitCode) else ExitCode.FAILED
+        raise LstmcliError(f"the run that was broken off does not go on: {why}", None, known)
 
 
 def _differences(first: RunDirectory, second: RunDirectory) -> list[str]:
@@ -71,7 +92,9 @@ def _differences(first: RunDirectory, second: RunDirectory) -> list[str]:
         different.append(f"`{first.metrics.name}`")
     if first.steps.read_bytes() != second.steps.read_bytes():
         different.append(f"`{first.steps.name}`")
-    return different
+    known = second.read_status()
+    changed = [name for again in known["resumed"] for name in again.get("changed", [])]
+    return different + [f"`{name}` in `{second.status.name}`" for name in changed]
 
 
 def _untimed(directory: RunDirectory) -> list[EpochRow]:

@@ -343,26 +343,36 @@ def test_a_run_that_diverges_stops_and_keeps_what_was_finite(tmp_path):
     assert all(np.isfinite(array).all() for array in saved.tensors.values())
 
 
+VERIFY = ["train", "--verify", "--layers", 1, "--series-length", 900]
+
+
 def test_verify_says_that_the_bits_are_the_same_and_leaves_nothing(run):
     before = sorted(Path().iterdir())
-    options = ["train", "--verify", "--layers", 1, "--series-length", 900]
-    assert "verified: 2 epochs trained twice" in run(*options).stdout
+    assert "verified: 2 epochs trained twice" in run(*VERIFY).stdout
     assert sorted(Path().iterdir()) == before
-    assert "has no effect" in run(*options, "--out", "x", exit_code=2).stderr
+    assert "has no effect" in run(*VERIFY, "--out", "x", exit_code=2).stderr
 
 
-def test_verify_names_what_differs(run, monkeypatch):
-    usual = experiment.prepare
+def test_verify_resumes_in_a_new_process_and_names_what_differs(run, monkeypatch):
+    """Whose instruction set is another one: this one has TensorFlow loaded, and keeps its own."""
+    monkeypatch.setenv("LSTMCLI_GIVEN_XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
+    result = run(*VERIFY, "--json", exit_code=1)
+    assert "differ in" in result.stderr
+    assert "`instruction_set` in `run.json`" in json.loads(result.stdout)["differences"]
 
-    def other(config, directory, source=None, kept=None):
-        prepared = usual(config, directory, source, kept)
-        if kept:
-            prepared.within.tensors["dense.bias"] = prepared.within.tensors["dense.bias"] + 1
-        return prepared
 
-    monkeypatch.setattr(verification.experiment, "prepare", other)
-    error = run("train", "--verify", "--layers", 1, "--series-length", 900, exit_code=1).stderr
-    assert "differ in" in error
+def test_verify_says_why_a_run_does_not_go_on(run, monkeypatch):
+    usual = verification._resume
+
+    def damaged(directory):
+        directory.last.write_bytes(b"x")
+        directory.previous.unlink(missing_ok=True)
+        usual(directory)
+
+    monkeypatch.setattr(verification, "_resume", damaged)
+    error = run(*VERIFY, exit_code=4).stderr
+    assert "does not go on: `" in error
+    assert "last.safetensors` is not a checkpoint" in error
 
 
 def test_a_run_resumed_through_a_link_stays_where_it_is_when_the_link_moves(monkeypatch):
