@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,55 @@ class Categorical:
         return str(number) if self.values is None else self.values[number]
 
 
+EVERY = {"D": "daily", "7D": "weekly", "MS": "monthly", "ME": "monthly", "h": "hourly"} | {
+    "3MS": "quarterly",
+    "3ME": "quarterly",
+    "12MS": "yearly",
+    "12ME": "yearly",
+    "B": "working days",
+}
+UNITS = {"D": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond"} | {
+    "us": "microsecond",
+    "MS": "month",
+    "ME": "month",
+}
+"""What pandas calls frequencies, in words."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The column of a table that orders and labels its rows. A model does not see it.
+
+    Attributes:
+        name: the column's; `""` for a first column without a name.
+        kind: `dates`, `numbers` or `words`.
+        frequency: from a row to the next: of dates as pandas calls it (`h`, `15min`, `MS`), of
+            numbers the difference; `None` where it is not always the same but for gaps, and for
+            words.
+        format: how dates are written, as `pandas.to_datetime` takes it.
+    """
+
+    name: str
+    kind: str
+    frequency: str | None = None
+    format: str | None = None
+
+    def __str__(self) -> str:
+        """`date, hourly`."""
+        name = self.name or "the first column"
+        if self.kind == "words":
+            return f"{name}, a word for each row"
+        if self.frequency is None:
+            return f"{name}, irregular {self.kind}"
+        if self.kind == "numbers":
+            return f"{name}, in steps of {self.frequency}"
+        if self.frequency in EVERY:
+            return f"{name}, {EVERY[self.frequency]}"
+        unit = self.frequency.lstrip("0123456789")
+        count = self.frequency.removesuffix(unit)
+        return f"{name}, every {count} {UNITS[unit]}s" if count else f"{name}, every {UNITS[unit]}"
+
+
 @dataclass(frozen=True)
 class Schema:
     """What a model is given and gives at each step.
@@ -66,12 +115,14 @@ class Schema:
         numbers: the numeric inputs.
         symbols: the categorical inputs.
         target: classes, or one or more numbers.
+        index: what orders a table's rows, if there is such a column. Models do not differ by it.
     """
 
     kind: str
     numbers: tuple[Numeric, ...]
     symbols: tuple[Categorical, ...]
     target: Categorical | tuple[Numeric, ...]
+    index: Index | None = field(default=None, compare=False)
 
     @property
     def classes(self) -> int | None:
@@ -95,8 +146,11 @@ class Schema:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, for a checkpoint."""
-        return asdict(self)
+        """As JSON, for a checkpoint; without an index as it was before there was one."""
+        saved = asdict(self)
+        if self.index is None:
+            del saved["index"]
+        return saved
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Schema:
@@ -113,6 +167,7 @@ class Schema:
             _categorical(target)
             if isinstance(target, Mapping)
             else tuple(_numeric(column) for column in target),
+            Index(**saved["index"]) if saved.get("index") else None,
         )
 
 

@@ -44,6 +44,9 @@ OF_THE_FILE = (
     "horizon",
     "categorical",
     "missing",
+    "index",
+    "sort_index",
+    "na_values",
 )
 """Settings of a dataset file: series that are drawn have no use for them."""
 OF_THE_CHECKPOINT = ("classes", "task", "order_symbols", "seed", "replicas", *OF_THE_FILE)
@@ -104,7 +107,16 @@ class DataConfig(Settings):
     )
     categorical: str | None = setting(None, "Columns of numbers that are names: `id,code`.")
     missing: str | None = setting(
-        None, "What an empty input cell becomes (default: an error).", choices=("ffill", "zero")
+        None,
+        "What an empty input cell becomes (default: the last value before, if few are empty).",
+        choices=("ffill", "zero"),
+    )
+    index: str | None = setting(
+        None, "The column that orders a table's rows, no input (default: dates, or what counts)."
+    )
+    sort_index: bool = setting(False, "Bring a table's rows into the order of the index.")
+    na_values: str | None = setting(
+        None, "What else stands for an empty cell of a table: `-999,unknown`."
     )
 
     def __post_init__(self) -> None:

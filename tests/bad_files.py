@@ -86,11 +86,14 @@ def make_tables(folder):
     good.assign(target=5.0).to_csv(folder / "always 5.csv", index=False)
     good.head(3).to_csv(folder / "three rows.csv", index=False)
     good.assign(run=np.arange(400) // 200).to_csv(folder / "two sequences.csv", index=False)
+    holes = good[["temp", "target"]].assign(temp=good["temp"].where(np.arange(400) % 4 > 0))
+    holes.to_csv(folder / "many holes.csv", index=False)
+    at = pd.date_range("2026-01-01", periods=200, freq="h")
+    days = pd.DataFrame({"at": [*at, *at], "temp": good["temp"], "target": good["target"]})
+    days.to_csv(folder / "not in order.csv", index=False)
     lines = good[["temp", "target"]].to_csv(index=False).splitlines()
     for name, line in {
         "word.csv": "warm,1",
-        "empty cell.csv": ",1",
-        "nan.csv": "nan,1",
         "infinite.csv": "inf,1",
         "huge.csv": "1e400,1",
         "nul.csv": "1\x00,1",

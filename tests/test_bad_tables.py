@@ -187,26 +187,19 @@ BAD = {
         "`--horizon 1`",
     ),
     # Cells.
-    "empty cell": (
-        with_line(5, ",2"),
+    "many empty cells": (
+        rows(lambda n: f"{n % 7 if n % 4 else ''},{n}"),
         {},
         FILE,
-        "line 5, column `x`: expected a number, got an empty",
-        "ffill",
+        "column `x`: 5 of 20 cells (25%) are empty, which is more than is filled",
+        "`--missing ffill` fills them",
     ),
-    "empty word": (
-        with_line(5, ",2", row=lambda n: f"ab{n % 2},{n}"),
+    "many empty words": (
+        rows(lambda n: f"{'ab'[n % 2] if n % 4 else '?'},{n}"),
         {},
         FILE,
-        "line 5, column `x`: expected a word",
-        "ffill",
-    ),
-    "NaN": (
-        with_line(5, "NaN,2"),
-        {},
-        FILE,
-        "line 5, column `x`: expected a number, got `NaN`",
-        "--missing",
+        "column `x`: 5 of 20 cells (25%) are empty",
+        "`--missing zero`",
     ),
     "infinity": (
         with_line(5, "-inf,2"),
@@ -253,14 +246,14 @@ BAD = {
     "after a blank line": ("x,target\n1,2\n\nwarm,3\n", {}, FILE, "line 4, column `x`", "mend"),
     "dates": (
         rows(lambda n: f"2024-01-{n + 1:02},{good(n)}", header="day,x,target"),
-        {},
+        {"inputs": "day"},
         FILE,
         "line 2, column `day`: expected a number or a word, not a date",
         "`--inputs` with some of `x,target`",
     ),
     "times": (
         rows(lambda n: f"{n:02}:30,{n}"),
-        {},
+        {"inputs": "x"},
         FILE,
         "not a date or a time, got `00:30`",
         "the hour",
@@ -281,7 +274,7 @@ BAD = {
     ),
     "no cell in a column": (
         rows(lambda n: f",{n}"),
-        {},
+        {"inputs": "x"},
         FILE,
         "it has no value in any row",
         "leave it out",
@@ -295,7 +288,7 @@ BAD = {
     ),
     "words that hardly stand twice": (
         rows(lambda n: f"w{n},{n}", 40),
-        {},
+        {"inputs": "x"},
         FILE,
         "32 different words in 32 steps",
         "name the other columns",
@@ -463,11 +456,7 @@ def test_words_of_a_part_must_have_one_in_common_with_the_training_part(tmp_path
 
 
 PARQUET = {
-    "empty cell": (
-        {"x": [1.0, None] * 10},
-        "row 2 (from 1 on), column `x`: expected a number",
-        "ffill",
-    ),
+    "many empty cells": ({"x": [1.0, None] * 10}, "10 of 20 cells (50%) are empty", "ffill"),
     "dates": (
         {"x": pd.date_range("2024", periods=20)},
         "row 1 (from 1 on), column `x`",
@@ -483,7 +472,7 @@ PARQUET = {
 def test_a_bad_parquet_table_is_refused_by_its_row(tmp_path, columns, message, hint):
     frame = pd.DataFrame({**columns, "target": np.arange(float(len(columns["x"])))})
     frame.to_parquet(tmp_path / "t.parquet")
-    expect(FILE, message, hint, read_parts, DataConfig(data="t.parquet"))
+    expect(FILE, message, hint, read_parts, DataConfig(data="t.parquet", inputs="x"))
 
 
 def test_a_whole_table_without_a_known_target_is_refused(tmp_path):

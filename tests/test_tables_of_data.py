@@ -166,7 +166,7 @@ def test_sequences_stay_whole_and_are_drawn_for_each_part(walks):
         ends = part.bounds()[1:] - 1
         assert list(np.flatnonzero(part.scored)) == list(ends)
         assert list(part.targets[ends]) == [(length - 1) % 2 for length in np.diff(part.bounds())]
-    assert any("`step` counts the rows" in note for note in notes)
+    assert "index: step, in steps of 1" in notes
     other, _ = parts_of(walks, **options, split_seed=2)
     assert other.training.checksum() != parts.training.checksum()
 
@@ -191,8 +191,9 @@ def test_rows_of_a_group_are_brought_together_in_their_order(walks):
 
 def test_an_error_in_rows_that_were_brought_together_names_the_line_of_the_file(walks):
     mixed = walks.sort_values("step", kind="stable", ignore_index=True)
-    mixed.loc[30, "value"] = np.nan
-    with pytest.raises(FileError, match="line 32, column `value`: expected a number, got an empty"):
+    mixed["value"] = mixed.value.astype(object)
+    mixed.loc[30, "value"] = "much"
+    with pytest.raises(FileError, match="line 32, column `value`: expected a number, got `much`"):
         parts_of(mixed, target="label", group="who")
 
 
@@ -254,17 +255,17 @@ def test_an_empty_cell_becomes_zero_in_the_units_of_its_column():
     assert symbols.tolist() == frame.w.map({"p": 0, "q": 1}).fillna(2).tolist()
 
 
-def test_what_programs_write_for_an_empty_number_is_empty_but_a_word_in_a_column_of_words():
-    lines = [f"{step},{'None' if step % 2 else 'walk'},{step % 5}" for step in range(20)]
-    lines[4] = "NA,walk,NaN"
+def test_what_programs_write_for_an_empty_cell_is_empty_and_what_may_mean_one_is_said():
+    lines = [f"{step},{('walk', 'unknown', 'run')[step % 3]},{step % 5}" for step in range(20)]
+    lines[4], lines[5], lines[6] = "NA,None,NaN", "?,<UNK>,1", "-,null,1"
     Path("t.csv").write_text("\n".join(["x,w,target", *lines]))
     parts, notes = read_parts(DataConfig(data="t.csv", missing="zero"))
-    assert parts.training.schema.numbers[0].in_units(parts.training.numbers[4])[0] == (
-        pytest.approx(0, abs=1e-6)
-    )
+    given = parts.training.schema.numbers[0].in_units(parts.training.numbers[4:7, 0])
+    np.testing.assert_allclose(given, 0, atol=1e-6)
     assert list(np.flatnonzero(~parts.training.scored)) == [4]
-    assert parts.training.schema.symbols == (Categorical("w", 2, ("None", "walk")),)
-    assert any("`None` is taken for a word" in note for note in notes)
+    assert parts.training.schema.symbols == (Categorical("w", 3, ("run", "unknown", "walk")),)
+    assert parts.training.symbols[4:7, 0].tolist() == [3, 3, 3]
+    assert any("`--na-values unknown` makes it an empty cell" in note for note in notes)
 
 
 def test_words_that_training_never_saw_are_unknown_and_counted():
@@ -311,8 +312,7 @@ def test_a_column_that_counts_rows_is_no_input(name, values):
     frame = pd.DataFrame({name: values, "x": np.arange(30) % 4, "target": np.arange(30) % 7})
     parts, notes = parts_of(frame)
     assert [column.name for column in parts.training.schema.numbers] == ["x"]
-    assert len(notes) == 1
-    assert "taken for an index, not an input" in notes[0]
+    assert notes == [f"index: {name or 'the first column'}, in steps of 1"]
 
 
 def test_a_column_that_counts_the_rows_of_a_file_of_many_sequences_is_no_input(walks):
@@ -320,7 +320,7 @@ def test_a_column_that_counts_the_rows_of_a_file_of_many_sequences_is_no_input(w
     mixed["id"] = np.arange(len(mixed))
     parts, notes = parts_of(mixed, target="label", group="who")
     assert [column.name for column in parts.training.schema.numbers] == ["value"]
-    assert any("`id` counts the rows" in note for note in notes)
+    assert any("`id` counts the rows: no input" in note for note in notes)
 
 
 def test_a_column_that_counts_rows_is_an_input_where_it_is_named():
@@ -330,11 +330,12 @@ def test_a_column_that_counts_rows_is_an_input_where_it_is_named():
     assert notes == []
 
 
-def test_a_column_that_is_called_time_but_does_not_count_rows_is_an_input():
-    frame = pd.DataFrame({"time": np.arange(30) * 2, "n": [3, 1] * 15, "target": [1, 2, 4] * 10})
+def test_a_column_that_grows_is_an_input_where_nothing_else_is_given():
+    frame = pd.DataFrame({"time": np.arange(30) * 2, "target": [1, 2, 4] * 10})
     parts, notes = parts_of(frame)
-    assert [column.name for column in parts.training.schema.numbers] == ["time", "n"]
-    assert notes == []
+    assert [column.name for column in parts.training.schema.numbers] == ["time"]
+    assert notes == ["column `time` grows in every row, as an index does, and is an input"]
+    assert parts.training.schema.index is None
 
 
 def test_an_index_that_pandas_writes_to_parquet_is_a_column(walks):
@@ -344,7 +345,7 @@ def test_an_index_that_pandas_writes_to_parquet_is_a_column(walks):
 
 
 def test_a_constant_column_has_scale_one_and_is_said():
-    frame = pd.DataFrame({"x": [0.1] * 30, "y": range(0, 60, 2), "target": [1, 2, 4] * 10})
+    frame = pd.DataFrame({"x": [0.1] * 30, "y": [5, 0, 9] * 10, "target": [1, 2, 4] * 10})
     parts, notes = parts_of(frame)
     column = parts.training.schema.numbers[0]
     assert (column.mean, column.scale) == (0.1, 1.0)
@@ -373,7 +374,7 @@ def test_a_whole_table_is_read_as_a_saved_schema_has_it(weather):
 
 
 def test_spaces_around_names_and_cells_and_a_byte_order_mark_are_no_part_of_them():
-    lines = [f" {'ab'[step % 2]} , {step} ,{step % 3}" for step in range(20)]
+    lines = [f" {'ab'[step % 2]} , {step % 16} ,{step % 3}" for step in range(20)]
     Path("t.csv").write_text("\n".join(["\ufeff w , x,target ", *lines]), encoding="utf-8")
     parts, _ = read_parts(DataConfig(data="t.csv"))
     assert parts.training.schema.symbols == (Categorical("w", 2, ("a", "b")),)

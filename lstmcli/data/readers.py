@@ -17,7 +17,17 @@ from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.settings import option_name
 
 TABLES = (".csv", ".csv.gz", ".parquet")
-OF_TABLES = ("inputs", "target", "group", "horizon", "categorical", "missing")
+OF_TABLES = (
+    "inputs",
+    "target",
+    "group",
+    "horizon",
+    "categorical",
+    "missing",
+    "index",
+    "sort_index",
+    "na_values",
+)
 
 
 ENDINGS: dict[str, ModuleType] = {".txt": text, ".npz": storage}
@@ -126,7 +136,7 @@ def _table_reader(path: Path) -> ModuleType:
 
 
 def _reader(path: Path, config: DataConfig) -> ModuleType:
-    given = [name for name in OF_TABLES if getattr(config, name) is not None]
+    given = [name for name in OF_TABLES if getattr(config, name) not in (None, False)]
     _check_known(path)
     if path.name.endswith(TABLES):
         if not given:

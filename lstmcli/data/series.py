@@ -38,6 +38,8 @@ class Series:
             to it and within its sequence: for numbers `[steps, D]`, float32, standardised, NaN
             where there is none; for classes `[steps]`, int32, -1 where there is none. `None` where
             the target of a step is not known at a later one. No input: no program sees it.
+        labels: what people know the steps of a table by: the sequence's name, the index, the row
+            of the file, from 1 on; `[steps]` each. No model sees them.
     """
 
     schema: Schema
@@ -49,6 +51,7 @@ class Series:
     task: Mapping[str, Any] = field(default_factory=dict)
     offset: int = 0
     last_values: npt.NDArray[Any] | None = None
+    labels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -131,6 +134,7 @@ class Series:
             scored=None if self.scored is None else self.scored[steps],
             starts=None if self.starts is None else self.starts[steps],
             last_values=None if self.last_values is None else self.last_values[steps],
+            labels={name: values[steps] for name, values in self.labels.items()},
         )
 
 

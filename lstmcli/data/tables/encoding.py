@@ -11,18 +11,16 @@ import numpy.typing as npt
 from lstmcli.columns import Categorical, Numeric, Schema, symbol_type
 from lstmcli.config import DataConfig
 from lstmcli.data.series import Bools, Series
+from lstmcli.data.tables.filling import Filling
 from lstmcli.data.tables.frames import Table
+from lstmcli.data.tables.index import Labels
 from lstmcli.data.tables.roles import Roles
 from lstmcli.data.tables.sequences import Indices, Sequences, ahead, filled
 from lstmcli.data.tables.values import Floats, Words, numbers, words
-from lstmcli.errors import FileError, UsageError
+from lstmcli.errors import UsageError
 
 BLOCK = 1 << 14
 """Steps whose columns are laid side by side at a time: as many as a processor's cache holds."""
-EMPTY = (
-    "mend it, or say what an empty cell becomes: `--missing ffill` (the last value before it) or "
-    "`--missing zero`"
-)
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Values:
         last: the latest value of the target that is known at each step, likewise; `None` without
             a horizon, as the target of a step is not given to those after it then.
         sequences: where sequences lie.
+        labels: the table's index, if it has one.
     """
 
     table: Table
@@ -48,6 +47,7 @@ class Values:
     target: Floats | Words
     last: Floats | Words | None
     sequences: Sequences
+    labels: Labels | None = None
 
     @property
     def known(self) -> Bools:
@@ -57,12 +57,31 @@ class Values:
         return ~np.isnan(self.target)
 
 
-def read_values(table: Table, roles: Roles, sequences: Sequences, config: DataConfig) -> Values:
+def read_values(
+    table: Table,
+    roles: Roles,
+    sequences: Sequences,
+    labels: Labels | None,
+    config: DataConfig,
+    strict: bool = True,
+) -> tuple[Values, list[str]]:
     """Reads a table's columns; empty input cells are filled as the options say.
+
+    Args:
+        table: it.
+        roles: what its columns are.
+        sequences: where its sequences lie.
+        labels: its index.
+        config: the horizon, and what becomes of empty cells.
+        strict: whether a column of which much is empty is refused where nothing is said of that.
+
+    Returns:
+        The values, and what the user should know.
 
     Raises:
         UsageError: the horizon reaches beyond every sequence.
-        FileError: a cell is not what its column holds, or is empty without a word on what then.
+        FileError: a cell is not what its column holds, or too many are empty without a word on what
+            then.
     """
     longest = int(sequences.lengths.max())
     if (config.horizon or 0) >= longest:
@@ -73,15 +92,18 @@ def read_values(table: Table, roles: Roles, sequences: Sequences, config: DataCo
             f"take a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
         )
     target, last = _target(table, roles, sequences, config.horizon or 0)
-    return Values(
+    filling = Filling(table, sequences, config.missing, strict)
+    values = Values(
         table,
         roles,
-        {name: _numbers(table, name, sequences, config.missing) for name in roles.numbers},
-        {name: _words(table, name, sequences, config.missing) for name in roles.symbols},
+        {name: filling.numbers(name) for name in roles.numbers},
+        {name: filling.words(name) for name in roles.symbols},
         target,
         last,
         sequences,
+        labels,
     )
+    return values, [*filling.notes(), *_unscored(table, roles.target)]
 
 
 @dataclass(frozen=True)
@@ -127,43 +149,20 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
         scored,
         values.sequences.starts,
         last_values=_last_values(values, schema),
+        labels=_labels(values),
     )
     return series, unseen
 
 
-def _numbers(table: Table, name: str, sequences: Sequences, missing: str | None) -> Floats:
-    values = numbers(table, name)
-    empty = np.isnan(values)
-    if not empty.any():
-        return values
-    _check_filled(table, name, empty, missing, "a number")
-    if missing == "zero":
-        return np.where(empty, 0.0, values)
-    return filled(values, empty, sequences.begins)
-
-
-def _words(table: Table, name: str, sequences: Sequences, missing: str | None) -> Words:
-    values = words(table, name)
-    empty = values.codes < 0
-    if not empty.any():
-        return values
-    _check_filled(table, name, empty, missing, "a word")
-    if missing == "zero":
-        return values
-    return Words(filled(values.codes, empty, sequences.begins), values.names)
-
-
-def _check_filled(
-    table: Table, name: str, empty: Bools, missing: str | None, expected: str
-) -> None:
-    """Refuses an empty column, and an empty cell where nobody said what it becomes."""
-    if empty.all():
-        raise FileError(
-            f"`{table.path}`, column `{name}`: it has no value in any row",
-            f"leave it out: name the other columns in `--inputs`, without `{name}`",
-        )
-    if missing is None:
-        raise table.error(int(empty.argmax()), name, expected, EMPTY)
+def _unscored(table: Table, target: str) -> list[str]:
+    """Says how many rows have no target, where they may be meant to have one."""
+    empty = int(table.frame[target].isna().sum())
+    if not empty or empty == len(table):
+        return []
+    return [
+        f"{empty:,} of the {len(table):,} targets in `{table.path}` (`{target}`) are empty: those "
+        "steps are not scored"
+    ]
 
 
 def _target(
@@ -192,6 +191,17 @@ def _last_values(values: Values, schema: Schema) -> npt.NDArray[Any] | None:
     with np.errstate(over="ignore"):
         last = schema.target[0].standardised(values.last)
     return np.where(np.isfinite(last), last, np.nan)[:, np.newaxis]
+
+
+def _labels(values: Values) -> dict[str, npt.NDArray[Any]]:
+    """What people know the steps by: the sequence, the index, the row of the file from 1 on."""
+    table, labels = values.table, {}
+    if values.roles.group is not None:
+        labels[values.roles.group] = table.frame[values.roles.group].to_numpy()
+    if values.labels is not None:
+        labels[values.labels.index.name or "index"] = values.labels.values
+    rows = np.arange(len(table)) if table.rows is None else table.rows
+    return {**labels, "file_row": rows + 1}
 
 
 def _standardised(values: Values, columns: dict[Numeric, Floats]) -> npt.NDArray[np.float32]:

@@ -7,8 +7,8 @@ import numpy as np
 from lstmcli.columns import Categorical, Numeric, Schema
 from lstmcli.data.tables.encoding import Values
 from lstmcli.data.tables.sequences import Indices
-from lstmcli.data.tables.values import Floats, Words, by_size, not_there
-from lstmcli.errors import FileError, UsageError
+from lstmcli.data.tables.values import ODD, Floats, Words, by_size, odd_number
+from lstmcli.errors import FileError, UsageError, pasteable
 
 MANY = 20
 """So many values are fine however few steps there are."""
@@ -47,7 +47,11 @@ def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
         target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
     else:
         target = (_target(values, values.target[training]),)
-    return Schema("table", inputs, symbols, target), notes
+    for name in dict.fromkeys((*values.numbers, values.roles.target)):
+        column = values.numbers.get(name, values.target)
+        notes += [] if isinstance(column, Words) else _odd_numbers(name, column)
+    index = None if values.labels is None else values.labels.index
+    return Schema("table", inputs, symbols, target, index), notes
 
 
 def _numeric(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
@@ -138,9 +142,21 @@ def _check_many(values: Values, column: Categorical, training: Words, hint: str)
 
 def _odd_words(column: Categorical) -> list[str]:
     """Says that a word is taken for one that may be meant as nothing."""
-    assert column.values is not None
     return [
-        f"column `{column.name}`: `{column.values[place]}` is taken for a word; only an empty cell "
-        "is missing"
-        for place in np.flatnonzero(not_there(column.values))
+        f"column `{column.name}`: `{word}` is taken for a word; `--na-values {pasteable(word)}` "
+        "makes it an empty cell"
+        for word in column.values or ()
+        if word.lower() in ODD
+    ]
+
+
+def _odd_numbers(name: str, column: Floats) -> list[str]:
+    """Says that a number may be meant as nothing."""
+    odd = odd_number(column)
+    if odd is None:
+        return []
+    count = int(np.count_nonzero(column == odd))
+    return [
+        f"column `{name}`: {odd:g} stands {count:,} times, far from all other numbers; if it means "
+        f"that there is none, pass `--na-values {odd:g}`"
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,8 @@ EXAMPLE = "a table's first line names its columns, and each line below is a step
 UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 """How pandas writes an index that has no name, in a CSV file and in a Parquet file."""
 CHUNK = 1 << 20
+MISSING = ("?", "-", "<UNK>")
+"""What stands for an empty cell beside `NA`, `nan`, `null` and what else pandas takes for one."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Table:
 
     def ordered(self, order: npt.NDArray[np.int64]) -> Table:
         """The same table with its rows in another order."""
-        return replace(self, frame=self.frame.iloc[order], rows=order)
+        rows = order if self.rows is None else self.rows[order]
+        return replace(self, frame=self.frame.iloc[order], rows=rows)
 
     def too_long(self, step: int, column: str) -> FileError:
         """The error for a cell that is too long."""
@@ -102,19 +105,21 @@ def read_names(path: Path) -> list[str]:
     return ["" if UNNAMED.fullmatch(name) else name for name in names]
 
 
-def read_table(path: Path, words: Collection[str] = ()) -> Table:
+def read_table(path: Path, words: Collection[str] = (), missing: Sequence[str] = ()) -> Table:
     """Reads a table.
 
     Args:
         path: its ending names the format.
         words: columns that are read as they are written: `01` is not 1.
+        missing: what stands for an empty cell beyond what pandas and MISSING have.
 
     Raises:
         UsageError: the ending names no format of a table.
         FileError: the file is missing or damaged, or has rows of other lengths than its first line.
     """
     names = read_names(path)
-    table = Table(path, _guarded(path, lambda path: _read(path, names, words)))
+    missing = (*MISSING, *missing)
+    table = Table(path, _guarded(path, lambda path: _read(path, names, words, missing)))
     table.frame.columns = names
     if len(table) == 0:
         raise FileError(f"`{path}` names columns, but has no rows", EXAMPLE)
@@ -173,11 +178,13 @@ def _check_names(path: Path, names: list[str]) -> None:
         )
 
 
-def _read(path: Path, names: list[str], words: Collection[str]) -> pd.DataFrame:
+def _read(
+    path: Path, names: list[str], words: Collection[str], missing: Sequence[str]
+) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".parquet":
-        return bounded.read_parquet(path)
+        return _without(bounded.read_parquet(path), missing)
     with opened(path) as file, warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         # A column of words that has numbers in some of its pieces: `values.py` makes words of all.
@@ -191,9 +198,23 @@ def _read(path: Path, names: list[str], words: Collection[str]) -> pd.DataFrame:
             header=0,
             names=list(range(len(names))),
             dtype={names.index(name): str for name in words if name in names},
-            keep_default_na=False,  # `NA` and `None` may be words; `values.py` knows numbers.
-            na_values=[""],
+            na_values=list(missing),
         )
+
+
+def _without(frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
+    """A Parquet table without the words and numbers that stand for an empty cell."""
+    import pandas as pd
+    from pandas._libs.parsers import STR_NA_VALUES
+
+    words = {*STR_NA_VALUES, *missing}
+    numbers = pd.to_numeric(pd.Series(list(missing), dtype=object), errors="coerce").dropna()
+    for name, column in frame.items():
+        if column.dtype.kind in "iuf" and len(numbers):
+            frame[name] = column.mask(column.isin(numbers))
+        elif column.dtype.kind == "O" and pd.api.types.infer_dtype(column) == "string":
+            frame[name] = column.mask(column.isin(words))
+    return frame
 
 
 def _guarded(path: Path, read: Any) -> Any:

@@ -1,9 +1,9 @@
 """Tables as data: CSV or Parquet by pandas, cut into parts, or whole with a trained model's schema.
 
-An empty input cell is an error, unless `--missing` says what it becomes: with `ffill` the last
-value of the same sequence, and before the first one the mean (a word: unknown); with `zero` the
-number 0 in the column's own units (a word: unknown). Scales are those of the cells so filled, as a
-model sees them. A step whose target is not known is not scored.
+An empty input cell becomes the last value of the same sequence, and before the first one the mean
+(a word: unknown); with `--missing zero` the number 0 in the column's own units (a word: unknown).
+Where many cells of a column are empty that has to be asked for. Scales are those of the cells so
+filled, as a model sees them. A step whose target is not known is not scored.
 """
 
 from __future__ import annotations
@@ -20,10 +20,19 @@ from lstmcli.columns import Categorical, Schema
 from lstmcli.config import DataConfig
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
+from lstmcli.data.tables import index
 from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
 from lstmcli.data.tables.fitting import fit
-from lstmcli.data.tables.frames import read_names, read_table
-from lstmcli.data.tables.roles import ask, check_columns, check_target, find_roles, schema_roles
+from lstmcli.data.tables.frames import Table, read_names, read_table
+from lstmcli.data.tables.index import Labels
+from lstmcli.data.tables.roles import (
+    Asked,
+    ask,
+    check_columns,
+    check_target,
+    find_roles,
+    schema_roles,
+)
 from lstmcli.data.tables.sequences import Indices, Sequences, in_sequences
 from lstmcli.errors import FileError, LstmcliError, UsageError
 
@@ -103,24 +112,55 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
 def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
     """The table that the training part is in."""
     asked = ask(path, read_names(path), config)
-    table, sequences, notes = in_sequences(read_table(path, asked.words), asked.group)
-    roles, more = find_roles(table, asked, sequences)
-    return read_values(table, roles, sequences, config), notes + more
+    table, sequences, notes = in_sequences(
+        read_table(path, asked.words, _missing(config)), asked.group
+    )
+    labels = _index(table, sequences, asked)
+    name = None if labels is None else labels.index.name
+    if labels is not None:
+        table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
+        notes += more
+    roles, more = find_roles(table, asked, sequences, name)
+    values, filled = read_values(table, roles, sequences, labels, config)
+    return values, notes + more + filled
+
+
+def _index(table: Table, sequences: Sequences, asked: Asked) -> Labels | None:
+    """The index of a table, as the options say or as it looks."""
+    if asked.index is not None:
+        return index.of_column(table, sequences, asked.index, asked=True)
+    free = asked.free(table.columns)
+    found = index.find(table, sequences, free)
+    only_input = found and asked.inputs is None and not asked.horizon and len(free) == 1
+    return None if found and only_input and found.index.kind == "numbers" else found
+
+
+def _missing(config: DataConfig) -> list[str]:
+    """What stands for an empty cell by the user's word."""
+    return [word.strip() for word in (config.na_values or "").split(",")]
 
 
 def _read_whole(
     path: Path, schema: Schema, config: DataConfig, part: int | None
 ) -> tuple[Series, list[str]]:
     """A whole table, whose `scored` is an array."""
-    roles = schema_roles(schema)
     group = None if config.group is None else config.group.strip()
+    roles = schema_roles(schema, group)
     grouped = () if group is None else (group,)
     names = read_names(path)
     check_columns(path, names, (*roles.columns[:-1], *grouped))
     check_target(path, names, roles.target)
-    table, sequences, notes = in_sequences(read_table(path, (*roles.words, *grouped)), group)
-    values = read_values(table, roles, sequences, config)
+    read = read_table(path, (*roles.words, *grouped), _missing(config))
+    table, sequences, notes = in_sequences(read, group)
+    labels = None
+    if schema.index is not None and schema.index.name in names:
+        labels = index.of_column(table, sequences, schema.index.name, True, schema.index)
+    if labels is not None:
+        table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
+        notes += more
+    values, filled = read_values(table, roles, sequences, labels, config, strict=False)
     series, unseen = encode(values, schema)
+    notes += filled
     _check_known(values, schema, unseen)
     part_of = np.zeros(len(series), np.int8)
     called = f"`{path}`" if part is None else PARTS[part]

@@ -11,26 +11,16 @@ import numpy as np
 
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import DataConfig
+from lstmcli.data.tables import dates
 from lstmcli.data.tables.frames import Table
+from lstmcli.data.tables.index import all_differ, grows
 from lstmcli.data.tables.sequences import Sequences
 from lstmcli.data.tables.values import is_categorical
 from lstmcli.errors import FileError, UsageError
 
-COUNTERS = (
-    "index",
-    "idx",
-    "id",
-    "row",
-    "row_id",
-    "step",
-    "time",
-    "time_step",
-    "timestep",
-    "t",
-    "n",
-)
-"""Names of columns that are no inputs where all they do is count rows."""
 LISTED = 20
+LOOKED_AT = 1_000
+"""Rows that tell what kind of words a column holds."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +33,7 @@ class Asked:
         group: what tells sequences apart, if there are any.
         categorical: columns that hold words, whatever they look like.
         horizon: how many steps ahead the target lies.
+        index: what orders the rows; `None` where nothing is said.
     """
 
     inputs: tuple[str, ...] | None
@@ -50,11 +41,17 @@ class Asked:
     group: str | None
     categorical: tuple[str, ...]
     horizon: int
+    index: str | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
         """Columns that are read as they are written."""
         return self.categorical if self.group is None else (*self.categorical, self.group)
+
+    def free(self, names: Sequence[str]) -> list[str]:
+        """Columns of which nothing is said: one of them may be the index."""
+        used = (self.target, self.group, *(self.inputs or ()), *self.categorical)
+        return [name for name in names if name not in used]
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,7 @@ class Roles:
         target: what is predicted.
         classes: whether the target is words.
         named: which columns the user says are words.
+        group: what tells sequences apart.
     """
 
     numbers: tuple[str, ...]
@@ -74,6 +72,7 @@ class Roles:
     target: str
     classes: bool
     named: tuple[str, ...] = ()
+    group: str | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -96,7 +95,8 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     group = None if config.group is None else config.group.strip()
     inputs = None if config.inputs is None else _split("--inputs", config.inputs)
     categorical = _split("--categorical", config.categorical or "")
-    asked = Asked(inputs, target, group, categorical, config.horizon or 0)
+    index = None if config.index is None else config.index.strip()
+    asked = Asked(inputs, target, group, categorical, config.horizon or 0, index)
     if config.target is None and target not in names:
         raise UsageError(
             f"`{path}` has no column `target`, and it is not said what is to be predicted",
@@ -107,6 +107,7 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
         ("--group", () if group is None else (group,)),
         ("--inputs", inputs or ()),
         ("--categorical", categorical),
+        ("--index", () if index is None else (index,)),
     ):
         for column in columns:
             if column not in names or column == "":
@@ -115,8 +116,16 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     return asked
 
 
-def find_roles(table: Table, asked: Asked, sequences: Sequences) -> tuple[Roles, list[str]]:
+def find_roles(
+    table: Table, asked: Asked, sequences: Sequences, index: str | None
+) -> tuple[Roles, list[str]]:
     """What the columns of a table are, by the options and by what they hold.
+
+    Args:
+        table: it.
+        asked: what the options say.
+        sequences: where its sequences lie.
+        index: the column that orders its rows.
 
     Returns:
         The roles, and what the user should know.
@@ -126,7 +135,9 @@ def find_roles(table: Table, asked: Asked, sequences: Sequences) -> tuple[Roles,
         FileError: a column that is used has no name, or holds what is neither numbers nor words.
     """
     inputs, notes = (
-        (asked.inputs, []) if asked.inputs is not None else _all_inputs(table, asked, sequences)
+        (asked.inputs, [])
+        if asked.inputs is not None
+        else _all_inputs(table, asked, sequences, index)
     )
     if not inputs:
         raise UsageError(
@@ -147,10 +158,12 @@ def find_roles(table: Table, asked: Asked, sequences: Sequences) -> tuple[Roles,
     }
     numbers = tuple(name for name in inputs if name not in words)
     symbols = tuple(name for name in inputs if name in words)
-    return Roles(numbers, symbols, asked.target, asked.target in words, asked.categorical), notes
+    classes = asked.target in words
+    roles = Roles(numbers, symbols, asked.target, classes, asked.categorical, asked.group)
+    return roles, notes
 
 
-def schema_roles(schema: Schema) -> Roles:
+def schema_roles(schema: Schema, group: str | None = None) -> Roles:
     """The roles that columns have for a trained model."""
     classes = isinstance(schema.target, Categorical)
     target = schema.target.name if isinstance(schema.target, Categorical) else schema.target[0].name
@@ -159,6 +172,7 @@ def schema_roles(schema: Schema) -> Roles:
         tuple(column.name for column in schema.symbols),
         target,
         classes,
+        group=group,
     )
 
 
@@ -204,6 +218,17 @@ def _check_asked(asked: Asked) -> None:
             "sequences apart is not given",
             f"leave `{asked.group}` out of `--inputs`",
         )
+    for option, column in (("--target", asked.target), ("--group", asked.group)):
+        if column is not None and asked.index == column:
+            raise UsageError(
+                f"the column `{column}` cannot be both `--index` and `{option}`",
+                "name the column that orders the rows, or leave `--index` out",
+            )
+    if asked.index is not None and asked.index in (asked.inputs or ()):
+        raise UsageError(
+            f"the column `{asked.index}` is in `--inputs` and is the `--index`, which is not given",
+            f"leave `{asked.index}` out of one of them",
+        )
     if asked.inputs is not None and asked.target in asked.inputs and not asked.horizon:
         raise UsageError(
             f"the column `{asked.target}` is given and is to be predicted at the same step",
@@ -213,12 +238,13 @@ def _check_asked(asked: Asked) -> None:
 
 
 def _all_inputs(
-    table: Table, asked: Asked, sequences: Sequences
+    table: Table, asked: Asked, sequences: Sequences, index: str | None
 ) -> tuple[tuple[str, ...], list[str]]:
     """Every column that is nothing else, and what was left out."""
     inputs, notes = [], []
+    alone = len(asked.free(table.columns)) == 1 and not asked.horizon
     for place, name in enumerate(table.columns):
-        if name == asked.group or (name == asked.target and not asked.horizon):
+        if name in (asked.group, index) or (name == asked.target and not asked.horizon):
             continue
         if name == asked.target:
             notes.append(f"the target `{name}` is an input too, as `--horizon` lies ahead of it")
@@ -226,14 +252,27 @@ def _all_inputs(
             _check_first(table, place)
             notes.append("the first column has no name: it is taken for an index, not an input")
             continue
-        elif name not in asked.categorical and _counts(table, name, sequences):
-            notes.append(
-                f"column `{name}` counts the rows: it is taken for an index, not an input "
-                "(`--inputs` with its name makes it one)"
-            )
+        elif name not in asked.categorical and (why := _no_input(table, name, sequences, alone)):
+            notes.append(f"column `{name}` {why}: no input (`--inputs` names what is)")
             continue
+        elif grows(table, name, sequences):
+            notes.append(f"column `{name}` grows in every row, as an index does, and is an input")
         inputs.append(name)
     return tuple(inputs), notes
+
+
+def _no_input(table: Table, name: str, sequences: Sequences, alone: bool) -> str | None:
+    """What a column holds that is of no use to a model: dates, row numbers, names of rows."""
+    column = table.frame[name]
+    if dates.read(column.iloc[:LOOKED_AT]):
+        return "holds dates"
+    if dates.is_time(column):
+        return "holds times"
+    if column.isna().all():
+        return "is empty"
+    if not alone and _counts(table, name, sequences):
+        return "counts the rows"
+    return "has another word in every row" if all_differ(column) else None
 
 
 def _check_first(table: Table, place: int) -> None:
@@ -249,7 +288,7 @@ def _check_first(table: Table, place: int) -> None:
 def _counts(table: Table, name: str, sequences: Sequences) -> bool:
     """Whether a column is 0, 1, 2, … or 1, 2, 3, … down the file or down each sequence."""
     column = table.frame[name]
-    if name.lower() not in COUNTERS or column.dtype.kind not in "iu":
+    if column.dtype.kind not in "iu":
         return False
     values, steps = column.to_numpy(np.int64), np.arange(len(table))
     rows = steps if table.rows is None else table.rows

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lstmcli.data.bounded import LONGEST_CELL
 from lstmcli.data.tables.frames import Table
-from lstmcli.errors import FileError
+from lstmcli.errors import FileError, pasteable
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -22,8 +22,25 @@ Codes = npt.NDArray[np.int64]
 LARGEST = float(np.finfo(np.float32).max)
 NOT_THERE = frozenset({"nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """What programs write for an empty cell: one of them in a column of numbers, a word elsewhere."""
+ODD = NOT_THERE | {
+    *(
+        "unknown",
+        "unk",
+        "missing",
+        "undefined",
+        "undef",
+        "not available",
+        "no data",
+        "nodata",
+        "nil",
+    ),
+    *("n.a.", "na.", "void", "blank", "empty", ".", "..", "*", "**", "--", "---", "??", "???", "_"),
+}
+"""Words that may be meant as nothing."""
 TRUTH = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
 """As pandas reads them, in a column that has nothing else: so in every other column too."""
+LEAST_DIFFERENT = 10
+"""Numbers beside which one is odd."""
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
@@ -128,6 +145,32 @@ def not_there(names: Sequence[str]) -> npt.NDArray[np.bool_]:
     return np.array([name.lower() in NOT_THERE for name in names], bool)
 
 
+def mostly_numbers(column: Any) -> bool:
+    """Whether most cells of a column of words are numbers, or would be but for their commas."""
+    found = list(map(str, column))
+    unlike = np.isnan(_parsed(found)) & ~np.array(list(map(_separated, found)))
+    return bool(2 * np.count_nonzero(unlike) < len(found))
+
+
+def odd_number(values: Floats) -> float | None:
+    """A number that stands several times and farther from all others than these lie apart.
+
+    Such a one, -999 say, is often meant as an empty cell.
+    """
+    there = values[~np.isnan(values)]
+    if len(there) == 0:
+        return None
+    for extreme in (there.min(), there.max()):
+        rest = there[there != extreme]
+        if len(rest) + 1 >= len(there) or len(rest) == 0:
+            continue
+        low, high = rest.min(), rest.max()
+        far = min(abs(extreme - low), abs(extreme - high)) > high - low
+        if far and len(np.unique(rest)) >= LEAST_DIFFERENT:
+            return float(extreme)
+    return None
+
+
 def _parsed(names: list[str]) -> Floats:
     """Words as numbers, NaN where they are none."""
     import pandas as pd
@@ -194,7 +237,10 @@ def _separated(word: str) -> bool:
 
 def _instead(name: str, word: str) -> tuple[str, str]:
     """What was expected instead of a word, and what to do."""
-    names = f"if the column's numbers are names, pass `--categorical {name}`"
+    names = (
+        f"if it stands for nothing, pass `--na-values {pasteable(word)}`; if the column's numbers "
+        f"are names, `--categorical {pasteable(name)}`"
+    )
     if _separated(word):
         return "a number such as `1234.5`", f"write numbers with points, without commas; {names}"
     return "a number", f"mend the cell; {names}"

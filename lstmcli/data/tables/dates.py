@@ -1,0 +1,211 @@
+"""Dates in a table's cells: how they are written, and how far apart they are."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Instants = npt.NDArray[np.datetime64]
+
+TRIED = 50
+"""Cells that tell how dates are written."""
+YEARS = 1700, 2299
+"""Of days that are written as one whole number, such as 19810101."""
+OTHERS = (
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d.%m.%y",
+    "%m/%d/%y %H:%M",
+    "%d/%m/%y %H:%M",
+    "%d.%m.%y %H:%M",
+    "%b %Y",
+    "%B %Y",
+    "%b-%y",
+    "%b-%Y",
+    "%d-%b-%y",
+    "%Y%m%d%H",
+)
+"""Ways of writing a date that pandas does not guess from one."""
+MONTH_FIRST, DAY_FIRST = re.compile(r"^%m[-/.]%d"), re.compile(r"^%d[-/.]%m")
+TIME = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?")
+DAY, WEEK = 86_400.0, 7
+
+
+class Dates(NamedTuple):
+    """A column of dates.
+
+    Attributes:
+        values: `[steps]`, without a time zone (in UTC where one was written); NaT where empty.
+        format: how they are written, as `pandas.to_datetime` takes it; `None` for a type of dates.
+        guess: what could have been meant too, in words.
+    """
+
+    values: Instants
+    format: str | None = None
+    guess: str | None = None
+
+
+def read(column: Any, known: str | None = None) -> Dates | None:
+    """The dates that a pandas column holds; `None` where it holds others, or nothing.
+
+    Args:
+        column: a pandas series.
+        known: how they were written in another file, which is tried first.
+    """
+    there = column.dropna()
+    if len(there) == 0 or column.dtype.kind in "fbm":
+        return None
+    first = there.iloc[0]
+    if column.dtype.kind == "M" or isinstance(first, datetime.date):
+        return Dates(_parsed(column, None))
+    if column.dtype.kind in "iu":
+        return _whole_numbers(column)
+    if not isinstance(first, str) or not any(map(str.isdigit, first)):
+        return None
+    found = [Dates(values, how) for how, values in _readings(column, there, known)]
+    if len(found) < 2:
+        return found[0] if found else None
+    likely = min(found, key=lambda each: _odd(each, "." in first))
+    order = "day and month" if DAY_FIRST.match(likely.format or "") else "month and day"
+    return likely._replace(
+        guess=f"`{first}` is taken for {order}; dates such as 2021-12-31 leave no doubt"
+    )
+
+
+def is_time(column: Any) -> bool:
+    """Whether a column holds times of the day, or spans of time."""
+    there = column.dropna().iloc[:TRIED]
+    if column.dtype.kind == "m" or (len(there) and isinstance(there.iloc[0], datetime.time)):
+        return True
+    return bool(len(there)) and all(
+        isinstance(each, str) and ":" in each and TIME.fullmatch(each) for each in there
+    )
+
+
+def frequency(
+    values: Instants, begins: npt.NDArray[np.int64]
+) -> tuple[str | None, npt.NDArray[np.float64]]:
+    """What pandas calls the distance of most rows, and how many such distances each row is ahead.
+
+    Args:
+        values: dates in order, `[steps]`.
+        begins: where each step's sequence begins: `[steps]`.
+
+    Returns:
+        The frequency, `None` where fewer than half of the rows have one distance; and for each row
+        that is not the first of its sequence the distance from the one before, in such distances.
+    """
+    import pandas as pd
+
+    inner = np.flatnonzero(begins[1:] == begins[:-1])
+    seconds = (np.diff(values) / np.timedelta64(1, "s"))[inner]
+    if len(seconds) == 0:
+        return None, seconds
+    usual, ahead = usual_step(seconds)
+    dates = pd.DatetimeIndex(values)
+    if np.median(seconds) >= 28 * DAY and (day := _day_of_month(dates)):
+        usual, ahead = usual_step(np.diff((dates.year * 12 + dates.month).to_numpy())[inner])
+        return (f"{int(usual) if usual > 1 else ''}{day}" if usual else None), ahead
+    if usual == DAY and not (dates.day_of_week >= 5).any() and len(dates) > WEEK:
+        days = values.astype("datetime64[D]")
+        return "B", np.busday_count(days[inner], days[inner + 1]).astype(float)
+    return _alias(usual), ahead
+
+
+def usual_step(steps: npt.NDArray[Any]) -> tuple[float, npt.NDArray[np.float64]]:
+    """The distance of most rows, 0 where fewer than half have one; and all in units of it."""
+    found, counts = np.unique(steps, return_counts=True)
+    usual = float(found[counts.argmax()])
+    if usual <= 0 or 2 * counts.max() < len(steps):
+        return 0.0, (steps > 0).astype(float)
+    return usual, np.asarray(steps / usual, float)
+
+
+def _day_of_month(dates: Any) -> str | None:
+    """What pandas calls months of which each has one date, on the same day or the last."""
+    if (dates.day == dates.day[0]).all():
+        return "MS"
+    return "ME" if dates.is_month_end.all() else None
+
+
+def _alias(seconds: float) -> str | None:
+    """A distance as pandas calls it: `h`, `15min`, `7D`."""
+    for unit, size in (("D", DAY), ("h", 3600), ("min", 60), ("s", 1), ("ms", 1e-3)):
+        count = round(seconds / size)
+        if count and abs(count * size - seconds) < 1e-9 * size:
+            return f"{count if count > 1 else ''}{unit}"
+    return None
+
+
+def _whole_numbers(column: Any) -> Dates | None:
+    """Days that are written as whole numbers, such as 19810101."""
+    import pandas as pd
+
+    first, last = (year * 10_000 for year in YEARS)
+    if not column.between(first, last).all():
+        return None
+    values = pd.to_datetime(column.astype(str), format="%Y%m%d", errors="coerce")
+    return None if values.isna().any() else Dates(values.to_numpy("datetime64[us]"), "%Y%m%d")
+
+
+def _odd(dates: Dates, points: bool) -> tuple[bool, int, bool]:
+    """How odd one of several ways of reading dates is.
+
+    By whether they are in order, how many distances there are between them, and what is usual with
+    points and with slashes.
+    """
+    steps = np.diff(dates.values[~np.isnat(dates.values)])
+    day_first = bool(DAY_FIRST.match(dates.format or ""))
+    return bool((steps < np.timedelta64(0)).any()), len(np.unique(steps)), day_first != points
+
+
+def _readings(column: Any, there: Any, known: str | None) -> Iterator[tuple[str, Instants]]:
+    """Yields each way of reading a column of texts that fits all of it, with what it gives."""
+    sample, fitting = there.iloc[:TRIED], []
+    for how in dict.fromkeys([*([known] if known else []), *_ways(str(there.iloc[0]))]):
+        if _fits(sample, how):
+            fitting.append(how)
+    for how in fitting:
+        try:
+            yield how, _parsed(column, how)
+        except (ValueError, TypeError):
+            continue
+        if how == known or not (MONTH_FIRST.match(how) or DAY_FIRST.match(how)):
+            return  # It cannot be read in another way.
+
+
+def _ways(first: str) -> Iterator[str]:
+    import warnings
+
+    from pandas.tseries.api import guess_datetime_format
+
+    yield "ISO8601"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # That a month is above 12.
+        for day_first in (False, True):
+            guess = guess_datetime_format(first, dayfirst=day_first)
+            if guess and re.search("%[Yy]", guess):
+                yield guess
+    yield from OTHERS
+
+
+def _fits(sample: Any, how: str) -> bool:
+    try:
+        _parsed(sample, how)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _parsed(column: Any, how: str | None) -> Instants:
+    import pandas as pd
+
+    utc = how is None or "%z" in how or how == "ISO8601"
+    dates = pd.to_datetime(column, format=how, utc=utc)
+    found: Instants = (dates.dt.tz_localize(None) if utc else dates).to_numpy("datetime64[us]")
+    return found
