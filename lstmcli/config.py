@@ -38,6 +38,8 @@ OF_THE_FILE = (
     "split_seed",
     "val_data",
     "test_data",
+    "val_from",
+    "test_from",
     "inputs",
     "target",
     "group",
@@ -49,6 +51,8 @@ OF_THE_FILE = (
     "na_values",
 )
 """Settings of a dataset file: series that are drawn have no use for them."""
+FLAGS = ("sort_index", "no_header")
+"""Settings of a table that are off or on, and not saved where they are off."""
 OF_THE_CHECKPOINT = ("classes", "task", "order_symbols", "seed", "replicas", *OF_THE_FILE)
 """Settings of the data and of the run that a trained model has once and for all."""
 OF_TENSORFLOW = ("device", "schedule", "threads", "cache")
@@ -99,6 +103,10 @@ class DataConfig(Settings):
     split_seed: int = setting(0, "Draws which sequences are in which part.", ge=0)
     val_data: str | None = setting(None, "A file for the validation part.")
     test_data: str | None = setting(None, "A file for the test part.")
+    val_from: str | None = setting(
+        None, "The date, or value of the index, at which a table's validation part begins."
+    )
+    test_from: str | None = setting(None, "At which its test part begins.")
     inputs: str | None = setting(None, "Columns of a table that are given: `temp,load`.")
     target: str | None = setting(None, "The column of a table that is to be predicted.")
     group: str | None = setting(None, "The column that tells a table's sequences apart.")
@@ -350,7 +358,11 @@ class Config:
         What is off is left out, as TOML asks, and so are drawn series where there is a dataset.
         """
         tables = {
-            group: {name: value for name, value in table.items() if value is not None}
+            group: {
+                name: value
+                for name, value in table.items()
+                if value is not None and (value or name not in FLAGS)
+            }
             for group, table in asdict(self).items()
         }
         unused = OF_THE_FILE if self.data.data is None else DRAWN
@@ -385,11 +397,18 @@ def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
     Raises:
         UsageError: a setting that was given has no effect.
     """
-    for fraction, file in (("val_fraction", "val_data"), ("test_fraction", "test_data")):
+    for fraction, file in (
+        ("val_fraction", "val_data"),
+        ("test_fraction", "test_data"),
+        ("val_fraction", "val_from"),
+        ("test_fraction", "test_from"),
+        ("val_from", "val_data"),
+        ("test_from", "test_data"),
+    ):
         if given.get(fraction) is not None and given.get(file) is not None:
             raise UsageError(
                 f"`{option_name(fraction)}` has no effect with `{option_name(file)}`: that part is "
-                "a file of its own",
+                f"{'a file of its own' if file.endswith('_data') else 'what begins there'}",
                 f"leave `{option_name(fraction)}` out",
             )
     for name in OF_THE_FILE if data is None else DRAWN:

@@ -331,7 +331,7 @@ def test_a_column_that_counts_rows_is_an_input_where_it_is_named():
 
 
 def test_a_column_that_grows_is_an_input_where_nothing_else_is_given():
-    frame = pd.DataFrame({"time": np.arange(30) * 2, "target": [1, 2, 4] * 10})
+    frame = pd.DataFrame({"time": np.arange(30) * 2, "target": [1, 2, 4, 5, 7] * 6})
     parts, notes = parts_of(frame)
     assert [column.name for column in parts.training.schema.numbers] == ["time"]
     assert notes == ["column `time` grows in every row, as an index does, and is an input"]
@@ -345,7 +345,7 @@ def test_an_index_that_pandas_writes_to_parquet_is_a_column(walks):
 
 
 def test_a_constant_column_has_scale_one_and_is_said():
-    frame = pd.DataFrame({"x": [0.1] * 30, "y": [5, 0, 9] * 10, "target": [1, 2, 4] * 10})
+    frame = pd.DataFrame({"x": [0.1] * 30, "y": [5, 0, 9] * 10, "target": [1.5, 2, 4] * 10})
     parts, notes = parts_of(frame)
     column = parts.training.schema.numbers[0]
     assert (column.mean, column.scale) == (0.1, 1.0)

@@ -1,10 +1,12 @@
-"""`--help` with the options under headings, without loading rich for it."""
+"""`--help` with the options under headings, without loading rich for it; options given twice."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
+
+from lstmcli.errors import UsageError
 
 ARGUMENTS = "Arguments"
 UNNAMED = "Options"
@@ -16,6 +18,25 @@ class GroupedCommand(TyperCommand):
 
     An option's heading is its `rich_help_panel`. Texts are in line under all headings.
     """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes a command line apart.
+
+        Raises:
+            UsageError: an option that takes one value is given twice.
+        """
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        single = [
+            each
+            for each in order
+            if isinstance(each, TyperOption) and not (each.multiple or each.is_flag)
+        ]
+        for place, option in enumerate(single):
+            if option in single[:place]:
+                raise UsageError(
+                    f"`{option.opts[0]}` is given twice", "give it once: it takes one value"
+                )
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments, the command's own options, and each group of settings."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +65,9 @@ def _holds_predictions(path: Path) -> bool:
     except (UnicodeDecodeError, csv.Error):
         return False
     names = names[1:] if names[:1] == ["seed"] else names
-    return names[:2] in PLACES and names[-1].startswith(("probability_", "predicted"))
+    return names[:2] in PLACES and any(
+        name.startswith(("probability_", "predicted")) for name in names
+    )
 
 
 def write(path: Path, scores: Sequence[Score]) -> None:
@@ -90,6 +92,8 @@ def write(path: Path, scores: Sequence[Score]) -> None:
 def frame(score: Score) -> pd.DataFrame:
     """A row for each step: where it is, its inputs, its label or target, and what was predicted.
 
+    Of a table its sequence's name, its index and its row in the file, from 1 on, come last.
+
     The steps of one endless series come row by row; those of sequences in the series' order, and
     each once. A step that is not scored has no label. An input whose name another column has is
     called `input_<name>`.
@@ -107,7 +111,9 @@ def frame(score: Score) -> pd.DataFrame:
     given = given.reshape(-1, given.shape[-1])[order]
     outputs = _outputs(score, windows.series, steps, given)
     taken = {name for name, _ in outputs} | {"seed", "step", "row", "sequence"}
-    columns = [*_places(windows, steps), *_inputs(windows.series, steps, taken), *outputs]
+    inputs = _inputs(windows.series, steps, taken)
+    labels = _free(((name, its[steps]) for name, its in windows.series.labels.items()), taken)
+    columns = [*_places(windows, steps), *inputs, *outputs, *labels]
     frame = pd.DataFrame(dict(enumerate(values for _, values in columns)))
     frame.columns = pd.Index([name for name, _ in columns])
     return frame
@@ -167,11 +173,16 @@ def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns
         (column.name, _named(column, series.symbols[steps, i]))
         for i, column in enumerate(schema.symbols)
     ]
+    return _free(columns, taken, "input")
+
+
+def _free(columns: Iterable[tuple[str, Any]], taken: set[str], kind: str = "file") -> Columns:
+    """Columns under names that are not taken yet, which are then."""
     found: Columns = []
     for name, values in columns:
         free = visible(name)
         while free in taken:
-            free = f"input_{free}"
+            free = f"{kind}_{free}"
         taken.add(free)
         found.append((free, values))
     return found

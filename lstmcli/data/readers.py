@@ -25,6 +25,8 @@ OF_TABLES = (
     "categorical",
     "missing",
     "index",
+    "val_from",
+    "test_from",
     "sort_index",
     "na_values",
 )

@@ -14,6 +14,10 @@ MANY = 20
 """So many values are fine however few steps there are."""
 
 
+FEW = 3
+"""So few different whole numbers may be classes."""
+
+
 def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
     """The scales and vocabularies of the training part.
 
@@ -46,7 +50,7 @@ def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
     if isinstance(values.target, Words):
         target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
     else:
-        target = (_target(values, values.target[training]),)
+        target = (_target(values, values.target[training], notes),)
     for name in dict.fromkeys((*values.numbers, values.roles.target)):
         column = values.numbers.get(name, values.target)
         notes += [] if isinstance(column, Words) else _odd_numbers(name, column)
@@ -74,7 +78,7 @@ def _words(values: Values, name: str, training: Words, notes: list[str]) -> Cate
     return vocabulary
 
 
-def _target(values: Values, training: Floats) -> Numeric:
+def _target(values: Values, training: Floats, notes: list[str]) -> Numeric:
     known, name = _known(training), values.roles.target
     column = _scaled(name, known)
     if column is None:
@@ -82,6 +86,13 @@ def _target(values: Values, training: Floats) -> Numeric:
             f"`{values.table.path}`, column `{name}`: the target is always {known[0]:g} in the "
             "training part: there is nothing to learn",
             "choose another column with `--target`",
+        )
+    different = np.unique(known)
+    if len(different) <= FEW and (different % 1 == 0).all():
+        notes.append(
+            f"the target `{name}` is never but {', '.join(f'{each:g}' for each in different)}, and "
+            "is predicted as a number; if these are classes, pass "
+            f"`--categorical {pasteable(name)}`"
         )
     return column
 

@@ -214,8 +214,10 @@ def _gaps(labels: Labels, sequences: Sequences) -> list[str]:
 
 
 def _unordered(table: Table, labels: Labels, step: int) -> FileError:
+    import pandas as pd
+
     before = labels.values[step - 1]
-    shown = str(before).replace("T", " ") if labels.index.kind == "dates" else before
+    shown = str(pd.Timestamp(before)) if labels.index.kind == "dates" else before
     return table.error(
         step,
         labels.index.name,

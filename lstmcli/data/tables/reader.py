@@ -21,6 +21,7 @@ from lstmcli.config import DataConfig
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.data.tables import index
+from lstmcli.data.tables.dividing import divided
 from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
 from lstmcli.data.tables.fitting import fit
 from lstmcli.data.tables.frames import Table, read_names, read_table
@@ -65,7 +66,7 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     assert config.data is not None
     _check_files(config)
     values, notes = _main(Path(config.data), config)
-    picks = _divide(values.sequences, config)
+    picks = _divide(values, config)
     steps = _steps(values.sequences, picks)
     schema, more = fit(values, steps[TRAINING])
     whole, unseen = encode(values, schema)
@@ -77,6 +78,7 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
             notes += strange
     for part in (VALIDATION, TEST):
         _check_scored(parts[part], part, config)
+    notes += _changed(parts)
     return Parts(*_all_scored(parts)), list(dict.fromkeys(notes))
 
 
@@ -167,12 +169,20 @@ def _read_whole(
     return series, notes + _unseen(unseen, part_of, (called,))
 
 
-def _divide(sequences: Sequences, config: DataConfig) -> tuple[slice | Indices, ...]:
+def _divide(values: Values, config: DataConfig) -> tuple[slice | Indices, ...]:
     """Steps (one long recording) or numbers of sequences of each part."""
+    sequences = values.sequences
     val_fraction = 0.0 if config.val_data is not None else config.val_fraction
     test_fraction = 0.0 if config.test_data is not None else config.test_fraction
     if not sequences.many:
-        return by_time(int(sequences.bounds[-1]), val_fraction, test_fraction)
+        return divided(values, config, by_time(len(values.table), val_fraction, test_fraction))
+    for option, begin in (("--val-from", config.val_from), ("--test-from", config.test_from)):
+        if begin is not None:
+            raise UsageError(
+                f"`{option}` has no effect on `{config.data}`: its sequences are drawn for the "
+                "parts, each whole",
+                f"leave `{option}` out, or `--group`",
+            )
     count = len(sequences.lengths)
     picks = by_sequence(count, val_fraction, test_fraction, config.split_seed)
     fractions = (1.0, val_fraction, test_fraction)
@@ -231,6 +241,18 @@ def _unseen(unseen: Sequence[Unseen], part_of: Bytes, called: Sequence[str]) -> 
             called, np.bincount(part_of[words.steps], minlength=len(called)), strict=True
         )
         if count
+    ]
+
+
+def _changed(parts: Sequence[Series]) -> list[str]:
+    """Says which inputs are not what they always are in the training part."""
+    return [
+        f"column `{column.name}` is always {column.mean:g} in {PARTS[TRAINING]} and is not in "
+        f"{called}: nothing can be known of what that means"
+        for place, column in enumerate(parts[TRAINING].schema.numbers)
+        if not parts[TRAINING].numbers[:, place].any()
+        for called, part in zip(PARTS[VALIDATION:], parts[VALIDATION:], strict=True)
+        if part.numbers[:, place].any()
     ]
 
 
