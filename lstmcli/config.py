@@ -352,6 +352,11 @@ class Config:
         }
         return cls(**groups)
 
+    def value(self, name: str) -> Any:
+        """The value of a setting, whatever its group."""
+        owner = next(each for each in vars(self).values() if name in vars(each))
+        return getattr(owner, name)
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Every setting that has an effect, resolved, by group.
 
@@ -373,6 +378,10 @@ class Config:
 
 
 GROUPS: dict[str, type[Settings]] = get_type_hints(Config)
+DEFAULTS: dict[str, Any] = {
+    spec.name: spec.default for group in GROUPS.values() for spec in fields(group)
+}
+"""What each setting is where nothing is said; their order is that of everything that lists them."""
 
 
 def _resolved(name: str, value: int | None) -> int:

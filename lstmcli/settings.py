@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import numbers
 import re
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, get_args, get_type_hints
 
@@ -80,9 +81,14 @@ class Settings:
                 object.__setattr__(self, spec.name, expected(value))
 
 
+@functools.cache
+def _hints(group: Hashable) -> dict[str, Any]:
+    return get_type_hints(group)
+
+
 def setting_types(group: type[Settings]) -> Iterator[tuple[Field[Any], type, bool]]:
     """Yields each field of a group, the type of its value, and whether it may be left out."""
-    hints = get_type_hints(group)
+    hints = _hints(group)  # type: ignore[arg-type]
     for spec in fields(group):
         hint = hints[spec.name]
         optional = isinstance(hint, types.UnionType)

@@ -1,5 +1,6 @@
 """What the tests of sweeps share: a small one, and a process that runs it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,11 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli.config import Config
+from lstmcli.runs import metrics
+from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps import grid
+from lstmcli.sweeps.trial import TrialRow
 
 TINY = {"series_length": 1500, "epochs": 3}
 COMMAND = ["sweep", "--layers", "1,2", "--seeds", "2", "--series-length", "1500", "--epochs", "3"]
-TIMES = ["epoch_seconds", "elapsed_seconds"]
+TIMES = ["epoch_seconds", "elapsed_seconds", "seconds"]
 
 
 def settings(**more):
@@ -55,3 +59,33 @@ def wait_for(path, seconds=120):
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} never came"
         time.sleep(0.05)
+
+
+def invented(settings, folder, jobs):
+    """Stands in for `execute.run_local`: rows and curves without training."""
+    for setting in settings:
+        run = RunDirectory(folder / setting.name)
+        run.path.mkdir(parents=True, exist_ok=True)
+        begun = {"status": "completed", "version": "0", "argv": [], "seeds": list(setting.trials)}
+        run.status.write_text(json.dumps(begun | {"settings": run.settings(setting.config)}))
+        run.metrics.unlink(missing_ok=True)
+        metrics.append(run.metrics, epochs(setting, 2))
+        yield setting, [row(setting, seed) for seed in setting.trials]
+
+
+def epochs(setting, count):
+    """Rows of `metrics.csv`, as they would be had the setting been trained."""
+    return [
+        metrics.EpochRow(epoch, epoch, seed, 0.1, 1, 0.001, 1, 0.0002, 0.3, 1, 1, epoch, 0.0008)
+        for epoch in range(1, count + 1)
+        for seed in setting.trials
+    ]
+
+
+def row(setting, seed):
+    trained = TrialRow(
+        setting.trials[seed], seed, setting.parameters, "completed", 0, 2, True, 1, 0.001,
+        0.001 + 0.0001 * seed, 1.0, 0.0002, 0.0008, 0.1, "", 0.69, 6, seconds=2.0,
+        run_dir=setting.run_dir,
+    )  # fmt: skip
+    return setting.keys | vars(trained)

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 
 import pandas as pd
 from sweeping import COMMAND
@@ -71,8 +72,9 @@ def test_a_trial_that_a_sweep_beside_it_has_finished_is_not_run_twice(swept, run
     run(*other)
     mine = pd.read_csv("two/trials.csv")
     theirs = pd.read_csv("one/trials.csv")
-    both = mine[mine.noise == 0].drop(columns="noise").reset_index(drop=True)
-    pd.testing.assert_frame_equal(both, theirs)
+    both = mine[mine.noise == 0].drop(columns=["noise", "run_dir"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(both, theirs.drop(columns="run_dir"))
+    assert all(Path("two", each, "metrics.csv").is_file() for each in mine.run_dir)
     assert len(pd.read_csv("two/curves.csv")) == 8 * 3
 
 

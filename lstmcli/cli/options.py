@@ -133,10 +133,10 @@ def with_settings(
         @functools.wraps(command)
         def run(ctx: typer.Context, **values: Any) -> None:
             settings = {each.name: values.pop(each.name) for each in wanted}
-            typed = {name for name in settings if _was_typed(ctx, name)}
+            given = {name: value for name, value in settings.items() if _was_typed(ctx, name)}
             if context_wanted:
                 values["ctx"] = ctx
-            command(**values, given={name: settings[name] for name in typed})
+            command(**values, given=given)
 
         keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
         parameters = [context, *wanted, *keywords]

@@ -120,4 +120,5 @@ def _best_trial(found: Finished) -> Path | None:
         return None
     keys = grid.key_names(found.swept)
     same = (found.trials[keys] == known.loc[known.iqm.idxmin(), keys]).all(axis=1)
-    return found.directory.run_of(found.trials[same].iloc[0].to_dict())
+    rows = found.trials[same].to_dict("records")
+    return next((run.path for _, run in found.directory.with_runs(rows, keys) if run), None)

@@ -86,7 +86,7 @@ def look_up(directory: RunDirectory, given: Mapping[str, Any]) -> Kept:
     checkpoint, warning = saved.newest(directory)
     if checkpoint:
         owned.check(directory, directory.last, checkpoint)
-    changed = {name: _value(asked, name) for name in FREE if name in given}
+    changed = {name: asked.value(name) for name in FREE if name in given}
     longer = asked.training.epochs > before.training.epochs
     config = Config.build(tables, **changed)
     return Kept(directory, status, config, checkpoint, warning, longer)
@@ -145,15 +145,8 @@ def _without_files(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
     return {
         name: value
         for name, value in given.items()
-        if name not in _FILES or _value(before, name) is None
+        if name not in _FILES or before.value(name) is None
     }
-
-
-def _value(config: Config, name: str) -> Any:
-    for group in vars(config).values():
-        if name in vars(group):
-            return getattr(group, name)
-    raise AssertionError(f"there is no setting {name}")
 
 
 def _check_given(
@@ -161,7 +154,7 @@ def _check_given(
 ) -> None:
     """Refuses settings that contradict a run."""
     for name in _without_files(given, before):
-        had, wanted = _value(before, name), _value(asked, name)
+        had, wanted = before.value(name), asked.value(name)
         if name in EXACT and had != wanted and not _same(name, status[name], wanted):
             had = status[name]
         elif name in (*FREE, *EXACT) or had == wanted or _same_file(name, had, wanted):

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from lstmcli.runs.rundir import REPORT
 
+RUNS = "trials"
+"""The folder of a sweep's run directories."""
+
 
 @dataclass
 class SweepFiles:
@@ -26,7 +29,7 @@ class SweepFiles:
     @property
     def settings(self) -> Path:
         """A run directory for each setting."""
-        return self.path / "trials"
+        return self.path / RUNS
 
     @property
     def trials(self) -> Path:

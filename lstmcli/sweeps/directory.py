@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
@@ -17,13 +18,14 @@ from lstmcli.errors import FileError, UsageError
 from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
 from lstmcli.locks import held
 from lstmcli.runs import paths
-from lstmcli.runs.rundir import OUT
-from lstmcli.runs.sweepfiles import SweepFiles
+from lstmcli.runs.rundir import OUT, ROOT
+from lstmcli.runs.sweepfiles import RUNS, SweepFiles
 from lstmcli.seals import is_sealed_page
-from lstmcli.sweeps import grid, tables
+from lstmcli.sweeps import grid, tables, trial_runs
 from lstmcli.sweeps.grid import Setting
-from lstmcli.sweeps.plan import Plan, differences
+from lstmcli.sweeps.plan import Plan, differences, differing
 from lstmcli.sweeps.tables import Row
+from lstmcli.sweeps.trial_runs import Key, TrialRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +37,12 @@ class SweepDirectory(SweepFiles):
 
     Attributes:
         rows: the trials that are finished, by their identity.
-        elsewhere: of these, the ones that a sweep beside this one has: their setting, and the run
-            directory that they were a part of.
+        elsewhere: of these, the ones that a sweep beside this one has: the run that they are of,
+            and what its directory is called here.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
-    elsewhere: dict[str, tuple[Setting, Path | None]] = field(default_factory=dict)
+    elsewhere: dict[str, tuple[TrialRun, str]] = field(default_factory=dict)
 
     def look_up(self, plan: Plan) -> None:
         """Reads the trials that are finished, here and in the sweeps beside this one.
@@ -50,49 +52,89 @@ class SweepDirectory(SweepFiles):
             FileError: its table of trials is damaged.
         """
         self._check(plan)
-        self.rows = tables.read_trials(self.trials)
-        wanted = {
-            identity: setting
+        columns = grid.key_names(plan.swept)
+        planned = {
+            (*setting.keys.values(), seed): (identity, setting)
             for setting in plan.settings
-            for identity in setting.trials.values()
-            if identity not in self.rows
+            for seed, identity in setting.trials.items()
         }
+        wanted = dict(planned.values())
+        for row, run in self.with_runs(tables.read_trials(self.trials, columns).values(), columns):
+            key = (*(row[name] for name in columns), row["seed"])
+            identity, _ = planned.get(key, (row["trial"], None))
+            self.rows[identity] = row
+            if run is not None:
+                row["run_dir"] = run.run_dir
+                wanted.pop(identity, None)
         for config in sorted(self.path.parent.glob("*/sweep.toml")):
-            other = SweepDirectory(config.parent)
-            for identity, row in other._readable().items():
-                if setting := wanted.pop(identity, None):
-                    self.rows[identity] = row | setting.keys
-                    self.elsewhere[identity] = (setting, other.run_of(row))
+            if config != self.config:
+                self._take_over(SweepDirectory(config.parent), plan, wanted)
 
-    def _readable(self) -> dict[str, Row]:
-        """The finished trials of a sweep that may be damaged."""
+    def with_runs(
+        self, rows: Iterable[Row], columns: Sequence[str]
+    ) -> list[tuple[Row, TrialRun | None]]:
+        """Rows of `trials.csv`, each with the run that it is of; `None` where that is not here.
+
+        Args:
+            rows: by the names of the columns.
+            columns: those that name a setting.
+        """
+        runs = trial_runs.by_trial(trial_runs.in_folder(self.settings), columns)
+        found = []
+        for row in rows:
+            key = (*(row[name] for name in columns), row["seed"])
+            found.append((row, trial_runs.of_row(row, runs.get(key, []))))
+        return found
+
+    def _take_over(self, other: SweepDirectory, plan: Plan, wanted: dict[str, Setting]) -> None:
+        """Takes what is wanted of the trials that another sweep has finished, with their runs."""
         try:
-            return tables.read_trials(self.trials)
-        except FileError:
-            return {}
+            identity = other.identity()
+            swept = list(identity["swept"])
+            lists = {"layers", "state_size", *swept, *plan.identity["swept"]}
+            if not wanted or set(differing(identity, plan.identity)) - lists - {"match"}:
+                return
+            columns = grid.key_names([grid.column(name) for name in swept])
+            rows = other.with_runs(tables.read_trials(other.trials, columns).values(), columns)
+            files = identity["data"].get("data"), identity["training"].get("init_from")
+        except (FileError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            return  # It is damaged: that is its own affair.
+        for row, run in rows:
+            if run is None or run.epochs(row["seed"]) != row["epochs"]:
+                continue  # Its curve would be lost.
+            known = grid.identities(run.config, *files)[row["seed"]]
+            if setting := wanted.pop(known, None):
+                name = setting.with_seeds(run.config.run.seeds).name
+                own = self.rows.get(known, row)
+                self.rows[known] = own | setting.keys | {"run_dir": f"{RUNS}/{name}"}
+                self.elsewhere[known] = (run, name)
 
-    def run_of(self, row: Row) -> Path | None:
-        """The run directory that a trial was a part of."""
-        names = list(row)
-        keys = {name: row[name] for name in names[1 : names.index("seed")]}
-        for folder in self.settings.glob(f"{grid.label(**keys)}-seeds-*"):
-            first, last = map(int, folder.name.rsplit("-", 2)[1:])
-            if first <= row["seed"] <= last:
-                return folder
-        return None
+    def identity(self) -> dict[str, Any]:
+        """What makes it one sweep, as it is kept.
+
+        Raises:
+            OSError, ValueError: it is damaged, or not there.
+        """
+        try:
+            found = tomllib.loads(self.config.read_text("utf-8")).get("sweep")
+        except RecursionError as error:
+            raise ValueError("it is nested without end") from error
+        if not isinstance(found, dict):
+            raise ValueError("it has no table `sweep`")
+        return found
 
     def _check(self, plan: Plan) -> None:
         self.check_free()
         if not self.config.is_file():
             return
         try:
-            known = tomllib.loads(self.config.read_text())
-        except (OSError, ValueError, RecursionError) as error:
+            known = self.identity()
+        except (OSError, ValueError) as error:
             raise UsageError(
                 f"cannot read `{self.config}`: {error}",
                 "choose another `--out`, or pass `--overwrite` to delete that sweep",
             ) from error
-        if different := differences(known.get("sweep", {}), plan.identity):
+        if different := differences(known, plan.identity):
             raise UsageError(
                 f"`{self.path}` holds another sweep: {'; '.join(different)}",
                 "choose another `--out`, or pass `--overwrite` to delete that sweep",
@@ -159,12 +201,13 @@ class SweepDirectory(SweepFiles):
         tables = {"sweep": plan.identity, **self._files(plan)}
         write_atomically(self.config, tomli_w.dumps(tables).encode())
         make_directories(self.settings)
-        for setting, folder in self.elsewhere.values():
-            if folder is not None:
-                seeds = folder.name.rsplit("-seeds-", 1)[1]
-                shutil.copytree(
-                    folder, self.settings / f"{setting.label}-seeds-{seeds}", dirs_exist_ok=True
-                )
+        for path, name in dict.fromkeys((run.path, name) for run, name in self.elsewhere.values()):
+            shutil.copytree(path, self.settings / name, dirs_exist_ok=True)
+
+    @property
+    def neighbours(self) -> dict[Path, int]:
+        """The sweeps beside this one that trials are taken from, and how many of each."""
+        return Counter(run.path.parent.parent for run, _ in self.elsewhere.values())
 
     def _files(self, plan: Plan) -> dict[str, dict[str, str]]:
         """Where the files of a sweep lie, from here; an identity knows them by their contents."""
@@ -178,8 +221,13 @@ class SweepDirectory(SweepFiles):
         return {"files": found} if found else {}
 
     def missing(self, settings: Sequence[Setting]) -> list[Setting]:
-        """What is left to do of some settings."""
-        return tables.missing(settings, self.rows)
+        """What is left to do of some settings: what was begun goes on in its own directory."""
+        left = tables.missing(settings, self.rows)
+        if not left:
+            return []
+        columns = list(left[0].keys)
+        runs = trial_runs.by_trial(trial_runs.in_folder(self.settings), columns)
+        return [part for setting in left for part in _begun(setting, runs)]
 
     def add(self, rows: Sequence[Row], swept: Sequence[str]) -> pd.DataFrame:
         """Takes in the rows of trials that have ended; they are on disk when this returns."""
@@ -187,3 +235,29 @@ class SweepDirectory(SweepFiles):
         table = tables.trials_table(self.rows.values(), swept)
         tables.write_csv(self.trials, table)
         return table
+
+
+def _begun(setting: Setting, runs: Mapping[Key, list[TrialRun]]) -> list[Setting]:
+    """A setting, cut where its seeds have runs of their own that were begun, longest first."""
+    seeds = setting.config.run.seeds
+    found = dict.fromkeys(
+        run for seed in seeds for run in runs.get((*setting.keys.values(), seed), [])
+    )
+    for run in sorted(found, key=lambda each: -len(each.curves)):
+        own = run.config.run.seeds
+        if seeds[0] <= own[0] and own[-1] <= seeds[-1]:
+            before, after = range(seeds[0], own[0]), range(own[-1] + 1, seeds[-1] + 1)
+            rest = [setting.with_seeds(each) for each in (before, after) if each]
+            parts = [part for each in rest for part in _begun(each, runs)]
+            return [setting.with_seeds(own, run.path.name), *parts]
+    return [setting]
+
+
+def usual(plan: Plan) -> Path:
+    """Where a sweep is that is not told where: found by what it is, if it is there already."""
+    found = sorted(ROOT.glob("sweep-*/sweep.toml"))
+    for config in sorted(found, key=lambda each: each.parent.name != plan.name):
+        with suppress(OSError, ValueError, AttributeError):
+            if not differing(SweepDirectory(config.parent).identity(), plan.identity):
+                return config.parent
+    return ROOT / plan.name

@@ -54,7 +54,7 @@ class Finished:
 
 def swept_columns(identity: dict[str, Any]) -> list[str]:
     """The columns of the settings that a sweep has several values of, besides depth."""
-    return [grid.column(name) for name in identity["swept"]]
+    return [grid.column(name) for name in grid.in_order(identity["swept"])]
 
 
 def record(directory: SweepDirectory, margin: float, answers: Sequence[str]) -> None:

@@ -15,11 +15,12 @@ from typing import Any
 
 from lstmcli import architecture, memory, preflight
 from lstmcli.architecture import Signature
-from lstmcli.config import GROUPS, OF_THE_FILE, Config, TrainingConfig
+from lstmcli.config import DEFAULTS, GROUPS, OF_THE_FILE, Config, TrainingConfig
 from lstmcli.core import environment
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import UsageError
 from lstmcli.preflight import Preflight
+from lstmcli.runs.sweepfiles import RUNS
 from lstmcli.settings import option_name, setting_types
 from lstmcli.sweeps.material import Material, identity, material
 
@@ -57,12 +58,15 @@ class Setting:
         swept: the values that make it different, besides layers and state size, by their column.
         material: what is known of its data.
         weights: the checksum of the checkpoint that it begins with; `None` for drawn weights.
+        folder: what its run directory is called, where one is there already: older versions named
+            the same setting in several ways.
     """
 
     config: Config
     swept: Mapping[str, Any]
     material: Material
     weights: str | None = None
+    folder: str | None = None
 
     @property
     def label(self) -> str:
@@ -71,22 +75,19 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """Its directory: the label and the seeds."""
+        """What its run directory is called: the label and the seeds."""
         seeds = self.config.run.seeds
-        return f"{self.label}-seeds-{seeds[0]}-{seeds[-1]}"
+        return self.folder or f"{self.label}-seeds-{seeds[0]}-{seeds[-1]}"
+
+    @property
+    def run_dir(self) -> str:
+        """Its run directory, from the sweep's."""
+        return f"{RUNS}/{self.name}"
 
     @property
     def trials(self) -> dict[int, str]:
-        """The identity of each seed's trial: a hash of all settings that its result depends on."""
-        run = self.config.run
-        tables = identity(self.config, self.material.digest, self.weights)
-        settings: dict[str, Any] = {"results": RESULTS, **tables}
-        found = {}
-        for seed, data_seed in zip(run.seeds, run.data_seeds, strict=True):
-            settings["run"] = {"seed": seed, "data_seed": data_seed}
-            text = json.dumps(settings, sort_keys=True)
-            found[seed] = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return found
+        """The identity of each seed's trial."""
+        return identities(self.config, self.material.digest, self.weights)
 
     @property
     def keys(self) -> dict[str, Any]:
@@ -119,12 +120,37 @@ class Setting:
         """A rough guess at its training time."""
         return self.preflight.seconds
 
-    def with_seeds(self, seeds: Sequence[int]) -> Setting:
-        """The same setting for consecutive seeds of its own."""
+    def with_seeds(self, seeds: Sequence[int], folder: str | None = None) -> Setting:
+        """The same setting for consecutive seeds of its own, and the run that they have begun."""
         run, shift = self.config.run, seeds[0] - self.config.run.seed
         data_seed = None if run.data_seed is None else run.data_seed + shift
         chosen = replace(run, seed=seeds[0], replicas=len(seeds), data_seed=data_seed)
-        return replace(self, config=replace(self.config, run=chosen))
+        return replace(self, config=replace(self.config, run=chosen), folder=folder)
+
+
+def identities(config: Config, digest: str | None, weights: str | None) -> dict[int, str]:
+    """The identity of each seed's trial: a hash of all settings that its result depends on.
+
+    Settings that are made of what an older version kept have the defaults of those that it did not
+    know, so that they are the same as if they were asked for now.
+
+    Args:
+        config: all settings, resolved.
+        digest: of the dataset; `None` for drawn series.
+        weights: the checksum of the checkpoint to begin with; `None` for drawn weights.
+    """
+    settings: dict[str, Any] = {"results": RESULTS, **identity(config, digest, weights)}
+    found = {}
+    for seed, data_seed in zip(config.run.seeds, config.run.data_seeds, strict=True):
+        settings["run"] = {"seed": seed, "data_seed": data_seed}
+        text = json.dumps(settings, sort_keys=True)
+        found[seed] = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return found
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of settings, in the order in which the config lists them."""
+    return sorted(names, key=list(DEFAULTS).index)
 
 
 def label(layers: int, state_size: int, **swept: Any) -> str:
@@ -138,9 +164,14 @@ def column(name: str) -> str:
     return "epochs_set" if name == "epochs" else name
 
 
+def setting_of(column: str) -> str:
+    """The setting of such a column."""
+    return column.removesuffix("_set")
+
+
 def words(column: str) -> str:
     """What people call a column of a swept setting."""
-    return column.removesuffix("_set").replace("_", " ")
+    return setting_of(column).replace("_", " ")
 
 
 def key_names(swept: Sequence[str]) -> list[str]:
@@ -223,8 +254,12 @@ def single(name: str, given: Any) -> Any:
 
 def _kind(name: str) -> type:
     """The type of a setting's values."""
-    kinds = {spec.name: kind for group in GROUPS.values() for spec, kind, _ in setting_types(group)}
-    return kinds[name]
+    return kinds()[name]
+
+
+def kinds() -> dict[str, type]:
+    """The type of each setting's values."""
+    return {spec.name: kind for group in GROUPS.values() for spec, kind, _ in setting_types(group)}
 
 
 def expand(
@@ -272,7 +307,7 @@ def expand(
             size = _matching_size(base, config, match, found.signature)
             config = replace(config, model=replace(config.model, state_size=size))
         memory.check_model(config, found.signature.features, found.signature.outputs)
-        own = {column(name): chosen[name] for name in swept}
+        own = {column(name): config.value(name) for name in swept}
         settings.append(Setting(config, own, found, weights))
     return settings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli import initial
-from lstmcli.config import DEPTHS, Config, SweepConfig
+from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
 from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
 from lstmcli.runs import owned, paths
@@ -86,6 +86,7 @@ def make(
         FileError: the dataset, or the checkpoint to begin with, cannot be used.
     """
     lists = {"layers": grid.parse("layers", DEPTHS), **lists}
+    lists = {name: lists[name] for name in grid.in_order(lists)}
     one_value = {
         name: values[0] for name, values in lists.items() if len(values) == 1 and name != "layers"
     }
@@ -149,14 +150,30 @@ def _identity(
 
 
 def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Where two identities differ, in words: the settings and their values."""
-    flat = [_flat(each) for each in (known, asked)]
-    names = [name for name in {**flat[0], **flat[1]} if flat[0].get(name) != flat[1].get(name)]
+    """Where two identities differ, in words: the settings and their values.
+
+    A setting that one of them does not name, as it is newer, is at its default there.
+    """
+    names, flat = differing(known, asked), [_flat(each) for each in (known, asked)]
     return [
         f"`{option_name(name)}` {_value(flat[0].get(name))} there, {_value(flat[1].get(name))} here"
         for name in names
         if name not in FILES
     ] + [_changed(name, *(each.get(name) for each in flat)) for name in names if name in FILES]
+
+
+def differing(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """The names of the settings in which two identities differ."""
+    one, other = _flat(known), _flat(asked)
+    return [
+        name
+        for name in one | other
+        if _in_any_order(one.get(name)) != _in_any_order(other.get(name))
+    ]
+
+
+def _in_any_order(value: Any) -> Any:
+    return sorted(value, key=repr) if isinstance(value, list | tuple) else value
 
 
 def _changed(name: str, known: str | None, asked: str | None) -> str:
@@ -174,10 +191,10 @@ def _file(checksum: str | None) -> str:
 
 
 def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found = dict(DEFAULTS)
     for name, value in identity.items():
         found |= value if isinstance(value, Mapping) else {name: value}
-    return found
+    return found | {"match": found.pop("size", None)}
 
 
 def _value(value: Any) -> str:

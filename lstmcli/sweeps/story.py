@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from lstmcli.config import SweepConfig
 from lstmcli.errors import ExitCode, StoppedError
 from lstmcli.pictures import figures as pictures
-from lstmcli.runs.rundir import ROOT
 from lstmcli.signals import name_of, stop_signals
 from lstmcli.sweeps import answer, cluster, execute, finished, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
-from lstmcli.sweeps.directory import SweepDirectory
+from lstmcli.sweeps.directory import SweepDirectory, usual
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.plan import Plan
 from lstmcli.sweeps.statistics import Verdict
@@ -106,7 +105,7 @@ def find_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> Swe
         UsageError: it holds another sweep.
         FileError: its table of trials is damaged.
     """
-    directory = SweepDirectory(out or ROOT / plan.name)
+    directory = SweepDirectory(out or usual(plan))
     if overwrite:
         directory.check_free()
     else:
@@ -212,9 +211,14 @@ def _watch(setting: Setting, directory: SweepDirectory) -> tables.Watch:
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:
-    """Writes the tables and figures, and answers."""
+    """Writes the tables and figures, and answers.
+
+    Raises:
+        FileError: the curves are not those of the trials; all is written nevertheless.
+    """
     trials = directory.add([], plan.swept)
-    curves = tables.curves_table(trials, plan.swept, directory.settings)
+    before = tables.read_curves_table(directory.curves, plan.swept)
+    curves = tables.curves_table(trials, plan.swept, directory.path, before)
     tables.write_csv(directory.curves, curves)
     until_solved = plan.base.training.until_solved
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
@@ -223,6 +227,7 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     finished.record(directory, plan.asked.margin, answers)
     if len(curves):  # Where all trials ended before their first epoch, there is nothing to draw.
         pictures.write_all(directory.path)
+    tables.check_curves(trials, curves, plan.swept, directory.curves)
     return Result(
         directory.path,
         trials,

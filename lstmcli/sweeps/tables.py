@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +15,29 @@ from lstmcli.files import write_atomically
 from lstmcli.runs import metrics
 from lstmcli.runs.metrics import EpochRow
 from lstmcli.runs.rundir import RunDirectory
+from lstmcli.runs.sweepfiles import RUNS
 from lstmcli.sweeps import grid, trial
 from lstmcli.sweeps.grid import Setting
-from lstmcli.sweeps.trial import Status
+from lstmcli.sweeps.trial import Status, TrialRow
+from lstmcli.sweeps.trial_runs import read_curves
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
-WHOLE = ("epochs_to_solve", "replicas")
-"""Columns of whole numbers that may be empty."""
+DTYPES = {
+    "int": "int64", "int | None": "Int64", "bool | None": "boolean", "float": "float64",
+    "float | None": "float64", "str": "string", "str | None": "string",
+}  # fmt: skip
+"""The pandas types of columns, by the types of a row's fields."""
 
 
-def read_trials(path: Path) -> dict[str, Row]:
+def read_trials(path: Path, columns: Sequence[str] = ()) -> dict[str, Row]:
     """The rows of a `trials.csv` by trial, without the failed ones, which can be run again.
+
+    Args:
+        path: the file.
+        columns: those that name a setting, which it must have.
 
     Raises:
         FileError: the file is damaged.
@@ -37,11 +47,12 @@ def read_trials(path: Path) -> dict[str, Row]:
     if not path.is_file():
         return {}
     try:
-        table = pd.read_csv(path)
+        table = _typed(pd.read_csv(path))
+        table[[*columns, "seed", "epochs"]]
         table = table.astype(object).where(table.notna(), None)
         kept = table[table.status != Status.FAILED]
-        return {row["trial"]: row for row in kept.to_dict("records") if row["seed"] is not None}
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        return {row["trial"]: row for row in kept.to_dict("records")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         why = error if isinstance(error, OSError) else "it is no table of a sweep's trials"
         raise FileError(
             f"`{path}` is damaged: {why}",
@@ -50,40 +61,105 @@ def read_trials(path: Path) -> dict[str, Row]:
 
 
 def trials_table(rows: Iterable[Row], swept: Sequence[str]) -> pd.DataFrame:
-    """The columns of `trials.csv`: by the swept settings, then by depth, then by seed."""
+    """The columns of `trials.csv`: by the swept settings, then by depth, then by seed.
+
+    Their types are the same whatever is in them.
+    """
     import pandas as pd
 
-    table = pd.DataFrame(list(rows), columns=trial.columns(list(swept)))
-    for name in WHOLE:
-        table[name] = table[name].astype("Int64")
-    table["solved"] = table["solved"].astype("boolean")
+    table = _typed(pd.DataFrame(list(rows), columns=trial.columns(list(swept))))
     order = [*swept, *grid.SIZES, "seed"]
     return table.sort_values(list(dict.fromkeys(order)), ignore_index=True)
 
 
-def curves_table(trials: pd.DataFrame, swept: Sequence[str], folder: Path) -> pd.DataFrame:
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that a `trials.csv` has, each with its own type; a text that is empty stays so.
+
+    Raises:
+        ValueError, TypeError: what is in them is of another type.
+    """
+    kinds = {grid.column(name): kind.__name__ for name, kind in grid.kinds().items()}
+    kinds |= {spec.name: str(spec.type) for spec in fields(TrialRow)}
+    table = table.astype({name: DTYPES[kinds[name]] for name in table if name in kinds})
+    return table.fillna({name: "" for name in table if kinds.get(name) == "str"})
+
+
+def curves_table(
+    trials: pd.DataFrame, swept: Sequence[str], sweep: Path, before: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Every `metrics.csv`, with the columns that name the setting before its own.
+
+    By the order of the trials' settings, then by epoch, then by seed.
 
     Args:
         trials: the columns of `trials.csv`; rows of other seeds are left out.
         swept: the swept columns.
-        folder: where the settings have their run directories.
+        sweep: the sweep's directory.
+        before: the table that was there: of a run that is gone it has the rows.
     """
     import pandas as pd
 
-    parts, keys = [], grid.key_names(swept)
-    for values, own in trials.groupby(keys, sort=False, dropna=False):
+    keys, parts = grid.key_names(swept), []
+    runs = trials.groupby([*keys, "run_dir"], sort=False, dropna=False)
+    for (*values, run_dir), own in runs:
         named = dict(zip(keys, values, strict=True))
-        files = sorted(folder.glob(f"{grid.label(**named)}-seeds-*/metrics.csv"))
-        if files:
-            part = pd.concat([pd.read_csv(file) for file in files])
-            part = part[part.seed.isin(own.seed)].drop_duplicates(["epoch", "seed"])
-            rest = part.drop(columns=[name for name in named if name in part])
-            before = pd.DataFrame(named, index=rest.index)
-            parts.append(pd.concat([before, rest], axis=1))
-    if parts:
-        return pd.concat(parts, ignore_index=True)
-    return pd.DataFrame(columns=list(dict.fromkeys([*keys, *metrics.columns(EpochRow)])))
+        part = read_curves(sweep / run_dir) if run_dir else pd.DataFrame()
+        if part.empty and before is not None:
+            same = (before[keys] == list(values)).all(axis=1)
+            part = before[same].drop(columns=keys)
+        if part.empty:
+            continue
+        part = part[part.seed.isin(own.seed)]
+        rest = part.drop(columns=[name for name in named if name in part])
+        parts.append(pd.concat([pd.DataFrame(named, index=rest.index), rest], axis=1))
+    if not parts:
+        return pd.DataFrame(columns=list(dict.fromkeys([*keys, *metrics.columns(EpochRow)])))
+    whole = pd.concat(parts, ignore_index=True)
+    first = whole.groupby(keys, sort=False, dropna=False).ngroup()
+    order = pd.DataFrame({"setting": first, "epoch": whole.epoch, "seed": whole.seed})
+    order = order.sort_values(["setting", "epoch", "seed"], kind="stable").index
+    return whole.loc[order].reset_index(drop=True)
+
+
+def read_curves_table(path: Path, swept: Sequence[str]) -> pd.DataFrame | None:
+    """The `curves.csv` that is there; `None` where it is none of such a sweep."""
+    import pandas as pd
+
+    try:
+        found = pd.read_csv(path)
+        return found if {*grid.key_names(swept), "seed", "epoch"} <= set(found) else None
+    except (OSError, ValueError):
+        return None
+
+
+def check_curves(
+    trials: pd.DataFrame, curves: pd.DataFrame, swept: Sequence[str], path: Path
+) -> None:
+    """Checks that the curves have each epoch of each trial, and no other.
+
+    Args:
+        trials: the columns of `trials.csv`.
+        curves: the columns of `curves.csv`.
+        swept: the swept columns.
+        path: of `curves.csv`.
+
+    Raises:
+        FileError: they differ.
+    """
+    keys = [*grid.key_names(swept), "seed"]
+    ended = trials[trials.status != Status.FAILED].set_index(keys)
+    found = curves.groupby(keys).size().reindex(ended.index, fill_value=0)
+    if len(wrong := ended[found.to_numpy() != ended.epochs.to_numpy()]):
+        first = wrong.iloc[0]
+        names = dict(zip(keys, first.name, strict=True))
+        seed = names.pop("seed")
+        raise FileError(
+            f"`{path}` and `{path.with_name('trials.csv')}` differ in {len(wrong)} of "
+            f"{len(trials)} trials; the first: seed {seed} of {grid.label(**names)} was trained "
+            f"for {first.epochs} epochs, and its curve has {found[first.name]}",
+            f"put `{path.parent / (first.run_dir or RUNS)}` back as it was; or delete the lines of "
+            "these trials from `trials.csv`, and the same command trains them again",
+        )
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

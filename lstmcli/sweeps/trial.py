@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli import locks
+from lstmcli.config import Config
 from lstmcli.errors import DivergedError, ExitCode, LstmcliError, UsageError
 from lstmcli.runs import kept, metrics, owned, rundir
 from lstmcli.runs.metrics import EpochRow
@@ -42,7 +43,9 @@ class TrialRow:
     `gap` is the test loss minus the oracle's on the same labels, `chance` the loss of a uniform
     guess, `reference_loss` the lowest that needs no network, on the same labels, and `reference`
     whose it is. `epoch_seconds` is the fastest epoch, with as many seeds side by side as `replicas`
-    says. `None` where there is no number.
+    says. `seconds` is from the start of the run, which it shares with these seeds, to the last
+    epoch of its own; `run_dir` is that run's directory, from the sweep's. `None` where there is no
+    number.
     """
 
     trial: str
@@ -64,6 +67,8 @@ class TrialRow:
     replicas: int | None = None
     reference: str | None = None
     reference_loss: float | None = None
+    seconds: float | None = None
+    run_dir: str = ""
 
 
 def columns(swept: list[str]) -> list[str]:
@@ -76,7 +81,17 @@ def failed(setting: Setting, error: str, exit_code: int) -> list[dict[str, Any]]
     """The rows of a setting whose training failed."""
     return [
         setting.keys
-        | vars(TrialRow(trial, seed, setting.parameters, Status.FAILED, exit_code, error=error))
+        | vars(
+            TrialRow(
+                trial,
+                seed,
+                setting.parameters,
+                Status.FAILED,
+                exit_code,
+                error=error,
+                run_dir=setting.run_dir,
+            )
+        )
         for seed, trial in setting.trials.items()
     ]
 
@@ -138,8 +153,8 @@ def _put_back(place: RunDirectory, source: Source) -> Run:
     from lstmcli import experiment, resuming
 
     found = kept.look_up(place, {})
-    asked = place.settings(source.config)
-    if owned.lasting(found.status[rundir.SETTINGS]) != owned.lasting(asked):
+    known = Config.build(found.status[rundir.SETTINGS])  # With defaults where it is older.
+    if owned.lasting(known.to_dict()) != owned.lasting(source.config.to_dict()):
         raise UsageError(f"`{place.path}` has other settings")
     run = experiment.prepare(source.config, place, source, found)
     if changes := resuming.notes(run, found):
@@ -163,6 +178,7 @@ def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
                 trial, seed, setting.parameters, Status.DIVERGED, ExitCode.DIVERGED, len(mine),
                 error="the loss became NaN or infinite", chance=run.chance,
                 reference=reference, reference_loss=reference_loss,
+                seconds=_seconds(mine), run_dir=setting.run_dir,
             )  # fmt: skip
         else:
             loss, accuracy, floor = tested[replica]
@@ -185,9 +201,15 @@ def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
                 replicas=len(setting.trials),
                 reference=reference,
                 reference_loss=reference_loss,
+                seconds=_seconds(mine),
+                run_dir=setting.run_dir,
             )
         found.append(setting.keys | vars(row))
     return found
+
+
+def _seconds(rows: list[EpochRow]) -> float | None:
+    return rows[-1].elapsed_seconds if rows else None
 
 
 def _epochs_to_solve(rows: list[EpochRow], floor: Floor | None) -> int | None:

@@ -1,0 +1,105 @@
+"""Which run of a sweep is which: by the settings in it, whatever its directory is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstmcli.config import Config
+from lstmcli.errors import LstmcliError
+from lstmcli.runs import rundir
+from lstmcli.runs.rundir import SETTINGS, RunDirectory
+from lstmcli.runs.sweepfiles import RUNS
+from lstmcli.sweeps import grid
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Key = tuple[Any, ...]
+"""What a trial is within its sweep: the values of the columns that name its setting, and a seed."""
+
+
+@dataclass(frozen=True)
+class TrialRun:
+    """A run directory of a sweep.
+
+    Attributes:
+        path: where.
+        config: its settings.
+    """
+
+    path: Path
+    config: Config
+
+    @property
+    def run_dir(self) -> str:
+        """Where it is, from the sweep's directory."""
+        return f"{RUNS}/{self.path.name}"
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """What `read_curves` finds in it."""
+        return read_curves(self.path)
+
+    def epochs(self, seed: int) -> int:
+        """How many epochs of a seed it has."""
+        return int((self.curves.seed == seed).sum())
+
+    def key(self, columns: Sequence[str], seed: int) -> Key:
+        """What the trial of a seed is."""
+        values = (self.config.value(grid.setting_of(each)) for each in columns)
+        return (*values, seed)
+
+
+def read_curves(path: Path) -> pd.DataFrame:
+    """A run's `metrics.csv`, without a row that is half written; empty where there is none."""
+    import pandas as pd
+
+    try:
+        found = pd.read_csv(RunDirectory(path).metrics)
+        return found[found.elapsed_seconds.notna()]
+    except (OSError, ValueError, AttributeError):
+        return pd.DataFrame({"epoch": [], "seed": []})
+
+
+def in_folder(folder: Path) -> list[TrialRun]:
+    """The runs in a folder, by name; what is no run, or is damaged, is passed over."""
+    found = ((path, _config(RunDirectory(path))) for path in sorted(folder.glob("*/")))
+    return [TrialRun(path, config) for path, config in found if config is not None]
+
+
+def _config(directory: RunDirectory) -> Config | None:
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+                  LstmcliError):  # fmt: skip
+        status = directory.read_status()
+        saved = status[SETTINGS] if SETTINGS in status else rundir.read_config(directory.config)
+        return Config.build(saved)
+    return None
+
+
+def by_trial(runs: Iterable[TrialRun], columns: Sequence[str]) -> dict[Key, list[TrialRun]]:
+    """The runs of each trial: there may be several, as a sweep can be stopped and grow.
+
+    Args:
+        runs: of one sweep.
+        columns: those that name a setting of it.
+    """
+    found: dict[Key, list[TrialRun]] = {}
+    for run in runs:
+        for seed in run.config.run.seeds:
+            found.setdefault(run.key(columns, seed), []).append(run)
+    return found
+
+
+def of_row(row: dict[str, Any], runs: Sequence[TrialRun]) -> TrialRun | None:
+    """The run that a row of `trials.csv` is of: one of some that have its setting and its seed."""
+
+    def fits(run: TrialRun) -> tuple[bool, bool, int]:
+        epochs = run.epochs(row["seed"])
+        return epochs == row["epochs"], run.run_dir == row.get("run_dir"), epochs
+
+    return max(runs, key=fits, default=None) if len(runs) != 1 else runs[0]
