@@ -77,10 +77,12 @@ def sweep(
         typer.echo(f"note: {note}", err=True)
     if dry_run:
         place = story.find_directory(plan, out, overwrite)
+        _say_neighbours(place)
         _brief(plan, quiet=style == "none")
         _show_plan(plan, place, as_json)
         return
     with story.opened(plan, out, overwrite) as directory:
+        _say_neighbours(directory)
         left = directory.missing(plan.settings)
         bars = [(each.name, each.config.training.epochs) for each in left]
         with (
@@ -108,6 +110,12 @@ def _told_how_to_go_on(argv: Sequence[str]) -> Iterator[None]:
     except StoppedError as error:
         error.hint = f"`{_with(argv)}` runs the others, and goes on where trials were stopped"
         raise
+
+
+def _say_neighbours(directory: SweepDirectory) -> None:
+    """Says on standard error from which sweeps finished trials are taken, and how many."""
+    for place, count in directory.neighbours.items():
+        typer.echo(f"note: {count} finished trials are taken from `{place}`", err=True)
 
 
 def _brief(plan: Plan, quiet: bool) -> None:
