@@ -14,6 +14,24 @@ NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 """What a file system says that cannot sync a directory, or a directory that may not be listed."""
 
 
+LARGEST_TEXT = 1 << 26
+"""Bytes of a file that says what others are."""
+
+
+def read_small(path: Path) -> bytes:
+    """A file that holds settings or the like, which is small; a hole may seem to be gigabytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large.
+    """
+    with path.open("rb") as file:
+        content = file.read(LARGEST_TEXT + 1)
+    if len(content) > LARGEST_TEXT:
+        raise ValueError(f"expected at most {LARGEST_TEXT:,} bytes, got more")
+    return content
+
+
 def check_writable(path: Path, hint: str = "choose a file in a directory of yours") -> None:
     """Refuses a file that cannot be written, before work is spent on what goes into it.
 

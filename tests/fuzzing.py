@@ -5,12 +5,20 @@ the branches that an input takes; `make torture` does so for each reader. It kee
 comparison for ever, so that the readers compare arrays of megabytes by a function: `np.less`.
 """
 
+import gzip
+import io
+import json
+import shutil
 import sys
 import tempfile
+import tomllib
 import warnings
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from unittest import mock
+
+import pandas as pd
 
 if __name__ == "__main__":
     import atheris
@@ -19,14 +27,22 @@ if __name__ == "__main__":
 else:
     instrumented = nullcontext()
 with instrumented:
+    from lstmcli import columns
+    from lstmcli.cli import inspect
     from lstmcli.config import Config, DataConfig
     from lstmcli.data import readers, storage
     from lstmcli.errors import LstmcliError
+    from lstmcli.pictures import runs as curves
+    from lstmcli.pictures.material import Material
+    from lstmcli.pictures.sweeps import figures_of_sweep
+    from lstmcli.report.page import render
+    from lstmcli.reporting import runs, sweeps
     from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs import finding, rundir
+    from lstmcli.runs import finding, kept, metrics, rundir
     from lstmcli.sweeps import tables
 
 KEPT = Path(__file__).parent / "kept"
+REFERENCES = [{"name": "majority class", "loss": 0.69, "accuracy": 0.5}]
 
 
 def _config(path):
@@ -49,6 +65,53 @@ def _beside(path):
     _parts(table)
 
 
+def _described(path):
+    """What `inspect` does with a checkpoint besides printing it."""
+    model = checkpoints.read(path)
+    description = inspect._describe(model)
+    inspect._extent(description)
+    for column in (*model.schema.numbers, *model.schema.symbols):
+        inspect._column(model.schema, column)
+
+
+def _beside_the_kept(path, kind, use):
+    """Reads a file in the place of one of a kept run or sweep."""
+    folder = path.parent / kind
+    if not folder.exists():
+        shutil.copytree(KEPT / "unsealed" / kind, folder)
+    whole = (folder / path.name).read_bytes() if (folder / path.name).exists() else None
+    (folder / path.name).write_bytes(path.read_bytes())
+    try:
+        use(folder)
+    finally:
+        if whole is not None:
+            (folder / path.name).write_bytes(whole)
+
+
+def _page(path):
+    with mock.patch("lstmcli.reporting.drawings.pictures", return_value=[]):
+        _beside_the_kept(path, "run", lambda folder: render(runs.page(folder)))
+
+
+def _sweep_page(path):
+    with mock.patch("lstmcli.reporting.drawings.pictures", return_value=[]):
+        _beside_the_kept(path, "sweep", lambda folder: render(sweeps.page(folder)))
+
+
+def _curve(path):
+    run = rundir.RunDirectory(path.parent)
+    curves.curve_of(run, Material(Config.build(), columns.plain(1, 2)))
+    metrics.read(run.metrics)
+
+
+def _figures(path):
+    _beside_the_kept(path, "sweep", figures_of_sweep)
+
+
+def _resume(path):
+    _beside_the_kept(path, "run", lambda folder: kept.look_up(rundir.RunDirectory(folder), {}))
+
+
 READERS = {
     "checkpoint": ("m.safetensors", checkpoints.read, ["sealed/text.safetensors"]),
     "npz": ("x.npz", storage.read, ["sealed/echo.npz", "unsealed/adding.npz"]),
@@ -58,9 +121,39 @@ READERS = {
     "text": ("t.txt", _parts, ["unsealed/text.txt"]),
     "config": ("c.toml", _config, ["unsealed/run/config.toml", "unsealed/sweep/sweep.toml"]),
     "status": ("run.json", _status, ["unsealed/run/run.json"]),
+    "described": ("d.safetensors", _described, ["sealed/text.safetensors"]),
+    "compressed": ("t.csv.gz", partial(_parts, target="target"), ["unsealed/echo.csv"]),
+    "parquet": ("t.parquet", partial(_parts, target="target"), ["unsealed/echo.csv"]),
+    "page": ("run.json", _page, ["unsealed/run/run.json"]),
+    "resume": ("run.json", _resume, ["unsealed/run/run.json"]),
+    "settings": ("config.toml", _page, ["unsealed/run/config.toml"]),
+    "rows": ("metrics.csv", _page, ["unsealed/run/metrics.csv"]),
+    "curve": ("metrics.csv", _curve, ["unsealed/run/metrics.csv"]),
+    "sweep": ("sweep.toml", _sweep_page, ["unsealed/sweep/sweep.toml"]),
+    "sweep's trials": ("trials.csv", _sweep_page, ["unsealed/sweep/trials.csv"]),
+    "summary": ("summary.csv", _sweep_page, ["unsealed/sweep/summary.csv"]),
+    "curves": ("curves.csv", _figures, ["unsealed/sweep/curves.csv"]),
     "trials": ("trials.csv", tables.read_trials, ["unsealed/sweep/trials.csv"]),
 }
 """By name: the file's name, its reader, and genuine ones to begin with."""
+
+
+SLOW = frozenset({"page", "settings", "rows", "sweep", "sweep's trials", "summary", "curves"})
+"""Those that take tenths of a second."""
+
+
+def genuine(name):
+    """The contents of genuine files of a kind."""
+    found = [(KEPT / each).read_bytes() for each in READERS[name][2]]
+    if name == "compressed":
+        return [gzip.compress(each) for each in found]
+    if name == "parquet":
+        return [pd.read_csv(io.BytesIO(each)).to_parquet() for each in found]
+    if name in ("page", "resume"):
+        settings = tomllib.loads((KEPT / "unsealed/run/config.toml").read_text())
+        known = {"schedule": "wavefront", "settings": settings, "references": REFERENCES}
+        return [json.dumps({**json.loads(each), **known}).encode() for each in found]
+    return found
 
 
 def try_to_read(name, content, folder):
@@ -84,8 +177,8 @@ def main():
         folder, corpus = Path(scratch) / "read", Path(scratch) / "corpus"
         folder.mkdir()
         corpus.mkdir()
-        for number, kept in enumerate(READERS[name][2]):
-            (corpus / str(number)).write_bytes((KEPT / kept).read_bytes())
+        for number, content in enumerate(genuine(name)):
+            (corpus / str(number)).write_bytes(content)
         atheris.Setup(
             ["fuzzing", "-max_len=8192", *options, str(corpus)],
             lambda content: try_to_read(name, content, folder),

@@ -10,6 +10,7 @@ from typing import Any
 from lstmcli import seals
 from lstmcli.data import comma_separated
 from lstmcli.errors import FileError
+from lstmcli.files import read_small
 
 FORMAT = 1
 """Of datasets; those from before there were seals have none."""
@@ -37,7 +38,7 @@ def read(path: Path) -> dict[str, Any]:
         ValueError: it is damaged.
     """
     try:
-        return checked(json.loads(file_of(path).read_bytes()))
+        return checked(json.loads(read_small(file_of(path))))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its metadata, `{file_of(path)}`: {error}") from error
 
@@ -47,7 +48,7 @@ def is_whole(path: Path) -> bool | None:
     beside = file_of(path)
     if not (beside.is_file() and path.is_file()):
         return None
-    return seals.is_whole(beside.read_bytes(), SEAL, _blocks(path))
+    return seals.is_whole(read_small(beside), SEAL, _blocks(path))
 
 
 def is_own_table(path: Path) -> bool:

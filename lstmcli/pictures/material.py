@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,8 +102,8 @@ def _schema(run: RunDirectory) -> Schema:
         if status["classes"]:
             return plain(1, int(status["classes"]))
         return Schema("series", (), (), tuple(Numeric(name) for name in status["target"]))
-    except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError) as error:
         raise FileError(
-            f"`{run.status}` is missing or damaged: {error}",
+            f"`{run.status}` is damaged: it has no {error}",
             "put the run's own file back; nothing else tells what its columns are",
         ) from error

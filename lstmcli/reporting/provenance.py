@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lstmcli.errors import FileError
 from lstmcli.report.page import Table
 from lstmcli.runs.rundir import RunDirectory
 
@@ -48,17 +47,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         FileError: it is damaged.
     """
-    run = RunDirectory(path)
-    try:
-        status = run.read_status()
-        if not isinstance(status, dict):
-            raise ValueError("it is no JSON object")
-    except (OSError, ValueError) as error:
-        raise FileError(
-            f"`{run.status}` is damaged: {error}",
-            "put the run's own file back: a page has from it what the results depend on",
-        ) from error
-    return status
+    return RunDirectory(path).read_status()
 
 
 def table(status: Mapping[str, Any]) -> Table:

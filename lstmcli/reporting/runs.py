@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ def page(path: Path) -> Page:
     status, config = provenance.read(path), _config(path)
     schema = _schema(path, status)
     table = _metrics(RunDirectory(path), status)
-    references = [Reference(**each) for each in status.get("references", [])]
+    references = [_reference(each) for each in status.get("references") or []]
     answer = _answer(table, schema, references, status)
     return Page(
         title=path.resolve().name,
@@ -59,6 +60,12 @@ def page(path: Path) -> Page:
             Section("Commands", commands.of_run(path, config)),
         ],
     )
+
+
+def _reference(known: Mapping[str, Any]) -> Reference:
+    """One of the references, of which a newer version may know more."""
+    names = [field.name for field in fields(Reference)]
+    return Reference(**{name: known[name] for name in names if name in known})
 
 
 def _config(path: Path) -> Config:

@@ -19,7 +19,7 @@ def data_checksums(folder: Path) -> list[str] | None:
     """SHA-256 of the parts of the data that the run in a folder was trained on, if one is there."""
     try:
         return list(RunDirectory(folder).read_status()["data_sha256"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (FileError, KeyError, TypeError):
         return None
 
 

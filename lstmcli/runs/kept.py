@@ -115,6 +115,8 @@ def _status(directory: RunDirectory) -> dict[str, Any]:
         isinstance(each, dict) for each in settings.values()
     ):
         status.pop(SETTINGS, None)
+    elif not {"data", "training", "run"} <= settings.keys():
+        status.pop(SETTINGS)
     if missing := {SETTINGS, "data_sha256", *EXACT} - status.keys():
         raise FileError(
             f"`{directory.status}` has no `{min(missing)}`, which a resume needs: it was written "

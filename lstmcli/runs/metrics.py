@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from lstmcli import memory
 from lstmcli.errors import FileError
 from lstmcli.files import append_durably
 
@@ -80,11 +81,17 @@ def read(path: Path) -> list[EpochRow]:
     """
     if not path.exists():
         return []
+    found: list[EpochRow] = []
     try:
+        memory.check_file(path, path.stat().st_size)
         with path.open(newline="") as file:
-            return [_row(cells) for cells in csv.DictReader(file, strict=True)]
+            for cells in csv.DictReader(file, strict=True):
+                found.append(_row(cells))
     except (OSError, ValueError, TypeError, csv.Error) as error:
-        raise FileError(f"`{path}` is damaged: {error}", "put the table back as it was") from error
+        raise FileError(
+            f"`{path}`, line {len(found) + 2}, is damaged: {error}", "put the table back as it was"
+        ) from error
+    return found
 
 
 def _row(cells: dict[str, str]) -> EpochRow:

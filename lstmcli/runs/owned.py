@@ -48,7 +48,7 @@ def check(directory: RunDirectory, file: Path, checkpoint: Checkpoint) -> None:
     try:
         status = directory.read_status()
         settings = Config.build(status[SETTINGS])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, LstmcliError):
+    except (KeyError, LstmcliError):
         return
     if _of_another(checkpoint, settings, status):
         raise OtherRunError(

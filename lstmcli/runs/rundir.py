@@ -16,11 +16,17 @@ from typing import Any
 import tomli_w
 
 from lstmcli.config import Config
-from lstmcli.errors import UsageError, pasteable
+from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.figure_files import delete_figures
-from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
+from lstmcli.files import (
+    check_writable,
+    make_directories,
+    read_small,
+    remove_empty,
+    write_atomically,
+)
 from lstmcli.locks import HOLDER, DirectoryLock
-from lstmcli.runs import latest, paths
+from lstmcli.runs import latest, paths, status
 from lstmcli.seals import is_sealed_page
 
 ROOT = Path("runs")
@@ -187,9 +193,12 @@ class RunDirectory:
         return paths.as_from(self.path, config.to_dict())
 
     def read_status(self) -> dict[str, Any]:
-        """What `run.json` says."""
-        status: dict[str, Any] = json.loads(self.status.read_text())
-        return status
+        """What `run.json` says.
+
+        Raises:
+            FileError: it is missing or damaged.
+        """
+        return status.read(self.status)
 
     def update_status(self, **changes: Any) -> None:
         """Sets fields of `run.json`."""
@@ -205,7 +214,7 @@ class RunDirectory:
         """Whether there is a run of lstmcli here."""
         try:
             return self.read_status().keys() >= WRITTEN_BY_A_RUN
-        except (OSError, ValueError, AttributeError, RecursionError):
+        except FileError:
             return False
 
     def _write_status(self, status: dict[str, Any]) -> None:
@@ -224,7 +233,7 @@ def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
         FileError: the dataset is not found.
     """
     try:
-        saved = tomllib.loads(path.read_text("utf-8"))
+        saved = tomllib.loads(read_small(path).decode("utf-8"))
         return paths.with_data_from(saved, path.parent) if find_data else saved
     except (OSError, ValueError, RecursionError) as error:  # Nested without end, it is no setting.
         raise UsageError(

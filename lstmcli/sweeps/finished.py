@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING, Any
 from lstmcli import __version__
 from lstmcli.config import SweepConfig
 from lstmcli.errors import FileError
-from lstmcli.files import write_atomically
+from lstmcli.files import read_small, write_atomically
+from lstmcli.pictures import tables as pictures
 from lstmcli.runs import checkpoint, finding
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.directory import SweepDirectory
+
+TRIALS = ["layers", "state_size", "seed", "parameters", "epochs", "best_val_loss", "test_loss"]
+TRIALS += ["bayes_loss", "gap", "epoch_seconds"]
+SUMMARY = ["layers", "state_size", "parameters", "seeds", "failed", "iqm", "ci_low", "ci_high"]
+SUMMARY += ["solve_rate", "epochs_to_solve", "p_value", "reference_loss"]
+"""Columns of numbers in a sweep's tables."""
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What a file raises that is not as it was written."""
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,16 +88,17 @@ def read(path: Path) -> Finished:
     """
     directory = SweepDirectory(path)
     try:
-        known = tomllib.loads(directory.config.read_text("utf-8"))
+        known = tomllib.loads(read_small(directory.config).decode("utf-8"))
         identity, files = known["sweep"], known.get("files", {})
+        _check_identity(identity, files)
         swept = swept_columns(identity)
         trials = _trials(directory.trials, swept)
         margin, answers = _recorded(directory)
         if answers:
-            summary = _read_csv(directory.summary)
+            summary = pictures.read(directory.summary, SUMMARY, grid.SIZES)
         else:
             summary, answers = _judged(directory, identity, trials, margin)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise FileError(
             f"the sweep in `{path}` is damaged: {error}",
             "the command that made it, with the same `--out`, makes its tables again",
@@ -101,26 +112,30 @@ def _trials(path: Path, swept: Sequence[str]) -> pd.DataFrame:
     Raises:
         FileError: no trial has ended.
     """
-    if not path.is_file():
+    table = pictures.read(path, TRIALS, (*grid.SIZES, "seed", "parameters"))
+    if table.empty:
         raise FileError(
             f"no trial of the sweep in `{path.parent}` has ended",
             "wait until one has, or give the command that began it again",
         )
-    table = _read_csv(path)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return tables.trials_table(rows, swept)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_csv(path)
+def _check_identity(identity: Any, files: Any) -> None:
+    """Raises ValueError where `sweep.toml` has something else than settings."""
+    groups = {group: identity.get(group, {}) for group in ("model", "data", "training", "match")}
+    for name, table in {**groups, "run": identity.get("run", {}), "files": files}.items():
+        if not isinstance(table, dict):
+            raise ValueError(f"`{name}` in `sweep.toml` is no table")
+    if not all(isinstance(each, str) for each in (*identity["swept"], *files.values())):
+        raise ValueError("`swept` and `files` in `sweep.toml` are names")
 
 
 def _recorded(directory: SweepDirectory) -> tuple[float, list[str]]:
     """The margin and the answer that were kept; no answer if it is of other trials."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(directory.status.read_text("utf-8"))
+        known = json.loads(read_small(directory.status))
         of_these = known["trials_sha256"] == _checksum(directory.trials)
         return float(known["margin"]), [str(each) for each in known["answers"] if of_these]
     return SweepConfig.margin, []
