@@ -49,6 +49,7 @@ OF_THE_FILE = (
     "index",
     "sort_index",
     "na_values",
+    "no_header",
 )
 """Settings of a dataset file: series that are drawn have no use for them."""
 FLAGS = ("sort_index", "no_header")
@@ -123,6 +124,9 @@ class DataConfig(Settings):
         None, "The column that orders a table's rows, no input (default: dates, or what counts)."
     )
     sort_index: bool = setting(False, "Bring a table's rows into the order of the index.")
+    no_header: bool = setting(
+        False, "A table's first line has values; its columns are called `0`, `1` and so on."
+    )
     na_values: str | None = setting(
         None, "What else stands for an empty cell of a table: `-999,unknown`."
     )

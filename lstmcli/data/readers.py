@@ -29,6 +29,7 @@ OF_TABLES = (
     "test_from",
     "sort_index",
     "na_values",
+    "no_header",
 )
 
 

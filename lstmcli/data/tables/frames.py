@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import warnings
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data import bounded
+from lstmcli.data.tables.dialect import Dialect, guess
 from lstmcli.errors import FileError, LstmcliError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ EXAMPLE = "a table's first line names its columns, and each line below is a step
 UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 """How pandas writes an index that has no name, in a CSV file and in a Parquet file."""
 CHUNK = 1 << 20
+DEFAULT = Dialect()
 MISSING = ("?", "-", "<UNK>")
 """What stands for an empty cell beside `NA`, `nan`, `null` and what else pandas takes for one."""
 
@@ -37,11 +40,13 @@ class Table:
         path: the file.
         frame: its columns, by their names without spaces around them.
         rows: which row of the file a step is, `[steps]`; `None` where they are in its order.
+        dialect: how a CSV file is written.
     """
 
     path: Path
     frame: pd.DataFrame
     rows: npt.NDArray[np.int64] | None = None
+    dialect: Dialect = DEFAULT
 
     @property
     def is_text(self) -> bool:
@@ -61,19 +66,25 @@ class Table:
         rows = order if self.rows is None else self.rows[order]
         return replace(self, frame=self.frame.iloc[order], rows=rows)
 
+    def notes(self) -> list[str]:
+        """What was guessed of how the file is written, in words."""
+        return [f"`{self.path}`: {note}" for note in self.dialect.notes()]
+
     def too_long(self, step: int, column: str) -> FileError:
         """The error for a cell that is too long."""
         row = step if self.rows is None else int(self.rows[step])
         if not self.is_text:
             return bounded.too_long(f"`{self.path}`, row {row + 1} (from 1 on), column `{column}`")
-        _csv_cell(self.path, row, self.columns.index(column))  # Finds its line, and raises.
+        _csv_cell(
+            self.path, row, self.columns.index(column), self.dialect
+        )  # Finds its line, and raises.
         raise AssertionError("pandas and csv read a cell differently")
 
     def error(self, step: int, column: str, expected: str, hint: str) -> FileError:
         """What is wrong with a cell; lines are counted as an editor does, the header's is 1."""
         row = step if self.rows is None else int(self.rows[step])
         if self.is_text:
-            line, value = _csv_cell(self.path, row, self.columns.index(column))
+            line, value = _csv_cell(self.path, row, self.columns.index(column), self.dialect)
             place = f"line {line}"
         else:
             place, value = f"row {row + 1} (from 1 on)", _shown(self.frame[column].iloc[step])
@@ -83,8 +94,12 @@ class Table:
         )
 
 
-def read_names(path: Path) -> list[str]:
+def read_names(path: Path, header: bool = True) -> list[str]:
     """The names of a table's columns, without spaces around them; `""` for one without a name.
+
+    Args:
+        path: its ending names the format.
+        header: whether the first line of a CSV file has them; else they are `0`, `1`, …
 
     Raises:
         UsageError: the ending names no format of a table.
@@ -100,26 +115,36 @@ def read_names(path: Path) -> list[str]:
         if path.exists() and not path.is_dir():
             why = "it is no ordinary file"
         raise FileError(f"cannot read the table `{path}`: {why}", "name the file of a table")
-    names = [name.strip() for name in _guarded(path, _raw_names)]
+    dialect = _dialect(path, header)
+    names = [name.strip() for name in _guarded(path, lambda path: _raw_names(path, dialect))]
+    if names and not dialect.header:
+        return [str(column) for column in range(len(names))]
     _check_names(path, names)
     return ["" if UNNAMED.fullmatch(name) else name for name in names]
 
 
-def read_table(path: Path, words: Collection[str] = (), missing: Sequence[str] = ()) -> Table:
+def read_table(
+    path: Path,
+    words: Collection[str] = (),
+    missing: Sequence[str] = (),
+    header: bool = True,
+) -> Table:
     """Reads a table.
 
     Args:
         path: its ending names the format.
         words: columns that are read as they are written: `01` is not 1.
         missing: what stands for an empty cell beyond what pandas and MISSING have.
+        header: whether the first line of a CSV file names its columns.
 
     Raises:
         UsageError: the ending names no format of a table.
         FileError: the file is missing or damaged, or has rows of other lengths than its first line.
     """
-    names = read_names(path)
+    names, dialect = read_names(path, header), _dialect(path, header)
     missing = (*MISSING, *missing)
-    table = Table(path, _guarded(path, lambda path: _read(path, names, words, missing)))
+    frame = _guarded(path, lambda path: _read(path, names, words, missing, dialect))
+    table = Table(path, frame, dialect=dialect)
     table.frame.columns = names
     if len(table) == 0:
         raise FileError(f"`{path}` names columns, but has no rows", EXAMPLE)
@@ -134,13 +159,29 @@ def opened(path: Path, errors: str = "strict") -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="", errors=errors)
 
 
-def _raw_names(path: Path) -> list[str]:
+def _dialect(path: Path, header: bool) -> Dialect:
+    """How a CSV file is written; whatever is wrong with it is found when it is read."""
+    if path.suffix == ".parquet":
+        return DEFAULT
+    try:
+        with opened(path, "replace") as file:
+            return guess(file, header)
+    except (OSError, EOFError, zlib.error):
+        return Dialect(header=header)
+
+
+def _raw_names(path: Path, dialect: Dialect) -> list[str]:
     if path.suffix == ".parquet":
         import pyarrow.parquet as parquet
 
         return list(map(str, parquet.read_schema(path).names))
     with opened(path) as file:
-        return next(_lines(bounded.Rows(path, file, skipinitialspace=True)), [])
+        dialect.skip(file)
+        return next(_lines(_rows(path, file, dialect)), [])
+
+
+def _rows(path: Path, file: IO[str], dialect: Dialect) -> bounded.Rows:
+    return bounded.Rows(path, file, skipinitialspace=True, delimiter=dialect.separator)
 
 
 def _lines(reader: Iterable[list[str]]) -> Iterator[list[str]]:
@@ -151,13 +192,6 @@ def _lines(reader: Iterable[list[str]]) -> Iterator[list[str]]:
 def _check_names(path: Path, names: list[str]) -> None:
     if not names:
         raise FileError(f"`{path}` is empty", EXAMPLE)
-    for separator, called in ((";", "semicolons"), ("\t", "tabs")):
-        if separator in names[0] and len(names) <= names[0].count(separator):
-            raise FileError(
-                f"`{path}`, line 1: expected names between commas, got `{names[0]}`",
-                f"its columns seem to be parted by {called}: save it with commas between columns "
-                "and points in numbers",
-            )
     if any("\n" in name or "\r" in name for name in names):
         raise FileError(
             f"`{path}`, line 1: expected the columns' names, got one that goes on in the next line",
@@ -166,7 +200,8 @@ def _check_names(path: Path, names: list[str]) -> None:
     if all(re.fullmatch(r"[-+.\d][-+.\deE]*", name) for name in names):
         raise FileError(
             f"`{path}`, line 1: expected the columns' names, got numbers, `{','.join(names)}`",
-            "put a line with a name for each column before it",
+            "pass `--no-header`, and the columns are called `0`, `1` and so on; or put a line with "
+            "their names before it",
         )
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
@@ -179,7 +214,11 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 
 def _read(
-    path: Path, names: list[str], words: Collection[str], missing: Sequence[str]
+    path: Path,
+    names: list[str],
+    words: Collection[str],
+    missing: Sequence[str],
+    dialect: Dialect,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -189,13 +228,16 @@ def _read(
         warnings.simplefilter("error", pd.errors.ParserWarning)
         # A column of words that has numbers in some of its pieces: `values.py` makes words of all.
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        dialect.skip(file)
         return bounded.read_csv(
             path,
             file,
             len(names),
             index_col=False,
             skipinitialspace=True,
-            header=0,
+            sep=dialect.separator,
+            decimal=dialect.decimal,
+            header=0 if dialect.header else None,
             names=list(range(len(names))),
             dtype={names.index(name): str for name in words if name in names},
             na_values=list(missing),
@@ -269,32 +311,38 @@ def _check_short_rows(table: Table) -> None:
     width = len(table.columns)
     if not table.is_text or width == 1 or not table.frame.iloc[:, -1].isna().any():
         return
-    if _commas(table.path) == (width - 1) * (len(table) + 1):
+    dialect = table.dialect
+    lines = len(table) + dialect.header
+    if not dialect.comments and _separators(table) == (width - 1) * lines:
         return  # No row is longer than the first, as pandas has read it: so none is shorter.
     with opened(table.path) as file:
-        reader = bounded.Rows(table.path, file, skipinitialspace=True)
+        dialect.skip(file)
+        reader = _rows(table.path, file, dialect)
         for row in _lines(reader):
             if len(row) < width:
-                raise _ragged(table.path, reader.line_num, width, len(row))
+                line = dialect.comments + reader.line_num
+                raise _ragged(table.path, line, width, len(row))
 
 
-def _commas(path: Path) -> int | None:
-    """How many commas a file has; `None` if it has quotes, between which they part nothing."""
-    commas = 0
+def _separators(table: Table) -> int | None:
+    """How many separators a file has; `None` if it has quotes, between which they part nothing."""
+    path, separators = table.path, 0
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         while chunk := file.read(CHUNK):
             if b'"' in chunk:
                 return None
-            commas += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord(",")))
-    return commas
+            codes = np.frombuffer(chunk, np.uint8)
+            separators += int(np.count_nonzero(codes == ord(table.dialect.separator)))
+    return separators
 
 
-def _csv_cell(path: Path, row: int, column: int) -> tuple[int, str]:
+def _csv_cell(path: Path, row: int, column: int, dialect: Dialect) -> tuple[int, str]:
     """Line and text of a cell."""
     with opened(path) as file:
-        reader = bounded.Rows(path, file, skipinitialspace=True)
-        cells = next(islice(_lines(reader), row + 1, None))
-        return reader.line_num, cells[column] if column < len(cells) else ""
+        dialect.skip(file)
+        reader = _rows(path, file, dialect)
+        cells = next(islice(_lines(reader), row + dialect.header, None))
+        return dialect.comments + reader.line_num, cells[column] if column < len(cells) else ""
 
 
 def _undecodable(path: Path) -> int:

@@ -92,7 +92,7 @@ def of_column(
         return None
     if column.dtype.kind in "iuf":
         return _numbers(column.to_numpy(), name, sequences, asked)
-    if column.dtype.kind != "b" and (asked or all_differ(column)):
+    if column.dtype.kind != "b" and (asked or all_differ(column, table.dialect.decimal)):
         return Labels(Index(name, "words"), column.to_numpy(object))
     return None
 
@@ -155,13 +155,13 @@ def grows(table: Table, name: str, sequences: Sequences) -> bool:
     return len(steps) >= FEW and bool((steps > 0).all())
 
 
-def all_differ(column: Any) -> bool:
+def all_differ(column: Any, decimal: str) -> bool:
     """Whether a column has a different word in every row."""
     return (
         len(column) > FEW
         and isinstance(column.iloc[0], str)
         and bool(column.iloc[:1000].is_unique and column.is_unique)
-        and not mostly_numbers(column.iloc[:1000])
+        and not mostly_numbers(column.iloc[:1000], decimal)
     )
 
 

@@ -113,9 +113,9 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
 
 def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
     """The table that the training part is in."""
-    asked = ask(path, read_names(path), config)
+    asked = ask(path, read_names(path, not config.no_header), config)
     table, sequences, notes = in_sequences(
-        read_table(path, asked.words, _missing(config)), asked.group
+        read_table(path, asked.words, _missing(config), not config.no_header), asked.group
     )
     labels = _index(table, sequences, asked)
     name = None if labels is None else labels.index.name
@@ -124,7 +124,7 @@ def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
         notes += more
     roles, more = find_roles(table, asked, sequences, name)
     values, filled = read_values(table, roles, sequences, labels, config)
-    return values, notes + more + filled
+    return values, [*table.notes(), *notes, *more, *filled]
 
 
 def _index(table: Table, sequences: Sequences, asked: Asked) -> Labels | None:
@@ -149,10 +149,10 @@ def _read_whole(
     group = None if config.group is None else config.group.strip()
     roles = schema_roles(schema, group)
     grouped = () if group is None else (group,)
-    names = read_names(path)
+    names = read_names(path, not config.no_header)
     check_columns(path, names, (*roles.columns[:-1], *grouped))
     check_target(path, names, roles.target)
-    read = read_table(path, (*roles.words, *grouped), _missing(config))
+    read = read_table(path, (*roles.words, *grouped), _missing(config), not config.no_header)
     table, sequences, notes = in_sequences(read, group)
     labels = None
     if schema.index is not None and schema.index.name in names:
@@ -162,7 +162,7 @@ def _read_whole(
         notes += more
     values, filled = read_values(table, roles, sequences, labels, config, strict=False)
     series, unseen = encode(values, schema)
-    notes += filled
+    notes = [*table.notes(), *notes, *filled]
     _check_known(values, schema, unseen)
     part_of = np.zeros(len(series), np.int8)
     called = f"`{path}`" if part is None else PARTS[part]

@@ -272,7 +272,7 @@ def _no_input(table: Table, name: str, sequences: Sequences, alone: bool) -> str
         return "is empty"
     if not alone and _counts(table, name, sequences):
         return "counts the rows"
-    return "has another word in every row" if all_differ(column) else None
+    return "has another word in every row" if all_differ(column, table.dialect.decimal) else None
 
 
 def _check_first(table: Table, place: int) -> None:

@@ -43,6 +43,7 @@ LEAST_DIFFERENT = 10
 """Numbers beside which one is odd."""
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+SWAPPED = str.maketrans(",.", ".,")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 
 
@@ -70,7 +71,7 @@ def numbers(table: Table, name: str) -> Floats:
         values: Floats = column.to_numpy(np.float64, na_value=np.nan)
     else:
         found = words(table, name)
-        parsed = _parsed(found.names)
+        parsed = _parsed(found.names, table.dialect.decimal)
         wrong = np.isnan(parsed) & ~not_there(found.names)
         if wrong.any():
             step = int(np.flatnonzero(wrong[found.codes] & (found.codes >= 0))[0])
@@ -123,12 +124,10 @@ def is_categorical(table: Table, name: str) -> bool:
     _check_dates(table, name, found.names)
     if not table.is_text:
         return not _are_decimals(column)
-    is_number = ~np.isnan(_parsed(found.names))
+    is_number = ~np.isnan(_parsed(found.names, table.dialect.decimal))
     if is_number.any():  # Then all must be.
         numbers(table, name)
         return False
-    if found.names and all(map(_separated, found.names)):
-        raise table.error(int(np.argmax(found.codes >= 0)), name, *_instead(name, found.names[0]))
     return True
 
 
@@ -145,11 +144,10 @@ def not_there(names: Sequence[str]) -> npt.NDArray[np.bool_]:
     return np.array([name.lower() in NOT_THERE for name in names], bool)
 
 
-def mostly_numbers(column: Any) -> bool:
+def mostly_numbers(column: Any, decimal: str) -> bool:
     """Whether most cells of a column of words are numbers, or would be but for their commas."""
     found = list(map(str, column))
-    unlike = np.isnan(_parsed(found)) & ~np.array(list(map(_separated, found)))
-    return bool(2 * np.count_nonzero(unlike) < len(found))
+    return bool(2 * np.count_nonzero(np.isnan(_parsed(found, decimal))) < len(found))
 
 
 def odd_number(values: Floats) -> float | None:
@@ -171,10 +169,27 @@ def odd_number(values: Floats) -> float | None:
     return None
 
 
-def _parsed(names: list[str]) -> Floats:
-    """Words as numbers, NaN where they are none."""
+def _parsed(names: list[str], decimal: str = ".") -> Floats:
+    """Words as numbers, NaN where they are none; with thousands parted, or with decimal commas.
+
+    What could be either, `1,234` say, is thousands where the file's numbers have points, unless
+    another word of the column can only have a decimal comma.
+    """
     import pandas as pd
 
+    if decimal == ",":
+        swapped = [word.translate(SWAPPED) for word in names]
+        names = [
+            turned.replace(",", "")
+            if DECIMAL_COMMA.fullmatch(word) or THOUSANDS.fullmatch(turned)
+            else word
+            for word, turned in zip(names, swapped, strict=True)
+        ]
+    apart = [name for name in names if _separated(name)]
+    if apart:
+        commas = any(not THOUSANDS.fullmatch(name) for name in apart)
+        mark = "." if commas else ""
+        names = [name.replace(",", mark) if _separated(name) else name for name in names]
     parsed: Floats = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce").to_numpy(float)
     return parsed
 
@@ -241,6 +256,4 @@ def _instead(name: str, word: str) -> tuple[str, str]:
         f"if it stands for nothing, pass `--na-values {pasteable(word)}`; if the column's numbers "
         f"are names, `--categorical {pasteable(name)}`"
     )
-    if _separated(word):
-        return "a number such as `1234.5`", f"write numbers with points, without commas; {names}"
     return "a number", f"mend the cell; {names}"

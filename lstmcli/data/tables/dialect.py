@@ -1,0 +1,86 @@
+"""How a CSV file is written, guessed from its first lines where no comma parts its columns."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import IO
+
+SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
+LOOKED_AT = 30
+"""Lines that tell how a file is written."""
+LONGEST = 1 << 16
+"""Characters of a line that are looked at."""
+ALIKE = 0.8
+"""Share of the lines that must have as many cells as the first."""
+COMMA, POINT = re.compile(r"[-+]?\d+,\d+"), re.compile(r"[-+]?\d+\.\d+")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV file is written.
+
+    Attributes:
+        separator: what parts columns.
+        decimal: what stands before the decimals of its numbers.
+        comments: lines before the first that begin with `#`.
+        header: whether the first line names the columns.
+    """
+
+    separator: str = ","
+    decimal: str = "."
+    comments: int = 0
+    header: bool = True
+
+    def skip(self, file: IO[str]) -> None:
+        """Goes on to the line after the comments."""
+        for _ in range(self.comments):
+            file.readline()
+
+    def notes(self) -> list[str]:
+        """What was guessed, in words."""
+        found = []
+        if self.separator != ",":
+            found.append(f"columns are taken to be parted by {SEPARATORS[self.separator]}")
+        if self.decimal != ".":
+            found.append("commas in numbers are taken for decimal points")
+        if self.comments:
+            found.append(f"{self.comments:,} lines of comments are left out")
+        return [", ".join(found)] if found else []
+
+
+def guess(file: IO[str], header: bool) -> Dialect:
+    """How a CSV file is written.
+
+    Args:
+        file: it, at its beginning.
+        header: whether its first line names the columns.
+    """
+    lines = list(islice(iter(lambda: file.readline(LONGEST), ""), LOOKED_AT))
+    comments = len(list(takewhile(lambda line: line.startswith("#"), lines)))
+    lines = [line for line in lines[comments:] if line.strip()]
+    for separator in SEPARATORS:
+        rows = _rows(lines, separator)
+        width = len(rows[0]) if rows else 0
+        alike = sum(len(row) == width for row in rows)
+        if width > 1 and alike >= ALIKE * len(rows):
+            decimal = "." if separator == "," else _decimal(rows[header:])
+            return Dialect(separator, decimal, comments, header)
+    return Dialect(comments=comments, header=header)
+
+
+def _rows(lines: Iterable[str], separator: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
+    except csv.Error:
+        return []
+
+
+def _decimal(rows: list[list[str]]) -> str:
+    """`,` where numbers have commas and none has a point."""
+    cells = [cell.strip() for row in rows for cell in row]
+    commas = any(map(COMMA.fullmatch, cells))
+    return "," if commas and not any(map(POINT.fullmatch, cells)) else "."
