@@ -50,11 +50,15 @@ OF_THE_FILE = (
     "sort_index",
     "na_values",
     "no_header",
+    "encoding",
 )
 """Settings of a dataset file: series that are drawn have no use for them."""
 FLAGS = ("sort_index", "no_header")
 """Settings of a table that are off or on, and not saved where they are off."""
-OF_THE_CHECKPOINT = ("classes", "task", "order_symbols", "seed", "replicas", *OF_THE_FILE)
+OF_THE_CHECKPOINT = (
+    *("classes", "task", "order_symbols", "seed", "replicas"),
+    *(name for name in OF_THE_FILE if name != "encoding"),
+)
 """Settings of the data and of the run that a trained model has once and for all."""
 OF_TENSORFLOW = ("device", "schedule", "threads", "cache")
 """Settings of a run that have no effect where TensorFlow has no part."""
@@ -130,9 +134,13 @@ class DataConfig(Settings):
     na_values: str | None = setting(
         None, "What else stands for an empty cell of a table: `-999,unknown`."
     )
+    encoding: str | None = setting(
+        None, "Encoding of a text: `windows-1252`, `utf-16` (default: UTF-8)."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_encoding(self.encoding)
         if self.task == "echo" and self.echo_step >= self.series_length:
             raise UsageError(
                 f"`--echo-step` must be below `--series-length` ({self.series_length}), "
@@ -393,6 +401,17 @@ def _resolved(name: str, value: int | None) -> int:
     if value is None:
         raise ValueError(f"`{name}` is not resolved: it follows from the data")
     return value
+
+
+def _check_encoding(encoding: str | None) -> None:
+    """Raises UsageError where Python knows no encoding of text by a name."""
+    try:
+        "".encode(encoding or "utf-8")
+    except (LookupError, UnicodeError) as error:
+        raise UsageError(
+            f"`--encoding` must be the name of an encoding of text, got `{encoding}`",
+            "the usual ones are utf-8, utf-16, windows-1252, iso-8859-1, shift_jis and gb18030",
+        ) from error
 
 
 def _without(table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

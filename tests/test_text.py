@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lstmcli.columns import Schema
 from lstmcli.config import DataConfig
 from lstmcli.data import text
-from lstmcli.errors import FileError
+from lstmcli.errors import FileError, UsageError
 
 
 def parts_of(content, **settings):
@@ -107,16 +107,17 @@ def test_a_text_read_in_pieces_is_the_one_that_python_decodes(content, piece, mo
     monkeypatch.setattr(text, "PIECE", piece)
     content = "ab" + content + "ab" * 11  # Both ends can be predicted.
     parts, _ = parts_of(content)
+    content = content.replace("\r\n", "\n").replace("\r", "\n")
     column = parts.training.schema.symbols[0]
     first = content[: len(content) - 2 * round(len(content) * 0.1)]
     assert column.values == tuple(sorted(set(first)))
     assert spell(parts.training) == (first[:-1], first[1:])
 
 
-def test_a_byte_order_mark_is_skipped_and_line_ends_are_kept():
+def test_a_byte_order_mark_is_skipped():
     parts, _ = parts_of(b"\xef\xbb\xbf" + b"a\r\nb\n" * 10)
-    assert spell(parts.training)[0].startswith("a\r\nb\na")
-    assert parts.training.schema.symbols[0].values == ("\n", "\r", "a", "b")
+    assert spell(parts.training)[0].startswith("a\nb\na")
+    assert parts.training.schema.symbols[0].values == ("\n", "a", "b")
 
 
 def test_a_vocabulary_of_more_than_255_characters_takes_two_bytes_each():
@@ -198,13 +199,50 @@ def test_a_byte_that_no_utf_8_has_is_named_by_line_and_offset(
     assert caught.value.message == (
         f"`main.txt`, line {line}, byte {byte} (from 0 on): expected UTF-8 text, got `{value}`"
     )
-    assert "iconv -f latin1 -t utf-8" in caught.value.hint
+    assert "--encoding" in caught.value.hint
 
 
-def test_utf_16_is_told_from_other_encodings():
-    with pytest.raises(FileError) as caught:
-        parts_of("abc".encode("utf-16"))
-    assert "iconv -f utf-16 " in caught.value.hint
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "windows-1252", "utf-8-sig"]
+)
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_a_text_in_the_encoding_that_its_error_names_is_what_it_is_in_utf_8(
+    encoding, piece, monkeypatch
+):
+    monkeypatch.setattr(text, "PIECE", piece)
+    words = "It\u2019s gr\xf6\xdfer \u2013 \u201cso\u201d, said he.\n" * 20
+    expected, _ = parts_of(words.encode())
+    content = words.encode(encoding)
+    if encoding == "utf-8-sig":  # Its mark is no character.
+        found, notes = parts_of(content)
+    else:
+        with pytest.raises(FileError) as caught:
+            parts_of(content)
+        assert f"`--encoding {encoding}`" in caught.value.hint
+        found, notes = parts_of(content, encoding=encoding)
+    assert found.training.schema == expected.training.schema
+    for part, same in zip(found, expected, strict=True):
+        assert np.array_equal(part.targets, same.targets)
+    assert notes == []
+
+
+@pytest.mark.parametrize("piece", [1, 2, 5, 1 << 20])
+@pytest.mark.parametrize(("end", "name"), [("\r\n", "CR LF"), ("\r", "CR")])
+def test_line_ends_are_one_character_whatever_the_file_has(end, name, piece, monkeypatch):
+    monkeypatch.setattr(text, "PIECE", piece)
+    words = "a line of it\nanother\n\n" * 20
+    expected, _ = parts_of(words.encode())
+    found, notes = parts_of(words.replace("\n", end).encode())
+    assert "\r" not in found.training.schema.symbols[0].values
+    for part, same in zip(found, expected, strict=True):
+        assert np.array_equal(part.targets, same.targets)
+    assert notes == [f"`main.txt` has line ends of {name}: they are read as `\\n`"]
+
+
+def test_an_encoding_that_python_does_not_know_is_refused():
+    for name in ("latin-97", "hex"):
+        with pytest.raises(UsageError, match="--encoding"):
+            DataConfig(data="a.txt", encoding=name)
 
 
 def test_a_text_that_grows_while_it_is_read_is_refused(monkeypatch):

@@ -141,6 +141,11 @@ def _table_reader(path: Path) -> ModuleType:
 def _reader(path: Path, config: DataConfig) -> ModuleType:
     given = [name for name in OF_TABLES if getattr(config, name) not in (None, False)]
     _check_known(path)
+    if config.encoding is not None and path.suffix != ".txt":
+        raise UsageError(
+            f"`--encoding` has no effect on `{path}`: it is about a text (`.txt`)",
+            "leave `--encoding` out; a table in another encoding is to be saved as UTF-8",
+        )
     if path.name.endswith(TABLES):
         if not given:
             _check_unpacked(path, "; if it is a table, pass `--target target`")

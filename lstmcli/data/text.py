@@ -1,4 +1,6 @@
-"""UTF-8 text as a series: at each step one character is given, and the next is to be predicted.
+r"""Text as a series: at each step one character is given, and the next is to be predicted.
+
+Line ends are `\n` whatever the file has, and a byte-order mark is no character.
 
 A large text stays small: a file is read a piece at a time, and what is kept is one number of the
 smallest type for each character. `symbols` and `targets` are two views of these numbers, the
@@ -9,11 +11,12 @@ makes int32 of them: for 100 MB of ASCII the targets alone would else be 400 MB.
 from __future__ import annotations
 
 import codecs
+import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,7 @@ import numpy.typing as npt
 from lstmcli import memory
 from lstmcli.columns import Categorical, Schema, symbol_type
 from lstmcli.config import DataConfig
+from lstmcli.data import decoding
 from lstmcli.data.series import Series, no_numbers
 from lstmcli.data.split import Parts, by_time
 from lstmcli.errors import FileError
@@ -29,6 +33,8 @@ PIECE = 1 << 20
 """Bytes that are read and decoded at once."""
 CODE_POINTS = 0x110000
 """How many characters Unicode has room for."""
+LINE_ENDS = {"\r\n": "CR LF", "\r": "CR"}
+"""Those that are read as `\n`, and their names."""
 NAMED = 5
 """Unknown characters that a note names."""
 
@@ -36,18 +42,40 @@ Numbers = npt.NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True)
-class _Text:
-    """A text file that was read once.
+class _File:
+    r"""How a text file is read.
 
     Attributes:
         path: the file.
-        characters: how many it has.
-        first: where each code point stands first; `characters` or more where it does not.
+        encoding: its encoding; `None` for UTF-8.
+        newlines: whether every line end is read as `\n`.
     """
 
     path: Path
+    encoding: str | None = None
+    newlines: bool = True
+
+
+@dataclass(frozen=True)
+class _Text:
+    r"""A text file that was read once.
+
+    Attributes:
+        file: how it is read.
+        characters: how many it has.
+        first: where each code point stands first; `characters` or more where it does not.
+        line_ends: other line ends than `\n` that it has, in words.
+    """
+
+    file: _File
     characters: int
     first: npt.NDArray[np.int64]
+    line_ends: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self.file.path
 
 
 def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
@@ -62,9 +90,9 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
         The parts, and notes in words.
 
     Raises:
-        FileError: a file is missing, is no UTF-8, or has too few characters for its parts.
+        FileError: a file is missing, not in its encoding, or too short for its parts.
     """
-    text = _scan(Path(config.data or ""))
+    text = _scan(_File(Path(config.data or ""), config.encoding))
     own = {"validation": config.val_data, "test": config.test_data}
     training, *others = by_time(
         text.characters,
@@ -74,10 +102,12 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     schema = _schema(text, training)
     places = {"training": (text, training)}
     for (name, file), steps in zip(own.items(), others, strict=True):
-        places[name] = (text, steps) if file is None else _whole(Path(file))
+        own_file = None if file is None else _File(Path(file), config.encoding)
+        places[name] = (text, steps) if own_file is None else _whole(own_file)
     found = [_series(*place, schema, name) for name, place in places.items()]
     series, notes = zip(*found, strict=True)
-    return Parts(*series), [note for note in notes if note]
+    line_ends = dict.fromkeys(_line_ends(text) for text, _ in places.values())
+    return Parts(*series), [note for note in (*line_ends, *notes) if note]
 
 
 def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
@@ -86,22 +116,31 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
     Args:
         path: the file.
         schema: the model's.
-        config: nothing of it is about a text.
+        config: for the encoding.
 
     Returns:
         The series, as `read_parts` has them, and notes in words.
 
     Raises:
-        FileError: it is missing, is no UTF-8, has one character only, or none that the model knows
-            is to be predicted.
+        FileError: it is missing, is not in its encoding, has one character only, or none that the
+            model knows is to be predicted.
     """
-    series, note = _series(*_whole(path), schema, None)
-    return series, [note] if note else []
+    # A model of an older version may know the line ends as they are in its file.
+    newlines = "\r" not in (schema.symbols[0].values or ())
+    text, steps = _whole(_File(path, config.encoding, newlines))
+    series, note = _series(text, steps, schema, None)
+    return series, [each for each in (_line_ends(text), note) if each]
 
 
-def _whole(path: Path) -> tuple[_Text, slice]:
-    text = _scan(path)
+def _whole(file: _File) -> tuple[_Text, slice]:
+    text = _scan(file)
     return text, slice(0, text.characters)
+
+
+def _line_ends(text: _Text) -> str | None:
+    if text.line_ends is None:
+        return None
+    return f"`{text.path}` has line ends of {text.line_ends}: they are read as `\\n`"
 
 
 def _schema(text: _Text, training: slice) -> Schema:
@@ -147,7 +186,7 @@ def _encode(text: _Text, steps: slice, vocabulary: Categorical) -> tuple[Numbers
     codes = np.empty(steps.stop - steps.start, table.dtype)
     unknown: Counter[str] = Counter()
     position = -steps.start
-    for piece in _pieces(text.path):
+    for piece in _Pieces(text.file):
         wanted = piece[max(0, -position) : max(0, len(codes) - position)]
         begin = max(0, position)
         codes[begin : begin + len(wanted)] = found = table[wanted]
@@ -160,16 +199,18 @@ def _encode(text: _Text, steps: slice, vocabulary: Categorical) -> tuple[Numbers
     return codes, unknown
 
 
-def _scan(path: Path) -> _Text:
+def _scan(file: _File) -> _Text:
     """Counts a text's characters, and finds where each stands first.
 
     Raises:
-        FileError: there is no such file, it is no UTF-8, too large, or it has nothing to predict.
+    most, count, pieces = memory.most_kept(), 0, _Pieces(file)
+    for piece in pieces:
     """
+    path = file.path
     _check_there(path)
     first = np.full(CODE_POINTS, np.iinfo(np.int64).max)
-    most, count = memory.most_kept(), 0
-    for piece in _pieces(path):
+    most, count, pieces = memory.most_kept(), 0, _Pieces(file)
+    for piece in pieces:
         new = np.flatnonzero(first[piece] >= count)
         points, places = np.unique(piece[new], return_index=True)
         first[points] = count + new[places]
@@ -181,47 +222,65 @@ def _scan(path: Path) -> _Text:
             "least, as the next one is predicted",
             "give a longer text",
         )
-    return _Text(path, count, first)
+    return _Text(file, count, first, pieces.line_ends)
 
 
-def _pieces(path: Path) -> Iterator[Numbers]:
-    """Yields the code points of a text, a piece at a time; a byte-order mark is none of them.
+class _Pieces:
+    r"""The code points of a text, a piece at a time; a byte-order mark is none of them.
 
-    Raises:
-        FileError: it is no UTF-8.
+    Attributes:
+        line_ends: other line ends than `\n` that were read as such, in words.
+
+    Raises, while it goes on:
+        FileError: the text is not in its encoding.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
-        if file.read(3) != codecs.BOM_UTF8:
-            file.seek(0)
-        while True:
-            rest, _ = decoder.getstate()
-            begin = file.tell() - len(rest)
-            block = file.read(PIECE)
-            if block.isascii() and not rest:
-                yield np.frombuffer(block, np.uint8)
-            else:
-                try:
-                    text = decoder.decode(block, final=not block)
-                except UnicodeDecodeError as error:
-                    raise _no_text(path, file, begin + error.start) from error
-                yield np.frombuffer(text.encode("utf-32-le"), "<u4")
-            if not block:
-                return
 
+    def __init__(self, file: _File) -> None:
+        self._file = file
+        self._newlines = io.IncrementalNewlineDecoder(None, translate=True)
+        self.line_ends: str | None = None
 
-def _no_text(path: Path, file: IO[bytes], offset: int) -> FileError:
-    """The error for a byte that no UTF-8 has; lines are counted as an editor does."""
-    file.seek(0)
-    before, byte = file.read(offset), file.read(1)
-    line = 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
-    utf16 = (before + byte + file.read(1))[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    return FileError(
-        f"`{path}`, line {line}, byte {offset} (from 0 on): expected UTF-8 text, got "
-        f"`0x{byte.hex()}`",
-        f"if it is text in another encoding, `iconv -f {'utf-16' if utf16 else 'latin1'} "
-        "-t utf-8 OLD > NEW` makes UTF-8 of it",
-    )
+    def __iter__(self) -> Iterator[Numbers]:
+        path, encoding = self._file.path, self._file.encoding
+        codec = decoding.codec_of(path, encoding)
+        decoder = codecs.getincrementaldecoder(codec)()
+        is_utf8 = codec == "utf-8"
+        with path.open("rb") as file:
+            if is_utf8 and file.read(3) != codecs.BOM_UTF8:
+                file.seek(0)
+            while True:
+                rest = decoder.getstate()[0]
+                begin = file.tell() - len(rest)
+                block = file.read(PIECE)
+                if is_utf8 and not rest and block.isascii() and self._plain(block):
+                    yield np.frombuffer(block, np.uint8)
+                else:
+                    try:
+                        text = decoder.decode(block, final=not block)
+                    except UnicodeError as error:
+                        start = error.start if isinstance(error, UnicodeDecodeError) else 0
+                        raise decoding.undecodable(path, begin + start, encoding) from error
+                    text = self._with_newlines(text, final=not block)
+                    yield np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+                if not block:
+                    return
+
+    def _plain(self, block: bytes) -> bool:
+        """Whether the line ends of a block are to be left as they are."""
+        if not self._file.newlines:
+            return True
+        pending = self._newlines.getstate()[1]  # Whether a CR waits for the LF that may follow.
+        return self.line_ends is None and not pending and b"\r" not in block
+
+    def _with_newlines(self, text: str, final: bool) -> str:
+        if not self._file.newlines:
+            return text
+        text = self._newlines.decode(text, final)
+        found = self._newlines.newlines
+        ends = found if isinstance(found, tuple) else (found,)
+        others = [name for end, name in LINE_ENDS.items() if end in ends]
+        self.line_ends = " and ".join(others) or None
+        return text
 
 
 def _check_there(path: Path) -> None:

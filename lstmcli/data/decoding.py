@@ -1,0 +1,85 @@
+"""Bytes to text: the encoding of a file, and under which other one it would read as text."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from lstmcli.errors import FileError
+
+READ = 1 << 20
+"""Bytes that are looked at to guess an encoding."""
+TEXT = frozenset(range(0x20, 0x7F)) | frozenset(range(0xA0, 0x110000)) | {9, 10, 12, 13}
+"""Code points that a text has: no control characters but those that lay it out."""
+UTF16 = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def codec_of(path: Path, encoding: str | None) -> str:
+    """Python's name for how a file is to be decoded; a mark of UTF-8 is for the caller to skip.
+
+    Args:
+        path: the file.
+        encoding: as `--encoding` names it; `None` for UTF-8.
+    """
+    name = codecs.lookup(encoding or "utf-8").name
+    if name == "utf-8-sig":
+        return "utf-8"
+    if name in ("utf-16-le", "utf-16-be"):
+        with path.open("rb") as file:
+            return UTF16.get(file.read(2), name)
+    return name
+
+
+def undecodable(path: Path, offset: int, encoding: str | None) -> FileError:
+    """The error for a byte that an encoding does not have; lines are counted as an editor does.
+
+    Args:
+        path: the file.
+        offset: of the byte, from 0 on.
+        encoding: in which the file was read; `None` for UTF-8.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(2)
+        file.seek(0)
+        before, byte = file.read(offset), file.read(1)
+        line = 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
+        file.seek(max(0, offset - READ // 2) // 2 * 2)
+        around = file.read(READ)
+    return FileError(
+        f"`{path}`, line {line}, byte {offset} (from 0 on): expected "
+        f"{f'text in {encoding}' if encoding else 'UTF-8 text'}, got `0x{byte.hex()}`",
+        hint(readable_as(beginning, around)),
+    )
+
+
+def hint(encoding: str | None) -> str:
+    """What to type where a file is in another encoding than the one it was read in."""
+    if encoding is None:
+        return "if it is text, name its encoding with `--encoding`"
+    return f"it reads as text in {encoding}: pass `--encoding {encoding}`"
+
+
+def readable_as(beginning: bytes, content: bytes) -> str | None:
+    """The usual encoding under which bytes are text without control characters, if there is one.
+
+    Args:
+        beginning: of the file, for its byte-order mark.
+        content: a part of it that UTF-8 cannot read.
+    """
+    zeros = [content[first::2].count(0) > len(content) / 8 for first in (0, 1)]
+    guesses = {
+        "utf-16": beginning[:2] in UTF16,
+        "utf-16-le": zeros[1],
+        "utf-16-be": zeros[0],
+        "windows-1252": not any(zeros),
+    }
+    for encoding in (name for name, likely in guesses.items() if likely):
+        if encoding == "utf-16":
+            return encoding
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if TEXT.issuperset(map(ord, set(text))):
+            return encoding
+    return None
