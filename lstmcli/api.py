@@ -122,6 +122,8 @@ def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
         found = kept.look_up(directory, settings)
         if not found.complete:
             _train(prepare(found.config, directory, found))
+        elif not found.is_drawn:
+            draw(directory)
     return TrainedRun(directory.path)
 
 
@@ -130,7 +132,7 @@ def _train(run: Run) -> None:
 
     for _ in experiment.train(run, ["lstmcli.train"]):
         pass
-    draw(run)
+    draw(run.directory, run.source)
 
 
 def check_alone(name: str, others: Mapping[str, object]) -> None:
@@ -219,8 +221,12 @@ def verify(config: Config) -> tuple[int, list[str]]:
     return verification.verify(opened)
 
 
-def draw(run: Run) -> str | None:
-    """Draws the figures of a run that is over into its directory.
+def draw(directory: RunDirectory, source: Source | None = None) -> str | None:
+    """Draws the figures of a run that is over into its directory, which is held.
+
+    Args:
+        directory: of the run.
+        source: its data, where that is open already.
 
     Returns:
         What went wrong, in words: a run without figures is a run all the same.
@@ -228,7 +234,9 @@ def draw(run: Run) -> str | None:
     from lstmcli.pictures import figures
 
     try:
-        figures.write_all(run.directory.path, run.source)
+        directory.remove_half_written()
+        files = figures.write_all(directory.path, source)
+        directory.update_status(**{rundir.FIGURES: [file.name for file in files]})
     except StoppedError:
         raise
     except OSError as error:

@@ -24,7 +24,7 @@ from lstmcli.errors import DivergedError, StoppedError
 from lstmcli.runs.checkpoint import SLOT
 from lstmcli.runs.kept import Kept
 from lstmcli.runs.metrics import EpochRow
-from lstmcli.runs.rundir import RunDirectory
+from lstmcli.runs.rundir import FIGURES, RunDirectory
 from lstmcli.signals import stop_signals
 from lstmcli.standing import Run, Within
 
@@ -157,8 +157,8 @@ def _begin(run: Run, argv: Sequence[str]) -> None:
         changed = [name for name, _, _ in changes]
         again = {"argv": list(argv), "at": recording.now(), "epoch": run.epoch}
         again |= {"changed": changed} if changed else {}
-        resumed = [*known.get("resumed", []), again]
-        run.directory.go_on(run.config, status="running", resumed=resumed)
+        afresh = {"resumed": [*known.get("resumed", []), again], FIGURES: []}
+        run.directory.go_on(run.config, status="running", **afresh)
         return
     run.directory.begin(run.config, status="running", **recording.provenance(run, argv))
 

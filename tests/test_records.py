@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+import lstmcli
 from lstmcli import experiment
 from lstmcli.architecture import Signature
 from lstmcli.config import Config
@@ -719,13 +720,43 @@ def test_a_replica_that_diverges_takes_no_other_with_it(tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "diverged"
 
 
+FIGURES = ["echo.png", "loss.png"]
+
+
 def test_sigterm_while_figures_are_drawn_ends_with_its_code(run, small, monkeypatch, tmp_path):
-    monkeypatch.setattr(
-        figures, "write_all", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM)
-    )
-    done = run("train", *small, "--out", "run", exit_code=143)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            figures, "write_all", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM)
+        )
+        done = run("train", *small, "--out", "run", exit_code=143)
     assert "error: stopped by SIGTERM" in done.stderr
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "completed"
+    (tmp_path / "run/figures").mkdir()
+    (tmp_path / "run/figures/.loss.png.x").write_bytes(b"half")
+    assert "figures: run/figures" in run("train", "--resume", "run").stdout
+    assert sorted(path.name for path in (tmp_path / "run/figures").iterdir()) == FIGURES
+    known = json.loads((tmp_path / "run/run.json").read_text())
+    assert (known["status"], sorted(known["figures"])) == ("completed", FIGURES)
+
+
+def test_figures_that_could_not_be_drawn_are_drawn_by_the_command_that_is_named(run, small):
+    """A folder that cannot be made; what is deleted is drawn anew, and nothing that is there."""
+    run("train", *small, "--out", "run")
+    drawn = {path.name: path.read_bytes() for path in Path("run/figures").iterdir()}
+    shutil.rmtree("run/figures")
+    Path("run/figures").write_bytes(b"in the way")
+    warning = run("train", "--resume", "run").stderr
+    assert "warning: no figures: " in warning
+    assert "`lstmcli train --resume run` draws them" in warning
+    Path("run/figures").unlink()
+    run("train", "--resume", "run", "--json")
+    assert {path.name: path.read_bytes() for path in Path("run/figures").iterdir()} == drawn
+    before = Path("run/figures/loss.png").stat().st_mtime_ns
+    run("train", "--resume", "run")
+    assert Path("run/figures/loss.png").stat().st_mtime_ns == before
+    Path("run/figures/echo.png").unlink()
+    assert lstmcli.train(resume="run").directory == Path("run")
+    assert {path.name: path.read_bytes() for path in Path("run/figures").iterdir()} == drawn
 
 
 def test_ctrl_c_while_tensorflow_loads_says_so(python, tmp_path):

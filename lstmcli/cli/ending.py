@@ -12,6 +12,7 @@ from lstmcli.errors import LstmcliError, pasteable
 
 if TYPE_CHECKING:
     from lstmcli.data.references import Reference
+    from lstmcli.data.source import Source
     from lstmcli.runs.kept import Kept
     from lstmcli.runs.metrics import EpochRow
     from lstmcli.runs.rundir import RunDirectory
@@ -28,10 +29,12 @@ def print_rows(directory: RunDirectory, rows: Sequence[EpochRow]) -> None:
 
 
 def complete(found: Kept, as_json: bool) -> None:
-    """Says of a run that was to be resumed that it is complete."""
+    """Says of a run that was to be resumed that it is complete; draws what figures it lacks."""
     from lstmcli.runs import metrics
 
     directory = found.directory
+    if not found.is_drawn:
+        draw(directory)
     latest = {row.seed: row for row in metrics.read(directory.metrics)}
     if as_json:
         print_rows(directory, list(latest.values()))
@@ -43,13 +46,15 @@ def complete(found: Kept, as_json: bool) -> None:
     _say_where(directory)
 
 
-def draw(run: Run) -> None:
-    """Draws the run's figures; a warning says what went wrong with them."""
+def draw(directory: RunDirectory, source: Source | None = None) -> None:
+    """Draws a run's figures; a warning says what went wrong with them."""
     from lstmcli import api
     from lstmcli.report.terminal import visible
 
-    if failed := api.draw(run):
+    if failed := api.draw(directory, source):
         typer.echo(f"warning: no figures: {visible(failed)}", err=True)
+        again = f"`lstmcli train --resume {pasteable(directory.path)}`"
+        typer.echo(f"hint: once that is mended, {again} draws them", err=True)
 
 
 def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
@@ -77,7 +82,7 @@ def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
 def _say_where(directory: RunDirectory) -> None:
     from lstmcli.report.terminal import visible
 
-    if directory.figures.is_dir():
+    if any(directory.figures.glob("*.png")):
         typer.echo(f"figures: {visible(str(directory.figures))}")
     typer.echo(f"run: {visible(str(directory.path))}")
     typer.echo(f"next: lstmcli eval {pasteable(directory.path)}")

@@ -146,7 +146,7 @@ def _show(ctx: typer.Context, run: Run, style: str, live: str, as_json: bool) ->
         view.close()
         if as_json:
             ending.print_rows(run.directory, list(run.latest.values()))
-    ending.draw(run)
+    ending.draw(run.directory, run.source)
     if not as_json:
         ending.summarise(run)
     if picture:

@@ -14,7 +14,7 @@ from lstmcli.runs import owned, paths, saved
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.finding import folder_of
 from lstmcli.runs.owned import FREE
-from lstmcli.runs.rundir import SETTINGS, RunDirectory
+from lstmcli.runs.rundir import FIGURES, SETTINGS, RunDirectory
 from lstmcli.settings import option_name
 
 EXACT = ("threads", "schedule", "device")
@@ -44,8 +44,16 @@ class Kept:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether nothing is left to train."""
         return self.status["status"] == "completed" and not self.longer
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether all figures are there: they are drawn once the training is completed."""
+        names, folder = self.status.get(FIGURES), self.directory.figures
+        if not isinstance(names, list) or not names:
+            return False
+        return all(isinstance(name, str) and (folder / name).is_file() for name in names)
 
     @property
     def early_stopping(self) -> str:

@@ -35,6 +35,8 @@ REPORT = "report.html"
 OUT = "choose a directory of yours with `--out`"
 WRITTEN_BY_A_RUN = {"status", "version", "argv", "seeds"}
 """What `run.json` has from the start: one without them is somebody else's."""
+FIGURES = "figures"
+"""Where `run.json` has the names of a run's figures, once all of them are drawn."""
 SETTINGS = "settings"
 """Where `run.json` has what `config.toml` says: a resume reads it there, as it is written first."""
 
@@ -206,7 +208,7 @@ class RunDirectory:
 
     def remove_half_written(self) -> None:
         """Deletes what a process that was killed while it wrote has left."""
-        for file in (*self.written, self.path / HOLDER):
+        for file in (*self.written, self.figures / "*.png", self.path / HOLDER):
             for half_written in file.parent.glob(f".{file.name}.*"):
                 half_written.unlink(missing_ok=True)
 
