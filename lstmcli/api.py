@@ -278,7 +278,7 @@ def evaluate(
     from lstmcli.scoring import score
 
     device = settings.get("device", "auto")
-    scores = score(model, config, tested.series, device, keep, tested.whole)
+    scores = score(model, config, tested.series, device, keep)
     windows = scores[0].windows
     if config.data.data and (dropped := windows.cut.dropped):
         notes.append(f"{dropped} steps at the rows' ends fill no window: not scored")

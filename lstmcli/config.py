@@ -40,6 +40,7 @@ OF_THE_FILE = (
     "test_data",
     "val_from",
     "test_from",
+    "continues",
     "inputs",
     "target",
     "group",
@@ -57,7 +58,7 @@ FLAGS = ("sort_index", "no_header")
 """Settings of a table that are off or on, and not saved where they are off."""
 OF_THE_CHECKPOINT = (
     *("classes", "task", "order_symbols", "seed", "replicas"),
-    *(name for name in OF_THE_FILE if name != "encoding"),
+    *(name for name in OF_THE_FILE if name not in ("encoding", "continues")),
 )
 """Settings of the data and of the run that a trained model has once and for all."""
 OF_TENSORFLOW = ("device", "schedule", "threads", "cache")
@@ -102,9 +103,14 @@ class DataConfig(Settings):
         "(.npz).",
     )
     val_fraction: float = setting(
-        0.1, "Part of the file that chooses the checkpoint, before the test part.", gt=0, lt=1
+        0.1,
+        "Part of the file that chooses the checkpoint, before the test part; 0: the last is kept.",
+        ge=0,
+        lt=1,
     )
-    test_fraction: float = setting(0.1, "Part of the file that is tested on, its end.", gt=0, lt=1)
+    test_fraction: float = setting(
+        0.1, "Part of the file that is tested on, its end; 0: none is.", ge=0, lt=1
+    )
     split_seed: int = setting(0, "Draws which sequences are in which part.", ge=0)
     val_data: str | None = setting(None, "A file for the validation part.")
     test_data: str | None = setting(None, "A file for the test part.")
@@ -112,6 +118,9 @@ class DataConfig(Settings):
         None, "The date, or value of the index, at which a table's validation part begins."
     )
     test_from: str | None = setting(None, "At which its test part begins.")
+    continues: bool = setting(
+        False, "The file of a part, or that is scored, follows on the training data, its state too."
+    )
     inputs: str | None = setting(None, "Columns of a table that are given: `temp,load`.")
     target: str | None = setting(None, "The column of a table that is to be predicted.")
     group: str | None = setting(None, "The column that tells a table's sequences apart.")
@@ -384,6 +393,8 @@ class Config:
         }
         unused = OF_THE_FILE if self.data.data is None else DRAWN
         unused = (*unused, *(name for name in OF_TASKS if self.data.task not in OF_TASKS[name]))
+        if not self.data.continues:
+            unused = (*unused, "continues")  # As it was before there was this.
         if self.data.task == "echo":
             unused = (*unused, "task")  # As it was before there were others.
         return {group: _without(table, unused) for group, table in tables.items()}

@@ -83,8 +83,8 @@ def prepare(
         source,
         program,
         floor_of(source.windows(source.example)),
-        [floor_of(windows) for windows in held_out],
-        references(source.example, held_out[0]) if source.held else [],
+        [floor_of(windows) for windows in held_out] or [None] * config.run.replicas,
+        references(source.example, held_out[0]) if source.held and held_out else [],
         tensors=program.start(_weights(config, source, kept)),
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
@@ -127,7 +127,8 @@ def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]
     status = "failed"
     try:
         with stop_signals() as received:
-            validation = Batch(run.source.validation())
+            held_out = run.source.validation()
+            validation = Batch(held_out) if held_out else None
             while not run.finished:
                 yield from _epoch(run, validation, received)
         saving.save_best(run)
@@ -164,7 +165,7 @@ def _begin(run: Run, argv: Sequence[str]) -> None:
 
 
 def _epoch(
-    run: Run, validation: Batch, received: list[signal.Signals]
+    run: Run, validation: Batch | None, received: list[signal.Signals]
 ) -> Iterator[Progress | list[EpochRow]]:
     """One pass over a series: train, validate, write the rows and, when due, a checkpoint."""
     if received:
@@ -199,14 +200,18 @@ def _progress(
     return Progress(run.epoch + 1, under_way.windows, len(batch), under_way.loss, phase, tensors)
 
 
-def _validate(run: Run, under_way: Within, validation: Batch) -> Measures:
+def _validate(run: Run, under_way: Within, validation: Batch | None) -> Measures | None:
     """Measures what an epoch has made of the run, which has not taken it over yet.
 
     A seed whose numbers are not finite any more stays as it was before the epoch.
+
+    Returns:
+        `None` where nothing is held out to be validated on.
     """
     trained = {name: np.asarray(tensor) for name, tensor in under_way.tensors.items()}
-    measures = run.program.evaluate(trained, validation)
-    _note_diverged(run, _finite(measures.loss.T, *_weights_and_state(trained)))
+    measures = run.program.evaluate(trained, validation) if validation else None
+    losses = [measures.loss.T] if measures else []
+    _note_diverged(run, _finite(*losses, *_weights_and_state(trained)))
     return measures
 
 

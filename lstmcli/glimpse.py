@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lstmcli import architecture
 from lstmcli.columns import Categorical
 from lstmcli.core import forward
-from lstmcli.data.layout import PADDING, Layout
+from lstmcli.data.layout import PADDING
 from lstmcli.report.strips import Glimpse, Moment
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Watch:
     """
 
     def __init__(self, run: Run, every: float = EVERY) -> None:
-        self._windows = run.source.validation()[0]
+        self._windows = (run.source.validation() or run.source.training(0))[0]
         self._schema = run.source.schema
         self._signature = run.program.signature
         self._seed = run.config.run.seed
@@ -105,11 +105,7 @@ class Watch:
 
     def _there(self, begin: int, count: int) -> npt.NDArray[np.bool_]:
         """Which steps of some windows are there: `[steps, rows]`."""
-        cut = self._windows.cut
-        places = slice(begin * cut.bptt, (begin + count) * cut.bptt)
-        if isinstance(cut, Layout):
-            return np.ones((count * cut.bptt, min(ROWS, cut.rows)), np.bool_)
-        return np.asarray(cut.steps[:ROWS, places] != PADDING).T
+        return np.not_equal(self._windows.cut.places(begin, begin + count)[:ROWS], PADDING).T
 
     def _glimpse(
         self, series: Arrays, outputs: npt.NDArray[Any], step: int, moment: Moment

@@ -29,6 +29,7 @@ class Opened:
         data: a dataset to read; `None` for what the settings name.
         trained_on: checksums of the parts of the dataset that it was trained on, as known.
         run: the run directory that it was found in; `None` where the file itself was named.
+        before: the settings with which the models were trained, where `data` follows on theirs.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class Opened:
     data: Path | None
     trained_on: Sequence[str] | None
     run: RunDirectory | None = None
+    before: Config | None = None
 
     def incomplete(self) -> str | None:
         """That the run has not come to its end, and how far it has come; `None` where it has."""
@@ -57,7 +59,9 @@ class Opened:
         Raises:
             FileError: the dataset is missing, damaged or too short, or not what it was.
         """
-        return series_to_test(self.config, self.data, self.model.schema, self.trained_on)
+        return series_to_test(
+            self.config, self.data, self.model.schema, self.trained_on, self.before
+        )
 
 
 def _extent(run: RunDirectory, status: Mapping[str, Any]) -> str:
@@ -92,4 +96,9 @@ def open_checkpoint(
     config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
     trained_on = model.metadata.get("data_sha256") or finding.data_checksums(folder)
     run = RunDirectory(Path(checkpoint)) if Path(checkpoint).is_dir() else None
-    return Opened(path, model, config, None if data is None else Path(data), trained_on, run)
+    before = None
+    if data is not None and settings.get("continues"):
+        before = Config.build(paths.with_data_from(saved, folder))
+    return Opened(
+        path, model, config, None if data is None else Path(data), trained_on, run, before
+    )

@@ -21,13 +21,15 @@ from lstmcli.standing import Run
 LOGGED_EVERY = 100  # windows: as often as the article prints its loss
 
 
-def record(run: Run, measured: Measures, validated: Measures, seconds: float) -> list[EpochRow]:
+def record(
+    run: Run, measured: Measures, validated: Measures | None, seconds: float
+) -> list[EpochRow]:
     """Writes what an epoch has shown, and its checkpoints when they are due.
 
     Args:
         run: with the epoch completed.
         measured: its training.
-        validated: its validation.
+        validated: its validation; `None` where there is none, and the last epoch is the best.
         seconds: that the training took.
 
     Returns:
@@ -38,8 +40,12 @@ def record(run: Run, measured: Measures, validated: Measures, seconds: float) ->
     metrics.append(run.directory.metrics, rows)
     run.latest |= {row.seed: row for row in rows}
     at_work = run.at_work
-    _keep_best(run, {replica: run.latest[seed].val_loss for replica, seed in at_work})
-    _weigh_evidence(run, validated)
+    if validated:
+        losses = {replica: run.latest[seed].val_loss for replica, seed in at_work}
+        _keep_best(run, {each: loss for each, loss in losses.items() if _is_lower(run, each, loss)})
+        _weigh_evidence(run, validated)
+    else:
+        _keep_best(run, {replica: None for replica, _ in at_work})
     for replica, _ in at_work:
         run.waited[replica] = run.epoch - run.best_at[replica]["epoch"]
     saving.save_when_due(run)
@@ -47,10 +53,18 @@ def record(run: Run, measured: Measures, validated: Measures, seconds: float) ->
 
 
 def _row(
-    run: Run, replica: int, seed: int, measured: Measures, validated: Measures, seconds: float
+    run: Run,
+    replica: int,
+    seed: int,
+    measured: Measures,
+    validated: Measures | None,
+    seconds: float,
 ) -> EpochRow:
     loss, metric, grad_norm = (measured.mean(column, replica) for column in measured[:3])
-    val_loss, val_metric = (validated.mean(column, replica) for column in validated[:2])
+    val_loss, val_metric = (
+        (validated.mean(column, replica) if validated else None)
+        for column in (validated or measured)[:2]
+    )
     classes = run.program.signature.head == "softmax"
     floor = run.validation_floors[replica]
     return EpochRow(
@@ -66,7 +80,7 @@ def _row(
         grad_norm=grad_norm,
         epoch_seconds=seconds,
         elapsed_seconds=run.elapsed,
-        val_gap=floor.gap(val_loss) if floor else None,
+        val_gap=floor.gap(val_loss) if floor and val_loss is not None else None,
     )
 
 
@@ -80,12 +94,15 @@ def _weigh_evidence(run: Run, validated: Measures) -> None:
         run.evidence[replica] = run.evidence[replica] + 1 if shown else 0
 
 
+def _is_lower(run: Run, replica: int, loss: float | None) -> bool:
+    """Whether a validation loss is a replica's lowest so far."""
+    lowest = run.best_at[replica]["val_loss"]
+    return loss is not None and math.isfinite(loss) and (lowest is None or loss < lowest)
+
+
 def _keep_best(run: Run, losses: dict[int, float | None]) -> None:
-    """Takes over the tensors of each replica whose validation loss is its lowest so far."""
+    """Takes over the tensors of some replicas, and their validation losses."""
     for replica, loss in losses.items():
-        lowest = run.best_at[replica]["val_loss"]
-        if loss is None or not math.isfinite(loss) or (lowest is not None and loss >= lowest):
-            continue
         run.best_at[replica] = {**run.best_at[replica], "epoch": run.epoch, "val_loss": loss}
         for name, tensor in run.tensors.items():
             run.best.setdefault(name, tensor.copy())[replica] = tensor[replica]

@@ -173,7 +173,7 @@ def _write_last(
 
 
 def _has_best(run: Run) -> bool:
-    return any(best["val_loss"] is not None for best in run.best_at)
+    return any(best["epoch"] for best in run.best_at)
 
 
 def _best_is_newest(run: Run) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli import architecture
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import Config
@@ -23,6 +24,13 @@ from lstmcli.data.series import Series
 from lstmcli.data.source import floor_of
 from lstmcli.errors import FileError
 from lstmcli.runs.checkpoint import Checkpoint
+
+MOST_IN_A_ROW = 1_000_000
+"""Steps that are read in one row, at most."""
+ONE_ROW_SECONDS = 20.0
+"""That this may take, about."""
+A_CELL, A_PARAMETER = 2e-6, 1e-10
+"""Seconds of a layer's step beside its products, and of a parameter's part in those."""
 
 MOST_CLASSES = 1_000
 """Up to which all pairs of labels are counted."""
@@ -121,9 +129,10 @@ def score(
     series: Sequence[Series],
     requested: str,
     keep: bool = False,
-    whole: bool = False,
 ) -> list[Score]:
-    """Scores each model of a checkpoint on its series, from a state of zeros.
+    """Scores each model of a checkpoint on its series.
+
+    The state is zero where a series begins; a part of a recording is read after what precedes it.
 
     Args:
         checkpoint: the models.
@@ -131,14 +140,13 @@ def score(
         series: one for each model.
         requested: the device.
         keep: whether each step's readout is kept.
-        whole: whether the ends of rows that fill no window are scored too.
 
     Raises:
         DeviceError: the device is not there.
         FileError: the data does not fit the models, is too short, or has nothing to score.
     """
     signature = _fitting(checkpoint, series)
-    windows = _windows(config, series, whole)
+    windows = _windows(config, series, signature)
     rows = windows[0].cut.rows
     config = replace(config, training=replace(config.training, batch_size=rows))
     where = device.resolve(requested, environment.threads(config, signature.features))
@@ -158,13 +166,34 @@ def score(
     return scores
 
 
-def _windows(config: Config, series: Sequence[Series], whole: bool) -> list[Windows]:
+def _windows(config: Config, series: Sequence[Series], signature: Signature) -> list[Windows]:
     """Each model's windows, as many for each."""
-    size = config.training.rows, config.training.steps
-    if whole:  # It is the same series for all.
-        return [layout.whole(each, *size) for each in series]
-    count = max(len(windows_of(each, *size)) for each in series)
-    return [windows_of(each, *size, windows=count) for each in series]
+    rows, bptt = config.training.rows, config.training.steps
+    if series[0].is_recording:  # It is the same for all.
+        return [_of_recording(config, series[0], signature)] * len(series)
+    count = max(len(windows_of(each, rows, bptt)) for each in series)
+    return [windows_of(each, rows, bptt, windows=count) for each in series]
+
+
+def _of_recording(config: Config, series: Series, signature: Signature) -> Windows:
+    """A recording, or a part of one, in one row after all that precedes it, if that is soon done.
+
+    Else the row begins later, but for the warm-up; and where the part itself takes long, it is cut
+    into as many rows as the model was trained on, each with its warm-up.
+    """
+    rows, bptt = config.training.rows, config.training.steps
+    most = min(MOST_IN_A_ROW, int(ONE_ROW_SECONDS / _step_seconds(config, signature)))
+    room = most - len(series)
+    if room < min(layout.warm_up_of(bptt), series.offset):
+        return layout.to_score(series, rows, bptt)
+    return layout.to_score(series, 1, bptt, warm_up=room)
+
+
+def _step_seconds(config: Config, signature: Signature) -> float:
+    """About how long a step of one row takes, of all models: as measured on one core."""
+    model = config.model
+    count = architecture.count(model, signature.features, signature.outputs)
+    return config.run.replicas * (model.layers * A_CELL + count * A_PARAMETER)
 
 
 def _readouts(

@@ -678,9 +678,7 @@ def test_references_of_a_text_are_those_counted_by_hand(tmp_path):
     [windows] = source.test()
     training = text[: len(source.held.training) + 1]
     begin = source.held.test.offset
-    used = windows.cut.used
-    row = windows.cut.row_length
-    places = [begin + r * row + t for r in range(2) for t in range(used)]
+    places = range(begin, begin + len(source.held.test))
     share = {c: (training[1:].count(c) + 1) / (len(training) - 1 + 3) for c in "abc"}
 
     def after(a, b):
@@ -704,8 +702,7 @@ def test_references_of_numbers_are_the_mean_and_the_last_value_that_is_known(hor
     source = open_source(Config.build(**given, batch_size=1, bptt=5))
     [windows] = source.test()
     [column] = source.schema.target
-    used = windows.cut.used
-    begin = source.held.test.offset
+    begin, used = source.held.test.offset, len(source.held.test)
     ahead = values[begin + horizon : begin + horizon + used]
     count = len(ahead)  # The last ones lie beyond the file: not scored.
     found = {each.name: each.loss for each in references(source.held.training, windows)}

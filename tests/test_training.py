@@ -131,15 +131,19 @@ def test_rows_and_steps_fit_the_data_where_they_are_not_given(settings, expected
     assert steps > 0.8 * expected[1]
 
 
-def test_rows_and_steps_of_a_short_file_are_as_many_as_its_shortest_part_holds(tmp_path):
+@pytest.mark.parametrize(("length", "expected"), [(500, (1, 57)), (60, (1, 47)), (4000, (26, 64))])
+def test_rows_and_steps_of_a_short_file_are_as_its_training_part_has_them(
+    length, expected, tmp_path
+):
+    """A shorter part than a window is scored all the same, and few steps are read twice."""
     path = tmp_path / "short.txt"
-    path.write_text("abcab" * 100)
+    path.write_text(("abcab" * 1000)[:length])
     source = open_source(Config.build(data=str(path)))
-    shortest = min(map(len, source.held))
-    training = source.config.training
-    assert training.bptt == shortest < 64
-    assert training.batch_size == 1
-    assert source.validation()[0].cut.windows == 1
+    training, steps = source.config.training, len(source.held.training)
+    assert (training.batch_size, training.bptt) == expected
+    cut = source.windows(source.held.training).cut
+    assert steps * 0.5 < cut.windows * expected[0] * expected[1] <= 1.05 * steps
+    assert source.validation()[0].all("scored").sum() == len(source.held.validation)
 
 
 def test_settings_without_effect_are_refused(run, text):

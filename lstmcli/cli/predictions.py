@@ -123,40 +123,32 @@ def _steps(windows: Windows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The numbers of the steps to write, and where each is in the flattened rows."""
     import numpy as np
 
-    from lstmcli.data.layout import PADDING, Layout
+    from lstmcli.data.layout import PADDING, Layout, Spans
 
     cut = windows.cut
+    places = cut.places(0, len(windows))
     if isinstance(cut, Layout):
-        steps = cut.cut_rows(np.arange(len(windows.series))).ravel()
-        return steps, np.arange(len(steps))
-    places = cut.steps.ravel()
-    there = np.flatnonzero(places != PADDING)
+        return places.ravel(), np.arange(places.size)
+    wanted = cut.scored(places) if isinstance(cut, Spans) else places != PADDING
+    places, there = places.ravel(), np.flatnonzero(wanted)
     order = there[np.argsort(places[there])]
     return places[order], order
 
 
 def _places(windows: Windows, steps: npt.NDArray[Any]) -> Columns:
-    """Which step it is: of which row, or of which sequence."""
+    """Which step it is: of which row or of which sequence; a part of a recording is one row."""
     import numpy as np
 
-    if windows.series.starts is None:
-        begins = _begins(windows)
-        rows = np.searchsorted(begins, steps, side="right") - 1
-        return [("step", steps - begins[rows]), ("row", rows)]
+    from lstmcli.data.layout import Layout, Spans
+
+    if isinstance(windows.cut, Spans):
+        return [("step", steps - windows.cut.part.start), ("row", np.zeros_like(steps))]
+    if isinstance(windows.cut, Layout):
+        rows, within = np.divmod(steps, windows.cut.row_length)
+        return [("step", within), ("row", rows)]
     bounds = windows.series.bounds()
     sequences = np.searchsorted(bounds, steps, side="right") - 1
     return [("sequence", sequences), ("step", steps - bounds[sequences])]
-
-
-def _begins(windows: Windows) -> npt.NDArray[Any]:
-    """The number of the first step of each row of an endless series."""
-    import numpy as np
-
-    from lstmcli.data.layout import Layout
-
-    if isinstance(windows.cut, Layout):
-        return np.arange(windows.cut.rows) * windows.cut.row_length
-    return windows.cut.steps[:, 0]
 
 
 def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns:

@@ -122,7 +122,7 @@ class Program:
         """Loss and metric over a batch, from a state of zeros; changes nothing."""
 
         def chunk(now: Tensors, parts: Arrays, count: int, begin: int) -> tuple:
-            return self.programs.evaluate(now, parts, count)
+            return self.programs.evaluate(now, self._needed(parts), count)
 
         chunks = self._calls.over("evaluate", chunk, self._rested(tensors), batch)
         return joined([means(found, scored) for _, found, scored in chunks])
@@ -134,10 +134,19 @@ class Program:
         """
 
         def chunk(now: Tensors, parts: Arrays, count: int, begin: int) -> tuple:
-            return self.programs.predict(now, parts, count)
+            return self.programs.predict(now, self._needed(parts), count)
 
         for _, (scored,), _ in self._calls.over("predict", chunk, self._rested(tensors), batch):
             yield scored
+
+    def _needed(self, parts: Arrays) -> Arrays:
+        """Parts without a warm-up's marks, where training has no such thing.
+
+        A pass forward measures every step; which of them count, the measures are told afterwards.
+        """
+        if self.signature.scored:
+            return parts
+        return {name: part for name, part in parts.items() if name != "scored"}
 
     def _rested(self, tensors: parameters.Arrays) -> parameters.Arrays:
         """The parameters with a state of zeros."""

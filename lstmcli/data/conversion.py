@@ -62,7 +62,15 @@ def standardised(parts: Parts) -> Parts:
         for column, mean, deviation in zip(training.schema.target, means, deviations, strict=True)
     )
     schema = replace(training.schema, target=columns)
-    return Parts(*(_rescaled(part, schema) for part in parts))
+    whole = training.recording and _rescaled(training.recording, schema)
+    return Parts(*(_part_of(whole, part) or _rescaled(part, schema) for part in parts))
+
+
+def _part_of(recording: Series | None, part: Series) -> Series | None:
+    """The same steps of a recording; `None` for what is no part of one."""
+    if recording is None or part.recording is None:
+        return None
+    return recording.part(slice(part.offset, part.offset + len(part)))
 
 
 def _alike(series: Series, schema: Schema) -> Series:

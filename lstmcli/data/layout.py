@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +13,11 @@ from lstmcli.data.series import Series
 from lstmcli.errors import FileError
 
 Arrays = dict[str, npt.NDArray[Any]]
-LARGEST_INDEXED = 2**24
-"""Steps up to which an endless series may be cut by numbers of eight bytes each."""
+WARM_WINDOWS, WARM_STEPS = 4, 256
+"""What a row reads before its first scored step, at least: the more of the two."""
+
+MOST_TWICE = 1.05
+"""Steps that rows are to read, at most, for each one that there is."""
 
 PADDING = -1
 """In the place of a step's number: no step, not scored."""
@@ -38,6 +41,9 @@ class Cut(Protocol):
     @property
     def dropped(self) -> int:
         """Steps of the series that are not used."""
+
+    def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """The number of the step at each place of some windows, or PADDING: `[rows, steps]`."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,11 @@ class Layout:
         """Steps of the series that are not used: the ragged ends."""
         return self.steps - self.rows * self.used
 
+    def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """As `Cut.places`."""
+        steps = np.arange(begin * self.bptt, end * self.bptt)
+        return self.row_length * np.arange(self.rows)[:, np.newaxis] + steps
+
     def cut_rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """`[steps, …]` -> `[rows, used, …]`, not copied."""
         whole = values[: self.rows * self.row_length]
@@ -105,6 +116,118 @@ class Packing:
     def dropped(self) -> int:
         """None: every sequence is used, whole."""
         return 0
+
+    def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """As `Cut.places`."""
+        return self.steps[:, begin * self.bptt : end * self.bptt]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """One long recording: each row is a span of its steps, and spans may overlap.
+
+    A row is made of windows up to its end, and padded there. What lies before its first scored step
+    is a warm-up: steps that are there, as padding is not, and not scored, as padding is not.
+
+    Attributes:
+        begins: the first step that each row reads: `[rows]`.
+        counted: the first that is scored: `[rows]`.
+        ends: the step behind its last: `[rows]`.
+        windows: in an epoch.
+        bptt: steps of a window.
+    """
+
+    begins: npt.NDArray[np.int64]
+    counted: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    windows: int
+    bptt: int
+
+    @property
+    def rows(self) -> int:
+        """Rows, side by side."""
+        return len(self.begins)
+
+    @property
+    def dropped(self) -> int:
+        """None: every step that is to be used is."""
+        return 0
+
+    @property
+    def part(self) -> slice:
+        """The steps that are scored."""
+        return slice(int(self.counted.min()), int(self.ends.max()))
+
+    @property
+    def full(self) -> bool:
+        """Whether there is neither warm-up nor padding."""
+        lengths = self.ends - self.begins
+        return bool((self.begins == self.counted).all() and (lengths == self.length).all())
+
+    @property
+    def length(self) -> int:
+        """Places of a row."""
+        return self.windows * self.bptt
+
+    def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """As `Cut.places`; eight bytes for each place that is asked for, and not for all."""
+        steps = self.begins[:, np.newaxis] + np.arange(begin * self.bptt, end * self.bptt)
+        return np.where(steps < self.ends[:, np.newaxis], steps, PADDING)
+
+    def scored(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of some places `[rows, …]` count."""
+        return places >= self.counted[:, np.newaxis]
+
+
+def overlapping(steps: int, rows: int, bptt: int, turn: int = 0) -> Spans:
+    """Rows of whole windows that leave no step out: where they fill more, neighbours overlap.
+
+    A single row has no neighbour: it leaves less than a window out, at its end and at its beginning
+    in turns.
+
+    Args:
+        steps: of the recording, as many as one window of each row has at least.
+        rows: B.
+        bptt: T.
+        turn: the epoch.
+    """
+    windows = steps // bptt if rows == 1 else -(-steps // (rows * bptt))
+    rest = steps - windows * bptt
+    begins = np.linspace(rest * (turn % 2) if rows == 1 else 0, rest, rows)
+    whole = begins.round().astype(np.int64)
+    return Spans(whole, whole, whole + windows * bptt, windows, bptt)
+
+
+def fitting(steps: int, rows: int, bptt: int) -> tuple[int, int]:
+    """Rows and steps of a window that fit a recording: few steps are read twice or left out.
+
+    Args:
+        steps: of the recording.
+        rows: B, at most.
+        bptt: T, at most.
+    """
+    for fewer in range(min(rows, steps // bptt), 1, -1):
+        if fewer * overlapping(steps, fewer, bptt).length <= MOST_TWICE * steps:
+            return fewer, bptt
+    return 1, max(1, steps // -(-steps // bptt))
+
+
+def continuation(part: slice, rows: int, bptt: int, warm_up: int) -> Spans:
+    """A part of a recording in rows, each of which has read what comes before it.
+
+    Args:
+        part: the steps to score, each once: one at least.
+        rows: B. Where there are fewer steps than rows, some are all padding.
+        bptt: T.
+        warm_up: steps that a row reads before its first scored one, at least; fewer only where the
+            recording begins.
+    """
+    length = -(-(part.stop - part.start) // rows)
+    counted = np.minimum(part.start + length * np.arange(rows), part.stop)
+    ends = np.minimum(counted + length, part.stop)
+    windows = -(-min(warm_up + length, part.stop) // bptt)
+    begins = np.maximum(ends - windows * bptt, 0)
+    return Spans(begins, counted, ends, windows, bptt)
 
 
 def pack(
@@ -156,7 +279,7 @@ class Windows:
     """
 
     series: Series
-    cut: Layout | Packing
+    cut: Layout | Packing | Spans
 
     def __len__(self) -> int:
         return self.cut.windows
@@ -178,10 +301,10 @@ class Windows:
                 name: self._windows(self.cut.cut_rows(array)[:, self._steps(begin, end)])
                 for name, array in self.series.arrays.items()
             }
-        steps = self.cut.steps[:, self._steps(begin, end)]
-        arrays = {name: array[steps] for name, array in self.series.arrays.items()}
-        there = steps != PADDING
-        arrays["scored"] = arrays["scored"] & there if "scored" in arrays else there
+        places = self.cut.places(begin, end)
+        arrays = {name: array[places] for name, array in self.series.arrays.items()}
+        if (scored := self._scored(places)) is not None:
+            arrays["scored"] = arrays["scored"] & scored if "scored" in arrays else scored
         return {name: self._windows(array) for name, array in arrays.items()}
 
     def all(self, name: str) -> npt.NDArray[Any]:
@@ -193,13 +316,32 @@ class Windows:
 
         At padding stands whatever the series ends with.
         """
-        return self.cut.cut_rows(array) if isinstance(self.cut, Layout) else array[self.cut.steps]
+        if isinstance(self.cut, Layout):
+            return self.cut.cut_rows(array)
+        return array[self.cut.places(0, len(self))]
+
+    @property
+    def read(self) -> Series:
+        """All that precedes what is scored in its file, and that; `scored` tells them apart."""
+        if not isinstance(self.cut, Spans):
+            return self.series
+        part = self.cut.part
+        found = self.series.cut(slice(0, part.stop))
+        scored = np.ones(part.stop, np.bool_) if found.scored is None else found.scored.copy()
+        scored[: part.start] = False
+        return replace(found, scored=scored)
 
     @staticmethod
     def in_rows(windows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """`[windows, bptt, rows, …]` -> `[rows, windows * bptt, …]`."""
         count, bptt, rows = windows.shape[:3]
         return np.moveaxis(windows, 2, 0).reshape(rows, count * bptt, *windows.shape[3:])
+
+    def _scored(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
+        """Which places are no padding and no warm-up; `None` where there is none of either."""
+        if not isinstance(self.cut, Spans):
+            return np.asarray(places != PADDING)
+        return None if self.cut.full else self.cut.scored(places)
 
     def _steps(self, begin: int, end: int) -> slice:
         return slice(begin * self.cut.bptt, end * self.cut.bptt)
@@ -241,15 +383,56 @@ def windows_of(
     return Windows(series, layout)
 
 
-def whole(series: Series, rows: int, bptt: int) -> Windows:
-    """Every step of a series in windows: no more rows than it fills, and their ends padded.
+def of_training(
+    series: Series,
+    rows: int,
+    bptt: int,
+    rng: np.random.Generator | None = None,
+    windows: int | None = None,
+    turn: int = 0,
+) -> Windows:
+    """The windows to train on: of a stranger's recording every step, some of them twice.
 
-    A very long endless series is cut as for training instead, without its ragged ends.
+    Args:
+        series: as `windows_of` takes it, as the rest.
+        rows: B.
+        bptt: T.
+        rng: draws the order of the sequences.
+        windows: how many windows sequences are to fill, at least.
+        turn: the epoch.
+
+    Raises:
+        FileError: the series is too short for one window in each row.
     """
-    if series.starts is not None or len(series) > LARGEST_INDEXED:
-        return windows_of(series, rows, bptt)
-    rows = max(1, min(rows, len(series) // bptt))
-    length = -(-len(series) // rows)
-    steps = np.arange(rows * length).reshape(rows, length)
-    steps = np.pad(steps, [[0, 0], [0, -length % bptt]], constant_values=PADDING)
-    return Windows(series, Packing(np.where(steps < len(series), steps, PADDING), bptt))
+    if not series.is_recording or len(series) < rows * bptt:
+        return windows_of(series, rows, bptt, rng, windows)
+    return Windows(series, overlapping(len(series), rows, bptt, turn))
+
+
+def to_score(
+    series: Series, rows: int, bptt: int, windows: int | None = None, warm_up: int | None = None
+) -> Windows:
+    """The windows to score a model on: of a stranger's recording every step, once.
+
+    A part of a recording is read after what precedes it there.
+
+    Args:
+        series: a part that knows its recording, or all that is to be read.
+        rows: B.
+        bptt: T.
+        windows: how many windows sequences are to fill, at least.
+        warm_up: steps that each row reads before its first scored one, where there are so many.
+
+    Raises:
+        FileError: a series of a task is too short for one window.
+    """
+    if not series.is_recording:
+        return windows_of(series, rows, bptt, windows=windows)
+    whole, begin = (series, 0) if series.recording is None else (series.recording, series.offset)
+    part = slice(begin, begin + len(series))
+    return Windows(whole, continuation(part, rows, bptt, warm_up or warm_up_of(bptt)))
+
+
+def warm_up_of(bptt: int) -> int:
+    """Steps after which a state is taken to have forgotten where it began."""
+    return max(WARM_WINDOWS * bptt, WARM_STEPS)

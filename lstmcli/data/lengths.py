@@ -13,22 +13,24 @@ from lstmcli.errors import FileError, UsageError
 
 
 def check_parts(config: Config, parts: Parts) -> None:
-    """Raises FileError where a part of a dataset is too short for a window."""
-    rows, bptt = config.training.rows, config.training.steps
+    """Raises FileError where a part of a dataset is too short to train on, or to be scored."""
     data = config.data
-    of = {
-        "training": f"`--val-fraction {data.val_fraction:g}`, "
-        f"`--test-fraction {data.test_fraction:g}`",
-        "validation": f"`--val-fraction {data.val_fraction:g}`",
-        "test": f"`--test-fraction {data.test_fraction:g}`",
-    }
+    shares = f"`--val-fraction {data.val_fraction:g}`", f"`--test-fraction {data.test_fraction:g}`"
+    of = {"training": ", ".join(shares), "validation": shares[0], "test": shares[1]}
+    files = {"validation": data.val_data, "test": data.test_data}
+    fractions = {"validation": data.val_fraction, "test": data.test_fraction}
+    rows, bptt = config.training.rows, config.training.steps
     total = sum(map(len, parts))
     for name, part in zip(of, parts, strict=True):
-        if part.starts is None and Layout(len(part), rows, bptt).windows == 0:
+        if not (fractions.get(name, 1) or files[name]):
+            continue
+        whole_windows = name == "training" or not part.is_recording
+        need = rows * bptt if whole_windows else 1
+        if part.starts is None and len(part) < need:
+            windows = f"{rows} rows of one window of {bptt} steps need {need}"
             raise FileError(
                 f"the {name} part of `{data.data}` is too short: it has {len(part)} of {total} "
-                f"steps ({of[name]}), but {rows} rows of one window of {bptt} steps need "
-                f"{rows * bptt}",
+                f"steps ({of[name]}), but {windows if whole_windows else 'one is needed'}",
                 _longer_parts(name, total, config.training, len(part)),
             )
 

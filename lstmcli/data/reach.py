@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data import tasks
-from lstmcli.data.layout import PADDING, Layout, Windows
+from lstmcli.data.layout import PADDING, Layout, Spans, Windows
 
 
 def labels(windows: Windows) -> int:
@@ -14,6 +14,9 @@ def labels(windows: Windows) -> int:
     scored, cut = windows.series.scored, windows.cut
     if isinstance(cut, Layout):
         return cut.rows * cut.used if scored is None else int(cut.cut_rows(scored).sum())
+    if isinstance(cut, Spans):
+        counted = cut.ends - cut.counted
+        return int(counted.sum() if scored is None else windows.all("scored").sum())
     return len(windows.series) if scored is None else int(scored.sum())  # Every sequence is whole.
 
 
@@ -49,7 +52,5 @@ def longest(windows: Windows) -> int | None:
 
 def _in_rows(windows: Windows, lags: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """`[steps]` -> `[rows, windows * bptt]`, with -1 where no step is."""
-    cut = windows.cut
-    if isinstance(cut, Layout):
-        return cut.cut_rows(lags)
-    return np.where(cut.steps == PADDING, -1, lags[cut.steps])
+    places = windows.cut.places(0, len(windows))
+    return np.where(places == PADDING, -1, lags[places])

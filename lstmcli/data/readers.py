@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
 from lstmcli.columns import Schema
 from lstmcli.config import DataConfig
-from lstmcli.data import beside, storage, text
+from lstmcli.data import beside, joining, storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.data.tables import reader as table
@@ -49,9 +51,10 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     reader = _reader(path, config)
     for file in (config.val_data, config.test_data):
         _check_same_kind(path, reader, file)
+    _check_different(config)
     with _bounded(path):
-        found: tuple[Parts, list[str]] = reader.read_parts(config)
-    return found
+        parts, notes = reader.read_parts(config)
+    return joining.continued(parts, config) if config.continues else parts, notes
 
 
 def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
@@ -83,6 +86,18 @@ def _bounded(path: Path) -> Iterator[None]:
             f"`{path}` does not fit into memory: {error or 'none is left'}",
             "take a part of the file, or a machine with more memory",
         ) from error
+
+
+def _check_different(config: DataConfig) -> None:
+    """Refuses one file for two parts, be it a copy."""
+    files = [Path(name) for name in (config.data, config.val_data, config.test_data) if name]
+    for one, other in combinations(filter(Path.is_file, files), 2):
+        if one.samefile(other) or filecmp.cmp(one, other, shallow=False):
+            raise UsageError(
+                "two of `--data`, `--val-data` and `--test-data` are the same file: parts share "
+                "no step",
+                "leave the second out: a part without a file is cut from `--data`",
+            )
 
 
 def _check_same_kind(path: Path, reader: ModuleType, part: str | None) -> None:

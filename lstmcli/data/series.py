@@ -33,7 +33,8 @@ class Series:
         starts: `[steps]`: whether a sequence begins here, before which the state is zero; `None`
             for one endless sequence a row, as in the article.
         task: what generated it, by name and parameters; empty for a stranger's series.
-        offset: where in its task's series it begins, for a part that was cut off.
+        offset: where in its task's series, or in its recording, a part begins that was cut off.
+        recording: of a part that follows on what precedes it, all that it was cut from.
         last_values: the latest value of the target that is known at each step, in a file's steps up
             to it and within its sequence: for numbers `[steps, D]`, float32, standardised, NaN
             where there is none; for classes `[steps]`, int32, -1 where there is none. `None` where
@@ -52,6 +53,12 @@ class Series:
     offset: int = 0
     last_values: npt.NDArray[Any] | None = None
     labels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    recording: Series | None = None
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it is one long series of a stranger, and none that a task has drawn."""
+        return self.starts is None and not self.task
 
     @property
     def classes(self) -> int:
@@ -99,6 +106,11 @@ class Series:
         """Some of its steps, one after the other."""
         begin, _, _ = steps.indices(len(self))
         return replace(self._at(steps), offset=self.offset + begin)
+
+    def part(self, steps: slice) -> Series:
+        """As `cut`; of a stranger's recording the part follows on what precedes it there."""
+        found = self.cut(steps)
+        return replace(found, recording=self) if self.is_recording else found
 
     def blocks(self) -> Iterator[Series]:
         """The series in pieces, for what would make much more of it at a time than it is."""

@@ -14,9 +14,9 @@ from lstmcli import memory
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import ARTICLE, Config
-from lstmcli.data import lengths, readers, tasks
+from lstmcli.data import joining, lengths, readers, tasks
 from lstmcli.data.echo import Floor
-from lstmcli.data.layout import Cut, Windows, windows_of
+from lstmcli.data.layout import Cut, Windows, fitting, of_training, to_score, windows_of
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.errors import FileError, UsageError, pasteable
@@ -52,17 +52,20 @@ class Source:
             drawn = (self.draw(seed, Stream.TRAINING, epoch) for seed in self.seeds)
             return [self.windows(series) for series in drawn]
         if self.held.training.starts is None:
-            return [self.windows(self.held.training)] * len(self.seeds)
+            return [self.windows(self.held.training, epoch)] * len(self.seeds)
         rngs = (generator(seed, Stream.ORDER, epoch) for seed in self.seeds)
         training = self.config.training
         return [windows_of(self.held.training, training.rows, training.steps, rng) for rng in rngs]
 
     def validation(self) -> list[Windows]:
-        """The windows that choose the checkpoint, for each replica: the same after every epoch."""
+        """The windows that choose the checkpoint, for each replica: the same after every epoch.
+
+        None where nothing is held out for them.
+        """
         return self._held_out(Stream.VALIDATION, 1)
 
     def test(self) -> list[Windows]:
-        """The windows to report on, for each replica."""
+        """The windows to report on, for each replica; none where nothing is held out for them."""
         return self._held_out(Stream.TEST, 2)
 
     @property
@@ -145,17 +148,28 @@ class Source:
         return tasks.generate(self.config.data, generator(seed, stream, position))
 
     def _held_out(self, stream: Stream, part: int) -> list[Windows]:
-        if self.held is not None:
-            return [self.windows(self.held[part])] * len(self.seeds)
-        return [self.windows(self.draw(seed, stream, 0)) for seed in self.seeds]
-
-    def windows(self, series: Series) -> Windows:
-        """A series as this run cuts it: every drawn one into as many windows."""
-        training = self.config.training
-        count = None
         if self.held is None:
-            count = tasks.windows(self.config.data, training.rows, training.steps)
-        return windows_of(series, training.rows, training.steps, windows=count)
+            return [self.scored(self.draw(seed, stream, 0)) for seed in self.seeds]
+        series = self.held[part]
+        return [self.scored(series)] * len(self.seeds) if len(series) else []
+
+    def windows(self, series: Series, epoch: int = 0) -> Windows:
+        """A series to train on as this run cuts it: every drawn one into as many windows."""
+        training = self.config.training
+        return of_training(series, training.rows, training.steps, windows=self._windows, turn=epoch)
+
+    def scored(self, series: Series) -> Windows:
+        """A series to score the models on, in as many rows as those that they are trained on."""
+        training = self.config.training
+        return to_score(series, training.rows, training.steps, self._windows)
+
+    @property
+    def _windows(self) -> int | None:
+        """Windows that hold any series that is drawn."""
+        if self.held is not None:
+            return None
+        training = self.config.training
+        return tasks.windows(self.config.data, training.rows, training.steps)
 
 
 class Tested(NamedTuple):
@@ -166,14 +180,12 @@ class Tested(NamedTuple):
         series: one for each replica.
         notes: what is odd about it.
         training: the part that the model was trained on, where it is at hand.
-        whole: whether every step is to be scored, and not only those of whole windows.
     """
 
     name: str
     series: list[Series]
     notes: list[str]
     training: Series | None = None
-    whole: bool = False
 
 
 def open_source(config: Config) -> Source:
@@ -202,6 +214,7 @@ def series_to_test(
     data: Path | None,
     schema: Schema,
     trained_on: Sequence[str] | None = None,
+    before: Config | None = None,
 ) -> Tested:
     """The series to score a model on, for each replica, and what they are.
 
@@ -211,28 +224,58 @@ def series_to_test(
             or for a model trained on a dataset, the part of that which was held back for it.
         schema: what the model knows of its columns.
         trained_on: checksums of the parts of the dataset that the model was trained on, as known.
+        before: the settings with which it was trained, where `data` follows on that file.
 
     Raises:
         FileError: the dataset is missing, damaged or too short, or not what it was.
+        UsageError: nothing was held back for a test, or there is nothing to follow on.
     """
     if data is not None:
         series, notes = readers.read_whole(data, schema, config.data)
         if series.task:  # Its floor is that of whole windows.
             lengths.check_whole(config, series, data)
-        tested = [series] * config.run.replicas
-        return Tested(str(data), tested, notes, whole=not series.task)
+        if before is not None:
+            joining.check_recording(series, str(data))
+            series = joining.following(_recording(before, trained_on), series)
+        return Tested(str(data), [series] * config.run.replicas, notes)
     source = open_source(config)
     if source.held is None:
         drawn = [source.draw(seed, Stream.TEST, 0) for seed in source.seeds]
         return Tested("test stream", drawn, [])
     file = str(config.data.data)
+    _check_same(source, trained_on)
+    if not len(source.held.test):
+        raise UsageError(
+            f"there is no test part: `--test-fraction 0` held nothing of `{file}` back",
+            "`--data FILE` scores a file, whole",
+        )
+    test = [source.held.test] * config.run.replicas
+    name = config.data.test_data or f"{file} (test part)"
+    return Tested(name, test, list(source.remarks), source.held.training)
+
+
+def _check_same(source: Source, trained_on: Sequence[str] | None) -> None:
+    """Raises FileError where a file is not what a model was trained on."""
     if trained_on is not None and not source.is_what(trained_on):
+        file = str(source.config.data.data)
         raise FileError(
             f"`{file}` has changed since the model was trained on it: what was held back is lost",
             f"`--data {pasteable(file)}` scores the file as it is now, whole",
         )
-    test = [source.held.test] * config.run.replicas
-    return Tested(f"{file} (test part)", test, list(source.remarks), source.held.training)
+
+
+def _recording(before: Config, trained_on: Sequence[str] | None) -> Series:
+    """The recording that a model was trained on a part of."""
+    if before.data.data is None:
+        raise UsageError(
+            "`--continues` has no effect: the model was trained on drawn series, on which no file "
+            "follows",
+            "leave `--continues` out",
+        )
+    source = open_source(before)
+    _check_same(source, trained_on)
+    joining.check_recording(source.example, before.data.data)
+    return source.example.recording or source.example
 
 
 def floor_of(windows: Windows) -> Floor | None:
@@ -283,7 +326,7 @@ def _resolved(config: Config, held: Parts | None) -> Config:
 
 
 def _fitting(config: Config, held: Parts | None) -> tuple[int, int]:
-    """The article's rows and steps for echo; else up to 32 and 64, if the parts are so long."""
+    """The article's rows and steps for echo; else up to 32 and 64, as the training part has."""
     if held is None and config.data.task == "echo":
         return ARTICLE["batch_size"], ARTICLE["bptt"]
     parts = held or [Source(config).draw(config.run.data_seeds[0], Stream.TRAINING, 0)]
@@ -292,6 +335,4 @@ def _fitting(config: Config, held: Parts | None) -> tuple[int, int]:
     if parts[0].starts is not None:
         lengths = np.diff(parts[0].bounds())
         return min(ROWS, len(lengths)), min(STEPS, int(lengths.max()))
-    shortest = max(1, min(map(len, parts)))
-    steps = config.training.bptt or min(STEPS, shortest)
-    return max(1, min(ROWS, shortest // steps)), steps
+    return fitting(max(1, len(parts[0])), ROWS, config.training.bptt or STEPS)

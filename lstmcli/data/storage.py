@@ -172,7 +172,7 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
         if file is not None:
             held_out[position] = _read_alike(Path(file), training, path)
     parts = Parts(training, *held_out)
-    _check_parts(path, len(series.bounds()) - 1, parts)
+    _check_parts(path, len(series.bounds()) - 1, parts, config)
     return parts if "schema" in metadata else standardised(parts), _notes(path, series)
 
 
@@ -210,14 +210,16 @@ def _divided(series: Series, config: DataConfig) -> list[Series]:
         0.0 if config.test_data else config.test_fraction,
     )
     if series.starts is None:
-        return [series.cut(steps) for steps in by_time(len(series), *shares)]
+        return [series.part(steps) for steps in by_time(len(series), *shares)]
     sequences = len(series.bounds()) - 1
     return [series.pick(each) for each in by_sequence(sequences, *shares, config.split_seed)]
 
 
-def _check_parts(path: Path, sequences: int, parts: Parts) -> None:
+def _check_parts(path: Path, sequences: int, parts: Parts, config: DataConfig) -> None:
     """Raises FileError where a file has too few sequences for its parts, or one counts nowhere."""
-    if parts.training.starts is not None and not all(map(len, parts)):
+    wanted = (1, config.val_data or config.val_fraction, config.test_data or config.test_fraction)
+    empty = [not len(part) and bool(share) for part, share in zip(parts, wanted, strict=True)]
+    if parts.training.starts is not None and any(empty):
         raise FileError(
             f"`{path}` has {sequences} sequence(s): too few for a training, a validation and a "
             "test part",

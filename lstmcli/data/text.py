@@ -14,7 +14,7 @@ import codecs
 import io
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -93,21 +93,29 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
         FileError: a file is missing, not in its encoding, or too short for its parts.
     """
     text = _scan(_File(Path(config.data or ""), config.encoding))
-    own = {"validation": config.val_data, "test": config.test_data}
+    shares = {
+        "validation": (config.val_data, config.val_fraction),
+        "test": (config.test_data, config.test_fraction),
+    }
     training, *others = by_time(
-        text.characters,
-        0 if config.val_data else config.val_fraction,
-        0 if config.test_data else config.test_fraction,
+        text.characters, *(0 if file else share for file, share in shares.values())
     )
     schema = _schema(text, training)
-    places = {"training": (text, training)}
-    for (name, file), steps in zip(own.items(), others, strict=True):
-        own_file = None if file is None else _File(Path(file), config.encoding)
-        places[name] = (text, steps) if own_file is None else _whole(own_file)
-    found = [_series(*place, schema, name) for name, place in places.items()]
-    series, notes = zip(*found, strict=True)
-    line_ends = dict.fromkeys(_line_ends(text) for text, _ in places.values())
-    return Parts(*series), [note for note in (*line_ends, *notes) if note]
+    whole = _of_codes(_encode(text, slice(0, text.characters), schema.symbols[0])[0], schema)
+    found, notes, line_ends = [], [], []
+    for name, steps in zip(("training", *shares), (training, *others), strict=True):
+        file, share = shares.get(name, (None, 1))
+        place = (text, steps) if file is None else _whole(_File(Path(file), config.encoding))
+        if share:
+            _check_length(*place, name)
+        line_ends.append(_line_ends(place[0]))
+        own = slice(steps.start, max(steps.start, steps.stop - 1))
+        codes = None if file is None else _encode(*place, schema.symbols[0])[0]
+        part = whole.part(own) if codes is None else _of_codes(codes, schema)
+        unknown = _unknown(part, *place, name)
+        notes += unknown
+        found.append(part if unknown else replace(part, scored=None))
+    return Parts(*found), [note for note in dict.fromkeys([*line_ends, *notes]) if note]
 
 
 def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
@@ -128,8 +136,10 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
     # A model of an older version may know the line ends as they are in its file.
     newlines = "\r" not in (schema.symbols[0].values or ())
     text, steps = _whole(_File(path, config.encoding, newlines))
-    series, note = _series(text, steps, schema, None)
-    return series, [each for each in (_line_ends(text), note) if each]
+    _check_length(text, steps, None)
+    series = _of_codes(_encode(text, steps, schema.symbols[0])[0], schema)
+    notes = [_line_ends(text), *_unknown(series, text, steps, None)]
+    return series, [each for each in notes if each]
 
 
 def _whole(file: _File) -> tuple[_Text, slice]:
@@ -156,27 +166,35 @@ def _schema(text: _Text, training: slice) -> Schema:
     return Schema("text", (), (column,), column)
 
 
-def _series(
-    text: _Text, steps: slice, schema: Schema, part: str | None
-) -> tuple[Series, str | None]:
-    """The series of a part of a text, and a note on characters that the vocabulary lacks."""
-    _check_length(text, steps, part)
-    vocabulary = schema.symbols[0]
-    codes, unknown = _encode(text, steps, vocabulary)
+def _of_codes(codes: Numbers, schema: Schema) -> Series:
+    """The series of a text by its characters' numbers; the vocabulary's size is an unknown one."""
+    size = schema.symbols[0].size
     targets, scored = codes[1:], None
-    if unknown:
-        scored = targets != vocabulary.size
+    if codes.max(initial=0) == size:
+        scored = targets != size
         targets = np.where(scored, targets, codes.dtype.type(0))
-        _check_known(scored, text.path, part)
-    series = Series(
+    return Series(
         schema,
         no_numbers(len(targets)),
         codes[:-1, np.newaxis],
         cast("npt.NDArray[np.int32]", targets),  # As soon as a window is cut.
         scored,
-        offset=steps.start,
     )
-    return series, _note(unknown, text.path, part) if unknown else None
+
+
+def _unknown(series: Series, text: _Text, steps: slice, part: str | None) -> list[str]:
+    """A note on characters of a part that the vocabulary lacks, if there are any.
+
+    Raises:
+        FileError: it lacks all that are to be predicted.
+    """
+    if series.scored is None or steps.start == steps.stop:
+        return []
+    unknown = _encode(text, steps, series.schema.symbols[0])[1]
+    if not unknown:
+        return []
+    _check_known(series.scored, text.path, part)
+    return [_note(unknown, text.path, part)]
 
 
 def _encode(text: _Text, steps: slice, vocabulary: Categorical) -> tuple[Numbers, Counter[str]]:

@@ -77,8 +77,8 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
         raise
     except LstmcliError as error:
         found.notes.append(error.message)
-    if found.source is not None and found.source.held is not None:
-        validation = found.source.windows(found.source.held.validation)
+    if found.source is not None and found.source.held and found.source.held.validation:
+        validation = found.source.scored(found.source.held.validation)
         found.references = references(found.source.example, validation)
     return found
 

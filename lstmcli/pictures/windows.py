@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lstmcli.columns import Categorical
 from lstmcli.core import forward
-from lstmcli.data.layout import PADDING, Layout, windows_of
+from lstmcli.data.layout import PADDING, warm_up_of, windows_of
 from lstmcli.data.series import Series
 from lstmcli.data.source import Source
 from lstmcli.errors import FileError, pasteable
@@ -37,6 +37,7 @@ class _Chosen:
     steps: npt.NDArray[np.int64]
     last: int
     kind: str
+    warm_up: int = 0
 
 
 def window_of(model: Checkpoint, source: Source) -> Window:
@@ -56,11 +57,13 @@ def window_of(model: Checkpoint, source: Source) -> Window:
     series = validation_series(source, replica)
     _check(model, series)
     chosen = _sequences(series) if series.starts is not None else _rows(series, source)
+    part = "training" if source.held and not source.held.validation else "validation"
+    series = series.recording or series
     readout = _readout(model, replica, series, chosen)
     steps = chosen.steps[:, -chosen.last :]
     there = steps != PADDING
     scored = there if series.scored is None else there & series.scored[steps]
-    begin = chosen.steps.shape[1] - steps.shape[1]
+    begin = chosen.steps.shape[1] - steps.shape[1] - chosen.warm_up
     return Window(
         model.schema,
         np.broadcast_to(begin + 1 + np.arange(steps.shape[1]), steps.shape),
@@ -71,7 +74,7 @@ def window_of(model: Checkpoint, source: Source) -> Window:
         series.targets[steps],
         readout,
         tuple(f"{chosen.kind} {number + 1}" for number in range(len(steps))),
-        _where(steps, begin, chosen.kind)
+        _where(part, steps, begin, chosen.kind)
         + (f", seed {model.seeds[replica]} (the best)" if len(model.seeds) > 1 else ""),
     )
 
@@ -87,9 +90,9 @@ def name_of(source: Source) -> str:
 
 
 def validation_series(source: Source, replica: int) -> Series:
-    """The series that chose a replica's best checkpoint."""
+    """The series that chose a replica's best checkpoint; without one, the training part."""
     if source.held is not None:
-        return source.held.validation
+        return source.held.validation or source.held.training
     return source.draw(source.seeds[replica], Stream.VALIDATION, 0)
 
 
@@ -107,18 +110,30 @@ def _check(model: Checkpoint, series: Series) -> None:
 def _rows(series: Series, source: Source) -> _Chosen:
     """The beginnings of the rows of an endless series, as it is cut for validation."""
     training = source.config.training
-    cut = windows_of(series, training.rows, training.steps).cut
-    assert isinstance(cut, Layout)
-    windows = max(1, min(cut.windows, CARRIED // cut.bptt))
-    carried = windows * cut.bptt
+    bptt = training.steps
     if series.schema.kind == "text":
         rows, last = 1, CHARACTERS
     elif not isinstance(series.schema.target, Categorical):
         rows, last = 1, MOMENTS
     else:
-        rows, last = MOST_ROWS, min(cut.bptt, WIDEST)
-    begins = cut.row_length * np.arange(min(rows, cut.rows))
-    return _Chosen(begins[:, None] + np.arange(carried), min(last, carried), "row")
+        rows, last = min(MOST_ROWS, training.rows), min(bptt, WIDEST)
+    if series.is_recording:
+        return _of_recording(series, rows, last, bptt)
+    cut = windows_of(series, training.rows, bptt).cut
+    carried = max(1, min(cut.windows, CARRIED // bptt)) * bptt
+    begins = cut.places(0, 1)[:rows]
+    return _Chosen(begins[:, :1] + np.arange(carried), min(last, carried), "row")
+
+
+def _of_recording(series: Series, rows: int, last: int, bptt: int) -> _Chosen:
+    """The beginnings of some pieces of a recording, or of a part, each after what precedes it."""
+    rows = max(1, min(rows, len(series) // last))
+    length = len(series) // rows
+    begin = 0 if series.recording is None else series.offset
+    warm_up, carried = min(begin, warm_up_of(bptt)), min(length, CARRIED)
+    begins = begin + length * np.arange(rows)[:, np.newaxis]
+    steps = begins + np.arange(-warm_up, carried)
+    return _Chosen(steps, min(last, carried), "row", warm_up)
 
 
 def _sequences(series: Series) -> _Chosen:
@@ -155,13 +170,13 @@ def _softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[A
     return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
 
 
-def _where(steps: npt.NDArray[np.int64], begin: int, kind: str) -> str:
+def _where(part: str, steps: npt.NDArray[np.int64], begin: int, kind: str) -> str:
     """Which steps are shown, in words, counted from 1 on."""
     rows, shown = steps.shape
     which = f"{kind} 1" if rows == 1 else f"{kind}s 1 to {rows}"
     if kind == "sequence":
-        return f"validation, {which}"
-    return f"validation, {which}, steps {begin + 1:,} to {begin + shown:,}"
+        return f"{part}, {which}"
+    return f"{part}, {which}, steps {begin + 1:,} to {begin + shown:,}"
 
 
 def check_unchanged(model: Checkpoint, source: Source, file: str) -> None:

@@ -201,8 +201,7 @@ def unit_lags(subject: Subject, lags: int) -> pd.DataFrame:
 
     inputs, rows = inputs_of(subject), []
     for run in subject.runs([TRAINED]):
-        begins, padding = (each[..., run.replica] for each in (subject.begins, subject.padding))
-        places = Places.of(begins, padding)
+        places = subject.judged(run.replica)
         for layer in range(run.states.shape[1]):
             found = {
                 each.name: explained(run, layer, each, places, lags) for each in inputs

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lstmcli.errors import UsageError
 from lstmcli.probes import bits, ridge
 from lstmcli.probes.inputs import inputs_of
-from lstmcli.probes.places import FEWEST_PAIRS, Block, Places
+from lstmcli.probes.places import FEWEST_PAIRS, Block
 from lstmcli.probes.ridge import Readout, Targets
 from lstmcli.probes.subject import TRAINED, UNTRAINED, Run, Subject
 
@@ -75,8 +75,7 @@ def memory(subject: Subject, lags: int) -> pd.DataFrame:
     rows = []
     inputs = inputs_of(subject)
     for run in subject.runs([TRAINED, UNTRAINED]):
-        begins, padding = (each[..., run.replica] for each in (subject.begins, subject.padding))
-        blocks = list(Places.of(begins, padding).blocks(lags))
+        blocks = list(subject.judged(run.replica).blocks(lags))
         seed = {"seed": subject.model.seeds[run.replica], "network": run.kind}
         for each in inputs:
             asked = [_asked(each.values[..., run.replica], each.classes, one) for one in blocks]

@@ -57,13 +57,15 @@ class Places:
 
         Args:
             begins: where something begins of which the steps before say nothing: `[steps, B]`.
-            padding: places without a step: `[steps, B]`.
+            padding: places without a step, or of a warm-up: `[steps, B]`.
         """
         steps, rows = begins.shape
         real = begins & ~padding
         if real.sum() < max(FEWEST_SEQUENCES, 2 * rows):
             borders = np.cumsum(SHARES[:2])
-            part = np.searchsorted(borders, np.arange(steps) / steps, side="right")
+            first = int(np.argmin(padding.all(1)))  # Behind a warm-up.
+            share = np.maximum(np.arange(steps) - first, 0) / (steps - first)
+            part = np.searchsorted(borders, share, side="right")
             part = np.repeat(part[:, None], rows, 1)
         else:
             part = _by_sequence(real)

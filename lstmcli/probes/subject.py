@@ -17,8 +17,9 @@ from lstmcli.architecture import Signature
 from lstmcli.core import forward, parameters
 from lstmcli.core.forward import Array, Given, Network, Zeroing
 from lstmcli.data import layout
-from lstmcli.data.layout import PADDING, Packing, Windows
+from lstmcli.data.layout import PADDING, Packing, Spans, Windows
 from lstmcli.opening import Opened
+from lstmcli.probes.places import Places
 from lstmcli.runs.checkpoint import Checkpoint
 
 TRAINED, UNTRAINED = "trained", "untrained"
@@ -27,9 +28,14 @@ MOST_HELD = 2**28
 
 
 class Read(Windows):
-    """What a network reads: the place of every step is known."""
+    """What a network reads: where one row ends, no other goes on."""
 
-    cut: Packing
+    cut: Packing | Spans
+
+    @property
+    def places(self) -> npt.NDArray[np.int64]:
+        """The number of the step at each place, or PADDING: `[steps, B]`."""
+        return self.cut.places(0, len(self)).T
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Subject:
     @cached_property
     def padding(self) -> npt.NDArray[np.bool_]:
         """Places without a step: `[steps, B, R]`."""
-        return np.stack([cut.cut.steps.T == PADDING for cut in self.windows], -1)
+        return np.stack([cut.places == PADDING for cut in self.windows], -1)
 
     @cached_property
     def begins(self) -> npt.NDArray[np.bool_]:
@@ -88,6 +94,14 @@ class Subject:
             found[..., replica] |= arrays.get("starts", np.False_)
         found[0] = True
         return found
+
+    def judged(self, replica: int) -> Places:
+        """Which of a replica's steps say what it remembers: none of a warm-up."""
+        begins, outside = (each[..., replica] for each in (self.begins, self.padding))
+        windows = self.windows[replica]
+        if isinstance(windows.cut, Spans):
+            outside = ~windows.cut.scored(windows.places.T).T
+        return Places.of(begins, outside)
 
     def given(self, replicas: Sequence[int]) -> Given:
         """What some replicas read: arrays `[steps, R, B, …]`."""
@@ -168,7 +182,7 @@ def one_thread() -> threadpool_limits:
 def subject_of(opened: Opened, steps: int) -> Subject:
     """The networks of a checkpoint, and the beginning of the series that they are to read.
 
-    The series is cut into rows as for training.
+    The series is cut into rows as for validation.
 
     Args:
         opened: the checkpoint.
@@ -180,14 +194,23 @@ def subject_of(opened: Opened, steps: int) -> Subject:
     tested = opened.tested()
     training = opened.config.training
     rows, bptt = training.rows, training.steps
-    cuts = [layout.windows_of(each, rows, bptt) for each in tested.series]
-    count = min(max(1, steps // (rows * bptt)), *(len(cut) for cut in cuts))
+    cuts = [layout.to_score(each, rows, bptt) for each in tested.series]
+    warm_up = max(_warm_up(cut) for cut in cuts)
+    count = min(max(1, steps // (rows * bptt)) + warm_up, *(len(cut) for cut in cuts))
     windows = [_first(cut, count) for cut in cuts]
     return Subject(opened.path, tested.name, opened.model, windows, tuple(tested.notes))
+
+
+def _warm_up(windows: Windows) -> int:
+    """Windows of a warm-up, at most; the last of them may have scored steps too."""
+    cut = windows.cut
+    return -(-int((cut.counted - cut.begins).max()) // cut.bptt) if isinstance(cut, Spans) else 0
 
 
 def _first(windows: Windows, count: int) -> Read:
     """The first windows of each row."""
     cut = windows.cut
-    steps = cut.steps if isinstance(cut, Packing) else cut.cut_rows(np.arange(cut.steps))
-    return Read(windows.series, Packing(steps[:, : count * cut.bptt], cut.bptt))
+    if isinstance(cut, Spans):
+        ends = np.minimum(cut.ends, cut.begins + count * cut.bptt)
+        return Read(windows.series, replace(cut, ends=ends, windows=count))
+    return Read(windows.series, Packing(cut.places(0, count), cut.bptt))

@@ -92,9 +92,9 @@ def material(source: Source) -> Material:
 
 def _known(source: Source) -> list[Reference]:
     """What a file's validation part costs without a network."""
-    if source.held is None:
+    if not (source.held and source.held.validation):
         return []
-    validation = source.windows(source.held.validation)
+    validation = source.scored(source.held.validation)
     return references(source.example, validation)
 
 

@@ -238,7 +238,7 @@ class Watch:
 
     def _take(self, row: dict[str, str]) -> None:
         self.epoch = int(row["epoch"])
-        self.lowest = min(self.lowest, float(row["val_loss"]))
+        self.lowest = min(self.lowest, float(row["val_loss"] or "inf"))
         if self._baseline is None or not row["val_gap"]:
             return
         way = self._baseline - float(row["bayes_loss"] or 0)

@@ -8,7 +8,6 @@ filled, as a model sees them. A step whose target is not known is not scored.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +63,6 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
         FileError: a file is missing or damaged, or a cell is not what it should be.
     """
     assert config.data is not None
-    _check_files(config)
     values, notes = _main(Path(config.data), config)
     picks = _divide(values, config)
     steps = _steps(values.sequences, picks)
@@ -214,7 +212,7 @@ def _part_of(steps: list[Indices | slice], count: int) -> Bytes:
 
 
 def _cut(whole: Series, pick: slice | Indices) -> Series:
-    return whole.cut(pick) if isinstance(pick, slice) else whole.pick(pick)
+    return whole.part(pick) if isinstance(pick, slice) else whole.pick(pick)
 
 
 def _all_scored(parts: list[Series]) -> list[Series]:
@@ -256,24 +254,13 @@ def _changed(parts: Sequence[Series]) -> list[str]:
     ]
 
 
-def _check_files(config: DataConfig) -> None:
-    """Refuses one file for two parts."""
-    files = [name for name in (config.data, config.val_data, config.test_data) if name is not None]
-    paths = [os.path.realpath(name) for name in files]  # `Path.resolve` fails on links that loop.
-    if len(set(paths)) < len(paths):
-        raise UsageError(
-            "two of `--data`, `--val-data` and `--test-data` are the same file: parts share no "
-            "step",
-            "leave the second out: a part without a file is cut from `--data`",
-        )
-
-
 def _check_scored(series: Series, part: int, config: DataConfig) -> None:
     """Refuses a part on which nothing can be measured."""
     assert series.scored is not None
-    if series.scored.any():
-        return
     file = config.val_data if part == VALIDATION else config.test_data
+    share = config.val_fraction if part == VALIDATION else config.test_fraction
+    if series.scored.any() or (file is None and not share):
+        return
     option = "--val" if part == VALIDATION else "--test"
     raise FileError(
         f"{PARTS[part]} of `{config.data if file is None else file}` has no step that is "

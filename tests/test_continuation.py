@@ -1,0 +1,149 @@
+"""A part of a recording follows on what precedes it: held against one pass in NumPy.
+
+The pass is that of `reference.py`, in double precision, over one row from the first step of the
+file to the last, with inputs that are made here from the file's text.
+"""
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from reference import forward
+
+import lstmcli
+from lstmcli import api
+from lstmcli.runs import checkpoint as checkpoints
+
+STEPS = 900
+CUTS = 720, 810
+"""Where validation and test begin."""
+SETTINGS = {
+    "layers": 1,
+    "state_size": 12,
+    "epochs": 3,
+    "batch_size": 4,
+    "bptt": 16,
+    "optimizer": "adam",
+    "learning_rate": 0.02,
+}
+
+
+def temperatures(steps):
+    """Hours of some days: a daily and a yearly cycle, and what is left to chance."""
+    hours, rng = np.arange(steps), np.random.default_rng(0)
+    drift = np.convolve(rng.normal(size=steps + 23), np.ones(24) / 8, "valid")
+    day, year = (np.sin(2 * np.pi * hours / period) for period in (24, 8766))
+    return pd.DataFrame(
+        {
+            "temp": np.round(12 + 5 * day - 9 * year + drift, 2),
+            "wind": np.round(rng.gamma(2, 2, steps), 2),
+        }
+    )
+
+
+def of_numbers(horizon):
+    def make(folder):
+        table = temperatures(STEPS)
+        table.to_csv(folder / "data.csv", index=False)
+        given = {"data": str(folder / "data.csv"), "target": "temp", "horizon": horizon or None}
+        names = ["temp", "wind"] if horizon else ["wind"]
+        training = table.iloc[: CUTS[0]]
+        inputs = (table[names] - training[names].mean()) / training[names].std(ddof=0)
+        targets = np.full(STEPS, np.nan)
+        targets[: STEPS - horizon] = table.temp.to_numpy()[horizon:]
+        return given, inputs.to_numpy(), targets, CUTS
+
+    return make
+
+
+def of_classes(folder):
+    table = temperatures(STEPS)
+    change = table.temp.diff(6).fillna(0)
+    table["next"] = np.where(change > 1, "up", np.where(change < -1, "down", "flat"))
+    table.to_csv(folder / "data.csv", index=False)
+    given = {"data": str(folder / "data.csv"), "target": "next", "inputs": "temp,wind"}
+    training = table.iloc[: CUTS[0]][["temp", "wind"]]
+    inputs = (table[["temp", "wind"]] - training.mean()) / training.std(ddof=0)
+    return given, inputs.to_numpy(), table.next.map({"down": 0, "flat": 1, "up": 2}), CUTS
+
+
+def of_text(folder):
+    rng, words = np.random.default_rng(0), ["the ", "cat ", "sat ", "on ", "a ", "mat. "]
+    text = "".join(words[int(i)] for i in rng.integers(0, 6, 400))[: STEPS + 1]
+    (folder / "data.txt").write_text(text)
+    characters = sorted(set(text))
+    codes = np.array([characters.index(each) for each in text])
+    # A part of n characters has n - 1 steps: what its first one is, nobody is asked.
+    cuts = round(0.8 * len(text)), len(text) - round(0.1 * len(text))
+    targets = codes[1:].astype(float)
+    targets[[cuts[0] - 1, cuts[1] - 1]] = np.nan
+    given = {"data": str(folder / "data.txt")}
+    return given, np.eye(len(characters))[codes[:-1]], targets, cuts
+
+
+KINDS = {
+    "the same step": of_numbers(0),
+    "one step ahead": of_numbers(1),
+    "a day ahead": of_numbers(24),
+    "classes": of_classes,
+    "text": of_text,
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def trained(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("continuation")
+    given, inputs, targets, cuts = KINDS[request.param](folder)
+    run = lstmcli.train(out=folder / "run", **given, **SETTINGS)
+    targets = np.asarray(targets, float)
+    return SimpleNamespace(run=run, inputs=inputs, targets=targets, cuts=cuts)
+
+
+def one_pass(path, inputs):
+    """The outputs of a checkpoint's network at each step of a file, in one row: `[steps, C]`."""
+    model = checkpoints.read(Path(path))
+    weights = {name: array[0].astype(float) for name, array in model.tensors.items()}
+    size, layers = model.config.model.state_size, model.config.model.layers
+    state = np.zeros((layers, 2, 1, size))
+    return forward(weights, state, inputs[:, None], layers)[0][:, 0], model
+
+
+def figures(outputs, targets, model, begin, end):
+    """Loss, and RMSE and MAE for numbers, over the steps of a part whose target is known."""
+    part = slice(begin, end)
+    known = ~np.isnan(targets[part])
+    outputs, targets = outputs[part][known], targets[part][known]
+    if model.schema.classes:
+        largest = outputs.max(1)
+        log_sum = np.log(np.exp(outputs - largest[:, None]).sum(1)) + largest
+        return {"loss": (log_sum - outputs[np.arange(len(outputs)), targets.astype(int)]).mean()}
+    [column] = model.schema.target
+    errors = outputs[:, 0] * column.scale + column.mean - targets
+    rmse = math.sqrt(np.mean(errors**2))
+    loss = (rmse / column.scale) ** 2
+    return {"loss": loss, "rmse": rmse, "mae": np.abs(errors).mean()}
+
+
+def test_eval_is_one_pass_through_the_file(trained):
+    outputs, model = one_pass(
+        trained.run.directory / "checkpoints/best.safetensors", trained.inputs
+    )
+    expected = figures(outputs, trained.targets, model, trained.cuts[1], None)
+    [score] = api.evaluate(trained.run).scores
+    assert score.labels == (~np.isnan(trained.targets[trained.cuts[1] :])).sum()
+    for name, value in expected.items():
+        assert getattr(score, name) == pytest.approx(value, rel=1e-5), name
+
+
+def test_validation_in_rows_with_a_warm_up_is_within_a_thousandth_of_one_pass(trained, capsys):
+    outputs, model = one_pass(
+        trained.run.directory / "checkpoints/last.safetensors", trained.inputs
+    )
+    expected = figures(outputs, trained.targets, model, *trained.cuts)["loss"]
+    found = trained.run.metrics.val_loss.iloc[-1]
+    print(f"validation {found:.7g}, one pass {expected:.7g}: {abs(found / expected - 1):.2g}")
+    assert found == pytest.approx(expected, rel=1e-3)
