@@ -454,6 +454,14 @@ def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
                 f"{'a file of its own' if file.endswith('_data') else 'what begins there'}",
                 f"leave `{option_name(fraction)}` out",
             )
+    if given.get("val_fraction") == 0:
+        for name in ("patience", "until_solved"):
+            if given.get(name):
+                raise UsageError(
+                    f"`{option_name(name)}` has no effect with `--val-fraction 0`: there is no "
+                    "validation that could stop the training",
+                    f"leave `{option_name(name)}` out, or hold a part out",
+                )
     for name in OF_THE_FILE if data is None else DRAWN:
         if given.get(name) is not None:
             option = f"`{option_name(name)}`"

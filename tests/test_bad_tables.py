@@ -370,13 +370,6 @@ BAD = {
         "line 3, column `g`",
         "belongs to",
     ),
-    "one file for two parts": (
-        GOOD,
-        {"val_data": "./t.csv"},
-        USAGE,
-        "are the same file",
-        "leave the second out",
-    ),
 }
 
 

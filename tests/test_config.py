@@ -134,7 +134,7 @@ def test_a_series_shorter_than_one_window_is_refused():
         Config.build(series_length=74)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("value", [-0.1, 1.0])
 def test_a_part_of_a_dataset_that_cannot_be_held_back_is_refused(value):
     with pytest.raises(UsageError, match="`--val-fraction` must be"):
         Config.build(data="x.npz", val_fraction=value)

@@ -16,6 +16,7 @@ from reference import forward
 
 import lstmcli
 from lstmcli import api
+from lstmcli.data.layout import continuation, overlapping
 from lstmcli.runs import checkpoint as checkpoints
 
 STEPS = 900
@@ -147,3 +148,77 @@ def test_validation_in_rows_with_a_warm_up_is_within_a_thousandth_of_one_pass(tr
     found = trained.run.metrics.val_loss.iloc[-1]
     print(f"validation {found:.7g}, one pass {expected:.7g}: {abs(found / expected - 1):.2g}")
     assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_without_a_validation_part_the_last_checkpoint_is_the_best(run):
+    temperatures(200).to_csv("t.csv", index=False)
+    options = ["--data", "t.csv", "--target", "temp", "--epochs", 2, "--bptt", 10, "--layers", 1]
+    shares = ["--val-fraction", 0, "--test-fraction", 0]
+    said = run("train", *options, *shares, "--out", "all").stderr
+    assert "no part is held out for validation" in said
+    assert pd.read_csv("all/metrics.csv").val_loss.isna().all()
+    last, best = (
+        checkpoints.read(Path(f"all/checkpoints/{k}.safetensors")) for k in ("last", "best")
+    )
+    assert best.epochs == [2]
+    assert all((last.tensors[name] == array).all() for name, array in best.tensors.items())
+    assert "there is no test part" in run("eval", "all", exit_code=2).stderr
+    assert (
+        json.loads(run("eval", "all", "--data", "t.csv", "--json").stdout)["results"][0]["labels"]
+        == 200
+    )
+
+
+def test_a_file_that_continues_the_training_data_is_scored_as_the_end_of_one_file(run):
+    """The same steps in one file or in two; without the option the second begins from nothing."""
+    table = temperatures(400)
+    table.to_csv("t.csv", index=False)
+    table[:320].to_csv("a.csv", index=False)
+    table[320:360].to_csv("b.csv", index=False)
+    table[360:].to_csv("c.csv", index=False)
+    options = ["--target", "temp", "--epochs", 1, "--bptt", 10, "--batch-size", 4, "--layers", 1]
+    files = ["--data", "a.csv", "--val-data", "b.csv", "--test-data", "c.csv"]
+    run("train", "--data", "t.csv", *options, "--out", "one")
+    run("train", *files, "--continues", *options, "--out", "two")
+    run("train", *files, *options, "--out", "blind")
+    losses = [pd.read_csv(f"{name}/metrics.csv").val_loss[0] for name in ("one", "two", "blind")]
+    assert losses[0] == losses[1] != losses[2]
+    found = [json.loads(run("eval", name, "--json").stdout) for name in ("one", "two", "blind")]
+    one, two, blind = (each["results"][0] for each in found)
+    assert one["loss"] == two["loss"] != blind["loss"]
+    assert one["labels"] == blind["labels"] == 40
+    assert found[1]["data"].endswith("c.csv")
+    table[320:].to_csv("d.csv", index=False)
+    given = json.loads(run("eval", "two", "--data", "d.csv", "--continues", "--json").stdout)
+    both = given["results"][0]["loss"]
+    assert both == pytest.approx((losses[1] + two["loss"]) / 2, rel=1e-4)
+
+
+def test_parts_are_different_files(run):
+    Path("a.txt").write_text("to be or not to be. " * 40)
+    Path("copy.txt").write_text("to be or not to be. " * 40)
+    for part in (["--val-data", "a.txt"], ["--test-data", "copy.txt"]):
+        said = run("train", "--data", "a.txt", *part, exit_code=2).stderr
+        assert "are the same file: parts share no step" in said
+
+
+@pytest.mark.parametrize(("steps", "rows", "bptt"), [(959, 32, 5), (130, 2, 64), (77, 1, 8)])
+def test_training_reads_every_label(steps, rows, bptt):
+    """Each epoch; a single row leaves one end out, and the other one in the next epoch."""
+    read = [set(overlapping(steps, rows, bptt, turn).places(0, 99).ravel()) for turn in (0, 1)]
+    assert read[0] | read[1] >= set(range(steps))
+    assert rows == 1 or read[0] >= set(range(steps))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 32])
+@pytest.mark.parametrize("part", [slice(0, 7), slice(90, 300), slice(1000, 1900)])
+def test_each_step_of_a_part_is_scored_once_after_its_warm_up(part, rows):
+    cut = continuation(part, rows, 16, 256)
+    places = cut.places(0, cut.windows)
+    assert sorted(places[cut.scored(places)]) == list(range(part.start, part.stop))
+    for row in places:
+        there = row[row >= 0]
+        assert (np.diff(there) == 1).all()
+        scored = there[there >= cut.counted[list(cut.begins).index(there[0])]] if len(there) else []
+        if len(scored):
+            assert scored[0] - there[0] >= min(256, scored[0])

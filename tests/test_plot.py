@@ -353,7 +353,8 @@ def test_the_true_next_character_is_framed_among_the_most_probable(runs, files):
             (round(t.get_position()[1]), t.get_position()[0]): t.get_text() for t in axes.texts
         }
         true = [shown_[-1, step] for step in range(known.shape[1])]
-        at = begin + 1 + line * known.shape[1]
+        shown = min(64, len(text) // 10 - 1)  # The last ones of the part.
+        at = begin + len(text) // 10 - shown + line * known.shape[1]
         assert true == [character(each) for each in text[at : at + len(true)]]
         frames = {(round(p.get_y() + 0.44), round(p.get_x() + 0.44)) for p in axes.patches}
         assert frames == {place for place, name in shown_.items()

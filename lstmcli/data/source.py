@@ -119,6 +119,10 @@ class Source:
     def notes(self) -> list[str]:
         """What is odd about the dataset, in words."""
         found = list(self.remarks)
+        if self.held and not len(self.held.validation):
+            found.append("no part is held out for validation: the last checkpoint counts as best")
+        if self.held and not len(self.held.test):
+            found.append("no part is held out for a test: `eval` needs a file of its own")
         if self.held and (note := unused_classes(f"`{self.config.data.data}`", *self.held)):
             found.append(note)
         return found

@@ -16,7 +16,7 @@ from lstmcli.data.echo import check_learnable
 from lstmcli.data.layout import Layout
 from lstmcli.data.references import Reference, nats_to_bits, references
 from lstmcli.data.source import Source, floor_of
-from lstmcli.errors import FileError
+from lstmcli.errors import FileError, UsageError
 from lstmcli.preflight import DataFacts
 
 
@@ -78,6 +78,11 @@ def material(source: Source) -> Material:
     """
     if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
         check_learnable(source.example.task, source.cut)
+    if source.held and not len(source.held.test):
+        raise UsageError(
+            "a sweep compares its trials on the test part, and `--test-fraction 0` holds none out",
+            "pass a larger `--test-fraction`, or `--test-data FILE`",
+        )
     if source.config.training.until_solved:
         source.check_floor_known()
     floor = floor_of(source.training(0)[0])
