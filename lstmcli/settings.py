@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import numbers
+import os
 import re
 import types
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, get_args, get_type_hints
 
-from lstmcli.errors import UsageError
+from lstmcli.errors import FileError, UsageError
 
 LARGEST = 2**63 - 1
 """Of whole numbers, as TOML and tables hold them."""
@@ -77,8 +78,25 @@ class Settings:
             if value == "" and optional:
                 raise UsageError(f"`{option_name(spec.name)}` must not be empty")
             _check(spec, expected, value)
+            if expected is str:
+                _check_utf8(spec.name, value)
             if expected in (int, float):  # NumPy's numbers too.
                 object.__setattr__(self, spec.name, expected(value))
+
+
+def _check_utf8(name: str, value: str) -> None:
+    """Raises FileError (a name of a file) or UsageError where a run's record cannot hold a text."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(value).decode("utf-8", "backslashreplace")
+        if name.endswith("data"):
+            raise FileError(
+                f"`{option_name(name)}`: the name `{shown}` is not UTF-8, as a run's record "
+                "has to be",
+                "rename the file",
+            ) from error
+        raise UsageError(f"`{option_name(name)}` must be UTF-8, got `{shown}`") from error
 
 
 @functools.cache
