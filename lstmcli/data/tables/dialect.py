@@ -64,6 +64,8 @@ def guess(file: IO[str], header: bool) -> Dialect:
     lines = [line for line in lines[comments:] if line.strip()]
     for separator in SEPARATORS:
         rows = _rows(lines, separator)
+        if len(rows) < ALIKE * len(lines) and separator != ",":
+            continue  # Read so, a quote within a cell opens one that swallows the lines below.
         width = len(rows[0]) if rows else 0
         alike = sum(len(row) == width for row in rows)
         if width > 1 and alike >= ALIKE * len(rows):
