@@ -29,14 +29,10 @@ COMMANDS = [
     "train --horizon 3 --target x --group y --missing zero",
     "eval r --predictions p.csv",
     "eval r --horizon 3 --target x --group y",
-    "plot r --output r.svg",
-    "probe r --csv probed.csv",
-    "report r",
     " ".join([*SWEEP, "--dry-run", "--json"]),
     " ".join([*SWEEP, "--seeds", "5", "--out", "s", "--progress", "none"]),
     " ".join([*SWEEP, "--match", "params", "--optimizer", "sgd", "--out", "s"]),
     "eval s",
-    "report s",
 ]
 NOT_THE_SAME = {".html", ".json", ".safetensors", ".svg", ".png"}
 """Kinds of files that hold times."""

@@ -232,15 +232,17 @@ def test_the_types_of_trials_are_the_same_whatever_is_missing(tmp_path):
 
 def test_what_commands_write_does_not_depend_on_pythons_hash_seed(tmp_path):
     tests = Path(__file__).parent
-    found = []
+    at_work = []
     for seed in ("0", "1"):
         folder = tmp_path / seed
         folder.mkdir()
-        done = subprocess.run(
-            [sys.executable, str(tests / "commands_by_name.py")],
-            check=True, cwd=folder, capture_output=True, text=True,
-            env={**os.environ, "PYTHONPATH": f"{tests.parent}:{tests}", "PYTHONHASHSEED": seed},
-        )  # fmt: skip
-        found.append(json.loads(done.stdout))
+        command = [sys.executable, str(tests / "commands_by_name.py")]
+        names = {"PYTHONPATH": f"{tests.parent}:{tests}", "PYTHONHASHSEED": seed}
+        at_work.append(
+            subprocess.Popen(
+                command, cwd=folder, stdout=subprocess.PIPE, text=True, env={**os.environ, **names}
+            )
+        )
+    found = [json.loads(process.communicate()[0]) for process in at_work]
     assert found[0]["said"] == found[1]["said"]
     assert found[0]["files"] == found[1]["files"]
