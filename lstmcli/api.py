@@ -28,7 +28,7 @@ from lstmcli.settings import option_name
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lstmcli.data.references import Reference
+    from lstmcli.data.baselines import Baseline
     from lstmcli.data.source import Source
     from lstmcli.scoring import Score
     from lstmcli.standing import Run
@@ -74,7 +74,7 @@ class Evaluation:
         data: what they were scored on, in words.
         scores: one for each seed.
         notes: what is odd about the data.
-        references: what the test part of a file costs without a network.
+        baselines: what the same steps cost without a network.
         epochs: how many each seed's model was trained for.
     """
 
@@ -82,7 +82,7 @@ class Evaluation:
     data: str
     scores: list[Score]
     notes: list[str]
-    references: list[Reference]
+    baselines: list[Baseline]
     epochs: list[int]
 
 
@@ -265,7 +265,7 @@ def evaluate(
     model, config, trained_on = opened.model, opened.config, opened.trained_on
 
     from lstmcli.core import environment
-    from lstmcli.data import references
+    from lstmcli.data.baselines import baselines
     from lstmcli.data.source import unused_classes
 
     environment.set_up(config, model.metadata["features"])
@@ -282,11 +282,10 @@ def evaluate(
     windows = scores[0].windows
     if config.data.data and (dropped := windows.cut.dropped):
         notes.append(f"{dropped} steps at the rows' ends fill no window: not scored")
-    if tested.training is not None:
-        without = references.references(tested.training, windows)
-    else:
-        without = references.kept(model.schema, windows, model.label_counts)
-    return Evaluation(opened.path, tested.name, scores, notes, without, model.epochs)
+    without = baselines(opened.fitting(tested), windows.read)
+    if not windows.series.task:  # There it is no news that the data has no season.
+        notes += without.omitted
+    return Evaluation(opened.path, tested.name, scores, notes, without.found, model.epochs)
 
 
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:

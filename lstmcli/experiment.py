@@ -18,7 +18,6 @@ from lstmcli.core.chunks import Tensors
 from lstmcli.core.program import Program
 from lstmcli.data.echo import check_learnable
 from lstmcli.data.layout import Layout
-from lstmcli.data.references import references
 from lstmcli.data.source import Source, floor_of, open_source
 from lstmcli.errors import DivergedError, StoppedError
 from lstmcli.runs.checkpoint import SLOT
@@ -84,7 +83,6 @@ def prepare(
         program,
         floor_of(source.windows(source.example)),
         [floor_of(windows) for windows in held_out] or [None] * config.run.replicas,
-        references(source.example, held_out[0]) if source.held and held_out else [],
         tensors=program.start(_weights(config, source, kept)),
         best={},
         best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
-from lstmcli.data.source import Tested, series_to_test
-from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.data.baselines import Fitting
+from lstmcli.data.source import Source, Tested, open_source, series_to_test
+from lstmcli.errors import FileError, LstmcliError, UsageError, pasteable
 from lstmcli.runs import finding, metrics, owned, paths
 from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.rundir import SETTINGS, RunDirectory
@@ -62,6 +63,26 @@ class Opened:
         return series_to_test(
             self.config, self.data, self.model.schema, self.trained_on, self.before
         )
+
+    def fitting(self, tested: Tested) -> Fitting:
+        """What the baselines of a series are fitted to: the training part where it can be had."""
+        if source := tested.source or self._source():
+            return source.fitting
+        config, horizon = self.config, self.config.data.horizon or 0
+        counts = self.model.label_counts
+        return Fitting(self.model.schema, config.training.steps, horizon, counts=counts)
+
+    def _source(self) -> Source | None:
+        """The dataset that the models were trained on, if it is there and what it was."""
+        saved = paths.with_data_from(self.model.metadata["config"], finding.folder_of(self.path))
+        config = Config.build(saved)
+        if config.data.data is None or self.trained_on is None:
+            return None
+        try:
+            source = open_source(config)
+        except LstmcliError:
+            return None
+        return source if source.is_what(self.trained_on) else None
 
 
 def _extent(run: RunDirectory, status: Mapping[str, Any]) -> str:

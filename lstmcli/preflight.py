@@ -12,8 +12,8 @@ from lstmcli.columns import Schema
 from lstmcli.config import Config
 from lstmcli.core import environment
 from lstmcli.data import reach, tasks
+from lstmcli.data.baselines import Baseline
 from lstmcli.data.echo import Floor
-from lstmcli.data.references import Reference
 from lstmcli.data.source import Source
 
 COMPILING = 2.0
@@ -49,8 +49,8 @@ class DataFacts:
     dropped: int
     outside: float | None
     longest: int | None
-    chance: Reference
-    best: Reference | None
+    chance: Baseline
+    best: Baseline | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ FLOOR = "floor"
 """The name of the best loss that can be expected."""
 
 
-def of_data(source: Source, floor: Floor | None, known: Sequence[Reference]) -> DataFacts:
+def of_data(source: Source, floor: Floor | None, known: Sequence[Baseline]) -> DataFacts:
     """What is known of a source's data.
 
     Args:
@@ -93,7 +93,7 @@ def of_data(source: Source, floor: Floor | None, known: Sequence[Reference]) -> 
     """
     windows = source.windows(source.example)
     cut = windows.cut
-    best = Reference(FLOOR, floor.loss) if floor else min(known, key=_loss, default=None)
+    best = Baseline(FLOOR, floor.loss) if floor else min(known, key=_loss, default=None)
     return DataFacts(
         source.schema,
         reach.labels(windows),
@@ -108,8 +108,8 @@ def of_data(source: Source, floor: Floor | None, known: Sequence[Reference]) -> 
     )
 
 
-def _loss(reference: Reference) -> float:
-    return reference.loss
+def _loss(baseline: Baseline) -> float:
+    return baseline.loss
 
 
 def of_config(
@@ -129,14 +129,14 @@ def of_config(
     return Preflight(data, count, config.run.replicas, math.ceil(left), done, seconds)
 
 
-def _chance(source: Source, known: Sequence[Reference]) -> Reference:
+def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
     """A uniform guess, the mean of numbers, or what a task has for it."""
     if baseline := tasks.baseline(source.example):
-        return Reference(*baseline)
+        return Baseline(*baseline)
     if source.schema.classes:
-        return Reference("a uniform guess", math.log(source.schema.classes))
+        return Baseline("a uniform guess", math.log(source.schema.classes))
     mean = next((each.loss for each in known if each.name == "mean"), 1.0)
-    return Reference("the mean of the target", mean)
+    return Baseline("the mean of the target", mean)
 
 
 def training_seconds(config: Config, signature: Signature, windows: int, epochs: float) -> float:

@@ -137,7 +137,8 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "steps": training.steps,
         "dropped_steps": run.source.cut.dropped,
         "bayes_loss": run.floor and run.floor.loss,
-        "references": [asdict(each) for each in run.references],
+        "references": [asdict(each) for each in run.baselines.found],
+        "omitted_references": run.baselines.omitted,
         "started": now(),
     }
 

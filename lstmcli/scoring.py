@@ -17,9 +17,9 @@ from lstmcli.core import device, environment
 from lstmcli.core.batch import Batch
 from lstmcli.core.program import Program
 from lstmcli.data import layout
+from lstmcli.data.baselines import nats_to_bits
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Windows, windows_of
-from lstmcli.data.references import nats_to_bits
 from lstmcli.data.series import Series
 from lstmcli.data.source import floor_of
 from lstmcli.errors import FileError

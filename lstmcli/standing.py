@@ -14,8 +14,8 @@ from lstmcli.core import parameters
 from lstmcli.core.batch import Measures
 from lstmcli.core.chunks import Tensors
 from lstmcli.core.program import Program
+from lstmcli.data.baselines import Baselines
 from lstmcli.data.echo import Floor
-from lstmcli.data.references import Reference
 from lstmcli.data.source import Source
 from lstmcli.runs.metrics import EpochRow
 from lstmcli.runs.rundir import RunDirectory
@@ -78,7 +78,6 @@ class Run:
         config, directory, source, program: what it is made of.
         floor: the best loss that can be expected, where the task is known.
         validation_floors: that of each seed's validation series, with what its oracle loses there.
-        references: what the validation part of a file costs without a network.
         tensors: all that training changes, as it was after the last epoch that is completed.
         within: how far the next epoch has come already, where a checkpoint was made within it.
         epoch: epochs completed.
@@ -99,7 +98,6 @@ class Run:
     program: Program
     floor: Floor | None
     validation_floors: list[Floor | None]
-    references: list[Reference]
     tensors: parameters.Arrays
     best: parameters.Arrays
     best_at: list[dict[str, Any]]
@@ -143,12 +141,17 @@ class Run:
         return self.epoch >= self.config.training.epochs or not self.at_work
 
     @property
+    def baselines(self) -> Baselines:
+        """What the validation part of a file costs without a network."""
+        return self.source.validation_baselines
+
+    @property
     def chance(self) -> float:
         """The loss of a uniform guess, in nats per step; for numbers, of their mean."""
         signature = self.program.signature
         if signature.head == "softmax":
             return math.log(signature.outputs)
-        return max([1.0, *(each.loss for each in self.references if each.name == "mean")])
+        return max([1.0, *(each.loss for each in self.baselines.found if each.name == "mean")])
 
     @property
     def worse_than_chance_above(self) -> float:

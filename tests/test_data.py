@@ -23,8 +23,8 @@ from lstmcli.cli.app import app
 from lstmcli.columns import plain
 from lstmcli.config import Config, DataConfig
 from lstmcli.data import echo, storage
+from lstmcli.data.baselines import baselines
 from lstmcli.data.layout import Layout, windows_of
-from lstmcli.data.references import references
 from lstmcli.data.series import Series, no_symbols
 from lstmcli.data.source import open_source, series_to_test, unused_classes
 from lstmcli.errors import FileError, UsageError
@@ -685,7 +685,7 @@ def test_references_of_a_text_are_those_counted_by_hand(tmp_path):
         pairs = sum(x == a and y == b for x, y in itertools.pairwise(training))
         return (pairs + share[b]) / (training[:-1].count(a) + 1)
 
-    found = {each.name: each for each in references(source.held.training, windows)}
+    found = {each.name: each for each in baselines(source.fitting, windows.read).found}
     losses = [-math.log(share[text[p + 1]]) for p in places]
     assert found["class frequencies"].loss == pytest.approx(np.mean(losses))
     losses = [-math.log(after(text[p], text[p + 1])) for p in places]
@@ -705,11 +705,11 @@ def test_references_of_numbers_are_the_mean_and_the_last_value_that_is_known(hor
     begin, used = source.held.test.offset, len(source.held.test)
     ahead = values[begin + horizon : begin + horizon + used]
     count = len(ahead)  # The last ones lie beyond the file: not scored.
-    found = {each.name: each.loss for each in references(source.held.training, windows)}
+    found = {each.name: each.loss for each in baselines(source.fitting, windows.read).found}
     errors = (ahead - column.mean) / column.scale
     assert found["mean"] == pytest.approx(np.mean(errors**2), rel=1e-4)
     if not horizon:  # The model is not given the value before either.
-        assert list(found) == ["mean"]
+        assert list(found) == ["mean", "linear autoregression"]
         return
     errors = (ahead - values[begin : begin + count]) / column.scale  # Known before the part too.
     assert found["last value"] == pytest.approx(np.mean(errors**2), rel=1e-4)

@@ -59,7 +59,7 @@ def test_steps_of_a_row_follow_each_other_in_the_predictions(run, folder):
 def test_class_frequencies_stand_beside_a_file_without_its_training_part(run, folder):
     recording(500, seed=1).to_csv("new.csv", index=False)
     shown = json.loads(run("eval", folder / "table", "--data", "new.csv", "--json").stdout)
-    [reference] = shown["references"]
+    reference, *_ = shown["references"]
     training = recording(3000).state[:2400]
     share = {name: ((training == name).sum() + 1) / (2400 + 2) for name in ("rose", "fell")}
     losses = [-math.log(share[name]) for name in recording(500, seed=1).state]

@@ -11,7 +11,7 @@ from lstmcli.cli.output import print_json
 from lstmcli.errors import LstmcliError, pasteable
 
 if TYPE_CHECKING:
-    from lstmcli.data.references import Reference
+    from lstmcli.data.baselines import Baseline
     from lstmcli.data.source import Source
     from lstmcli.runs.kept import Kept
     from lstmcli.runs.metrics import EpochRow
@@ -96,29 +96,31 @@ def summarise(run: Run) -> None:
     schema = run.source.schema
     for row in run.latest.values():
         typer.echo(f"seed {row.seed}: {words.outcome(schema, metrics.as_dict(row))}")
-    references = [] if run.floor else run.references  # The floor says more.
-    for each in references:
-        name, loss = words.reference(schema, each.name), words.loss(schema, each.loss)
+    baselines = [] if run.floor else run.baselines.found  # The floor says more.
+    for each in baselines:
+        name, loss = words.baseline(schema, each.name), words.baseline_loss(schema, each)
         typer.echo(f"without a network: {name} {loss} in validation")
-    _warn(run, references)
+    for omitted in [] if run.floor else run.baselines.omitted:
+        typer.echo(f"note: {omitted}", err=True)
+    _warn(run, baselines)
     _say_where(run.directory)
 
 
-def _warn(run: Run, references: Sequence[Reference]) -> None:
+def _warn(run: Run, baselines: Sequence[Baseline]) -> None:
     """Says on standard error which seeds have learned nothing that is worth a network."""
     from lstmcli.experiment import CALMER
     from lstmcli.report import words
 
     for best in run.best_at:
-        if beats := words.unbeaten(best["val_loss"], references):
-            name = words.reference(run.source.schema, beats.name)
+        if beats := words.best_unbeaten_baseline(best["val_loss"], baselines):
+            name = words.baseline(run.source.schema, beats.name)
             unbeaten = words.does_not_beat(best["seed"], best["val_loss"], name, beats.loss)
             typer.echo(
                 f"warning: {unbeaten}; try more `--epochs`, or another `--learning-rate`", err=True
             )
     if worse := run.worse_than_chance():
         seeds = ", ".join(map(str, worse))
-        guess, loss = words.chance(run.source.schema, run.references)
+        guess, loss = words.chance(run.source.schema, run.baselines.found)
         typer.echo(
             f"warning: seed {seeds} ends worse than chance: {guess} has a loss of {loss:.3g}; "
             f"{CALMER}",

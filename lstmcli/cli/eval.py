@@ -15,6 +15,8 @@ from lstmcli.errors import UsageError
 
 if TYPE_CHECKING:
     from lstmcli.api import Evaluation
+    from lstmcli.columns import Schema
+    from lstmcli.data.baselines import Baseline
     from lstmcli.scoring import Score
 
 
@@ -60,7 +62,7 @@ def evaluate(
         return
     typer.echo(f"checkpoint: {visible(str(found.checkpoint))}, {_epochs(found)}")
     typer.echo(f"data: {visible(found.data)}")
-    print_scores(found.scores, found.references)
+    print_scores(found.scores, found.baselines)
 
 
 def _epochs(found: Evaluation) -> str:
@@ -70,24 +72,33 @@ def _epochs(found: Evaluation) -> str:
 
 
 def _as_dict(found: Evaluation) -> dict[str, Any]:
-    """What `--json` prints; reference values only where there are any."""
+    """What `--json` prints; baselines, as `references`, only where there are any."""
     from lstmcli.report import words
 
     results = [_result(each) for each in found.scores]
     known = {"checkpoint": str(found.checkpoint), "data": found.data, "results": results}
     schema = found.scores[0].schema
-    references = [
+    baselines = [
         {
-            "name": words.reference(schema, each.name),
+            "name": words.baseline(schema, each.name),
             "loss": each.loss,
             "accuracy": each.accuracy,
-            **({"rmse": words.rmse(schema, each.loss)} if schema.classes is None else {}),
+            **(_errors(schema, each) if schema.classes is None else {}),
             **({"bits_per_character": each.loss / math.log(2)} if schema.kind == "text" else {}),
         }
-        for each in found.references
+        for each in found.baselines
     ]
-    beside = {"references": references} if references else {}
+    beside = {"references": baselines} if baselines else {}
     return {**known, **beside, "epochs": found.epochs}
+
+
+def _errors(schema: Schema, baseline: Baseline) -> dict[str, float | None]:
+    from lstmcli.report import words
+
+    return {
+        "rmse": words.rmse(schema, baseline.loss),
+        "mae": words.mae(schema, baseline.mae),
+    }
 
 
 def _result(score: Score) -> dict[str, Any]:

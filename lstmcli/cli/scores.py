@@ -1,4 +1,4 @@
-"""What `lstmcli eval` says of scores: figures beside their floor or references, and confusions."""
+"""What `lstmcli eval` says of scores: figures beside their floor or baselines, and confusions."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from lstmcli.report import words
 
 if TYPE_CHECKING:
     from lstmcli.columns import Schema
+    from lstmcli.data.baselines import Baseline
     from lstmcli.data.echo import Floor
-    from lstmcli.data.references import Reference
     from lstmcli.scoring import Score
 
 LARGEST_TABLE = 12  # labels of which a table of all pairs can still be read
 MOST_CONFUSED = 10
 
 
-def print_scores(scores: Sequence[Score], references: Sequence[Reference]) -> None:
+def print_scores(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
     """Prints each seed's figures beside what they are to be held against, and what was confused.
 
     Where no floor is known, that is of the best seed alone.
 
     Args:
         scores: one for each seed.
-        references: what the same steps cost without a network. They are left out where the floor is
+        baselines: what the same steps cost without a network. They are left out where the floor is
             known, which says more.
     """
     if not all(each.floor for each in scores):
-        _print_beside_references(scores, references)
+        _print_beside_baselines(scores, baselines)
     best = min(scores, key=lambda score: score.loss)
     for each in scores:
         if each.floor:
             _print_beside_floor(each, each.floor)
             _print_confusion(each)
         else:
-            _print_unbeaten(each, references)
+            _print_unbeaten(each, baselines)
     if not best.floor:  # Seeds of one model confuse much the same.
         _print_confusion(best, f"seed {best.seed}, of the lowest loss: " if scores[1:] else "")
 
@@ -69,8 +69,8 @@ def _print_beside_floor(score: Score, floor: Floor) -> None:
         typer.echo(f"  rmse     {score.rmse:<8.6g}  mae     {score.mae:.6g}  {units}")
 
 
-def _print_beside_references(scores: Sequence[Score], references: Sequence[Reference]) -> None:
-    """A table: a row for each seed, then one for each reference value."""
+def _print_beside_baselines(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
+    """A table: a row for each seed, then one for each baseline."""
     schema, unit = scores[0].schema, counted(scores[0])
     typer.echo(f"target: {_target(schema)}")
     own = [
@@ -83,11 +83,11 @@ def _print_beside_references(scores: Sequence[Score], references: Sequence[Refer
     ]
     without = [
         (
-            words.reference(schema, each.name),
-            words.figures(schema, each.loss, each.accuracy, None),
+            words.baseline(schema, each.name),
+            words.baseline_figures(schema, each),
             None,
         )
-        for each in references
+        for each in baselines
     ]
     rows = [
         [name, *figures.values(), "-" if count is None else f"{count:,}"]
@@ -106,10 +106,10 @@ def _target(schema: Schema) -> str:
     return f"{name} (loss: squared error of the standardised target{units})"
 
 
-def _print_unbeaten(score: Score, references: Sequence[Reference]) -> None:
+def _print_unbeaten(score: Score, baselines: Sequence[Baseline]) -> None:
     """Says so where a model knows nothing that can not be known without one."""
-    if best := words.unbeaten(score.loss, references):
-        name = words.reference(score.schema, best.name)
+    if best := words.best_unbeaten_baseline(score.loss, baselines):
+        name = words.baseline(score.schema, best.name)
         typer.echo(
             f"seed {score.seed} does not beat `{name}`, which needs no network: loss "
             f"{words.six_digits(score.loss)} against {words.six_digits(best.loss)}"

@@ -26,7 +26,7 @@ def brief(run: Run, quiet: bool) -> None:
 
     for note in run.source.notes():
         typer.echo(f"note: {terminal.visible(note)}", err=True)
-    data = preflight.of_data(run.source, run.floor, run.references)
+    data = preflight.of_data(run.source, run.floor, run.baselines.found)
     begun = run.within.windows if run.within else 0
     done = run.epoch + begun / data.windows
     found = preflight.of_config(run.config, run.program.signature, data, done)

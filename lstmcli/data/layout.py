@@ -323,13 +323,16 @@ class Windows:
     @property
     def read(self) -> Series:
         """All that precedes what is scored in its file, and that; `scored` tells them apart."""
-        if not isinstance(self.cut, Spans):
+        if isinstance(self.cut, Spans):
+            part = self.cut.part
+            counted = np.arange(part.stop) >= part.start
+        elif self.cut.dropped:
+            counted = np.zeros(len(self.series), np.bool_)
+            counted[self.laid(np.arange(len(self.series)))] = True
+        else:
             return self.series
-        part = self.cut.part
-        found = self.series.cut(slice(0, part.stop))
-        scored = np.ones(part.stop, np.bool_) if found.scored is None else found.scored.copy()
-        scored[: part.start] = False
-        return replace(found, scored=scored)
+        found = self.series.cut(slice(0, len(counted)))
+        return replace(found, scored=counted if found.scored is None else counted & found.scored)
 
     @staticmethod
     def in_rows(windows: npt.NDArray[Any]) -> npt.NDArray[Any]:

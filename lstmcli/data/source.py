@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import ARTICLE, Config
 from lstmcli.data import joining, lengths, readers, tasks
+from lstmcli.data.baselines import Baselines, Fitting, baselines
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Cut, Windows, fitting, of_training, to_score, windows_of
 from lstmcli.data.series import Series
@@ -40,11 +41,15 @@ class Source:
         config: all settings; how series are cut is resolved.
         held: the parts of a dataset file; `None` for series that are drawn.
         remarks: what is odd about the file, in words.
+        known_baselines: those that are computed already, by the part and how it is cut.
     """
 
     config: Config
     held: Parts | None = None
     remarks: tuple[str, ...] = ()
+    known_baselines: dict[tuple[str, int, int], Baselines] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def training(self, epoch: int) -> list[Windows]:
         """The windows of an epoch, counted from 0, for each replica."""
@@ -116,6 +121,39 @@ class Source:
         counts: list[int] = self.held.training.label_counts().tolist()
         return counts
 
+    @property
+    def validation_baselines(self) -> Baselines:
+        """What a file's validation part costs without a network; none for series that are drawn."""
+        return self._baselines("validation", self.validation)
+
+    @property
+    def test_baselines(self) -> Baselines:
+        """What a file's test part costs without a network; none for series that are drawn."""
+        return self._baselines("test", self.test)
+
+    @property
+    def fitting(self) -> Fitting:
+        """What the baselines of a file are fitted to."""
+        validation = self.validation()
+        return Fitting(
+            self.schema,
+            self.config.training.steps,
+            self.config.data.horizon or 0,
+            self.example,
+            validation[0].read if validation else None,
+        )
+
+    def _baselines(self, part: str, windows: Callable[[], list[Windows]]) -> Baselines:
+        """Computed when they are asked for first, and once for all settings that cut alike."""
+        training = self.config.training
+        cut = (part, training.rows, training.steps)
+        if cut not in self.known_baselines:
+            held_out = windows() if self.held else []
+            self.known_baselines[cut] = (
+                baselines(self.fitting, held_out[0].read) if held_out else Baselines()
+            )
+        return self.known_baselines[cut]
+
     def notes(self) -> list[str]:
         """What is odd about the dataset, in words."""
         found = list(self.remarks)
@@ -183,13 +221,13 @@ class Tested(NamedTuple):
         name: what it is, in words.
         series: one for each replica.
         notes: what is odd about it.
-        training: the part that the model was trained on, where it is at hand.
+        source: what the model was trained on, where that is at hand.
     """
 
     name: str
     series: list[Series]
     notes: list[str]
-    training: Series | None = None
+    source: Source | None = None
 
 
 def open_source(config: Config) -> Source:
@@ -255,7 +293,7 @@ def series_to_test(
         )
     test = [source.held.test] * config.run.replicas
     name = config.data.test_data or f"{file} (test part)"
-    return Tested(name, test, list(source.remarks), source.held.training)
+    return Tested(name, test, list(source.remarks), source)
 
 
 def _check_same(source: Source, trained_on: Sequence[str] | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lstmcli.columns import Numeric, Schema, plain
 from lstmcli.config import Config
-from lstmcli.data.references import Reference, references
+from lstmcli.data.baselines import Baseline
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import FileError, LstmcliError, UsageError
 from lstmcli.pictures import windows
@@ -27,7 +27,7 @@ class Material:
         schema: what its columns are.
         model: its best checkpoint, else the last; `None` before there is one.
         source: its data; `None` where that cannot be had.
-        references: what the validation part of a file costs without a network.
+        baselines: what the validation part of a file costs without a network.
         notes: what cannot be had, and why.
     """
 
@@ -35,7 +35,7 @@ class Material:
     schema: Schema
     model: Checkpoint | None = None
     source: Source | None = None
-    references: list[Reference] = field(default_factory=list)
+    baselines: list[Baseline] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -68,7 +68,7 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
             f"`{run.path}` holds no run and no sweep of lstmcli{why}",
             "`lstmcli train` makes a run, in `runs/latest`",
         ) from error
-    found = Material(config, _schema(run), source=source)
+    found = Material(config, _schema(run), source=source, baselines=_baselines(run))
     try:
         _, found.model = owned.read(run.path)
         found.schema = found.model.schema
@@ -77,9 +77,6 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
         raise
     except LstmcliError as error:
         found.notes.append(error.message)
-    if found.source is not None and found.source.held and found.source.held.validation:
-        validation = found.source.scored(found.source.held.validation)
-        found.references = references(found.source.example, validation)
     return found
 
 
@@ -93,6 +90,11 @@ def _source_of(model: Checkpoint, folder: Path) -> Source:
     source = open_source(config)
     windows.check_unchanged(model, source, str(config.data.data))
     return source
+
+
+def _baselines(run: RunDirectory) -> list[Baseline]:
+    """As they were when the run began: its data need not be there."""
+    return [Baseline.of(each) for each in run.read_status().get("references") or []]
 
 
 def _schema(run: RunDirectory) -> Schema:

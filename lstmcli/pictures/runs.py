@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.columns import Schema
-    from lstmcli.data.references import Reference
+    from lstmcli.data.baselines import Baseline
     from lstmcli.pictures.material import Material
     from lstmcli.runs.rundir import RunDirectory
 
@@ -42,7 +42,7 @@ def curve_of(run: RunDirectory, known: Material) -> Curve | None:
     if epochs.empty:
         return None
     windows = tables.read(run.steps, columns(StepRow))
-    epochs = _with_references(epochs, known.schema, known.references)
+    epochs = _with_baselines(epochs, known.schema, known.baselines)
     unit, convert = words.familiar(known.schema)
     each = epochs.step.iloc[0] / epochs.epoch.iloc[0]  # Windows of an epoch.
     return Curve(
@@ -62,15 +62,15 @@ def title(config: Config, seeds: Sequence[int]) -> str:
     return f"{task[:1].upper()}{task[1:]}: {model}, {which}"
 
 
-def _with_references(
-    epochs: pd.DataFrame, schema: Schema, references: Sequence[Reference]
+def _with_baselines(
+    epochs: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]
 ) -> pd.DataFrame:
     """The table with columns for the loss of a guess, and for the best that needs no network."""
-    _, chance = words.chance(schema, references)
-    best = min(references, key=lambda each: each.loss, default=None)
+    _, chance = words.chance(schema, baselines)
+    best = min(baselines, key=lambda each: each.loss, default=None)
     return epochs.assign(
         chance=chance,
-        reference=best and words.reference(schema, best.name),
+        reference=best and words.baseline(schema, best.name),
         reference_loss=best.loss if best else math.nan,
     )
 

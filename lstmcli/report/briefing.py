@@ -128,7 +128,7 @@ def _losses(data: DataFacts) -> str:
     loss = words.loss(data.schema, data.best.loss)
     if data.best.name == "floor":
         return f"{chance}, {loss} the floor (the best that can be expected)"
-    name = words.reference(data.schema, data.best.name)
+    name = words.baseline(data.schema, data.best.name)
     return f"{chance}, {loss} needs no network ({name})"
 
 

@@ -14,7 +14,7 @@ from lstmcli.report.figures import canvas
 from lstmcli.report.terminal import ascii_only, visible
 
 if TYPE_CHECKING:
-    from lstmcli.data.references import Reference
+    from lstmcli.data.baselines import Baseline
 
 WIDEST = 24
 """Characters of a name that are shown."""
@@ -74,6 +74,23 @@ def rmse(schema: Schema, loss: float) -> float | None:
     return None if column is None else math.sqrt(loss) * column.scale
 
 
+def mae(schema: Schema, standardised: float | None) -> float | None:
+    """A mean absolute error, in the units of a target of one number."""
+    column = one_number(schema)
+    return None if column is None or standardised is None else standardised * column.scale
+
+
+def baseline_loss(schema: Schema, known: Baseline) -> str:
+    """What a baseline loses, as `loss` has it, with the mean absolute error of a number."""
+    shown, error = loss(schema, known.loss), mae(schema, known.mae)
+    return shown if error is None else f"{shown.removesuffix(')')}, mae {error:.3g})"
+
+
+def baseline_figures(schema: Schema, known: Baseline) -> dict[str, str]:
+    """A baseline's row of figures by their headings."""
+    return figures(schema, known.loss, known.accuracy, mae(schema, known.mae))
+
+
 def loss(schema: Schema, nats: float) -> str:
     """A loss, with what it is in bits a character of a text, or in the units of a number."""
     text = f"{nats:.3g}"
@@ -112,24 +129,24 @@ def task(data: DataConfig, swept: Sequence[str] = ()) -> str:
     return f"echo after {data.echo_step} steps"
 
 
-def reference(schema: Schema, known: str) -> str:
-    """The name of a reference value."""
+def baseline(schema: Schema, known: str) -> str:
+    """The name of a baseline."""
     return known.replace("class ", "character ") if schema.kind == "text" else known
 
 
-def unbeaten(loss: float | None, references: Sequence[Reference]) -> Reference | None:
-    """The best reference value, if a loss on the same steps is not below it."""
-    if not references:
+def best_unbeaten_baseline(loss: float | None, baselines: Sequence[Baseline]) -> Baseline | None:
+    """The best baseline, if a loss on the same steps is not below it."""
+    if not baselines:
         return None
-    best = min(references, key=lambda each: each.loss)
+    best = min(baselines, key=lambda each: each.loss)
     return None if loss is not None and loss < best.loss else best
 
 
-def chance(schema: Schema, references: Sequence[Reference]) -> tuple[str, float]:
+def chance(schema: Schema, baselines: Sequence[Baseline]) -> tuple[str, float]:
     """Who knows nothing but the classes, or the numbers' mean, and the loss of that."""
     if schema.classes:
         return "a uniform guess", math.log(schema.classes)
-    means = [each.loss for each in references if each.name == "mean"]
+    means = [each.loss for each in baselines if each.name == "mean"]
     return "the mean of the target", max([1.0, *means])
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.columns import Schema, plain
 from lstmcli.config import Config
-from lstmcli.data.references import Reference
+from lstmcli.data.baselines import Baseline
 from lstmcli.data.tasks import described
 from lstmcli.errors import FileError
 from lstmcli.pictures import tables
@@ -45,8 +44,8 @@ def page(path: Path) -> Page:
     status, config = provenance.read(path), _config(path)
     schema = _schema(path, status)
     table = _metrics(RunDirectory(path), status)
-    references = [_reference(each) for each in status.get("references") or []]
-    answer = _answer(table, schema, references, status)
+    baselines = [Baseline.of(each) for each in status.get("references") or []]
+    answer = _answer(table, schema, baselines, status)
     return Page(
         title=path.resolve().name,
         kind="lstmcli run",
@@ -54,18 +53,12 @@ def page(path: Path) -> Page:
         facts=_facts(config, status),
         sections=[
             Section("Figures", drawings.pictures(path)),
-            Section("Results", [*_notes(status), *_results(table, schema, references)]),
+            Section("Results", [*_notes(status), *_results(table, schema, baselines)]),
             Section("Settings", [settings.table(settings.of(config))]),
             Section("Provenance", [provenance.table(status)]),
             Section("Commands", commands.of_run(path, config)),
         ],
     )
-
-
-def _reference(known: Mapping[str, Any]) -> Reference:
-    """One of the references, of which a newer version may know more."""
-    names = [field.name for field in fields(Reference)]
-    return Reference(**{name: known[name] for name in names if name in known})
 
 
 def _config(path: Path) -> Config:
@@ -116,7 +109,7 @@ def _facts(config: Config, status: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _answer(
-    table: pd.DataFrame, schema: Schema, references: Sequence[Reference], status: Mapping[str, Any]
+    table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline], status: Mapping[str, Any]
 ) -> list[str]:
     """What the last row of each seed says, as `train` does, which epoch was best, what is wrong."""
     if table.empty:
@@ -128,30 +121,28 @@ def _answer(
     ]
     if len(last) > MOST_SEEDS:
         sentences.append(f"The table has the other {len(last) - MOST_SEEDS} seeds.")
-    return [*sentences, *_unbeaten(table, schema, references)]
+    return [*sentences, *_unbeaten(table, schema, baselines)]
 
 
-def _unbeaten(
-    table: pd.DataFrame, schema: Schema, references: Sequence[Reference]
-) -> Iterator[str]:
+def _unbeaten(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) -> Iterator[str]:
     """A sentence for each seed that knows no more than what needs no network."""
-    best, without = _best(table), _without_network(schema, references)
+    best, without = _best(table), _without_network(schema, baselines)
     for row in _last(table):
         loss = best[row["seed"]]["val_loss"] if row["seed"] in best else None
-        if beats := words.unbeaten(loss, without):
-            name = words.reference(schema, beats.name)
+        if beats := words.best_unbeaten_baseline(loss, without):
+            name = words.baseline(schema, beats.name)
             yield (
                 "Nothing was learned that is worth a network: "
                 f"{words.does_not_beat(row['seed'], loss, name, beats.loss)}."
             )
 
 
-def _without_network(schema: Schema, references: Sequence[Reference]) -> list[Reference]:
+def _without_network(schema: Schema, baselines: Sequence[Baseline]) -> list[Baseline]:
     """What needs no network: of a task, chance, with which it can be held against something."""
-    name, loss = words.chance(schema, references)
-    guess = Reference(name, loss, 1 / schema.classes if schema.classes else None)
-    known = any(each.name == "mean" for each in references)
-    return [*references] if known else [*references, guess]
+    name, loss = words.chance(schema, baselines)
+    guess = Baseline(name, loss, 1 / schema.classes if schema.classes else None)
+    known = any(each.name == "mean" for each in baselines)
+    return [*baselines] if known else [*baselines, guess]
 
 
 def _lowest(schema: Schema, best: Mapping[int, Row], seed: int) -> str:
@@ -184,18 +175,20 @@ def _notes(status: Mapping[str, Any]) -> list[Text]:
         found.append(f"worse than chance at the end: seed {', '.join(map(str, worse))}")
     if status.get("status") != "completed":
         found.append(f"the run is not complete: it is {status.get('status')}")
+    if status.get("bayes_loss") is None:
+        found += status.get("omitted_references") or []
     return [Text(text, warns=True) for text in found]
 
 
 def _results(
-    table: pd.DataFrame, schema: Schema, references: Sequence[Reference]
+    table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]
 ) -> list[Table | Text]:
     if table.empty:
         return []
-    return [_beside(table, schema, references), *_epochs(table)]
+    return [_beside(table, schema, baselines), *_epochs(table)]
 
 
-def _beside(table: pd.DataFrame, schema: Schema, references: Sequence[Reference]) -> Table:
+def _beside(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) -> Table:
     """The last and the best epoch of each seed, beside what they are to be held against."""
     best = _best(table)
     rows = []
@@ -206,9 +199,9 @@ def _beside(table: pd.DataFrame, schema: Schema, references: Sequence[Reference]
     floor = table.bayes_loss.iloc[-1]
     if floor is not None:
         rows.append({WHAT: "floor (expected)", **words.figures(schema, floor, None, None)})
-    for each in _without_network(schema, references if floor is None else ()):
-        name = f"without a network: {words.reference(schema, each.name)}"
-        rows.append({WHAT: name, **words.figures(schema, each.loss, each.accuracy, None)})
+    for each in _without_network(schema, baselines if floor is None else ()):
+        name = f"without a network: {words.baseline(schema, each.name)}"
+        rows.append({WHAT: name, **words.baseline_figures(schema, each)})
     headings = [name for name in rows[0] if any(row.get(name, "-") != "-" for row in rows)]
     cells = [[row.get(name, "-") for name in headings] for row in rows]
     return Table("Validation, beside what it is to be held against.", headings, cells)

@@ -25,7 +25,7 @@ FIELDS = {
 }
 """What a run writes, by kind. Each may be missing, or null."""
 LISTS = {
-    TEXT: "argv data_sha256 target",
+    TEXT: "argv data_sha256 target omitted_references",
     WHOLE: "seeds data_seeds worse_than_chance",
     TABLE: "references resumed",
 }

@@ -14,8 +14,10 @@ from lstmcli.sweeps.trial import Status
 if TYPE_CHECKING:
     import pandas as pd
 
-MANY = ("bigrams", "class frequencies")
-"""Reference values that are plural."""
+MANY = ("bigrams", "5-grams", "class frequencies")
+"""Baselines that are plural."""
+ONE = ("mean", "last value", "last label", "linear autoregression", "seasonal naive")
+"""Baselines that there is one of, or what their names begin with."""
 
 SMALLEST_P = 1e-4
 """P-values below it are not told apart."""
@@ -103,7 +105,7 @@ def _why(verdict: Verdict, row: pd.Series, unit: Unit) -> str:
 def _margin(verdict: Verdict, unit: Unit) -> str:
     """The margin, and what it is a part of where that is not the way to a floor."""
     said = f"the margin of {unit.amount(verdict.margin)}"
-    name, loss = verdict.baseline
+    name, loss = verdict.baseline.name, verdict.baseline.loss
     if verdict.floor_known or not loss > 0 or name == GUESS:
         return said
     verb = "lose" if name in MANY else "loses"
@@ -112,13 +114,13 @@ def _margin(verdict: Verdict, unit: Unit) -> str:
 
 def _baseline(verdict: Verdict, unit: Unit) -> str:
     """`bigrams (2.44 nats)`; a uniform guess is known without its loss."""
-    name, loss = verdict.baseline
+    name, loss = verdict.baseline.name, verdict.baseline.loss
     return name if name == GUESS else f"{_named(name)} ({unit.amount(loss, '.3g')})"
 
 
-def _named(reference: str) -> str:
-    """A reference value as the subject of a sentence."""
-    return f"the {reference}" if reference in ("mean", "last value") else reference
+def _named(baseline: str) -> str:
+    """A baseline as the subject of a sentence."""
+    return f"the {baseline}" if baseline.startswith(ONE) else baseline
 
 
 def _beaten(verdict: Verdict, unit: Unit) -> list[str]:

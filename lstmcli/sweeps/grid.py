@@ -45,7 +45,7 @@ FIXED = (
 MOST = 10_000
 """Settings of one sweep."""
 
-RESULTS = 2
+RESULTS, RESULTS_ON_FILES = 2, 3
 """What a trial's figures mean; raised when that changes, so that older ones are not mixed in."""
 
 
@@ -128,6 +128,11 @@ class Setting:
         return replace(self, config=replace(self.config, run=chosen), folder=folder)
 
 
+def results(digest: str | None) -> int:
+    """What the figures of trials on a dataset mean, or of those on drawn series, without digest."""
+    return RESULTS if digest is None else RESULTS_ON_FILES
+
+
 def identities(config: Config, digest: str | None, weights: str | None) -> dict[int, str]:
     """The identity of each seed's trial: a hash of all settings that its result depends on.
 
@@ -139,7 +144,7 @@ def identities(config: Config, digest: str | None, weights: str | None) -> dict[
         digest: of the dataset; `None` for drawn series.
         weights: the checksum of the checkpoint to begin with; `None` for drawn weights.
     """
-    settings: dict[str, Any] = {"results": RESULTS, **identity(config, digest, weights)}
+    settings: dict[str, Any] = {"results": results(digest), **identity(config, digest, weights)}
     found = {}
     for seed, data_seed in zip(config.run.seeds, config.run.data_seeds, strict=True):
         settings["run"] = {"seed": seed, "data_seed": data_seed}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from lstmcli import preflight
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import Config, DataConfig
+from lstmcli.data.baselines import Baselines, nats_to_bits
 from lstmcli.data.echo import check_learnable
 from lstmcli.data.layout import Layout
-from lstmcli.data.references import Reference, nats_to_bits, references
 from lstmcli.data.source import Source, floor_of
 from lstmcli.errors import FileError, UsageError
 from lstmcli.preflight import DataFacts
@@ -61,6 +62,7 @@ class Material:
         unit: what losses are in.
         baseline: the loss from which the way to the floor leads; `None` where there is no floor.
         digest: of a dataset's parts and of what its columns are; `None` for series that are drawn.
+        baselines: of a dataset's parts, by what a source knows them by.
     """
 
     signature: Signature
@@ -68,6 +70,7 @@ class Material:
     unit: Unit = NATS
     baseline: float | None = None
     digest: str | None = None
+    baselines: Mapping[tuple[str, int, int], Baselines] = field(default_factory=dict, compare=False)
 
 
 def material(source: Source) -> Material:
@@ -86,21 +89,15 @@ def material(source: Source) -> Material:
     if source.config.training.until_solved:
         source.check_floor_known()
     floor = floor_of(source.training(0)[0])
+    known, _ = source.validation_baselines.found, source.test_baselines  # Once for all trials.
     return Material(
         source.signature,
-        preflight.of_data(source, floor, _known(source)),
+        preflight.of_data(source, floor, known),
         unit(source.schema),
         floor.chance if floor else None,
         digest(source),
+        source.known_baselines,
     )
-
-
-def _known(source: Source) -> list[Reference]:
-    """What a file's validation part costs without a network."""
-    if not (source.held and source.held.validation):
-        return []
-    validation = source.scored(source.held.validation)
-    return references(source.example, validation)
 
 
 def unit(schema: Schema) -> Unit:

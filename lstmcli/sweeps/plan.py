@@ -146,7 +146,7 @@ def _identity(
         tables["match"] = {"size": match, "layers": tables["model"].pop("layers")}
     else:
         tables["model"].pop("layers")
-    return {**tables, "swept": dict(swept), "results": grid.RESULTS}
+    return {**tables, "swept": dict(swept), "results": grid.results(first.material.digest)}
 
 
 def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.data.baselines import Baseline
 from lstmcli.sweeps.comparison import Findings, Losses, weigh
 from lstmcli.sweeps.grid import key_names
 from lstmcli.sweeps.trial import Status
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 GUESS = "a uniform guess"
+SHORTEST_WAY = 0.01
+"""Of the loss of chance: the way to 0 that a margin is a part of is no shorter."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,6 @@ class SettingRow:
     enough: bool | None = None
     reference: str | None = None
     reference_loss: float = math.nan
-
-
-class Baseline(NamedTuple):
-    """What is known without a network: the loss that a depth has to beat, and whose it is."""
-
-    name: str
-    loss: float
 
 
 @dataclass(frozen=True)
@@ -197,7 +193,7 @@ def _setting(group: pd.DataFrame) -> SettingRow:
     solved = int(done.solved.fillna(False).astype(bool).sum())
     low, high = bootstrap_interval(losses) if len(losses) else (np.nan, np.nan)
     solve_low, solve_high = wilson_interval(solved, len(group)) if known else (np.nan, np.nan)
-    found = _reference(group)
+    found = _baseline(group)
     return SettingRow(
         parameters=int(group.parameters.iloc[0]),
         seeds=len(group),
@@ -232,15 +228,15 @@ def _verdict(
     margin: float,
     until_solved: bool,
 ) -> Verdict:
-    baseline = _reference(trials) or Baseline(GUESS, float(trials.chance.max()))
+    baseline = _baseline(trials) or Baseline(GUESS, float(trials.chance.max()))
     width = margin * _way(trials, baseline)
     losses = _losses(rows, trials, baseline, until_solved)
     findings = weigh(losses, width, compare=not until_solved)
     return Verdict(where, rows, trials, width, findings, baseline)
 
 
-def _reference(trials: pd.DataFrame) -> Baseline | None:
-    """The reference value of some trials; `None` for those of older sweeps, which have none."""
+def _baseline(trials: pd.DataFrame) -> Baseline | None:
+    """The best baseline of some trials; `None` for those of older sweeps, which have none."""
     if "reference_loss" not in trials or trials.reference_loss.isna().all():
         return None
     highest = trials.reference_loss.astype(float).idxmax()
@@ -271,9 +267,14 @@ def _losses(
 
 
 def _way(trials: pd.DataFrame, baseline: Baseline) -> float:
-    """From the baseline to the floor or, where none is known, to 0."""
+    """From the baseline to the floor or, where none is known, to 0.
+
+    A baseline that is nearly never wrong leaves nearly no way: then it is a part of chance's.
+    """
     floors = trials.bayes_loss.dropna()
-    return max(0.0, baseline.loss - (float(floors.min()) if len(floors) else 0.0))
+    if len(floors):
+        return max(0.0, baseline.loss - float(floors.min()))
+    return max(baseline.loss, SHORTEST_WAY * float(trials.chance.max()))
 
 
 def _with_verdict(rows: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:

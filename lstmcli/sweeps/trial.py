@@ -19,6 +19,7 @@ from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps.grid import Setting, key_names
 
 if TYPE_CHECKING:
+    from lstmcli.data.baselines import Baseline
     from lstmcli.data.echo import Floor
     from lstmcli.data.layout import Windows
     from lstmcli.data.source import Source
@@ -113,6 +114,7 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
 
     source = open_source(setting.config)
     check_unchanged(source, setting.material.digest)
+    source.known_baselines.update(setting.material.baselines)
     run = _resumed(directory, source) or _begun(directory, source)
     with suppress(DivergedError):  # Which seeds it met shows in the run; the others count.
         for _ in experiment.train(run, ["sweep", setting.name]):
@@ -172,12 +174,12 @@ def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
     found = []
     for replica, (seed, trial) in enumerate(setting.trials.items()):
         mine = [row for row in rows if row.seed == seed]
-        reference, reference_loss = _reference(run, windows[replica])
+        naive, best = _baselines(run, windows[replica])
         if not tested or seed in run.diverged or not math.isfinite(tested[replica][0]):
             row = TrialRow(
                 trial, seed, setting.parameters, Status.DIVERGED, ExitCode.DIVERGED, len(mine),
                 error="the loss became NaN or infinite", chance=run.chance,
-                reference=reference, reference_loss=reference_loss,
+                reference=best.name if best else None, reference_loss=best.loss if best else None,
                 seconds=_seconds(mine), run_dir=setting.run_dir,
             )  # fmt: skip
         else:
@@ -186,7 +188,7 @@ def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
                 trial,
                 seed,
                 setting.parameters,
-                Status.WORSE if loss > _worst(run, reference_loss) else Status.COMPLETED,
+                Status.WORSE if loss > _worst(run, naive) else Status.COMPLETED,
                 ExitCode.DONE,
                 epochs=len(mine),
                 solved=floor.solved(loss) if floor else None,
@@ -199,8 +201,8 @@ def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
                 epoch_seconds=fastest,
                 chance=run.chance,
                 replicas=len(setting.trials),
-                reference=reference,
-                reference_loss=reference_loss,
+                reference=best.name if best else None,
+                reference_loss=best.loss if best else None,
                 seconds=_seconds(mine),
                 run_dir=setting.run_dir,
             )
@@ -219,27 +221,28 @@ def _epochs_to_solve(rows: list[EpochRow], floor: Floor | None) -> int | None:
     return next((row.epoch for row in rows if (row.val_gap or 0) < floor.line), None)
 
 
-def _reference(run: Run, windows: Windows) -> tuple[str | None, float | None]:
-    """What predicts some windows best without a network, and its loss.
+def _baselines(run: Run, windows: Windows) -> tuple[Baseline | None, Baseline | None]:
+    """What knows the mean or the frequencies alone, and what is best without a network.
 
-    For a dataset it is the best of its reference values, for a task the baseline of its paper.
+    For a dataset they are those of its test part, for a task both are the baseline of its paper.
     """
     from lstmcli.data import tasks
-    from lstmcli.data.references import references
+    from lstmcli.data.baselines import Baseline
 
     if run.source.held is None:
-        return tasks.baseline(windows.series) or (None, None)
-    found = references(run.source.example, windows)
-    best = min(found, key=lambda each: each.loss)
-    return best.name, best.loss
+        known = tasks.baseline(windows.series)
+        baseline = Baseline(*known) if known else None
+        return baseline, baseline
+    baselines = run.source.test_baselines
+    return next(iter(baselines.found), None), baselines.best
 
 
-def _worst(run: Run, reference: float | None) -> float:
+def _worst(run: Run, naive: Baseline | None) -> float:
     """The test loss above which a guess is better by far.
 
     A test part that differs much from the training part is hard for a guess too.
     """
-    return run.worse_than_chance_above * max(1.0, (reference or 0) / run.chance)
+    return run.worse_than_chance_above * max(1.0, (naive.loss if naive else 0) / run.chance)
 
 
 def _test(run: Run, windows: list[Windows]) -> list[tuple[float, float | None, Floor | None]]:
