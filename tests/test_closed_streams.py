@@ -1,0 +1,33 @@
+"""A caller may have closed standard input, output or error: the program works all the same."""
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+ALL = "<&- >&- 2>&-"
+
+
+def shell(command, closed, folder):
+    line = shlex.join([sys.executable, "-m", "lstmcli", *command.split()])
+    shell = ["sh", "-c", f"{line} {closed}"]
+    return subprocess.run(shell, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ALL])
+def test_a_dataset_is_made_with_closed_streams(closed, tmp_path):
+    made = shell("generate d.csv --series-length 300", closed, tmp_path)
+    assert made.returncode == 0, made.stderr
+    first, *rows = (tmp_path / "d.csv").read_text().splitlines()
+    assert "target" in first  # Nothing was written into it that belonged to a stream.
+    assert all(row.count(",") == first.count(",") for row in rows)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ALL])
+def test_a_run_is_written_with_closed_streams(closed, tmp_path):
+    options = "--epochs 1 --series-length 1530 --layers 1 --state-size 2 --out run"
+    ended = shell(f"train {options}", closed, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert {"config.toml", "metrics.csv"} <= {each.name for each in (tmp_path / "run").iterdir()}
+    assert shell("inspect run", closed, tmp_path).returncode == 0
