@@ -144,7 +144,7 @@ class DataConfig(Settings):
         None, "What else stands for an empty cell of a table: `-999,unknown`."
     )
     encoding: str | None = setting(
-        None, "Encoding of a text: `windows-1252`, `utf-16` (default: UTF-8)."
+        None, "Encoding of a text or a CSV table: `windows-1252`, `utf-16` (default: UTF-8)."
     )
 
     def __post_init__(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import gzip
+import io
 from pathlib import Path
 
 from lstmcli.errors import FileError
@@ -12,6 +14,11 @@ READ = 1 << 20
 TEXT = frozenset(range(0x20, 0x7F)) | frozenset(range(0xA0, 0x110000)) | {9, 10, 12, 13}
 """Code points that a text has: no control characters but those that lay it out."""
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """The bytes of a file, unpacked where its name ends in `.gz`."""
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def codec_of(path: Path, encoding: str | None) -> str:
@@ -25,7 +32,7 @@ def codec_of(path: Path, encoding: str | None) -> str:
     if name == "utf-8-sig":
         return "utf-8"
     if name in ("utf-16-le", "utf-16-be"):
-        with path.open("rb") as file:
+        with opened(path) as file:
             return UTF16.get(file.read(2), name)
     return name
 
@@ -38,7 +45,7 @@ def undecodable(path: Path, offset: int, encoding: str | None) -> FileError:
         offset: of the byte, from 0 on.
         encoding: in which the file was read; `None` for UTF-8.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         beginning = file.read(2)
         file.seek(0)
         before, byte = file.read(offset), file.read(1)
@@ -50,6 +57,28 @@ def undecodable(path: Path, offset: int, encoding: str | None) -> FileError:
         f"{f'text in {encoding}' if encoding else 'UTF-8 text'}, got `0x{byte.hex()}`",
         hint(readable_as(beginning, around)),
     )
+
+
+def first_undecodable(path: Path, encoding: str | None) -> int:
+    """Offset of the first byte that an encoding does not have, of a file that has one; from 0 on.
+
+    Args:
+        path: the file.
+        encoding: in which it was read; `None` for UTF-8.
+    """
+    decoder = codecs.getincrementaldecoder(codec_of(path, encoding))()
+    end = 0
+    with opened(path) as file:
+        while True:
+            begin = end - len(decoder.getstate()[0])
+            block = file.read(READ)
+            end += len(block)
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeError as error:
+                return begin + (error.start if isinstance(error, UnicodeDecodeError) else 0)
+            if not block:
+                return 0
 
 
 def hint(encoding: str | None) -> str:

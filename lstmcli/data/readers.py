@@ -19,6 +19,8 @@ from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.settings import option_name
 
 TABLES = (".csv", ".csv.gz", ".parquet")
+ENCODED = (".txt", ".csv", ".csv.gz")
+"""What is text, in an encoding."""
 OF_TABLES = (
     "inputs",
     "target",
@@ -156,15 +158,16 @@ def _table_reader(path: Path) -> ModuleType:
 def _reader(path: Path, config: DataConfig) -> ModuleType:
     given = [name for name in OF_TABLES if getattr(config, name) not in (None, False)]
     _check_known(path)
-    if config.encoding is not None and path.suffix != ".txt":
+    own = path.suffix == ".csv" and not given and beside.is_own_table(path)
+    if config.encoding is not None and (own or not path.name.endswith(ENCODED)):
         raise UsageError(
-            f"`--encoding` has no effect on `{path}`: it is about a text (`.txt`)",
-            "leave `--encoding` out; a table in another encoding is to be saved as UTF-8",
+            f"`--encoding` has no effect on `{path}`: it is about a text (`.txt`) and a table "
+            "(`.csv`, `.csv.gz`)",
+            "leave `--encoding` out",
         )
     if path.name.endswith(TABLES):
         if not given:
             _check_unpacked(path, "; if it is a table, pass `--target target`")
-        own = path.suffix == ".csv" and not given and beside.is_own_table(path)
         return storage if own else _table_reader(path)
     if given:
         option = f"`{option_name(given[0])}`"

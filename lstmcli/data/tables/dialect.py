@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from typing import IO
 
@@ -28,12 +28,14 @@ class Dialect:
         decimal: what stands before the decimals of its numbers.
         comments: lines before the first that begin with `#`.
         header: whether the first line names the columns.
+        encoding: of its text; `None` for UTF-8.
     """
 
     separator: str = ","
     decimal: str = "."
     comments: int = 0
     header: bool = True
+    encoding: str | None = None
 
     def skip(self, file: IO[str]) -> None:
         """Goes on to the line after the comments."""
@@ -52,12 +54,12 @@ class Dialect:
         return [", ".join(found)] if found else []
 
 
-def guess(file: IO[str], header: bool) -> Dialect:
+def guess(file: IO[str], known: Dialect) -> Dialect:
     """How a CSV file is written.
 
     Args:
         file: it, at its beginning.
-        header: whether its first line names the columns.
+        known: what need not be guessed: its encoding, and whether its first line names columns.
     """
     lines = list(islice(iter(lambda: file.readline(LONGEST), ""), LOOKED_AT))
     comments = len(list(takewhile(lambda line: line.startswith("#"), lines)))
@@ -69,9 +71,9 @@ def guess(file: IO[str], header: bool) -> Dialect:
         width = len(rows[0]) if rows else 0
         alike = sum(len(row) == width for row in rows)
         if width > 1 and alike >= ALIKE * len(rows):
-            decimal = "." if separator == "," else _decimal(rows[header:])
-            return Dialect(separator, decimal, comments, header)
-    return Dialect(comments=comments, header=header)
+            decimal = "." if separator == "," else _decimal(rows[known.header :])
+            return replace(known, separator=separator, decimal=decimal, comments=comments)
+    return replace(known, comments=comments)
 
 
 def _rows(lines: Iterable[str], separator: str) -> list[list[str]]:

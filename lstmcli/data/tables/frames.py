@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.data import bounded
+from lstmcli.data import bounded, decoding
 from lstmcli.data.tables.dialect import Dialect, guess
 from lstmcli.errors import FileError, LstmcliError, UsageError
 
@@ -94,12 +94,13 @@ class Table:
         )
 
 
-def read_names(path: Path, header: bool = True) -> list[str]:
+def read_names(path: Path, known: Dialect = DEFAULT) -> list[str]:
     """The names of a table's columns, without spaces around them; `""` for one without a name.
 
     Args:
         path: its ending names the format.
-        header: whether the first line of a CSV file has them; else they are `0`, `1`, …
+        known: how a CSV file is written, where that is not guessed: its encoding, and whether its
+            first line has the names; else they are `0`, `1`, …
 
     Raises:
         UsageError: the ending names no format of a table.
@@ -115,8 +116,9 @@ def read_names(path: Path, header: bool = True) -> list[str]:
         if path.exists() and not path.is_dir():
             why = "it is no ordinary file"
         raise FileError(f"cannot read the table `{path}`: {why}", "name the file of a table")
-    dialect = _dialect(path, header)
-    names = [name.strip() for name in _guarded(path, lambda path: _raw_names(path, dialect))]
+    dialect = _dialect(path, known)
+    names = _guarded(path, known, lambda path: _raw_names(path, dialect))
+    names = [name.strip() for name in names]
     if names and not dialect.header:
         return [str(column) for column in range(len(names))]
     _check_names(path, names)
@@ -127,7 +129,7 @@ def read_table(
     path: Path,
     words: Collection[str] = (),
     missing: Sequence[str] = (),
-    header: bool = True,
+    known: Dialect = DEFAULT,
 ) -> Table:
     """Reads a table.
 
@@ -135,15 +137,15 @@ def read_table(
         path: its ending names the format.
         words: columns that are read as they are written: `01` is not 1.
         missing: what stands for an empty cell beyond what pandas and MISSING have.
-        header: whether the first line of a CSV file names its columns.
+        known: how a CSV file is written, where that is not guessed.
 
     Raises:
         UsageError: the ending names no format of a table.
         FileError: the file is missing or damaged, or has rows of other lengths than its first line.
     """
-    names, dialect = read_names(path, header), _dialect(path, header)
+    names, dialect = read_names(path, known), _dialect(path, known)
     missing = (*MISSING, *missing)
-    frame = _guarded(path, lambda path: _read(path, names, words, missing, dialect))
+    frame = _guarded(path, known, lambda path: _read(path, names, words, missing, dialect))
     table = Table(path, frame, dialect=dialect)
     table.frame.columns = names
     if len(table) == 0:
@@ -152,22 +154,24 @@ def read_table(
     return table
 
 
-def opened(path: Path, errors: str = "strict") -> IO[str]:
+def opened(path: Path, dialect: Dialect, errors: str = "strict") -> IO[str]:
     """A CSV file as text, whether it is compressed or not."""
+    codec = decoding.codec_of(path, dialect.encoding)
+    codec = "utf-8-sig" if codec == "utf-8" else codec  # A mark of it is no character.
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="", errors=errors)
-    return path.open(encoding="utf-8-sig", newline="", errors=errors)
+        return gzip.open(path, "rt", encoding=codec, newline="", errors=errors)
+    return path.open(encoding=codec, newline="", errors=errors)
 
 
-def _dialect(path: Path, header: bool) -> Dialect:
+def _dialect(path: Path, known: Dialect) -> Dialect:
     """How a CSV file is written; whatever is wrong with it is found when it is read."""
     if path.suffix == ".parquet":
         return DEFAULT
     try:
-        with opened(path, "replace") as file:
-            return guess(file, header)
+        with opened(path, known, "replace") as file:
+            return guess(file, known)
     except (OSError, EOFError, zlib.error):
-        return Dialect(header=header)
+        return known
 
 
 def _raw_names(path: Path, dialect: Dialect) -> list[str]:
@@ -175,7 +179,7 @@ def _raw_names(path: Path, dialect: Dialect) -> list[str]:
         import pyarrow.parquet as parquet
 
         return list(map(str, parquet.read_schema(path).names))
-    with opened(path) as file:
+    with opened(path, dialect) as file:
         dialect.skip(file)
         return next(_lines(_rows(path, file, dialect)), [])
 
@@ -224,7 +228,7 @@ def _read(
 
     if path.suffix == ".parquet":
         return _without(bounded.read_parquet(path), missing)
-    with opened(path) as file, warnings.catch_warnings():
+    with opened(path, dialect) as file, warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         # A column of words that has numbers in some of its pieces: `values.py` makes words of all.
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
@@ -259,17 +263,17 @@ def _without(frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
-def _guarded(path: Path, read: Any) -> Any:
+def _guarded(path: Path, known: Dialect, read: Any) -> Any:
     """Calls a reader, and says in words what it cannot read."""
     try:
         return read(path)
     except LstmcliError:
         raise
-    except UnicodeDecodeError as error:
-        raise FileError(
-            f"`{path}`, line {_undecodable(path)}: expected text in UTF-8, got other bytes",
-            "save it as UTF-8",
-        ) from error
+    except UnicodeError as error:
+        if path.suffix == ".parquet":
+            raise _unreadable(path, str(error)) from error
+        offset = decoding.first_undecodable(path, known.encoding)
+        raise decoding.undecodable(path, offset, known.encoding) from error
     except PermissionError as error:
         raise FileError(f"cannot read `{path}`: {error.strerror}", "ask for its rights") from error
     except Exception as error:  # A damaged file raises whatever its decoders do.
@@ -313,9 +317,9 @@ def _check_short_rows(table: Table) -> None:
         return
     dialect = table.dialect
     lines = len(table) + dialect.header
-    if not dialect.comments and _separators(table) == (width - 1) * lines:
+    if not (dialect.comments or dialect.encoding) and _separators(table) == (width - 1) * lines:
         return  # No row is longer than the first, as pandas has read it: so none is shorter.
-    with opened(table.path) as file:
+    with opened(table.path, dialect) as file:
         dialect.skip(file)
         reader = _rows(table.path, file, dialect)
         for row in _lines(reader):
@@ -338,18 +342,11 @@ def _separators(table: Table) -> int | None:
 
 def _csv_cell(path: Path, row: int, column: int, dialect: Dialect) -> tuple[int, str]:
     """Line and text of a cell."""
-    with opened(path) as file:
+    with opened(path, dialect) as file:
         dialect.skip(file)
         reader = _rows(path, file, dialect)
         cells = next(islice(_lines(reader), row + dialect.header, None))
         return dialect.comments + reader.line_num, cells[column] if column < len(cells) else ""
-
-
-def _undecodable(path: Path) -> int:
-    """The first line that is not UTF-8."""
-    with opened(path, errors="replace") as file:
-        numbered = enumerate(bounded.lines(path, file), 1)
-        return next((number for number, line in numbered if "\ufffd" in line), 1)
 
 
 def _shown(value: Any) -> str:

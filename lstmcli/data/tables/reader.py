@@ -20,6 +20,7 @@ from lstmcli.config import DataConfig
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.data.tables import index
+from lstmcli.data.tables.dialect import Dialect
 from lstmcli.data.tables.dividing import divided
 from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
 from lstmcli.data.tables.fitting import fit
@@ -111,9 +112,9 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
 
 def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
     """The table that the training part is in."""
-    asked = ask(path, read_names(path, not config.no_header), config)
+    asked = ask(path, read_names(path, _known(config)), config)
     table, sequences, notes = in_sequences(
-        read_table(path, asked.words, _missing(config), not config.no_header), asked.group
+        read_table(path, asked.words, _missing(config), _known(config)), asked.group
     )
     labels = _index(table, sequences, asked)
     name = None if labels is None else labels.index.name
@@ -135,6 +136,11 @@ def _index(table: Table, sequences: Sequences, asked: Asked) -> Labels | None:
     return None if found and only_input and found.index.kind == "numbers" else found
 
 
+def _known(config: DataConfig) -> Dialect:
+    """How a CSV file is written, by the user's word."""
+    return Dialect(header=not config.no_header, encoding=config.encoding)
+
+
 def _missing(config: DataConfig) -> list[str]:
     """What stands for an empty cell by the user's word."""
     return [word.strip() for word in (config.na_values or "").split(",")]
@@ -147,10 +153,10 @@ def _read_whole(
     group = None if config.group is None else config.group.strip()
     roles = schema_roles(schema, group)
     grouped = () if group is None else (group,)
-    names = read_names(path, not config.no_header)
+    names = read_names(path, _known(config))
     check_columns(path, names, (*roles.columns[:-1], *grouped))
     check_target(path, names, roles.target)
-    read = read_table(path, (*roles.words, *grouped), _missing(config), not config.no_header)
+    read = read_table(path, (*roles.words, *grouped), _missing(config), _known(config))
     table, sequences, notes = in_sequences(read, group)
     labels = None
     if schema.index is not None and schema.index.name in names:
