@@ -68,6 +68,8 @@ def prepare(
         FileError: the dataset is missing, damaged or too short, or not what the run began with.
     """
     source = source or open_source(config)
+    if kept:
+        source = source.of_task(kept.status.get("task"))
     config = source.config
     if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
         check_learnable(source.example.task, source.cut)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -175,6 +175,13 @@ class Source:
         if self.held is not None:
             lengths.check_parts(resolved, self.held)
         return replace(self, config=resolved)
+
+    def of_task(self, task: Mapping[str, Any] | None) -> Source:
+        """The same data as what a task drew, though its file may have lost what lay beside it."""
+        if self.held is None or not task or self.example.task:
+            return self
+        held = Parts(*(replace(part, task=task, recording=None) for part in self.held))
+        return replace(self, held=held)
 
     def check_floor_known(self) -> None:
         """Raises UsageError where it is not known how good a loss can be."""
