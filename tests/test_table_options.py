@@ -117,11 +117,11 @@ def test_predictions_of_sequences_have_their_names(run):
     "typed",
     [
         ("train", "--target", "OT", "--target", "HUFL"),
-        ("sweep", "--epochs", 3, "--layers", 1, "--epochs=4"),
+        ("sweep", "--data", "a.csv", "--inputs", "x", "--layers", 1, "--inputs=y"),
         ("eval", "r", "--data", "a.csv", "--data", "b.csv"),
     ],
 )
-def test_an_option_that_takes_one_value_is_given_once(run, typed):
+def test_an_option_about_a_file_is_given_once(run, typed):
     result = run(*typed, exit_code=2)
     assert "is given twice" in result.stderr
     assert not Path("runs").exists()

@@ -6,6 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperOption
 
+from lstmcli.config import OF_THE_FILE
 from lstmcli.errors import UsageError
 
 ARGUMENTS = "Arguments"
@@ -22,17 +23,16 @@ class GroupedCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Takes a command line apart.
 
+        Of an option that is given twice the last value counts, so that a script may end in `"$@"`.
+        Two columns or files look like a list of them, of which the first would go unused.
+
         Raises:
-            UsageError: an option that takes one value is given twice.
+            UsageError: an option about a file is given twice.
         """
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        single = [
-            each
-            for each in order
-            if isinstance(each, TyperOption) and not (each.multiple or each.is_flag)
-        ]
-        for place, option in enumerate(single):
-            if option in single[:place]:
+        about_files = [each for each in order if each.name in ("data", *OF_THE_FILE)]
+        for place, option in enumerate(about_files):
+            if isinstance(option, TyperOption) and option in about_files[:place]:
                 raise UsageError(
                     f"`{option.opts[0]}` is given twice", "give it once: it takes one value"
                 )
