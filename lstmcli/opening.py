@@ -74,11 +74,13 @@ class Opened:
 
     def _source(self) -> Source | None:
         """The dataset that the models were trained on, if it is there and what it was."""
-        saved = paths.with_data_from(self.model.metadata["config"], finding.folder_of(self.path))
-        config = Config.build(saved)
-        if config.data.data is None or self.trained_on is None:
+        saved = self.model.metadata["config"]
+        if self.trained_on is None:
             return None
         try:
+            config = Config.build(paths.with_data_from(saved, finding.folder_of(self.path)))
+            if config.data.data is None:
+                return None
             source = open_source(config)
         except LstmcliError:
             return None

@@ -203,7 +203,13 @@ class RunDirectory:
         return status.read(self.status)
 
     def update_status(self, **changes: Any) -> None:
-        """Sets fields of `run.json`."""
+        """Sets fields of `run.json`.
+
+        Raises:
+            OSError: it is gone, as where somebody has deleted the directory.
+            FileError: it is damaged.
+        """
+        self.status.stat()
         self._write_status(self.read_status() | changes)
 
     def remove_half_written(self) -> None:
