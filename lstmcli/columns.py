@@ -81,12 +81,15 @@ class Index:
             numbers the difference; `None` where it is not always the same but for gaps, and for
             words.
         format: how dates are written, as `pandas.to_datetime` takes it.
+        calendar: what of its dates a model sees, by names of `data/tables/calendar.py`; these
+            inputs are the last ones of the schema's numbers.
     """
 
     name: str
     kind: str
     frequency: str | None = None
     format: str | None = None
+    calendar: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """`date, hourly`."""
@@ -146,10 +149,12 @@ class Schema:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, for a checkpoint; without an index as it was before there was one."""
+        """As JSON, for a checkpoint; without an index or a calendar as it was before these."""
         saved = asdict(self)
         if self.index is None:
             del saved["index"]
+        elif not self.index.calendar:
+            del saved["index"]["calendar"]
         return saved
 
     @classmethod
@@ -167,7 +172,7 @@ class Schema:
             _categorical(target)
             if isinstance(target, Mapping)
             else tuple(_numeric(column) for column in target),
-            Index(**saved["index"]) if saved.get("index") else None,
+            _index(saved["index"]) if saved.get("index") else None,
         )
 
 
@@ -187,6 +192,10 @@ def plain(features: int, classes: int, symbols: int = 0) -> Schema:
 def symbol_type(size: int) -> npt.DTypeLike:
     """The smallest type that holds a vocabulary's numbers, and the one of an unknown value."""
     return np.min_scalar_type(size)
+
+
+def _index(saved: Mapping[str, Any]) -> Index:
+    return Index(**{**saved, "calendar": tuple(map(str, saved.get("calendar", ())))})
 
 
 def _numeric(saved: Mapping[str, Any]) -> Numeric:

@@ -32,15 +32,7 @@ SEQUENCE_LENGTHS = {
     "order": (100, 10),
 }
 """Of each task of sequences: the default of `sequence_length`, and the least it can be."""
-OF_THE_FILE = (
-    "val_fraction",
-    "test_fraction",
-    "split_seed",
-    "val_data",
-    "test_data",
-    "val_from",
-    "test_from",
-    "continues",
+OF_TABLES = (
     "inputs",
     "target",
     "group",
@@ -48,9 +40,22 @@ OF_THE_FILE = (
     "categorical",
     "missing",
     "index",
+    "calendar",
+    "val_from",
+    "test_from",
     "sort_index",
     "na_values",
     "no_header",
+)
+"""Settings of a table: other files have no use for them."""
+OF_THE_FILE = (
+    "val_fraction",
+    "test_fraction",
+    "split_seed",
+    "val_data",
+    "test_data",
+    "continues",
+    *OF_TABLES,
     "encoding",
 )
 """Settings of a dataset file: series that are drawn have no use for them."""
@@ -135,6 +140,12 @@ class DataConfig(Settings):
     )
     index: str | None = setting(
         None, "The column that orders a table's rows, no input (default: dates, or what counts)."
+    )
+    calendar: str | None = setting(
+        None,
+        "Sine and cosine of the index's dates as inputs: `hour,weekday,month`.",
+        pattern=r"(hour|weekday|month)(,(hour|weekday|month))*",
+        expected="some of `hour`, `weekday` and `month`, with commas between them",
     )
     sort_index: bool = setting(False, "Bring a table's rows into the order of the index.")
     no_header: bool = setting(

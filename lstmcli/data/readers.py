@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lstmcli.columns import Schema
-from lstmcli.config import DataConfig
+from lstmcli.config import OF_TABLES, DataConfig
 from lstmcli.data import beside, joining, storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
@@ -21,22 +21,6 @@ from lstmcli.settings import option_name
 TABLES = (".csv", ".csv.gz", ".parquet")
 ENCODED = (".txt", ".csv", ".csv.gz")
 """What is text, in an encoding."""
-OF_TABLES = (
-    "inputs",
-    "target",
-    "group",
-    "horizon",
-    "categorical",
-    "missing",
-    "index",
-    "val_from",
-    "test_from",
-    "sort_index",
-    "na_values",
-    "no_header",
-)
-
-
 ENDINGS: dict[str, ModuleType] = {".txt": text, ".npz": storage}
 KINDS = {text: "text", table: "table"}
 """What the data of a reader always is; arrays may be of any kind."""

@@ -127,7 +127,7 @@ class Source:
         return self._baselines("validation", self.validation)
 
     @property
-    def test_baselines(self) -> Baselines:
+    def baselines_of_test_part(self) -> Baselines:
         """What a file's test part costs without a network; none for series that are drawn."""
         return self._baselines("test", self.test)
 

@@ -89,7 +89,10 @@ def material(source: Source) -> Material:
     if source.config.training.until_solved:
         source.check_floor_known()
     floor = floor_of(source.training(0)[0])
-    known, _ = source.validation_baselines.found, source.test_baselines  # Once for all trials.
+    known, _ = (
+        source.validation_baselines.found,
+        source.baselines_of_test_part,
+    )  # Once for all trials.
     return Material(
         source.signature,
         preflight.of_data(source, floor, known),

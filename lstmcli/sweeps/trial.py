@@ -233,7 +233,7 @@ def _baselines(run: Run, windows: Windows) -> tuple[Baseline | None, Baseline | 
         known = tasks.baseline(windows.series)
         baseline = Baseline(*known) if known else None
         return baseline, baseline
-    baselines = run.source.test_baselines
+    baselines = run.source.baselines_of_test_part
     return next(iter(baselines.found), None), baselines.best
 
 

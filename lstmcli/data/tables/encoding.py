@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lstmcli.columns import Categorical, Numeric, Schema, symbol_type
 from lstmcli.config import DataConfig
 from lstmcli.data.series import Bools, Series
+from lstmcli.data.tables import calendar
 from lstmcli.data.tables.filling import Filling
 from lstmcli.data.tables.frames import Table
 from lstmcli.data.tables.index import Labels
@@ -30,7 +31,8 @@ class Values:
     Attributes:
         table: where it comes from, for errors.
         roles: what the columns are.
-        numbers: numeric inputs by name, `[steps]` each; NaN where nothing is known yet.
+        numbers: numeric inputs by name, `[steps]` each, those of the calendar last; NaN where
+            nothing is known yet.
         symbols: categorical inputs by name; -1 where nothing is known.
         target: what is to be predicted at each step, the horizon counted in; NaN or -1 where it is
             not known.
@@ -93,10 +95,11 @@ def read_values(
         )
     target, last = _target(table, roles, sequences, config.horizon or 0)
     filling = Filling(table, sequences, config.missing, strict)
+    cycles = labels.index.calendar if labels else ()
     values = Values(
         table,
         roles,
-        {name: filling.numbers(name) for name in roles.numbers},
+        {name: filling.numbers(name) for name in roles.numbers} | calendar.inputs(labels, cycles),
         {name: filling.words(name) for name in roles.symbols},
         target,
         last,

@@ -34,7 +34,10 @@ def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
     """
     notes: list[str] = []
     inputs = tuple(
-        _numeric(values, name, column[training], notes) for name, column in values.numbers.items()
+        _numeric(values, name, column[training], notes)
+        if name in values.roles.numbers
+        else _as_it_is(name, column[training], notes)
+        for name, column in values.numbers.items()
     )
     symbols = tuple(
         _words(values, name, Words(column.codes[training], column.names), notes)
@@ -51,7 +54,7 @@ def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
         target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
     else:
         target = (_target(values, values.target[training], notes),)
-    for name in dict.fromkeys((*values.numbers, values.roles.target)):
+    for name in dict.fromkeys((*values.roles.numbers, values.roles.target)):
         column = values.numbers.get(name, values.target)
         notes += [] if isinstance(column, Words) else _odd_numbers(name, column)
     index = None if values.labels is None else values.labels.index
@@ -67,6 +70,14 @@ def _numeric(values: Values, name: str, training: Floats, notes: list[str]) -> N
     if column is None:
         notes.append(f"column `{name}` is always {known[0]:g} in the training part")
     return column or Numeric(name, float(known[0]), 1.0)
+
+
+def _as_it_is(name: str, training: Floats, notes: list[str]) -> Numeric:
+    """An input that the calendar makes, between -1 and 1."""
+    known = _known(training)
+    if len(known) and known.min() == known.max():
+        notes.append(f"the calendar's `{name}` is always {known[0]:.3g} in the training part")
+    return Numeric(name)
 
 
 def _words(values: Values, name: str, training: Words, notes: list[str]) -> Categorical:

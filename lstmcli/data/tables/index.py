@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,10 @@ class Labels:
     index: Index
     values: npt.NDArray[Any]
     notes: tuple[str, ...] = ()
+
+    def with_calendar(self, cycles: tuple[str, ...]) -> Labels:
+        """The same, of which a model sees some cycles."""
+        return replace(self, index=replace(self.index, calendar=cycles))
 
 
 def find(table: Table, sequences: Sequences, columns: Iterable[str]) -> Labels | None:

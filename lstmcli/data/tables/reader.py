@@ -19,7 +19,7 @@ from lstmcli.columns import Categorical, Schema
 from lstmcli.config import DataConfig
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
-from lstmcli.data.tables import index
+from lstmcli.data.tables import calendar, index
 from lstmcli.data.tables.dialect import Dialect
 from lstmcli.data.tables.dividing import divided
 from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
@@ -122,6 +122,8 @@ def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
         table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
         notes += more
     roles, more = find_roles(table, asked, sequences, name)
+    calendar.check_asked(path, labels, asked.calendar, roles.columns)
+    labels = labels and labels.with_calendar(asked.calendar)
     values, filled = read_values(table, roles, sequences, labels, config)
     return values, [*table.notes(), *notes, *more, *filled]
 
@@ -164,6 +166,9 @@ def _read_whole(
     if labels is not None:
         table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
         notes += more
+    cycles = schema.index.calendar if schema.index else ()
+    calendar.check_known(path, labels, cycles)
+    labels = labels and labels.with_calendar(cycles)
     values, filled = read_values(table, roles, sequences, labels, config, strict=False)
     series, unseen = encode(values, schema)
     notes = [*table.notes(), *notes, *filled]
@@ -251,12 +256,12 @@ def _unseen(unseen: Sequence[Unseen], part_of: Bytes, called: Sequence[str]) -> 
 def _changed(parts: Sequence[Series]) -> list[str]:
     """Says which inputs are not what they always are in the training part."""
     return [
-        f"column `{column.name}` is always {column.mean:g} in {PARTS[TRAINING]} and is not in "
-        f"{called}: nothing can be known of what that means"
+        f"column `{column.name}` is always {column.in_units(given[0]):g} in {PARTS[TRAINING]} and "
+        f"is not in {called}: nothing can be known of what that means"
         for place, column in enumerate(parts[TRAINING].schema.numbers)
-        if not parts[TRAINING].numbers[:, place].any()
+        if ((given := parts[TRAINING].numbers[:, place]) == given[0]).all()
         for called, part in zip(PARTS[VALIDATION:], parts[VALIDATION:], strict=True)
-        if part.numbers[:, place].any()
+        if (part.numbers[:, place] != given[0]).any()
     ]
 
 

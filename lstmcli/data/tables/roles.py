@@ -11,7 +11,7 @@ import numpy as np
 
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import DataConfig
-from lstmcli.data.tables import dates
+from lstmcli.data.tables import calendar, dates
 from lstmcli.data.tables.frames import Table
 from lstmcli.data.tables.index import all_differ, grows
 from lstmcli.data.tables.sequences import Sequences
@@ -34,6 +34,7 @@ class Asked:
         categorical: columns that hold words, whatever they look like.
         horizon: how many steps ahead the target lies.
         index: what orders the rows; `None` where nothing is said.
+        calendar: what of the index's dates is given beside the inputs.
     """
 
     inputs: tuple[str, ...] | None
@@ -42,6 +43,7 @@ class Asked:
     categorical: tuple[str, ...]
     horizon: int
     index: str | None = None
+    calendar: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -96,7 +98,8 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     inputs = None if config.inputs is None else _split("--inputs", config.inputs)
     categorical = _split("--categorical", config.categorical or "")
     index = None if config.index is None else config.index.strip()
-    asked = Asked(inputs, target, group, categorical, config.horizon or 0, index)
+    cycles = calendar.asked(config.calendar)
+    asked = Asked(inputs, target, group, categorical, config.horizon or 0, index, cycles)
     if config.target is None and target not in names:
         raise UsageError(
             f"`{path}` has no column `target`, and it is not said what is to be predicted",
@@ -139,7 +142,7 @@ def find_roles(
         if asked.inputs is not None
         else _all_inputs(table, asked, sequences, index)
     )
-    if not inputs:
+    if not inputs and not asked.calendar:
         raise UsageError(
             f"`{table.path}` has no column that could be given as input: it has "
             f"{_listed(table.columns)}",
@@ -167,8 +170,9 @@ def schema_roles(schema: Schema, group: str | None = None) -> Roles:
     """The roles that columns have for a trained model."""
     classes = isinstance(schema.target, Categorical)
     target = schema.target.name if isinstance(schema.target, Categorical) else schema.target[0].name
+    made = calendar.names(schema.index.calendar if schema.index else ())
     return Roles(
-        tuple(column.name for column in schema.numbers),
+        tuple(column.name for column in schema.numbers if column.name not in made),
         tuple(column.name for column in schema.symbols),
         target,
         classes,
