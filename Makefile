@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEED := $(shell date +%s)
+KILLS ?= 100
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test torture torture-kills audit bench bench-data lint clean
@@ -42,9 +43,9 @@ audit: .venv/installed-dev  ## are vulnerabilities known of the versions that ar
 	$(INSTALL) 'pip-audit>=2.7'
 	$(BIN)/python tests/audit.py constraints.txt
 
-torture-kills: .venv/installed-dev  ## a run killed 200 times: does it end with the bits of one left alone?
-	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED)"
-	$(BIN)/python -m pytest tests/test_kills.py --kills 200 --kill-seed $(SEED) -rP
+torture-kills: .venv/installed-dev  ## runs of every kind, killed: do they end as ones left alone? KILLS=100 times
+	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED) KILLS=$(KILLS)"
+	$(BIN)/python -m pytest tests/test_kills*.py --kills $(KILLS) --kill-seed $(SEED) -rP
 
 bench: .venv/installed-dev  ## lstmcli beside Keras, PyTorch, JAX and plain C, in one run
 	$(INSTALL) --editable '.[bench]'

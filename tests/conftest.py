@@ -29,9 +29,11 @@ def pytest_addoption(parser):
     parser.addoption(
         "--replica-examples", type=int, default=12, help="settings that test_replicas.py tries"
     )
-    parser.addoption("--kills", type=int, default=10, help="how often test_kills.py kills a run")
     parser.addoption(
-        "--kill-seed", type=int, default=int(time.time()), help="draws when test_kills.py kills"
+        "--kills", type=int, default=6, help="how often test_kills_of_every_kind.py kills a run"
+    )
+    parser.addoption(
+        "--kill-seed", type=int, default=int(time.time()), help="draws the runs and the moments"
     )
     parser.addoption("--long-run", type=int, default=0, help="1: test_long_runs.py trains longer")
     parser.addoption(
@@ -46,6 +48,17 @@ def pytest_addoption(parser):
 @pytest.fixture(scope="session")
 def replica_examples(request):
     return request.config.getoption("--replica-examples")
+
+
+@pytest.fixture(scope="session")
+def kills(request):
+    return request.config.getoption("--kills")
+
+
+@pytest.fixture(scope="session")
+def few_kills(kills):
+    """Of one kind of run: those of every kind together are many more."""
+    return max(2, kills // 20)
 
 
 @pytest.fixture(scope="session")

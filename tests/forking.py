@@ -9,10 +9,10 @@ from contextlib import suppress
 class Command:
     """A command line that runs in a process of its own."""
 
-    def __init__(self, forks, *arguments, environment=None):
+    def __init__(self, forks, *arguments, environment=None, own_end=None):
         self._forks = forks
         given = {"arguments": [*map(str, arguments)], "environment": environment or {}}
-        forks.stdin.write(json.dumps(given) + "\n")
+        forks.stdin.write(json.dumps({**given, "own_end": own_end}) + "\n")
         self.number = int(forks.stdout.readline())
 
     def kill(self, number=signal.SIGKILL):

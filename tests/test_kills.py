@@ -32,11 +32,6 @@ def chance(request):
     return random.Random(seed)
 
 
-@pytest.fixture
-def kills(request):
-    return request.config.getoption("--kills")
-
-
 def go(forks, command, path):
     """Begins a run, or goes on with it."""
     begun = (path / "run.json").exists()
@@ -112,7 +107,7 @@ def again_and_again(go_on, folder, most, compare):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("options", [WRITING, WITHIN], ids=["between epochs", "within epochs"])
-def test_a_run_killed_again_and_again_loses_nothing(options, forks, chance, kills, tmp_path):
+def test_a_run_killed_again_and_again_loses_nothing(options, forks, chance, few_kills, tmp_path):
     command = ["train", *options, "--epochs", 150 if options is WRITING else 40]
     assert Command(forks, *command, "--out", "alone").wait() == 0
 
@@ -131,14 +126,16 @@ def test_a_run_killed_again_and_again_loses_nothing(options, forks, chance, kill
         assert_same(tmp_path / "alone", path)
         assert not list(path.rglob(".*")), "something half-written is left"
 
-    runs = again_and_again(go_on, tmp_path, kills // 2, compare)
-    print(f"{kills // 2} kills of {runs} runs")
+    runs = again_and_again(go_on, tmp_path, few_kills, compare)
+    print(f"{few_kills} kills of {runs} runs")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_stopped_again_and_again_loses_nothing(number, code, forks, chance, kills, tmp_path):
-    command, most = ["train", *WITHIN, "--epochs", 40], max(2, kills // 5)
+def test_a_run_stopped_again_and_again_loses_nothing(
+    number, code, forks, chance, few_kills, tmp_path
+):
+    command = ["train", *WITHIN, "--epochs", 40]
     assert Command(forks, *command, "--out", "alone").wait() == 0
 
     def go_on(path, stop):
@@ -158,15 +155,15 @@ def test_a_run_stopped_again_and_again_loses_nothing(number, code, forks, chance
         assert_no_row_twice(path)
         assert_same(tmp_path / "alone", path)
 
-    runs = again_and_again(go_on, tmp_path, most, compare)
+    runs = again_and_again(go_on, tmp_path, few_kills, compare)
     said = (tmp_path / "output.txt").read_text()
     assert "error: stopped by" in said
     assert "lstmcli train --resume" in said
-    print(f"{most} signals to {runs} runs")
+    print(f"{few_kills} signals to {runs} runs")
 
 
-def test_a_sweep_killed_again_and_again_goes_on_within_its_trials(chance, kills, run, tmp_path):
-    options, most, resumed = ["--epochs", "80", "--jobs", "2"], max(2, kills // 5), []
+def test_a_sweep_killed_again_and_again_goes_on_within_its_trials(chance, few_kills, run, tmp_path):
+    options, resumed = ["--epochs", "80", "--jobs", "2"], []
     run(*COMMAND, *options, "--out", tmp_path / "alone" / "s")
 
     def go_on(out, kill):
@@ -190,8 +187,10 @@ def test_a_sweep_killed_again_and_again_goes_on_within_its_trials(chance, kills,
             found, alone = (without_times(each / name) for each in (out, tmp_path / "alone" / "s"))
             pd.testing.assert_frame_equal(found, alone)
 
-    runs = again_and_again(go_on, tmp_path, most, compare)
-    print(f"{most} kills of {runs} sweeps, {sum(resumed)} trials went on after their first epoch")
+    runs = again_and_again(go_on, tmp_path, few_kills, compare)
+    print(
+        f"{few_kills} kills of {runs} sweeps, {sum(resumed)} trials went on after their first epoch"
+    )
     assert sum(resumed) > 0
 
 
