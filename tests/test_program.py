@@ -37,10 +37,13 @@ def started(**settings):
 def trained(**settings):
     """Everything after an epoch, and all that was measured, with the replica axis first."""
     program, data, tensors = started(**settings)
-    batch, found = Batch(data.training(0)), {}
+    batch, chunks = Batch(data.training(0)), []  # However many: a slow machine makes more.
     for after, measures in program.train(tensors, batch, 0):
-        found |= {f"train {name}": array.T for name, array in measures._asdict().items()}
+        chunks.append(measures._asdict())
     tensors = {name: tensor.numpy() for name, tensor in after.items()}
+    found = {
+        f"train {name}": np.concatenate([chunk[name] for chunk in chunks]).T for name in chunks[0]
+    }
     held_out = Batch(data.validation())
     found["val loss"] = program.evaluate(tensors, held_out).loss.T
     scores = np.concatenate(list(program.predict(tensors, held_out)))

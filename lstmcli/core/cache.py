@@ -35,12 +35,7 @@ def directory(conditions: Sequence[str]) -> Path | None:
     """
     if (private := root()) is None:
         return None
-    key = hashlib.sha256("\n".join(conditions).encode()).hexdigest()[:16]
-    try:
-        (private / key).mkdir(mode=0o700, exist_ok=True)
-    except OSError:
-        return None
-    return private / key
+    return _private(private / hashlib.sha256("\n".join(conditions).encode()).hexdigest()[:16])
 
 
 def root() -> Path | None:
@@ -50,7 +45,11 @@ def root() -> Path | None:
     """
     import platformdirs
 
-    path = Path(platformdirs.user_cache_dir("lstmcli")) / "xla"
+    return _private(Path(platformdirs.user_cache_dir("lstmcli")) / "xla")
+
+
+def _private(path: Path) -> Path | None:
+    """The directory, made if need be; `None` where it is not this user's alone."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = path.stat()
