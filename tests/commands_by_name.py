@@ -29,6 +29,7 @@ COMMANDS = [
     "train --horizon 3 --target x --group y --missing zero",
     "eval r --predictions p.csv",
     "eval r --horizon 3 --target x --group y",
+    "inspect r --json",
     " ".join([*SWEEP, "--dry-run", "--json"]),
     " ".join([*SWEEP, "--seeds", "5", "--out", "s", "--progress", "none"]),
     " ".join([*SWEEP, "--match", "params", "--optimizer", "sgd", "--out", "s"]),
@@ -36,6 +37,9 @@ COMMANDS = [
 ]
 NOT_THE_SAME = {".html", ".json", ".safetensors", ".svg", ".png"}
 """Kinds of files that hold times."""
+
+SPENT = re.compile(r'\b\d+(\.\d+)? (ms|s)\b|(?<="elapsed_seconds": )[\d.e-]+')
+"""The times in what commands say: a model's description has how long it was trained."""
 
 
 def content(path):
@@ -52,7 +56,7 @@ def main():
             done = CliRunner().invoke(app, command.split())
         if done.exception and not isinstance(done.exception, SystemExit):
             raise done.exception
-        said[command] = [done.exit_code, re.sub(r"\d+(\.\d+)? (ms|s)\b", "", done.output)]
+        said[command] = [done.exit_code, SPENT.sub("", done.output)]
     files = {str(path): content(path) for path in sorted(Path().rglob("*")) if path.is_file()}
     json.dump({"said": said, "files": files}, sys.stdout)
 
