@@ -104,9 +104,10 @@ def _summary(found: Finished) -> Table:
     headings, rows = overview.summary_table(found.summary, found.swept)
     enough = found.summary.enough.astype("boolean").fillna(False)
     return Table(
-        "Each depth, as summary.csv has it: the interquartile mean of the test loss and its 95 % "
-        "interval, the median number of epochs to solve the task, and p against the depth that the "
-        "answer is about. A depth that is enough is marked.",
+        "Each depth, as summary.csv has it: the interquartile mean of the test loss, in which no "
+        "seed is worth more than a guess, and its 95 % interval, the median number of epochs to "
+        "solve the task, and p against the depth that the answer is about. A depth that is enough "
+        "is marked.",
         headings,
         rows,
         frozenset(place for place, each in enumerate(enough) if each),

@@ -35,7 +35,6 @@ def sentence(verdict: Verdict, unit: Unit = NATS) -> str:
             _head(verdict, unit),
             *_differences(verdict, unit),
             *_beaten(verdict, unit),
-            *_cost(verdict),
             *_lost(verdict),
         ]
     )
@@ -196,32 +195,6 @@ def _times(ratio: Ratio) -> str:
 
 def _two_digits(number: float) -> str:
     return f"{number:,.0f}" if 99.5 <= abs(number) < 1e6 else f"{number:.2g}"
-
-
-def _cost(verdict: Verdict) -> list[str]:
-    """How much longer an epoch of the deepest stack takes."""
-    deepest = len(verdict.rows) - 1
-    if verdict.findings.reference is None or deepest == verdict.findings.reference:
-        return []
-    slower = _slower(verdict, deepest, verdict.findings.reference)
-    row = verdict.rows.loc[deepest]
-    if not slower > 1.05:
-        return []
-    return [f"an epoch with {_layers(row.layers)} takes {slower:.1f} times as long"]
-
-
-def _slower(verdict: Verdict, place: int, other: int) -> float:
-    """The ratio of the fastest epochs, of trials with as many seeds side by side."""
-    fastest = []
-    for row in (verdict.rows.loc[place], verdict.rows.loc[other]):
-        mine = verdict.trials[
-            (verdict.trials.layers == row.layers) & (verdict.trials.state_size == row.state_size)
-        ]
-        fastest.append(mine.groupby("replicas").epoch_seconds.min().dropna())
-    both = fastest[0].index.intersection(fastest[1].index)
-    if both.empty:
-        return math.nan
-    return float(fastest[0][both[-1]] / fastest[1][both[-1]])
 
 
 def _lost(verdict: Verdict) -> list[str]:

@@ -91,11 +91,11 @@ class Findings(NamedTuple):
         enough: the first that is worse than none by more than the margin; `None` if the data cannot
             tell.
         reference: which the others are compared with: the one that is enough, or else the one with
-            the lowest mean; `None` if there is no loss at all.
+            the lowest interquartile mean; `None` if there is no loss at all.
         ratios: the losses of each against the reference's. The p-values are corrected for all pairs
             of settings, so it does not matter that the same losses choose the reference.
         seeds_needed: about how many would tell; infinite if no number would.
-        lowest: the lowest mean of a setting's losses; infinite if there is none.
+        lowest: the lowest interquartile mean of a setting's losses; infinite if there is none.
     """
 
     worst: dict[int, Worst]
@@ -117,7 +117,7 @@ def weigh(losses: Losses, margin: float, compare: bool = True) -> Findings:
     places = [place for place, column in enumerate(losses.reached.T) if not np.isnan(column).all()]
     worst = {place: _worst(losses, place, places) for place in places if len(places) > 1}
     enough = next((place for place in worst if worst[place].bound < margin), None)
-    means = {place: float(np.nanmean(losses.reached[:, place])) for place in places}
+    means = {place: interquartile_mean(losses.reached[:, place]) for place in places}
     reference = min(means, key=lambda place: means[place], default=None)
     if enough is not None:
         reference = enough
@@ -131,6 +131,17 @@ def weigh(losses: Losses, margin: float, compare: bool = True) -> Findings:
         min(needed, default=math.inf),
         min(means.values(), default=math.inf),
     )
+
+
+def interquartile_mean(losses: Floats) -> float:
+    """The mean of the middle half: a quarter of the values is cut off at either end.
+
+    It is the one statistic by which a setting is chosen, quoted and drawn. `nan` counts for
+    nothing.
+    """
+    from scipy import stats
+
+    return float(stats.trim_mean(losses[~np.isnan(losses)], 0.25))
 
 
 def _differences(losses: Losses, place: int, other: int) -> Floats:

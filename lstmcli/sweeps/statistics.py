@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data.baselines import Baseline
-from lstmcli.sweeps.comparison import Findings, Losses, weigh
+from lstmcli.sweeps.comparison import Findings, Losses, interquartile_mean, weigh
 from lstmcli.sweeps.grid import key_names
 from lstmcli.sweeps.trial import Status
 
@@ -34,8 +34,9 @@ SHORTEST_WAY = 0.01
 class SettingRow:
     """One setting of a sweep: a row of `summary.csv`, whose swept settings stand before it.
 
-    `mean` to `ci_high` are of the test losses, as `trials.csv` has them; the interval is a 95 %
-    bootstrap interval of `iqm`. `ratio` with its interval and `p_value` compare the setting's
+    `mean`, `std` and `median` are of the test losses, as `trials.csv` has them; `iqm` is of the
+    losses as they are compared, of which none is worth more than a guess, and the interval is its
+    95 % bootstrap interval. `ratio` with its interval and `p_value` compare the setting's
     losses with those of the depth that the answer is about; `bound` is how much worse than the best
     of the other depths it could be (one-sided, 95 %); `enough` whether that is within the margin.
     `reference` and `reference_loss` are those of its trials. `nan` where there is no number.
@@ -87,7 +88,7 @@ class Verdict:
 
     @property
     def better_than_a_guess(self) -> bool:
-        """Whether some depth's mean loss is below the baseline by the margin."""
+        """Whether some depth's loss is below the baseline by the margin."""
         return self.findings.lowest < self.baseline.loss - self.margin
 
     @property
@@ -97,15 +98,8 @@ class Verdict:
 
     @property
     def beaten_by(self) -> int:
-        """How many depths' test losses, as the summary has them, are below the baseline."""
+        """How many depths' losses, as the summary has them, are below the baseline."""
         return int((self.rows.iqm < self.baseline.loss).sum())
-
-
-def interquartile_mean(losses: Floats) -> float:
-    """The mean of the middle half: a quarter of the values is cut off at either end."""
-    from scipy import stats
-
-    return float(stats.trim_mean(losses, 0.25))
 
 
 def bootstrap_interval(losses: Floats) -> tuple[float, float]:
@@ -158,8 +152,12 @@ def judge(
     parts: list[pd.DataFrame] = []
     verdicts: list[Verdict] = []
     for where, group in groups(trials, swept):
-        found = _rows(group, swept)
-        verdicts.append(_verdict(where, found, group, margin, until_solved))
+        baseline = _baseline(group) or Baseline(GUESS, float(group.chance.max()))
+        compared = _compared(group, baseline, until_solved)
+        found = _rows(compared, swept)
+        width = margin * _way(group, baseline)
+        findings = weigh(_losses(found, compared), width, compare=not until_solved)
+        verdicts.append(Verdict(where, found, group, width, findings, baseline))
         parts.append(_with_verdict(found, verdicts[-1]))
     return pd.concat(parts, ignore_index=True), verdicts
 
@@ -191,7 +189,8 @@ def _setting(group: pd.DataFrame) -> SettingRow:
     losses = done.test_loss.to_numpy(float)
     known = bool(group.bayes_loss.notna().any())
     solved = int(done.solved.fillna(False).astype(bool).sum())
-    low, high = bootstrap_interval(losses) if len(losses) else (np.nan, np.nan)
+    compared = group.reached.dropna().to_numpy(float)
+    low, high = bootstrap_interval(compared) if len(losses) else (np.nan, np.nan)
     solve_low, solve_high = wilson_interval(solved, len(group)) if known else (np.nan, np.nan)
     found = _baseline(group)
     return SettingRow(
@@ -201,7 +200,7 @@ def _setting(group: pd.DataFrame) -> SettingRow:
         mean=float(np.mean(losses)) if len(losses) else np.nan,
         std=float(np.std(losses, ddof=1)) if len(losses) > 1 else np.nan,
         median=_median(done.test_loss),
-        iqm=interquartile_mean(losses) if len(losses) else np.nan,
+        iqm=interquartile_mean(compared) if len(losses) else np.nan,
         ci_low=low,
         ci_high=high,
         solve_rate=solved / len(group) if known else np.nan,
@@ -221,20 +220,6 @@ def _median(column: pd.Series) -> float:
     return float(np.median(numbers)) if len(numbers) else np.nan
 
 
-def _verdict(
-    where: Mapping[str, Any],
-    rows: pd.DataFrame,
-    trials: pd.DataFrame,
-    margin: float,
-    until_solved: bool,
-) -> Verdict:
-    baseline = _baseline(trials) or Baseline(GUESS, float(trials.chance.max()))
-    width = margin * _way(trials, baseline)
-    losses = _losses(rows, trials, baseline, until_solved)
-    findings = weigh(losses, width, compare=not until_solved)
-    return Verdict(where, rows, trials, width, findings, baseline)
-
-
 def _baseline(trials: pd.DataFrame) -> Baseline | None:
     """The best baseline of some trials; `None` for those of older sweeps, which have none."""
     if "reference_loss" not in trials or trials.reference_loss.isna().all():
@@ -243,26 +228,29 @@ def _baseline(trials: pd.DataFrame) -> Baseline | None:
     return Baseline(str(trials.reference[highest]), float(trials.reference_loss[highest]))
 
 
-def _losses(
-    rows: pd.DataFrame, trials: pd.DataFrame, baseline: Baseline, until_solved: bool
-) -> Losses:
-    """The losses by seed and depth; what is worse than a guess is worth a guess.
+def _compared(trials: pd.DataFrame, baseline: Baseline, until_solved: bool) -> pd.DataFrame:
+    """Trials with their losses as they are compared, `reached` and `reachable` as Losses has them.
 
-    That guess is the uniform one, or the baseline on data that are harder for it than training was.
+    What is worse than a guess is worth a guess: the uniform one, or the baseline on data that are
+    harder for it than training was.
     """
+    loss, gap, chance = (trials[name].astype(float) for name in ("test_loss", "gap", "chance"))
+    guess = np.fmax(chance, baseline.loss)
+    reached = np.minimum(loss, guess).where(trials.status != Status.DIVERGED, guess)
+    stopped = trials.solved.fillna(False).astype(bool) & until_solved
+    return trials.assign(reached=reached, reachable=(loss - gap).where(stopped, reached))
+
+
+def _losses(rows: pd.DataFrame, compared: pd.DataFrame) -> Losses:
+    """The losses by seed and depth."""
     keys = zip(rows.layers, rows.state_size, strict=True)
     places = {key: place for place, key in enumerate(keys)}
-    seeds = {seed: index for index, seed in enumerate(sorted(trials.seed.unique()))}
+    seeds = {seed: index for index, seed in enumerate(sorted(compared.seed.unique()))}
     reached = np.full((len(seeds), len(places)), np.nan)
     reachable = reached.copy()
-    solved = trials.solved.fillna(False).astype(bool)
-    numbers = trials.astype(dict.fromkeys(("test_loss", "gap", "chance"), float))
-    for trial, stopped in zip(numbers.itertuples(), solved & until_solved, strict=True):
+    for trial in compared.itertuples():
         at = seeds[trial.seed], places[trial.layers, trial.state_size]
-        guess = max(trial.chance, baseline.loss)
-        diverged = trial.status == Status.DIVERGED
-        reached[at] = guess if diverged else np.minimum(trial.test_loss, guess)
-        reachable[at] = trial.test_loss - trial.gap if stopped else reached[at]
+        reached[at], reachable[at] = trial.reached, trial.reachable
     return Losses(reached, reachable)
 
 
