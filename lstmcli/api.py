@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli import memory
+from lstmcli import files, memory
 from lstmcli.config import NOT_SWEPT, Config, SweepConfig
 from lstmcli.data.dataset import generate
 from lstmcli.errors import StoppedError, UsageError, of_system
@@ -165,7 +165,7 @@ def held_run(directory: RunDirectory) -> Iterator[None]:
 def label(config: Config) -> str:
     """What a run directory is called behind its date, by default."""
     data = config.data.data
-    what = config.data.task if data is None else _word(Path(data).name.split(".")[0])
+    what = config.data.task if data is None else _word(files.shown(Path(data)).split(".")[0])
     return f"{what}-{config.model.layers}x{config.model.state_size}"
 
 

@@ -41,6 +41,7 @@ OF_TABLES = (
     "missing",
     "index",
     "calendar",
+    "labels",
     "val_from",
     "test_from",
     "sort_index",
@@ -63,7 +64,7 @@ FLAGS = ("sort_index", "no_header")
 """Settings of a table that are off or on, and not saved where they are off."""
 OF_THE_CHECKPOINT = (
     *("classes", "task", "order_symbols", "seed", "replicas"),
-    *(name for name in OF_THE_FILE if name not in ("encoding", "continues")),
+    *(name for name in OF_THE_FILE if name not in ("encoding", "continues", "labels")),
 )
 """Settings of the data and of the run that a trained model has once and for all."""
 OF_TENSORFLOW = ("device", "schedule", "threads", "cache")
@@ -105,7 +106,7 @@ class DataConfig(Settings):
     data: str | None = setting(
         None,
         "A file instead of fresh series: text (.txt), a table (.csv, .csv.gz, .parquet), or arrays "
-        "(.npz).",
+        "(.npz); of texts and tables a folder of them too, or `'books/*.txt'`.",
     )
     val_fraction: float = setting(
         0.1,
@@ -140,6 +141,9 @@ class DataConfig(Settings):
     )
     index: str | None = setting(
         None, "The column that orders a table's rows, no input (default: dates, or what counts)."
+    )
+    labels: str | None = setting(
+        None, "A table of labels: one for each sequence (of several files: each file), by its name."
     )
     calendar: str | None = setting(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import tempfile
 from contextlib import suppress
@@ -14,6 +15,8 @@ NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 """What a file system says that cannot sync a directory, or a directory that may not be listed."""
 
 
+PATTERN = frozenset("*?[")
+"""What makes a name one that stands for several files."""
 LARGEST_TEXT = 1 << 26
 """Bytes of a file that says what others are."""
 
@@ -30,6 +33,26 @@ def read_small(path: Path) -> bytes:
     if len(content) > LARGEST_TEXT:
         raise ValueError(f"expected at most {LARGEST_TEXT:,} bytes, got more")
     return content
+
+
+def matching(path: Path) -> list[Path] | None:
+    """The files that a folder, or a pattern such as `books/*.txt`, stands for, by their names.
+
+    Returns:
+        `None` for a path that is the name of one file, be it there or not.
+    """
+    if path.is_dir():
+        found = [each for each in path.iterdir() if not each.name.startswith(".")]
+    elif path.exists() or not PATTERN & set(str(path)):
+        return None
+    else:
+        found = [Path(each) for each in glob.glob(str(path))]  # noqa: PTH207 (it may be absolute)
+    return sorted(each for each in found if each.is_file())
+
+
+def shown(path: Path) -> str:
+    """A file's name; of a pattern that of its folder too, as alone it says little."""
+    return f"{path.parent.name}/{path.name}" if PATTERN & set(path.name) else path.name
 
 
 def check_writable(path: Path, hint: str = "choose a file in a directory of yours") -> None:

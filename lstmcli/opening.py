@@ -115,6 +115,8 @@ def open_checkpoint(
         raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
     path, model = owned.read(Path(checkpoint))
     folder, saved = finding.folder_of(path), model.metadata["config"]
+    if data is not None:  # The labels are those of the files that the model was trained on.
+        saved = {**saved, "data": {**saved["data"], "labels": None}}
     given = settings if data is None else {**settings, "data": str(data)}
     config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
     trained_on = model.metadata.get("data_sha256") or finding.data_checksums(folder)

@@ -38,6 +38,9 @@ def make(folder):
     (folder / "predictions.csv").write_text("step,row,input,label,probability_0\n0,0,1,0,1\n")
     for name in ("pipe.csv", "pipe.txt", "pipe.npz", "pipe.toml"):
         os.mkfifo(folder / name)
+    (folder / "walks and a text").mkdir()
+    (folder / "walks and a text" / "a.csv").write_text("x,y\n1,2\n3,4\n")
+    (folder / "walks and a text" / "note.txt").write_text("a text")
     make_texts(folder)
     make_tables(folder)
     make_arrays(folder)

@@ -145,11 +145,11 @@ def test_memory_stays_near_the_size_of_the_file():
 # --- errors
 
 
-def test_a_file_that_is_not_there_or_a_directory_is_refused():
+def test_a_file_that_is_not_there_or_an_empty_folder_is_refused():
     with pytest.raises(FileError, match=r"there is no text file `no\.txt`"):
         text.read_parts(DataConfig(data="no.txt"))
     Path("folder.txt").mkdir()
-    with pytest.raises(FileError, match=r"`folder\.txt` is a directory"):
+    with pytest.raises(FileError, match=r"the folder `folder\.txt` has no file"):
         text.read_parts(DataConfig(data="folder.txt"))
     with pytest.raises(FileError, match=r"there is no text file `own\.txt`"):
         parts_of("ab" * 20, test_data="own.txt")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.config import DataConfig
-from lstmcli.data.series import Series
+from lstmcli.data.series import Bools, Series
 from lstmcli.data.split import Parts
 from lstmcli.errors import UsageError
 
@@ -61,15 +61,18 @@ def following(first: Series, second: Series) -> Series:
     def array(name: str) -> npt.NDArray[Any]:
         return np.concatenate([getattr(each, name) for each in pieces])
 
-    scored = None
+    scored = starts = None
     if any(each.scored is not None for each in pieces):
-        scored = np.concatenate([_scored(each) for each in pieces])
+        scored = np.concatenate([_mask(each, each.scored, True) for each in pieces])
+    if any(each.starts is not None for each in pieces):
+        starts = np.concatenate([_mask(each, each.starts, False) for each in pieces])
     whole = replace(
         first,
         numbers=array("numbers"),
         symbols=array("symbols"),
         targets=array("targets"),
         scored=scored,
+        starts=starts,
         last_values=_last_values(pieces),
         labels={
             name: np.concatenate([first.labels[name], second.labels[name]])
@@ -90,13 +93,14 @@ def _link(first: Series, second: Series) -> Series:
     return replace(
         first.cut(slice(0, 1)),
         symbols=symbol[:, np.newaxis].astype(first.symbols.dtype),
+        starts=None,
         targets=np.where(target < size, target, 0).astype(first.targets.dtype),
         scored=target < size,
     )
 
 
-def _scored(series: Series) -> npt.NDArray[np.bool_]:
-    return np.ones(len(series), np.bool_) if series.scored is None else series.scored
+def _mask(series: Series, mask: Bools | None, otherwise: bool) -> Bools:
+    return np.full(len(series), otherwise) if mask is None else mask
 
 
 def _last_values(pieces: Sequence[Series]) -> npt.NDArray[Any] | None:

@@ -374,7 +374,7 @@ def windows_of(
     Raises:
         FileError: the series is too short for one window, or has no step that is scored.
     """
-    if series.starts is not None:
+    if series.has_sequences:
         return Windows(series, pack(series, rows, bptt, rng, windows))
     layout = Layout(len(series), rows, bptt)
     if layout.windows == 0:

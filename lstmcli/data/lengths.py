@@ -26,7 +26,7 @@ def check_parts(config: Config, parts: Parts) -> None:
             continue
         whole_windows = name == "training" or not part.is_recording
         need = rows * bptt if whole_windows else 1
-        if part.starts is None and len(part) < need:
+        if not part.has_sequences and len(part) < need:
             windows = f"{rows} rows of one window of {bptt} steps need {need}"
             raise FileError(
                 f"the {name} part of `{data.data}` is too short: it has {len(part)} of {total} "
@@ -48,7 +48,7 @@ def check_bits(config: Config) -> None:
 
 def check_split_seed(config: DataConfig, parts: Parts) -> None:
     """Raises UsageError where no sequences are divided."""
-    if config.split_seed and parts.training.starts is None:
+    if config.split_seed and not parts.training.has_sequences:
         raise UsageError(
             f"`--split-seed` has no effect on `{config.data}`: it has no sequences, and one long "
             "series is divided by time",

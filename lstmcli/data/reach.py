@@ -45,7 +45,7 @@ def share_outside(windows: Windows) -> float | None:
 
 def longest(windows: Windows) -> int | None:
     """Steps of the longest sequence; `None` for one endless series."""
-    if windows.series.starts is None:
+    if not windows.series.has_sequences:
         return None
     return int(np.diff(windows.series.bounds()).max())
 

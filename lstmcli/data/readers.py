@@ -5,13 +5,14 @@ from __future__ import annotations
 import filecmp
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import combinations
+from itertools import chain, combinations, product
 from pathlib import Path
 from types import ModuleType
 
+from lstmcli import files
 from lstmcli.columns import Schema
 from lstmcli.config import OF_TABLES, DataConfig
-from lstmcli.data import beside, joining, storage, text
+from lstmcli.data import beside, joining, several, storage, text
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.data.tables import reader as table
@@ -76,8 +77,10 @@ def _bounded(path: Path) -> Iterator[None]:
 
 def _check_different(config: DataConfig) -> None:
     """Refuses one file for two parts, be it a copy."""
-    files = [Path(name) for name in (config.data, config.val_data, config.test_data) if name]
-    for one, other in combinations(filter(Path.is_file, files), 2):
+    names = [Path(name) for name in (config.data, config.val_data, config.test_data) if name]
+    parts = [files.matching(name) or [name] for name in names]
+    pairs = chain.from_iterable(product(*both) for both in combinations(parts, 2))
+    for one, other in (pair for pair in pairs if all(map(Path.is_file, pair))):
         if one.samefile(other) or filecmp.cmp(one, other, shallow=False):
             raise UsageError(
                 "two of `--data`, `--val-data` and `--test-data` are the same file: parts share "
@@ -91,7 +94,7 @@ def _check_same_kind(path: Path, reader: ModuleType, part: str | None) -> None:
     endings = [each for each, its in ENDINGS.items() if its is reader] or list(TABLES)
     if reader is storage:
         endings = list(storage.FORMATS)
-    if part is not None and not part.endswith(tuple(endings)):
+    if part is not None and not _example(Path(part)).name.endswith(tuple(endings)):
         raise UsageError(
             f"`{part}` is to be a part of `{path}`, but is of another kind: expected a name that "
             f"ends in {' or '.join(endings)}",
@@ -99,12 +102,32 @@ def _check_same_kind(path: Path, reader: ModuleType, part: str | None) -> None:
         )
 
 
+def _example(path: Path) -> Path:
+    """A file that tells of which kind a dataset is: its own, or the first of several.
+
+    Raises:
+        FileError: a folder or a pattern has no such file.
+        UsageError: it has files of several kinds.
+    """
+    found = several.files_of(path, (text.ENDING, *TABLES))
+    if found is None:
+        return path
+    texts = [each.suffix == text.ENDING for each in found]
+    if any(texts) and not all(texts):
+        raise UsageError(
+            f"`{path}` has both texts and tables, `{found[0].name}` and "
+            f"`{found[texts.index(not texts[0])].name}`",
+            f"say which are meant: `--data {pasteable(_pattern(path))}`",
+        )
+    return found[0]
+
+
+def _pattern(path: Path) -> Path:
+    return (path if path.is_dir() else path.parent) / "*.csv"
+
+
 def _check_known(path: Path) -> None:
     """Raises UsageError where a name's ending is none that is read."""
-    if path.is_dir() and path.suffix not in (*ENDINGS, *TABLES):
-        raise UsageError(
-            f"`{path}` is a directory, expected the file of a dataset", "name a file in it"
-        )
     if path.suffix not in ENDINGS and not path.name.endswith(TABLES):
         raise UsageError(
             f"`{path}` has an ending that lstmcli does not know: it reads "
@@ -125,33 +148,36 @@ def _check_unpacked(path: Path, otherwise: str = "") -> None:
 
 def _whole_reader(path: Path, schema: Schema) -> ModuleType:
     """The reader of a file for a model: which table it is depends on what the model knows."""
-    _check_known(path)
-    if path.suffix == ".csv" and schema.kind == "series":
+    example = _example(path)
+    _check_known(example)
+    if example.suffix == ".csv" and schema.kind == "series":
         return storage
     if schema.kind == "series":
-        _check_unpacked(path)
-    return _table_reader(path) if path.name.endswith(TABLES) else ENDINGS[path.suffix]
+        _check_unpacked(example)
+    return _table_reader(path) if example.name.endswith(TABLES) else ENDINGS[example.suffix]
 
 
 def _table_reader(path: Path) -> ModuleType:
     """The reader of tables, for one that is whole if it is a dataset of `generate`."""
-    storage.check_seal(path)
+    for file in several.files_of(path, TABLES) or [path]:
+        storage.check_seal(file)
     return table
 
 
 def _reader(path: Path, config: DataConfig) -> ModuleType:
     given = [name for name in OF_TABLES if getattr(config, name) not in (None, False)]
-    _check_known(path)
-    own = path.suffix == ".csv" and not given and beside.is_own_table(path)
-    if config.encoding is not None and (own or not path.name.endswith(ENCODED)):
+    example = _example(path)
+    _check_known(example)
+    own = example == path and path.suffix == ".csv" and not given and beside.is_own_table(path)
+    if config.encoding is not None and (own or not example.name.endswith(ENCODED)):
         raise UsageError(
             f"`--encoding` has no effect on `{path}`: it is about a text (`.txt`) and a table "
             "(`.csv`, `.csv.gz`)",
             "leave `--encoding` out",
         )
-    if path.name.endswith(TABLES):
+    if example.name.endswith(TABLES):
         if not given:
-            _check_unpacked(path, "; if it is a table, pass `--target target`")
+            _check_unpacked(example, "; if it is a table, pass `--target target`")
         return storage if own else _table_reader(path)
     if given:
         option = f"`{option_name(given[0])}`"
@@ -159,4 +185,4 @@ def _reader(path: Path, config: DataConfig) -> ModuleType:
             f"{option} has no effect on `{path}`: it is about the columns of a table",
             f"leave {option} out",
         )
-    return ENDINGS[path.suffix]
+    return ENDINGS[example.suffix]

@@ -57,8 +57,16 @@ class Series:
 
     @property
     def is_recording(self) -> bool:
-        """Whether it is one long series of a stranger, and none that a task has drawn."""
-        return self.starts is None and not self.task
+        """Whether it is one long series of a stranger, and none that a task has drawn.
+
+        Of several texts it is one, in which the state begins anew at each of them.
+        """
+        return not (self.has_sequences or self.task)
+
+    @property
+    def has_sequences(self) -> bool:
+        """Whether it is made of sequences, which stay whole whatever becomes of it."""
+        return self.starts is not None and self.schema.kind != "text"
 
     @property
     def classes(self) -> int:

@@ -56,7 +56,7 @@ class Source:
         if self.held is None:
             drawn = (self.draw(seed, Stream.TRAINING, epoch) for seed in self.seeds)
             return [self.windows(series) for series in drawn]
-        if self.held.training.starts is None:
+        if not self.held.training.has_sequences:
             return [self.windows(self.held.training, epoch)] * len(self.seeds)
         rngs = (generator(seed, Stream.ORDER, epoch) for seed in self.seeds)
         training = self.config.training
@@ -353,15 +353,21 @@ def unused_classes(name: str, *parts: Series) -> str | None:
 
 
 def _alike(parts: Parts) -> Parts:
-    """The parts, with `scored` in each of them if it is in one: one program serves them all."""
-    if all(part.scored is None for part in parts):
+    """The parts, with `scored` and `starts` in each if in one: one program serves them all."""
+    starts = any(part.starts is not None for part in parts)
+    if not starts and all(part.scored is None for part in parts):
         return parts
-    return Parts(
-        *(
-            part if part.scored is not None else replace(part, scored=np.ones(len(part), np.bool_))
-            for part in parts
-        )
-    )
+    return Parts(*(_with_masks(part, starts) for part in parts))
+
+
+def _with_masks(part: Series, starts: bool) -> Series:
+    steps, found = len(part), part
+    if part.scored is None:
+        found = replace(found, scored=np.ones(steps, np.bool_))
+    if starts and part.starts is None:
+        before = part.recording and _with_masks(part.recording, starts)
+        found = replace(found, starts=np.zeros(steps, np.bool_), recording=before)
+    return found
 
 
 def _resolved(config: Config, held: Parts | None) -> Config:
@@ -381,7 +387,7 @@ def _fitting(config: Config, held: Parts | None) -> tuple[int, int]:
     parts = held or [Source(config).draw(config.run.data_seeds[0], Stream.TRAINING, 0)]
     if parts[0].task.get("name") == "echo":
         return ARTICLE["batch_size"], ARTICLE["bptt"]
-    if parts[0].starts is not None:
+    if parts[0].has_sequences:
         lengths = np.diff(parts[0].bounds())
         return min(ROWS, len(lengths)), min(STEPS, int(lengths.max()))
     return fitting(max(1, len(parts[0])), ROWS, config.training.bptt or STEPS)

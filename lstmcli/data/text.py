@@ -15,6 +15,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,11 +25,12 @@ import numpy.typing as npt
 from lstmcli import memory
 from lstmcli.columns import Categorical, Schema, symbol_type
 from lstmcli.config import DataConfig
-from lstmcli.data import decoding
+from lstmcli.data import decoding, several
 from lstmcli.data.series import Series, no_numbers
 from lstmcli.data.split import Parts, by_time
 from lstmcli.errors import FileError
 
+ENDING = ".txt"
 PIECE = 1 << 20
 """Bytes that are read and decoded at once."""
 CODE_POINTS = 0x110000
@@ -43,10 +45,10 @@ Numbers = npt.NDArray[np.unsignedinteger[Any]]
 
 @dataclass(frozen=True)
 class _File:
-    r"""How a text file is read.
+    r"""How a text is read.
 
     Attributes:
-        path: the file.
+        path: the file, or what stands for several.
         encoding: its encoding; `None` for UTF-8.
         newlines: whether every line end is read as `\n`.
     """
@@ -55,22 +57,29 @@ class _File:
     encoding: str | None = None
     newlines: bool = True
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files, in the order in which they are joined."""
+        return several.files_of(self.path, (ENDING,)) or [self.path]
+
 
 @dataclass(frozen=True)
 class _Text:
-    r"""A text file that was read once.
+    r"""A text that was read once.
 
     Attributes:
         file: how it is read.
         characters: how many it has.
         first: where each code point stands first; `characters` or more where it does not.
         line_ends: other line ends than `\n` that it has, in words.
+        begins: where each of several files begins; `None` for one.
     """
 
     file: _File
     characters: int
     first: npt.NDArray[np.int64]
     line_ends: str | None = None
+    begins: tuple[int, ...] | None = None
 
     @property
     def path(self) -> Path:
@@ -101,7 +110,7 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
         text.characters, *(0 if file else share for file, share in shares.values())
     )
     schema = _schema(text, training)
-    whole = _of_codes(_encode(text, slice(0, text.characters), schema.symbols[0])[0], schema)
+    whole = _series(text, schema)
     found, notes, line_ends = [], [], []
     for name, steps in zip(("training", *shares), (training, *others), strict=True):
         file, share = shares.get(name, (None, 1))
@@ -110,12 +119,17 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
             _check_length(*place, name)
         line_ends.append(_line_ends(place[0]))
         own = slice(steps.start, max(steps.start, steps.stop - 1))
-        codes = None if file is None else _encode(*place, schema.symbols[0])[0]
-        part = whole.part(own) if codes is None else _of_codes(codes, schema)
+        part = whole.part(own) if file is None else _series(place[0], schema)
         unknown = _unknown(part, *place, name)
         notes += unknown
-        found.append(part if unknown else replace(part, scored=None))
-    return Parts(*found), [note for note in dict.fromkeys([*line_ends, *notes]) if note]
+        all_scored = not unknown and part.starts is None
+        found.append(replace(part, scored=None) if all_scored else part)
+    joined = (
+        [several.joined(text.path, text.file.paths, "one text after the other")]
+        if text.begins
+        else []
+    )
+    return Parts(*found), [note for note in dict.fromkeys([*joined, *line_ends, *notes]) if note]
 
 
 def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
@@ -137,7 +151,7 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
     newlines = "\r" not in (schema.symbols[0].values or ())
     text, steps = _whole(_File(path, config.encoding, newlines))
     _check_length(text, steps, None)
-    series = _of_codes(_encode(text, steps, schema.symbols[0])[0], schema)
+    series = _series(text, schema)
     notes = [_line_ends(text), *_unknown(series, text, steps, None)]
     return series, [each for each in notes if each]
 
@@ -166,19 +180,29 @@ def _schema(text: _Text, training: slice) -> Schema:
     return Schema("text", (), (column,), column)
 
 
-def _of_codes(codes: Numbers, schema: Schema) -> Series:
-    """The series of a text by its characters' numbers; the vocabulary's size is an unknown one."""
+def _series(text: _Text, schema: Schema) -> Series:
+    """All of a text by its characters' numbers; the vocabulary's size is an unknown one.
+
+    A file that follows on another is a sequence of its own, whose first character is not predicted.
+    """
+    codes, _ = _encode(text, slice(0, text.characters), schema.symbols[0])
     size = schema.symbols[0].size
-    targets, scored = codes[1:], None
+    targets, scored, starts = codes[1:], None, None
     if codes.max(initial=0) == size:
         scored = targets != size
         targets = np.where(scored, targets, codes.dtype.type(0))
+    if text.begins is not None:
+        begins = np.zeros(len(codes), np.bool_)
+        begins[[begin for begin in text.begins if begin < len(codes)]] = True
+        starts, within = begins[:-1], ~begins[1:]
+        scored = within if scored is None else scored & within
     return Series(
         schema,
         no_numbers(len(targets)),
         codes[:-1, np.newaxis],
         cast("npt.NDArray[np.int32]", targets),  # As soon as a window is cut.
         scored,
+        starts,
     )
 
 
@@ -204,7 +228,7 @@ def _encode(text: _Text, steps: slice, vocabulary: Categorical) -> tuple[Numbers
     codes = np.empty(steps.stop - steps.start, table.dtype)
     unknown: Counter[str] = Counter()
     position = -steps.start
-    for piece in _Pieces(text.file):
+    for piece in chain.from_iterable(_Pieces(text.file, path) for path in text.file.paths):
         wanted = piece[max(0, -position) : max(0, len(codes) - position)]
         begin = max(0, position)
         codes[begin : begin + len(wanted)] = found = table[wanted]
@@ -224,27 +248,31 @@ def _scan(file: _File) -> _Text:
     most, count, pieces = memory.most_kept(), 0, _Pieces(file)
     for piece in pieces:
     """
-    path = file.path
-    _check_there(path)
     first = np.full(CODE_POINTS, np.iinfo(np.int64).max)
-    most, count, pieces = memory.most_kept(), 0, _Pieces(file)
-    for piece in pieces:
-        new = np.flatnonzero(first[piece] >= count)
-        points, places = np.unique(piece[new], return_index=True)
-        first[points] = count + new[places]
-        count += len(piece)
-        memory.check_kept(path, count, most)
+    most, count, begins, line_ends = memory.most_kept(), 0, [], []
+    for path in (paths := file.paths):
+        _check_there(path)
+        begins.append(count)
+        pieces = _Pieces(file, path)
+        for piece in pieces:
+            new = np.flatnonzero(first[piece] >= count)
+            points, places = np.unique(piece[new], return_index=True)
+            first[points] = count + new[places]
+            count += len(piece)
+            memory.check_kept(path, count, most)
+        line_ends += [pieces.line_ends] if pieces.line_ends else []
     if count < 2:
         raise FileError(
-            f"`{path}` is {'one character' if count else 'empty'}: expected two characters at "
+            f"`{file.path}` is {'one character' if count else 'empty'}: expected two characters at "
             "least, as the next one is predicted",
             "give a longer text",
         )
-    return _Text(file, count, first, pieces.line_ends)
+    ends = " and ".join(dict.fromkeys(line_ends)) or None
+    return _Text(file, count, first, ends, tuple(begins) if paths != [file.path] else None)
 
 
 class _Pieces:
-    r"""The code points of a text, a piece at a time; a byte-order mark is none of them.
+    r"""The code points of a file of a text, a piece at a time; a byte-order mark is none of them.
 
     Attributes:
         line_ends: other line ends than `\n` that were read as such, in words.
@@ -253,13 +281,13 @@ class _Pieces:
         FileError: the text is not in its encoding.
     """
 
-    def __init__(self, file: _File) -> None:
-        self._file = file
+    def __init__(self, file: _File, path: Path) -> None:
+        self._file, self._path = file, path
         self._newlines = io.IncrementalNewlineDecoder(None, translate=True)
         self.line_ends: str | None = None
 
     def __iter__(self) -> Iterator[Numbers]:
-        path, encoding = self._file.path, self._file.encoding
+        path, encoding = self._path, self._file.encoding
         codec = decoding.codec_of(path, encoding)
         decoder = codecs.getincrementaldecoder(codec)()
         is_utf8 = codec == "utf-8"
@@ -302,8 +330,6 @@ class _Pieces:
 
 
 def _check_there(path: Path) -> None:
-    if path.is_dir():
-        raise FileError(f"`{path}` is a directory, expected a text file", "name a file in it")
     if path.exists() and not path.is_file():
         raise FileError(f"`{path}` is no ordinary file, expected a text file", "name a text file")
     if not path.is_file():

@@ -56,7 +56,7 @@ def window_of(model: Checkpoint, source: Source) -> Window:
     replica = model.best_replica
     series = validation_series(source, replica)
     _check(model, series)
-    chosen = _sequences(series) if series.starts is not None else _rows(series, source)
+    chosen = _sequences(series) if series.has_sequences else _rows(series, source)
     part = "training" if source.held and not source.held.validation else "validation"
     series = series.recording or series
     readout = _readout(model, replica, series, chosen)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli.columns import Categorical, Numeric, Schema
 from lstmcli.config import DataConfig
+from lstmcli.files import shown
 from lstmcli.report.figures import canvas
 from lstmcli.report.terminal import ascii_only, visible
 
@@ -123,7 +124,7 @@ def familiar(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
 def task(data: DataConfig, swept: Sequence[str] = ()) -> str:
     """What is learned, in a few words; a swept echo step has no number."""
     if data.data is not None:
-        return f"on {Path(data.data).name}"
+        return f"on {shown(Path(data.data))}"
     if data.task != "echo" or "echo_step" in swept:
         return data.task
     return f"echo after {data.echo_step} steps"

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lstmcli import files
 from lstmcli.config import Config
 from lstmcli.errors import FileError
 
-PATHS = {"data": ("data", "val_data", "test_data"), "training": ("init_from",)}
+PATHS = {"data": ("data", "val_data", "test_data", "labels"), "training": ("init_from",)}
 """The settings that name files, by group."""
 
 
@@ -70,7 +71,7 @@ def _with_paths(saved: Mapping[str, Any], change: Callable[[str], str]) -> dict[
 def _found(path: str, folder: Path) -> Path:
     places = [_shown(place / path) for place in (folder.resolve(), Path.cwd())]
     for place in places:
-        if place.exists():
+        if place.exists() or files.matching(place):
             return place
     looked = " and at ".join(f"`{place}`" for place in dict.fromkeys(places))
     raise FileError(

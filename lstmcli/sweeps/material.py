@@ -89,13 +89,10 @@ def material(source: Source) -> Material:
     if source.config.training.until_solved:
         source.check_floor_known()
     floor = floor_of(source.training(0)[0])
-    known, _ = (
-        source.validation_baselines.found,
-        source.baselines_of_test_part,
-    )  # Once for all trials.
+    _ = source.baselines_of_test_part  # Once for all trials.
     return Material(
         source.signature,
-        preflight.of_data(source, floor, known),
+        preflight.of_data(source, floor, source.validation_baselines.found),
         unit(source.schema),
         floor.chance if floor else None,
         digest(source),
@@ -130,7 +127,7 @@ def identity(config: Config, digest: str | None, weights: str | None) -> dict[st
     tables = config.to_dict()
     tables["training"].pop("checkpoint_every")
     data = tables["data"]
-    for name in ("data", "val_data", "test_data"):
+    for name in ("data", "val_data", "test_data", "labels"):
         data.pop(name, None)
     if digest is not None:
         data["data"] = digest

@@ -160,7 +160,7 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
 def _unscored(table: Table, target: str) -> list[str]:
     """Says how many rows have no target, where they may be meant to have one."""
     empty = int(table.frame[target].isna().sum())
-    if not empty or empty == len(table):
+    if not empty or empty == len(table) or target in table.beside:
         return []
     return [
         f"{empty:,} of the {len(table):,} targets in `{table.path}` (`{target}`) are empty: those "
@@ -203,8 +203,7 @@ def _labels(values: Values) -> dict[str, npt.NDArray[Any]]:
         labels[values.roles.group] = table.frame[values.roles.group].to_numpy()
     if values.labels is not None:
         labels[values.labels.index.name or "index"] = values.labels.values
-    rows = np.arange(len(table)) if table.rows is None else table.rows
-    return {**labels, "file_row": rows + 1}
+    return {**labels, "file_row": table.file_rows + 1}
 
 
 def _standardised(values: Values, columns: dict[Numeric, Floats]) -> npt.NDArray[np.float32]:

@@ -6,8 +6,8 @@ import gzip
 import re
 import warnings
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -41,17 +41,27 @@ class Table:
         frame: its columns, by their names without spaces around them.
         rows: which row of the file a step is, `[steps]`; `None` where they are in its order.
         dialect: how a CSV file is written.
+        pieces: the tables of several files, of which its rows are, one after the other.
+        beside: columns from another table: it, and the row there of each step, `[steps]`.
     """
 
     path: Path
     frame: pd.DataFrame
     rows: npt.NDArray[np.int64] | None = None
     dialect: Dialect = DEFAULT
+    pieces: tuple[Table, ...] = ()
+    beside: Mapping[str, tuple[Table, npt.NDArray[np.int64]]] = field(default_factory=dict)
 
     @property
     def is_text(self) -> bool:
         """Whether types of columns are guesses from text, as in CSV."""
-        return self.path.suffix != ".parquet"
+        return self.pieces[0].is_text if self.pieces else self.path.suffix != ".parquet"
+
+    @property
+    def file_rows(self) -> npt.NDArray[np.int64]:
+        """Which row of its file each step is, from 0 on: `[steps]`."""
+        rows = np.arange(len(self)) if self.rows is None else self.rows
+        return rows - self._begins[self._piece_of(rows)] if self.pieces else rows
 
     @property
     def columns(self) -> list[str]:
@@ -72,26 +82,46 @@ class Table:
 
     def too_long(self, step: int, column: str) -> FileError:
         """The error for a cell that is too long."""
-        row = step if self.rows is None else int(self.rows[step])
-        if not self.is_text:
-            return bounded.too_long(f"`{self.path}`, row {row + 1} (from 1 on), column `{column}`")
+        table, row = self._origin(step, column)
+        if not table.is_text:
+            return bounded.too_long(f"`{table.path}`, row {row + 1} (from 1 on), column `{column}`")
         _csv_cell(
-            self.path, row, self.columns.index(column), self.dialect
+            table.path, row, table.columns.index(column), table.dialect
         )  # Finds its line, and raises.
         raise AssertionError("pandas and csv read a cell differently")
 
     def error(self, step: int, column: str, expected: str, hint: str) -> FileError:
         """What is wrong with a cell; lines are counted as an editor does, the header's is 1."""
-        row = step if self.rows is None else int(self.rows[step])
-        if self.is_text:
-            line, value = _csv_cell(self.path, row, self.columns.index(column), self.dialect)
+        table, row = self._origin(step, column)
+        if table.is_text:
+            line, value = _csv_cell(table.path, row, table.columns.index(column), table.dialect)
             place = f"line {line}"
         else:
             place, value = f"row {row + 1} (from 1 on)", _shown(self.frame[column].iloc[step])
         got = f"`{value}`" if value.strip() else "an empty cell"
         return FileError(
-            f"`{self.path}`, {place}, column `{column}`: expected {expected}, got {got}", hint
+            f"`{table.path}`, {place}, column `{column}`: expected {expected}, got {got}", hint
         )
+
+    def _origin(self, step: int, column: str) -> tuple[Table, int]:
+        """The table of the file that a cell is from, and its row there."""
+        if column in self.beside:
+            table, rows = self.beside[column]
+            return table, int(rows[step])
+        row = step if self.rows is None else int(self.rows[step])
+        if not self.pieces:
+            return self, row
+        piece = int(self._piece_of(np.array(row)))
+        return self.pieces[piece], row - int(self._begins[piece])
+
+    @property
+    def _begins(self) -> npt.NDArray[np.int64]:
+        """Where each piece begins: `[pieces]`."""
+        return np.cumsum([0, *map(len, self.pieces[:-1])])
+
+    def _piece_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Which piece some rows are in."""
+        return np.searchsorted(self._begins, rows, side="right") - 1
 
 
 def read_names(path: Path, known: Dialect = DEFAULT) -> list[str]:
@@ -181,7 +211,8 @@ def _raw_names(path: Path, dialect: Dialect) -> list[str]:
         return list(map(str, parquet.read_schema(path).names))
     with opened(path, dialect) as file:
         dialect.skip(file)
-        return next(_lines(_rows(path, file, dialect)), [])
+        first = next(_lines(_rows(path, file, dialect)), [])
+        return [name.lstrip("#") for name in first] if dialect.marked else first
 
 
 def _rows(path: Path, file: IO[str], dialect: Dialect) -> bounded.Rows:

@@ -19,12 +19,13 @@ from lstmcli.columns import Categorical, Schema
 from lstmcli.config import DataConfig
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
-from lstmcli.data.tables import calendar, index
+from lstmcli.data.tables import calendar, collected, index
+from lstmcli.data.tables.collected import Reading
 from lstmcli.data.tables.dialect import Dialect
 from lstmcli.data.tables.dividing import divided
 from lstmcli.data.tables.encoding import Unseen, Values, encode, read_values
 from lstmcli.data.tables.fitting import fit
-from lstmcli.data.tables.frames import Table, read_names, read_table
+from lstmcli.data.tables.frames import Table
 from lstmcli.data.tables.index import Labels
 from lstmcli.data.tables.roles import (
     Asked,
@@ -64,7 +65,8 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
         FileError: a file is missing or damaged, or a cell is not what it should be.
     """
     assert config.data is not None
-    values, notes = _main(Path(config.data), config)
+    config = collected.resolved(Path(config.data), config, _known(config))
+    values, notes = _main(Path(config.data or ""), config)
     picks = _divide(values, config)
     steps = _steps(values.sequences, picks)
     schema, more = fit(values, steps[TRAINING])
@@ -97,6 +99,7 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
         FileError: the file is missing or damaged, or does not fit the model.
     """
     try:
+        config = collected.resolved(path, config, _known(config))
         series, notes = _read_whole(path, schema, config, None)
     except LstmcliError as error:
         hint = OF_A_MODEL if "`--" in (error.hint or "") else error.hint
@@ -112,15 +115,18 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
 
 def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
     """The table that the training part is in."""
-    asked = ask(path, read_names(path, _known(config)), config)
-    table, sequences, notes = in_sequences(
-        read_table(path, asked.words, _missing(config), _known(config)), asked.group
-    )
+    reading = Reading(config, _missing(config), _known(config))
+    asked = ask(path, reading.names(path), config)
+    table, notes = reading.table(path, asked.words)
+    table, sequences, more = in_sequences(table, asked.group)
+    notes += more
     labels = _index(table, sequences, asked)
     name = None if labels is None else labels.index.name
     if labels is not None:
         table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
         notes += more
+    table, more = reading.labelled(table, sequences, asked.target, asked.categorical)
+    notes += more
     roles, more = find_roles(table, asked, sequences, name)
     calendar.check_asked(path, labels, asked.calendar, roles.columns)
     labels = labels and labels.with_calendar(asked.calendar)
@@ -155,17 +161,21 @@ def _read_whole(
     group = None if config.group is None else config.group.strip()
     roles = schema_roles(schema, group)
     grouped = () if group is None else (group,)
-    names = read_names(path, _known(config))
+    reading = Reading(config, _missing(config), _known(config))
+    names = reading.names(path)
     check_columns(path, names, (*roles.columns[:-1], *grouped))
     check_target(path, names, roles.target)
-    read = read_table(path, (*roles.words, *grouped), _missing(config), _known(config))
-    table, sequences, notes = in_sequences(read, group)
+    table, notes = reading.table(path, (*roles.words, *grouped))
+    table, sequences, more = in_sequences(table, group)
+    notes += more
     labels = None
     if schema.index is not None and schema.index.name in names:
         labels = index.of_column(table, sequences, schema.index.name, True, schema.index)
     if labels is not None:
         table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
         notes += more
+    table, more = reading.labelled(table, sequences, roles.target, roles.words)
+    notes += more
     cycles = schema.index.calendar if schema.index else ()
     calendar.check_known(path, labels, cycles)
     labels = labels and labels.with_calendar(cycles)

@@ -103,7 +103,7 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     if config.target is None and target not in names:
         raise UsageError(
             f"`{path}` has no column `target`, and it is not said what is to be predicted",
-            f"pass `--target` with one of its columns: {_listed(names)}",
+            f"pass `--target` with one of its columns: {listed(names)}",
         )
     for option, columns in (
         ("--target", (target,)),
@@ -114,7 +114,7 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     ):
         for column in columns:
             if column not in names or column == "":
-                raise _no_column(path, option, column, names)
+                raise no_column(path, option, column, names)
     _check_asked(asked)
     return asked
 
@@ -145,7 +145,7 @@ def find_roles(
     if not inputs and not asked.calendar:
         raise UsageError(
             f"`{table.path}` has no column that could be given as input: it has "
-            f"{_listed(table.columns)}",
+            f"{listed(table.columns)}",
             f"to predict `{asked.target}` from what it was before, pass `--horizon 1`",
         )
     for name in asked.categorical:
@@ -190,7 +190,7 @@ def check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> No
         if column not in names:
             raise FileError(
                 f"`{path}` has no column `{column}`, which the training part has",
-                f"{_nearest(column, names)}its columns are {_listed(names)}",
+                f"{_nearest(column, names)}its columns are {listed(names)}",
             )
 
 
@@ -204,7 +204,7 @@ def check_target(path: Path, names: Sequence[str], target: str) -> None:
         raise FileError(
             f"`{path}` has no column `{target}`, the target: there is nothing to score a "
             "prediction by",
-            f"{_nearest(target, names)}its columns are {_listed(names)}; add the column, with "
+            f"{_nearest(target, names)}its columns are {listed(names)}; add the column, with "
             "empty cells where the target is not known",
         )
 
@@ -313,10 +313,11 @@ def _split(option: str, names: str) -> tuple[str, ...]:
     return columns
 
 
-def _no_column(path: Path, option: str, column: str, names: Sequence[str]) -> UsageError:
+def no_column(path: Path, option: str, column: str, names: Sequence[str]) -> UsageError:
+    """The error for an option that names a column which a table does not have."""
     return UsageError(
         f"`{option}`: `{path}` has no column `{column}`",
-        f"{_nearest(column, names)}its columns are {_listed(names)}",
+        f"{_nearest(column, names)}its columns are {listed(names)}",
     )
 
 
@@ -326,7 +327,8 @@ def _nearest(column: str, names: Sequence[str]) -> str:
     return f"did you mean `{lower[near[0]]}`? " if near else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Columns in words, not all of very many."""
     named = [f"`{name}`" for name in names if name]
     more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
     return ", ".join(named[:LISTED]) + more
