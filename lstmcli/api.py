@@ -100,7 +100,7 @@ def train(
         overwrite: whether a run that is there already may be deleted.
         resume: the directory of a run to go on with; one that is complete stays as it is.
         settings: of the model, the data, the training and the run. With `resume`, only more
-            `epochs`, and what no result depends on.
+            `epochs`, another `patience`, and what no result depends on.
 
     Raises:
         LstmcliError: as `lstmcli train` would say it.
@@ -120,6 +120,7 @@ def train(
 def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
     with held_run(directory):
         found = kept.look_up(directory, settings)
+        check_data(found)
         if not found.complete:
             _train(prepare(found.config, directory, found))
         elif not found.is_drawn:
@@ -172,6 +173,19 @@ def label(config: Config) -> str:
 def _word(name: str) -> str:
     """A file's name as a part of a directory's."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:24] or "data"
+
+
+def check_data(found: Kept) -> None:
+    """Checks the data that is named for a run that is complete: else nothing would look at it.
+
+    Raises:
+        LstmcliError: it is other data, or cannot be read.
+    """
+    if found.complete and found.data is not None:
+        from lstmcli.data import source
+
+        opened = source.open_source(found.config).of_task(found.status.get("task"))
+        found.check_data(opened.checksums())
 
 
 def prepare(config: Config, directory: RunDirectory, found: Kept | None = None) -> Run:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lstmcli import recording, saving
-from lstmcli.errors import FileError
 from lstmcli.runs import metrics, saved
 from lstmcli.runs.kept import Kept
 from lstmcli.standing import Run
@@ -17,8 +16,9 @@ def put_back(run: Run, kept: Kept) -> None:
 
     Raises:
         FileError: the data is not what it was, or not all is there.
+        UsageError: other data is named.
     """
-    _check_data(run, kept)
+    kept.check_data(run.source.checksums())
     if kept.checkpoint:
         saving.restore(run, kept.checkpoint)
     saved.cut_back(run.directory, kept.checkpoint)
@@ -35,6 +35,12 @@ def notes(run: Run, kept: Kept) -> list[str]:
     for name, before, now in changes(kept.status, recording.circumstances(run)):
         what = name.replace("_", " ")
         found.append(f"the run began with {what} {before}, and goes on with {now}: bits may differ")
+    behind = [row.seed for row in run.latest.values() if row.epoch < run.epoch]
+    if kept.longer and (again := [seed for _, seed in run.at_work if seed in behind]):
+        found.append(
+            f"seed {', '.join(map(str, again))} had stopped before the others, and goes on with "
+            f"epoch {run.epoch + 1} as they do"
+        )
     return found
 
 
@@ -48,17 +54,3 @@ def changes(
             yield from changes(known if isinstance(known, Mapping) else {}, value)
         elif known != value:
             yield name, known, value
-
-
-def _check_data(run: Run, kept: Kept) -> None:
-    if run.source.checksums() == list(kept.status["data_sha256"]):
-        return
-    file = run.config.data.data
-    raise FileError(
-        f"`{file}` has changed since the run began"
-        if file
-        else "the series drawn from the seed are not those that the run began with",
-        "put the file back as it was, or begin another run"
-        if file
-        else "resume it with the version of lstmcli and NumPy that `run.json` names",
-    )

@@ -254,7 +254,7 @@ def test_a_complete_run_says_so_and_goes_on_with_more_epochs(copied, run):
         ("--layers", 2, "is 1"),
         ("--threads", 3, "is 1"),
         ("--schedule", "layered", "is wavefront"),
-        ("--patience", 3, "was not given"),
+        ("--clip-norm", 3, "was not given"),
         ("--seed", 1, "is 0"),
         ("--data", "x.csv", "was not given"),
     ],

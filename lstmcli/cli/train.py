@@ -108,6 +108,7 @@ def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, 
     directory = RunDirectory(latest.followed(path))
     ctx.with_resource(api.held_run(directory))
     found = kept.look_up(directory, given)
+    api.check_data(found)
     if found.warning:
         _say("warning", found.warning)
     return directory, found
@@ -122,7 +123,9 @@ def _brief(run: Run, found: Kept | None, quiet: bool) -> None:
         for note in resuming.notes(run, found):
             _say("note", note)
         if found.longer and found.early_stopping and not run.at_work:
-            _say("note", f"{found.early_stopping} had ended the run: more `--epochs` train nothing")
+            more = "; a larger `--patience` does" if found.config.training.patience else ""
+            ended = f"{found.early_stopping} had ended the run"
+            _say("note", f"{ended}: more `--epochs` train nothing{more}")
 
 
 def _say(kind: str, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class Kept:
         config: its settings, and what is asked of them now.
         checkpoint: where it stands; `None` where it had not come to its first one.
         warning: what is not as it should be.
-        longer: whether more epochs are asked for than before.
+        longer: whether more epochs are asked for than before, or a patience that allows more.
+        data: the file that is said to be the run's data; `None` where nothing is said.
     """
 
     directory: RunDirectory
@@ -41,6 +42,7 @@ class Kept:
     checkpoint: Checkpoint | None
     warning: str | None
     longer: bool
+    data: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -61,6 +63,36 @@ class Kept:
         training = self.config.training
         given = {"patience": training.patience is not None, "until_solved": training.until_solved}
         return " or ".join(f"`{option_name(name)}`" for name, is_given in given.items() if is_given)
+
+    def check_data(self, checksums: Sequence[str]) -> None:
+        """Checks that data is what the run began with.
+
+        Args:
+            checksums: of its parts.
+
+        Raises:
+            UsageError: other data was named.
+            FileError: it has changed.
+        """
+        if list(checksums) == list(self.status["data_sha256"]):
+            return
+        if self.data is not None:
+            folder = pasteable(self.directory.path)
+            raise UsageError(
+                f"`--data {self.data}` is not what this run is trained on: that is "
+                f"`{self.status.get('data')}`, as seen from its directory",
+                f"leave `--data` out; `lstmcli train --init-from {folder} --data "
+                f"{pasteable(self.data)}` begins a new run with its weights",
+            )
+        file = self.config.data.data
+        raise FileError(
+            f"`{file}` has changed since the run began"
+            if file
+            else "the series drawn from the seed are not those that the run began with",
+            "put the file back as it was, or begin another run"
+            if file
+            else "resume it with the version of lstmcli and NumPy that `run.json` names",
+        )
 
     @property
     def instruction_set(self) -> str | None:
@@ -95,9 +127,17 @@ def look_up(directory: RunDirectory, given: Mapping[str, Any]) -> Kept:
     if checkpoint:
         owned.check(directory, directory.last, checkpoint)
     changed = {name: asked.value(name) for name in FREE if name in given}
-    longer = asked.training.epochs > before.training.epochs
+    longer = asked.training.epochs > before.training.epochs or _more_patient(asked, before, status)
     config = Config.build(tables, **changed)
-    return Kept(directory, status, config, checkpoint, warning, longer)
+    data = given.get("data") if before.data.data is not None else None
+    return Kept(directory, status, config, checkpoint, warning, longer, data)
+
+
+def _more_patient(asked: Config, before: Config, status: Mapping[str, Any]) -> bool:
+    """Whether a run that has stopped early is to wait longer for a better validation."""
+    wanted, had = asked.training.patience, before.training.patience
+    stopped = status.get("epochs") != asked.training.epochs
+    return stopped and wanted is not None and had is not None and wanted > had
 
 
 def check_run(directory: RunDirectory) -> None:

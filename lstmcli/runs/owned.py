@@ -14,7 +14,7 @@ from lstmcli.runs.checkpoint import Checkpoint
 from lstmcli.runs.finding import find_checkpoint
 from lstmcli.runs.rundir import SETTINGS, RunDirectory
 
-FREE = ("epochs", "checkpoint_every", "cache")
+FREE = ("epochs", "patience", "checkpoint_every", "cache")
 """Settings that may change: the bits of an epoch do not depend on them."""
 
 
