@@ -129,7 +129,7 @@ def check_series(config: DataConfig, replicas: int = 1) -> None:
     Raises:
         UsageError: they do not fit into memory.
     """
-    steps = config.series_length + (config.bits if config.task == "parity" else 0)
+    steps = config.series_length
     of = f" for each of {replicas:,} seeds" if replicas > 1 else ""
     _check(
         f"a series of {steps:,} steps{of}",

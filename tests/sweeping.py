@@ -30,19 +30,22 @@ def without_times(path):
     return table.drop(columns=[name for name in TIMES if name in table])
 
 
-def start(out, *more, first=""):
+def start(out, *more, first="", command=COMMAND, **environment):
     """A sweep in a process group of its own.
 
     Args:
         out: its directory.
         more: options.
         first: Python that the process begins with.
+        command: what it is asked.
+        environment: what is in it besides.
     """
     code = f"{first}\nfrom lstmcli.__main__ import main; main()"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    tests = Path(__file__).parent
+    found = {"PYTHONPATH": f"{tests.parent}:{tests}", **environment}
     return subprocess.Popen(
-        [sys.executable, "-c", code, *COMMAND, "--out", str(out), *more],
-        env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", code, *command, "--out", str(out), *more],
+        env={**os.environ, **found}, start_new_session=True, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 

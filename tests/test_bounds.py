@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from lstmcli import memory
-from lstmcli.config import DataConfig
-from lstmcli.data import bounded, readers, storage
+from lstmcli import architecture, memory
+from lstmcli.config import DataConfig, ModelConfig
+from lstmcli.core import parameters
+from lstmcli.data import bounded, parity, readers, storage
 from lstmcli.data.tables import frames
 from lstmcli.errors import FileError
 from lstmcli.runs import checkpoint as checkpoints
@@ -233,3 +234,45 @@ def test_a_checkpoint_of_weights_that_are_not_finite_is_not_drawn_and_is_inspect
     assert result.stderr.startswith("warning: the weights of seed 1 in `")
     assert "lstm.1" in result.stdout
     assert json.loads(run("inspect", best, "--json").stdout)["seeds"] == [0, 1, 2]
+
+
+def peak(make):
+    """What something takes at most, in bytes, and what it makes."""
+    tracemalloc.start()
+    made = make()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most, made
+
+
+@pytest.mark.parametrize(("steps", "bits"), [(1, 1), (9, 1), (9, 8), (50, 9), (50, 51), (20, 333)])
+def test_parity_is_drawn_in_pieces_as_it_would_be_whole(steps, bits, monkeypatch):
+    monkeypatch.setattr(parity, "PIECE", 7)
+    config = DataConfig(task="parity", series_length=steps, bits=bits)
+    found = parity.generate(config, np.random.default_rng(5))
+    drawn = np.random.default_rng(5).integers(0, 2, steps + bits - 1)
+    assert found.numbers[:, 0].tolist() == drawn[bits - 1 :].tolist()
+    runs = np.lib.stride_tricks.sliding_window_view(drawn, bits)
+    assert found.targets.tolist() == (runs.sum(1) % 2).tolist()
+
+
+def test_bits_before_a_series_take_no_memory():
+    config = DataConfig(task="parity", series_length=1000, bits=20_000_000)
+    most, _ = peak(lambda: parity.generate(config, np.random.default_rng(0)))
+    assert most < 20 * MEGABYTE
+
+
+def test_weights_are_drawn_in_the_memory_that_they_take_and_as_they_would_be_whole():
+    model, features, classes = ModelConfig(layers=2, state_size=700), 3, 5
+    most, found = peak(
+        lambda: parameters.initialise(
+            model, features, classes, [np.random.default_rng(seed) for seed in (0, 1)]
+        )
+    )
+    numbers = 2 * architecture.count(model, features, classes)
+    assert numbers == sum(array.size for array in found.values())
+    assert most < 4 * numbers + 20 * MEGABYTE
+    rng, limit = np.random.default_rng(1), np.sqrt(6 / (features + 5 * 700))
+    whole = rng.uniform(-limit, limit, (features + 700, 4 * 700)).astype(np.float32)
+    assert np.array_equal(found["lstm.0.kernel"][1], whole[:features])
+    assert np.array_equal(found["lstm.0.recurrent_kernel"][1], whole[features:])

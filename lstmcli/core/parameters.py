@@ -12,11 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli import architecture
 from lstmcli.architecture import state_shape
 from lstmcli.config import Config, ModelConfig
 from lstmcli.core import environment
 
-Arrays = dict[str, npt.NDArray[np.float32]]
+Array = npt.NDArray[np.float32]
+Arrays = dict[str, Array]
+KERNELS = ("kernel", "recurrent_kernel")
+DRAWN_AT_ONCE = 1 << 20
+"""Numbers."""
 
 
 def initialise(
@@ -38,27 +43,32 @@ def initialise(
     Returns:
         Arrays by name, each `[R, …]`.
     """
-    drawn = [_initialise_one(model, features, classes, rng) for rng in rngs]
-    return {name: np.stack([one[name] for one in drawn]) for name in drawn[0]}
-
-
-def _initialise_one(
-    model: ModelConfig, features: int, classes: int, rng: np.random.Generator
-) -> Arrays:
-    size = model.state_size
-    arrays: Arrays = {}
-    for layer in range(model.layers):
-        inputs = size if layer else features
-        limit = math.sqrt(6 / (inputs + size + 4 * size))
-        matrix = rng.uniform(-limit, limit, (inputs + size, 4 * size)).astype(np.float32)
-        arrays[f"lstm.{layer}.kernel"] = matrix[:inputs]
-        arrays[f"lstm.{layer}.recurrent_kernel"] = matrix[inputs:]
-        bias = np.zeros(4 * size, np.float32)
-        bias[size : 2 * size] = model.forget_bias
-        arrays[f"lstm.{layer}.bias"] = bias
-    arrays["dense.kernel"] = rng.random((size, classes)).astype(np.float32)
-    arrays["dense.bias"] = np.zeros(classes, np.float32)
+    shapes = architecture.shapes(model, features, classes)
+    arrays = {name: np.zeros((len(rngs), *shape), np.float32) for name, shape in shapes.items()}
+    for replica, rng in enumerate(rngs):
+        one = {name: array[replica] for name, array in arrays.items()}
+        _initialise_one(model, one, rng)
     return arrays
+
+
+def _initialise_one(model: ModelConfig, arrays: Arrays, rng: np.random.Generator) -> None:
+    """Draws into one replica's arrays of zeros."""
+    size = model.state_size
+    for layer in range(model.layers):
+        kernel, recurrent = (arrays[f"lstm.{layer}.{name}"] for name in KERNELS)
+        limit = math.sqrt(6 / (len(kernel) + len(recurrent) + 4 * size))
+        for matrix in (kernel, recurrent):
+            _draw(matrix, rng, -limit, limit)
+        arrays[f"lstm.{layer}.bias"][size : 2 * size] = model.forget_bias
+    _draw(arrays["dense.kernel"], rng, 0, 1)
+
+
+def _draw(matrix: Array, rng: np.random.Generator, low: float, high: float) -> None:
+    """Fills a matrix some rows at a time, as what is drawn has 64 bits: it takes no more room."""
+    rows = max(1, DRAWN_AT_ONCE // matrix.shape[1])
+    for begin in range(0, len(matrix), rows):
+        part = matrix[begin : begin + rows]
+        part[:] = rng.uniform(low, high, part.shape)
 
 
 def zero_state(model: ModelConfig, replicas: int, rows: int) -> npt.NDArray[np.float32]:

@@ -18,21 +18,51 @@ from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Layout
 from lstmcli.data.series import Series, no_symbols
 
+Bits = npt.NDArray[np.uint8]
+
+PIECE = 1 << 20
+"""Bits that are drawn at a time."""
+
 
 def generate(config: DataConfig, rng: np.random.Generator) -> Series:
     """Draws a series of bits.
 
-    The k - 1 bits before the series are drawn too, but are not part of it.
+    The k - 1 bits before the series are drawn too, but are not part of it; of them no more is kept
+    than the labels need, so that k costs time and no memory.
 
     Args:
         config: the series' length, and k as `bits`.
         rng: the stream to draw from.
     """
-    drawn = rng.integers(0, 2, config.series_length + config.bits - 1)
-    given = drawn[config.bits - 1 :, None].astype(np.float32)
-    task = {"name": "parity", "series_length": config.series_length, "bits": config.bits}
-    labels = _parity(drawn, config.bits)
-    return Series(plain(1, 2), given, no_symbols(len(given)), labels, task=task)
+    steps, before = config.series_length, config.bits - 1
+    early, filled = np.zeros(steps, np.uint8), 1  # The parity of all bits before each label's own.
+    parity = 0
+    for begin in range(0, before, PIECE):
+        running = _running(_draw(rng, min(PIECE, before - begin)), parity)
+        room = early[filled : filled + len(running)]
+        room[:] = running[: len(room)]
+        filled, parity = filled + len(room), int(running[-1])
+    drawn = _draw(rng, steps)
+    late = _running(drawn, parity)
+    early[filled:] = late[: steps - filled]
+    task = {"name": "parity", "series_length": steps, "bits": config.bits}
+    labels = (early ^ late).astype(np.int32)
+    return Series(plain(1, 2), drawn[:, None].astype(np.float32), no_symbols(steps), labels,
+                  task=task)  # fmt: skip
+
+
+def _draw(rng: np.random.Generator, count: int) -> Bits:
+    """Bits, drawn as numbers of 64 bits are; a part at a time, which is the same stream."""
+    found = np.empty(count, np.uint8)
+    for begin in range(0, count, PIECE):
+        part = found[begin : begin + PIECE]
+        part[:] = rng.integers(0, 2, len(part))
+    return found
+
+
+def _running(bits: Bits, before: int) -> Bits:
+    """The parity of all bits up to each."""
+    return np.bitwise_xor.accumulate(bits) ^ np.uint8(before)
 
 
 def baseline(_: Series) -> tuple[str, float]:
@@ -55,16 +85,11 @@ def floor(series: Series, layout: Layout) -> Floor | None:
         `None` where the labels are not those of the task.
     """
     bits = int(series.task["bits"])
-    known = _parity(series.numbers[:, 0].astype(np.int64), bits)
+    total = np.append(np.uint8(0), _running(series.numbers[:, 0].astype(np.uint8), 0))
+    known = total[bits:] ^ total[:-bits]
     if not np.array_equal(known, series.targets[bits - 1 :]):
         return None
     losses = np.where(np.arange(layout.used) < bits - 1, math.log(2), 0.0)
     unseen = min(bits - 1, layout.used) / layout.used
     windows = losses.reshape(layout.windows, layout.bptt).mean(1)
     return Floor(unseen * math.log(2), 1 - unseen / 2, math.log(2), windows)
-
-
-def _parity(drawn: npt.NDArray[np.int64], bits: int) -> npt.NDArray[np.int32]:
-    """The parity of each run of so many bits, by its last: `[steps - bits + 1]`."""
-    total = np.append(0, np.cumsum(drawn))
-    return np.asarray((total[bits:] - total[:-bits]) % 2, np.int32)

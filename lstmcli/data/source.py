@@ -384,6 +384,8 @@ def _fitting(config: Config, held: Parts | None) -> tuple[int, int]:
     """The article's rows and steps for echo; else up to 32 and 64, as the training part has."""
     if held is None and config.data.task == "echo":
         return ARTICLE["batch_size"], ARTICLE["bptt"]
+    if held is None and not config.data.resolved_sequence_length:
+        return fitting(config.data.series_length, ROWS, config.training.bptt or STEPS)
     parts = held or [Source(config).draw(config.run.data_seeds[0], Stream.TRAINING, 0)]
     if parts[0].task.get("name") == "echo":
         return ARTICLE["batch_size"], ARTICLE["bptt"]

@@ -17,7 +17,7 @@ from lstmcli.data.tables.frames import Table
 from lstmcli.data.tables.index import Labels
 from lstmcli.data.tables.roles import Roles
 from lstmcli.data.tables.sequences import Indices, Sequences, ahead, filled
-from lstmcli.data.tables.values import Floats, Words, numbers, words
+from lstmcli.data.tables.values import Floats, Words, lost_digits, numbers, words
 from lstmcli.errors import UsageError
 
 BLOCK = 1 << 14
@@ -106,7 +106,15 @@ def read_values(
         sequences,
         labels,
     )
-    return values, [*filling.notes(), *_unscored(table, roles.target)]
+    return values, [*_lost(values), *filling.notes(), *_unscored(table, roles.target)]
+
+
+def _lost(values: Values) -> list[str]:
+    """Says which columns have larger whole numbers than are read to the last digit."""
+    read = {name: values.numbers[name] for name in values.roles.numbers}
+    if not isinstance(values.target, Words):
+        read[values.roles.target] = values.target
+    return [note for name, found in read.items() for note in lost_digits(values.table, name, found)]
 
 
 @dataclass(frozen=True)

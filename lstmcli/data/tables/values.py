@@ -20,6 +20,8 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 LARGEST = float(np.finfo(np.float32).max)
+EXACT = 2.0**53
+"""Up to here every whole number is a float of 64 bits; beyond, the last digits are lost."""
 NOT_THERE = frozenset({"nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
 """What programs write for an empty cell: one of them in a column of numbers, a word elsewhere."""
 ODD = NOT_THERE | {
@@ -82,6 +84,30 @@ def numbers(table: Table, name: str) -> Floats:
     if not (np.fmin.reduce(values) >= -LARGEST and np.fmax.reduce(values) <= LARGEST):
         _check_size(table, name, values)
     return values
+
+
+def lost_digits(table: Table, name: str, values: Floats) -> list[str]:
+    """Says of a column of whole numbers that not all of their digits are read.
+
+    Numbers with a point or an exponent are what they are: a Parquet file or pandas has them as
+    floats already; floats with an empty cell may have been whole numbers.
+
+    Args:
+        table: it.
+        name: the column.
+        values: as `numbers` has them; its empty cells may be filled.
+    """
+    column = table.frame[name]
+    if not (np.fmax.reduce(values) > EXACT or np.fmin.reduce(values) < -EXACT):
+        return []
+    is_whole = np.isnan(values) | (values == np.rint(values))
+    if (column.dtype.kind == "f" and not column.hasnans) or not is_whole.all():
+        return []
+    return [
+        f"column `{name}` of `{table.path}` has whole numbers above 2^53 "
+        f"({int(EXACT):,}), whose last digits are lost; if they are names, pass "
+        f"`--categorical {pasteable(name)}`"
+    ]
 
 
 def words(table: Table, name: str) -> Words:
