@@ -284,7 +284,7 @@ def evaluate(
 
     environment.set_up(config, model.metadata["features"])
     tested = opened.tested()
-    notes = [*filter(None, [opened.incomplete()]), *tested.notes]
+    notes = [*opened.notes(), *tested.notes]
     if config.data.data and (note := unused_classes(f"`{tested.name}`", tested.series[0])):
         notes.append(note)
     if config.data.data and not data and not trained_on:

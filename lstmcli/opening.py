@@ -14,6 +14,7 @@ from lstmcli.data.source import Source, Tested, open_source, series_to_test
 from lstmcli.errors import FileError, LstmcliError, UsageError, pasteable
 from lstmcli.runs import finding, metrics, owned, paths
 from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.runs.finding import BestTrial
 from lstmcli.runs.rundir import SETTINGS, RunDirectory
 
 AnyPath = str | PathLike[str]
@@ -31,6 +32,7 @@ class Opened:
         trained_on: checksums of the parts of the dataset that it was trained on, as known.
         run: the run directory that it was found in; `None` where the file itself was named.
         before: the settings with which the models were trained, where `data` follows on theirs.
+        trial: of a sweep, the one that was chosen; `None` where no sweep was named.
     """
 
     path: Path
@@ -40,8 +42,14 @@ class Opened:
     trained_on: Sequence[str] | None
     run: RunDirectory | None = None
     before: Config | None = None
+    trial: BestTrial | None = None
 
-    def incomplete(self) -> str | None:
+    def notes(self) -> list[str]:
+        """What is to be known of the models, in words."""
+        chosen = self.trial.note if self.trial else None
+        return [*filter(None, [chosen, self._incomplete()])]
+
+    def _incomplete(self) -> str | None:
         """That the run has not come to its end, and how far it has come; `None` where it has."""
         if self.run is None or not self.run.holds_run():
             return None
@@ -102,7 +110,8 @@ def open_checkpoint(
     """Opens a checkpoint or a run directory.
 
     Args:
-        checkpoint: the file, or a run directory, of which the best checkpoint counts.
+        checkpoint: the file, or a run directory, of which the best checkpoint counts, or a sweep's,
+            of which the best trial does.
         data: a dataset to read. Without one it is a fresh series, or the part of the dataset that
             was held back from training.
         settings: those of the task and of the run that differ from the checkpoint's.
@@ -125,5 +134,12 @@ def open_checkpoint(
     if data is not None and settings.get("continues"):
         before = Config.build(paths.with_data_from(saved, folder))
     return Opened(
-        path, model, config, None if data is None else Path(data), trained_on, run, before
+        path,
+        model,
+        config,
+        None if data is None else Path(data),
+        trained_on,
+        run,
+        before,
+        finding.best_trial(Path(checkpoint)),
     )

@@ -38,8 +38,9 @@ def evaluate(
     """Score a checkpoint or a run directory on a fresh series, or on a dataset.
 
     The fresh series comes from a stream of its own, which neither training nor validation saw. Of a
-    run directory, each seed's best checkpoint counts. Settings of the task are the checkpoint's,
-    unless given.
+    run directory, each seed's best checkpoint counts; of a sweep's, its best trial alone: of the
+    depth that its answer is about, the seed with the lowest validation loss. Settings of the task
+    are the checkpoint's, unless given.
     """
     from lstmcli import api
     from lstmcli.cli import predictions as table

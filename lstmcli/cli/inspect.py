@@ -28,10 +28,12 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     from lstmcli.report.terminal import visible
     from lstmcli.runs import owned
     from lstmcli.runs.checkpoint import diverged
-    from lstmcli.runs.finding import folder_of
+    from lstmcli.runs.finding import best_trial, folder_of
     from lstmcli.runs.paths import with_data_from
 
     path, model = owned.read(checkpoint, finite=False)
+    if trial := best_trial(checkpoint):
+        typer.echo(f"note: {visible(trial.note)}", err=True)
     if strange := diverged(path, model):
         typer.echo(f"warning: {visible(strange.message)}", err=True)
     description = {"checkpoint": str(path), **_describe(model)}

@@ -47,7 +47,11 @@ PATH_OPTION: dict[str, Any] = {**PATH, "metavar": "<path>"}
 
 CheckpointPath = Annotated[
     Path,
-    typer.Argument(help="A checkpoint file or a run directory.", show_default=False, **PATH),
+    typer.Argument(
+        help="A checkpoint file, or the directory of a run or of a sweep.",
+        show_default=False,
+        **PATH,
+    ),
 ]
 OUTPUT = "Output"
 """The heading in `--help` of the options that are about files and the screen."""

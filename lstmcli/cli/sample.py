@@ -61,10 +61,14 @@ def sample(
     lowest validation loss.
     """
     from lstmcli.core import forward
+    from lstmcli.report.terminal import visible
     from lstmcli.runs import owned
+    from lstmcli.runs.finding import best_trial
 
     config = SampleConfig(length, temperature, prompt, seed)
     path, model = owned.read(checkpoint)
+    if trial := best_trial(checkpoint):
+        typer.echo(f"note: {visible(trial.note)}", err=True)
     schema = _schema(model, path)
     begin = _numbers(prompt, schema)
     replica = _best_replica(model)

@@ -21,7 +21,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.output import print_json, print_sentence, print_table
 from lstmcli.config import DEPTHS, NOT_SWEPT
-from lstmcli.errors import ExitCode, LstmcliError, StoppedError
+from lstmcli.errors import ExitCode, LstmcliError, StoppedError, pasteable
 from lstmcli.settings import option_name
 
 if TYPE_CHECKING:
@@ -169,10 +169,13 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
 def _print_json(result: Result) -> None:
     summary = result.summary
     rows = summary.astype(object).where(summary.notna(), None).to_dict("records")
-    print_json({"sweep": str(result.directory), "answer": result.answer, "summary": rows})
+    best = result.best and {"run": str(result.best.run), "seed": result.best.seed}
+    told = {"sweep": str(result.directory), "answer": result.answer, "summary": rows}
+    print_json({**told, "best": best})
 
 
 def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
+    from lstmcli.report.terminal import visible
     from lstmcli.sweeps import overview
 
     print_table(*overview.summary_table(result.summary, plan.swept))
@@ -183,7 +186,10 @@ def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
             f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
             f"{_with(argv, layers=','.join(map(str, more.layers)), seeds=str(more.seeds))}"
         )
-    typer.echo(f"sweep: {result.directory}")
+    typer.echo(f"sweep: {visible(str(result.directory))}")
+    if best := result.best:
+        typer.echo(f"best: {visible(str(best.run))}, seed {best.seed} by its validation")
+        typer.echo(f"next: lstmcli eval {pasteable(result.directory)}")
 
 
 def _with(argv: Sequence[str], **settings: str) -> str:

@@ -191,14 +191,14 @@ def subject_of(opened: Opened, steps: int) -> Subject:
     Raises:
         FileError: a series is not to be had, or too short for a window.
     """
-    tested = opened.tested()
-    training = opened.config.training
+    tested, training = opened.tested(), opened.config.training
+    chosen = [opened.trial.note] if opened.trial else []
     rows, bptt = training.rows, training.steps
     cuts = [layout.to_score(each, rows, bptt) for each in tested.series]
     warm_up = max(_warm_up(cut) for cut in cuts)
     count = min(max(1, steps // (rows * bptt)) + warm_up, *(len(cut) for cut in cuts))
     windows = [_first(cut, count) for cut in cuts]
-    return Subject(opened.path, tested.name, opened.model, windows, tuple(tested.notes))
+    return Subject(opened.path, tested.name, opened.model, windows, (*chosen, *tested.notes))
 
 
 def _warm_up(windows: Windows) -> int:

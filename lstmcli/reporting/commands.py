@@ -12,7 +12,6 @@ from lstmcli.report.page import Command
 from lstmcli.reporting import settings
 from lstmcli.reporting.settings import Setting
 from lstmcli.runs.rundir import RunDirectory
-from lstmcli.sweeps import grid
 
 if TYPE_CHECKING:
     from lstmcli.sweeps.finished import Finished
@@ -46,7 +45,6 @@ def of_sweep(path: Path, config: Config, found: Finished) -> list[Command]:
     """Commands about a sweep; arguments as those of `of_run`."""
     words = ["lstmcli", "sweep", *settings.options(of_a_sweep(config, found))]
     again = shlex.join(words)
-    best = _best_trial(found)
     return [
         *_from_where(path),
         Command(
@@ -58,8 +56,8 @@ def of_sweep(path: Path, config: Config, found: Finished) -> list[Command]:
             f"{again} --out {pasteable(path)}",
         ),
         *(
-            [Command("Score the models with the lowest loss on a new series.",
-                     f"lstmcli eval {pasteable(best)}")] if best else []
+            [Command("Score its best trial on data that it has not seen.",
+                     f"lstmcli eval {pasteable(path)}")] if found.best else []
         ),
         *_about(path)[-1:],
     ]  # fmt: skip
@@ -111,14 +109,3 @@ def _depths(depths: list[int]) -> str:
     if len(depths) > 1 and depths == list(range(depths[0], depths[-1] + 1)):
         return f"{depths[0]}-{depths[-1]}"
     return ",".join(map(str, depths))
-
-
-def _best_trial(found: Finished) -> Path | None:
-    """The run directory of the setting with the lowest test loss."""
-    known = found.summary[found.summary.iqm.notna()]
-    if known.empty:
-        return None
-    keys = grid.key_names(found.swept)
-    same = (found.trials[keys] == known.loc[known.iqm.idxmin(), keys]).all(axis=1)
-    rows = found.trials[same].to_dict("records")
-    return next((run.path for _, run in found.directory.with_runs(rows, keys) if run), None)

@@ -27,6 +27,8 @@ from lstmcli.files import write_atomically
 FORMAT = 1
 KEY = "lstmcli"
 SLOT = "optimizer."
+PROGRESS = "progress."
+"""Of an epoch that is not completed: measures `[windows, R]`, and no part of a model."""
 SEAL = b'"sha256":"'
 """What stands before the seal. A text cannot hold it: quotes are escaped there."""
 LENGTH = 8  # bytes that give the length of a safetensors header, and stand before it
@@ -98,6 +100,20 @@ class Checkpoint:
         """How many steps of the training part had each class, where that was kept."""
         counts = self.metadata.get("label_counts")
         return None if counts is None else np.asarray(counts, np.int64)
+
+    def of_seed(self, seed: int) -> Checkpoint:
+        """The model of one of its seeds, as if that had been trained alone."""
+        at, known = self.seeds.index(seed), self.metadata
+        run = known["config"]["run"] | {"seed": seed, "replicas": 1}
+        if run.get("data_seed") is not None:
+            run["data_seed"] = known["data_seeds"][at]
+        own = {name: [known[name][at]] for name in ("seeds", "data_seeds", "best")}
+        tensors = {
+            name: tensor[at : at + 1]
+            for name, tensor in self.tensors.items()
+            if not name.startswith(PROGRESS)
+        }
+        return Checkpoint(tensors, {**known, **own, "config": {**known["config"], "run": run}})
 
     def write(self, path: Path) -> None:
         """Writes the file whole or not at all, sealed with a checksum of its bytes.

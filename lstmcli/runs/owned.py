@@ -11,7 +11,7 @@ from lstmcli.errors import FileError, LstmcliError, pasteable
 from lstmcli.runs import checkpoint as checkpoints
 from lstmcli.runs import paths
 from lstmcli.runs.checkpoint import Checkpoint
-from lstmcli.runs.finding import find_checkpoint
+from lstmcli.runs.finding import BestTrial, best_trial, find_checkpoint
 from lstmcli.runs.rundir import SETTINGS, RunDirectory
 
 FREE = ("epochs", "patience", "checkpoint_every", "cache")
@@ -26,18 +26,33 @@ def read(path: Path, finite: bool = True) -> tuple[Path, Checkpoint]:
     """The checkpoint that a path names, as `find_checkpoint` finds it, and what it holds.
 
     Args:
-        path: a checkpoint or a run directory.
+        path: a checkpoint or a run directory; or a sweep's, of which the best trial alone counts.
         finite: whether weights that are not finite are refused.
 
     Raises:
         OtherRunError: the path is a run directory, and its checkpoint is of another run.
         FileError: there is none, or it is damaged.
     """
-    file = find_checkpoint(path)
-    checkpoint = checkpoints.read(file, finite)
-    if path.is_dir():
-        check(RunDirectory(path), file, checkpoint)
-    return file, checkpoint
+    best = best_trial(path)
+    run = best.run if best else path
+    file = find_checkpoint(run)
+    checkpoint = checkpoints.read(file, finite and best is None)
+    if run.is_dir():
+        check(RunDirectory(run), file, checkpoint)
+    return file, _alone(file, checkpoint, best, finite) if best else checkpoint
+
+
+def _alone(file: Path, checkpoint: Checkpoint, best: BestTrial, finite: bool) -> Checkpoint:
+    """The model of a sweep's best trial, without those of the seeds beside it."""
+    if best.seed not in checkpoint.seeds:
+        raise FileError(
+            f"`{file}` has no model of seed {best.seed}, which is the sweep's best trial",
+            "the command that made the sweep, with the same `--out`, finds its best trial again",
+        )
+    alone = checkpoint.of_seed(best.seed)
+    if finite and (strange := checkpoints.diverged(file, alone)):
+        raise strange
+    return alone
 
 
 def check(directory: RunDirectory, file: Path, checkpoint: Checkpoint) -> None:

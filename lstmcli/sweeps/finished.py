@@ -17,6 +17,7 @@ from lstmcli.errors import FileError
 from lstmcli.files import read_small, write_atomically
 from lstmcli.pictures import tables as pictures
 from lstmcli.runs import checkpoint, finding
+from lstmcli.runs.finding import BestTrial
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.directory import SweepDirectory
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.sweeps.material import Unit
+    from lstmcli.sweeps.statistics import Verdict
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Finished:
         margin: what its answer was asked with.
         trials, summary: the columns of `trials.csv` and `summary.csv`.
         answers: a sentence for each combination of the settings swept besides depth.
+        best: the trial that stands for all; `None` where there is none, or it is not known.
     """
 
     directory: SweepDirectory
@@ -55,6 +58,7 @@ class Finished:
     trials: pd.DataFrame
     summary: pd.DataFrame
     answers: list[str]
+    best: BestTrial | None
 
     @property
     def swept(self) -> list[str]:
@@ -67,13 +71,20 @@ def swept_columns(identity: dict[str, Any]) -> list[str]:
     return [grid.column(name) for name in grid.in_order(identity["swept"])]
 
 
-def record(directory: SweepDirectory, margin: float, answers: Sequence[str]) -> None:
-    """Writes `sweep.json`: the answer, the margin it rests on, and which trials it is of."""
+def record(
+    directory: SweepDirectory, margin: float, answers: Sequence[str], best: BestTrial | None
+) -> None:
+    """Writes `sweep.json`: the answer, the margin it rests on, which trials it is of; the best."""
     known = {
         "version": __version__,
         "margin": margin,
         "answers": list(answers),
         "trials_sha256": _checksum(directory.trials),
+        finding.BEST: best
+        and {
+            "run_dir": str(best.run.relative_to(directory.path)),
+            "seed": best.seed,
+        },
     }
     write_atomically(directory.status, f"{json.dumps(known, indent=2)}\n".encode())
 
@@ -96,14 +107,22 @@ def read(path: Path) -> Finished:
         margin, answers = _recorded(directory)
         if answers:
             summary = pictures.read(directory.summary, SUMMARY, grid.SIZES)
+            best = _best(path)
         else:
-            summary, answers = _judged(directory, identity, trials, margin)
+            summary, answers, best = _judged(directory, identity, trials, margin)
     except DAMAGE as error:
         raise FileError(
             f"the sweep in `{path}` is damaged: {error}",
             "the command that made it, with the same `--out`, makes its tables again",
         ) from error
-    return Finished(directory, identity, files, margin, trials, summary, answers)
+    return Finished(directory, identity, files, margin, trials, summary, answers, best)
+
+
+def _best(path: Path) -> BestTrial | None:
+    """The best trial as it was kept; `None` where it was not, or is gone."""
+    with suppress(FileError):
+        return finding.best_trial(path)
+    return None
 
 
 def _trials(path: Path, swept: Sequence[str]) -> pd.DataFrame:
@@ -143,14 +162,23 @@ def _recorded(directory: SweepDirectory) -> tuple[float, list[str]]:
 
 def _judged(
     directory: SweepDirectory, identity: dict[str, Any], trials: pd.DataFrame, margin: float
-) -> tuple[pd.DataFrame, list[str]]:
-    """The summary of some trials, and what they say."""
+) -> tuple[pd.DataFrame, list[str], BestTrial | None]:
+    """The summary of some trials, what they say, and the best of them."""
     from lstmcli.sweeps import answer, statistics
 
     until_solved = identity["training"].get("until_solved", False)
     summary, verdicts = statistics.judge(trials, swept_columns(identity), margin, until_solved)
     unit = _unit(directory)
-    return summary, [answer.sentence(verdict, unit) for verdict in verdicts]
+    answers = [answer.sentence(verdict, unit) for verdict in verdicts]
+    return summary, answers, best_of(directory, verdicts)
+
+
+def best_of(directory: SweepDirectory, verdicts: Sequence[Verdict]) -> BestTrial | None:
+    """The trial that stands for a sweep, by what its trials say; `None` where there is none."""
+    from lstmcli.sweeps import statistics
+
+    best = statistics.best_trial(verdicts)
+    return None if best is None else BestTrial(directory.path / best[0], best[1])
 
 
 def _unit(directory: SweepDirectory) -> Unit:

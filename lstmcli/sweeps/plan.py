@@ -13,7 +13,7 @@ from lstmcli import initial
 from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
 from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
-from lstmcli.runs import owned, paths
+from lstmcli.runs import finding, owned, paths
 from lstmcli.settings import option_name
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.grid import Setting
@@ -120,7 +120,10 @@ def _weights(base: Config) -> str | None:
             "begins with the same weights",
             "name a checkpoint of one model with `--init-from`",
         )
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(path.read_bytes())
+    if trial := finding.best_trial(Path(base.training.init_from)):
+        digest.update(str(trial.seed).encode())  # Others are in the same file.
+    return digest.hexdigest()
 
 
 def _identity(

@@ -162,6 +162,33 @@ def judge(
     return pd.concat(parts, ignore_index=True), verdicts
 
 
+def best_trial(verdicts: Sequence[Verdict]) -> tuple[str, int] | None:
+    """The run directory and the seed of the trial that stands for a sweep; `None` without one.
+
+    The depth is the one that the answer is about; of several answers the one with the lowest
+    interquartile mean. Of its seeds it is the one with the lowest validation loss: the test losses
+    choose no seed, so that they stay those of a model that they have not chosen. Without a
+    validation it is the first.
+    """
+    places = [(each, each.findings.reference) for each in verdicts]
+    about = [
+        (float(each.rows.iqm[place]), order, place)
+        for order, (each, place) in enumerate(places)
+        if place is not None and not math.isnan(each.rows.iqm[place])
+    ]
+    if not about:
+        return None
+    _, order, place = min(about)
+    verdict = verdicts[order]
+    row, trials = verdict.rows.loc[place], verdict.trials
+    own = trials[(trials.layers == row.layers) & (trials.state_size == row.state_size)]
+    own = own[own.test_loss.notna() & (own.run_dir != "")]
+    if own.empty:
+        return None
+    first = own.sort_values(["best_val_loss", "seed"]).iloc[0]
+    return str(first.run_dir), int(first.seed)
+
+
 def groups(trials: pd.DataFrame, swept: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """The parts of a table that agree in the swept settings, each with their values."""
     if not swept:

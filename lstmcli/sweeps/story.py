@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lstmcli.config import SweepConfig
 from lstmcli.errors import ExitCode, StoppedError
 from lstmcli.pictures import figures as pictures
+from lstmcli.runs.finding import BestTrial
 from lstmcli.signals import name_of, stop_signals
 from lstmcli.sweeps import answer, cluster, execute, finished, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
@@ -74,6 +75,8 @@ class Result:
         trials, summary: the columns of `trials.csv` and `summary.csv`.
         answers: a sentence for each combination of the settings swept besides depth.
         more: what may tell, where the data cannot.
+        best: the trial that stands for all, of the depth that the answer is about; `None` where no
+            trial has a loss.
     """
 
     directory: Path
@@ -81,6 +84,7 @@ class Result:
     summary: pd.DataFrame
     answers: list[str]
     more: More | None
+    best: BestTrial | None
 
     @property
     def answer(self) -> str:
@@ -224,7 +228,8 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
     answers = [answer.sentence(verdict, plan.unit) for verdict in verdicts]
-    finished.record(directory, plan.asked.margin, answers)
+    best = finished.best_of(directory, verdicts)
+    finished.record(directory, plan.asked.margin, answers, best)
     if len(curves):  # Where all trials ended before their first epoch, there is nothing to draw.
         pictures.write_all(directory.path)
     tables.check_curves(trials, curves, plan.swept, directory.curves)
@@ -234,6 +239,7 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
         summary,
         answers,
         more_seeds(trials, verdicts, workers(plan.asked)),
+        best,
     )
 
 
