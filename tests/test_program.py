@@ -1,7 +1,9 @@
 """The compiled programs: replicas that do not know of each other, and nothing compiled twice."""
 
+import functools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,11 +24,17 @@ SHAPES = [
 ]
 
 
-def started(**settings):
+@functools.cache
+def kept_program(config, signature):
+    """Compiling is what takes the time, and it is the same for every seed."""
+    return Program(config, signature, "cpu:0")
+
+
+def started(make=lambda config, signature: Program(config, signature, "cpu:0"), **settings):
     """A program, its source and its first tensors."""
     data = open_source(Config.build(**{"series_length": 1530, **settings}))
     config = data.config
-    program = Program(config, data.signature, "cpu:0")
+    program = make(replace(config, run=replace(config.run, seed=0)), data.signature)
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
     weights = parameters.initialise(
         config.model, data.signature.features, data.signature.outputs, rngs
@@ -36,7 +44,7 @@ def started(**settings):
 
 def trained(**settings):
     """Everything after an epoch, and all that was measured, with the replica axis first."""
-    program, data, tensors = started(**settings)
+    program, data, tensors = started(kept_program, **settings)
     batch, chunks = Batch(data.training(0)), []  # However many: a slow machine makes more.
     for after, measures in program.train(tensors, batch, 0):
         chunks.append(measures._asdict())
