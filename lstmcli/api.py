@@ -182,9 +182,9 @@ def check_data(found: Kept) -> None:
         LstmcliError: it is other data, or cannot be read.
     """
     if found.complete and found.data is not None:
-        from lstmcli.data import source
+        from lstmcli import initial
 
-        opened = source.open_source(found.config).of_task(found.status.get("task"))
+        opened = initial.open_source(found.config, found).of_task(found.status.get("task"))
         found.check_data(opened.checksums())
 
 
@@ -209,10 +209,10 @@ def prepare(config: Config, directory: RunDirectory, found: Kept | None = None) 
 
 def _opened(config: Config, found: Kept | None = None) -> Source:
     """The data; TensorFlow is loaded, as its programs ask for it."""
+    from lstmcli import initial
     from lstmcli.core import environment
-    from lstmcli.data import source
 
-    opened = source.open_source(config)
+    opened = initial.open_source(config, found)
     memory.check_model(opened.config, opened.signature.features, opened.signature.outputs)
     exact = found.exact(opened.config) if found else opened.config
     before = found.instruction_set if found else None

@@ -60,8 +60,8 @@ OF_THE_FILE = (
     "encoding",
 )
 """Settings of a dataset file: series that are drawn have no use for them."""
-FLAGS = ("sort_index", "no_header")
-"""Settings of a table that are off or on, and not saved where they are off."""
+FLAGS = ("sort_index", "no_header", "extend_vocabulary")
+"""Settings that are off or on, and not saved where they are off."""
 OF_THE_CHECKPOINT = (
     *("classes", "task", "order_symbols", "seed", "replicas"),
     *(name for name in OF_THE_FILE if name not in ("encoding", "continues", "labels")),
@@ -229,6 +229,9 @@ class TrainingConfig(Settings):
         None, "Stop a seed after this many epochs without a better validation (default: off).", ge=1
     )
     init_from: str | None = setting(None, "Begin with the weights of this checkpoint.")
+    extend_vocabulary: bool = setting(
+        False, "Give the model of --init-from the characters of the text that it does not know."
+    )
     until_solved: bool = setting(
         False, "Stop once every seed has less than 1 % of the way from chance to the floor left."
     )
@@ -248,6 +251,12 @@ class TrainingConfig(Settings):
             raise UsageError(
                 "`--decay-from` has no effect without `--learning-rate-decay`",
                 "pass `--learning-rate-decay` too, or leave `--decay-from` out",
+            )
+        if self.extend_vocabulary and self.init_from is None:
+            raise UsageError(
+                "`--extend-vocabulary` has no effect without `--init-from`: a new model has the "
+                "characters of its text",
+                "pass `--init-from` too, or leave `--extend-vocabulary` out",
             )
 
     @property

@@ -18,7 +18,7 @@ from lstmcli.core.chunks import Tensors
 from lstmcli.core.program import Program
 from lstmcli.data.echo import check_learnable
 from lstmcli.data.layout import Layout
-from lstmcli.data.source import Source, floor_of, open_source
+from lstmcli.data.source import Source, floor_of
 from lstmcli.errors import DivergedError, StoppedError
 from lstmcli.runs.checkpoint import SLOT
 from lstmcli.runs.kept import Kept
@@ -67,7 +67,7 @@ def prepare(
         DeviceError: the device asked for is not there.
         FileError: the dataset is missing, damaged or too short, or not what the run began with.
     """
-    source = source or open_source(config)
+    source = source or initial.open_source(config, kept)
     if kept:
         source = source.of_task(kept.status.get("task"))
     config = source.config

@@ -1,18 +1,75 @@
-"""The weights that a run begins with: drawn, or those of a checkpoint."""
+"""What a run begins with: weights that are drawn, or those of a checkpoint with its columns."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from lstmcli import architecture, streams
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import Config
 from lstmcli.core import parameters
-from lstmcli.errors import FileError, pasteable
+from lstmcli.data import source
+from lstmcli.data.source import Source
+from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.runs import owned
+from lstmcli.runs.kept import Kept
+
+NAMED = 5
+"""New characters that an error names."""
+
+
+def open_source(config: Config, kept: Kept | None = None) -> Source:
+    """The data of a run, a text in the vocabulary of the model that it begins with.
+
+    Args:
+        config: all settings.
+        kept: what is there of the run, if it is to go on: then it knows its vocabulary.
+
+    Raises:
+        FileError: the dataset or the checkpoint cannot be used, or the model lacks characters.
+        UsageError: a setting has no effect.
+    """
+    if kept and kept.checkpoint:
+        return source.open_source(config, kept.checkpoint.schema)
+    opened = source.open_source(config)
+    if config.training.init_from is None:
+        return opened
+    if opened.schema.kind != "text":
+        if config.training.extend_vocabulary:
+            raise UsageError(
+                "`--extend-vocabulary` has no effect: it is about the characters of a text",
+                "leave `--extend-vocabulary` out",
+            )
+        return opened
+    path, checkpoint = owned.read(Path(config.training.init_from))
+    known = checkpoint.schema
+    if known.kind != "text" or known == opened.schema:
+        return opened
+    return source.open_source(config, _extended(path, known, opened))
+
+
+def _extended(path: Path, known: Schema, opened: Source) -> Schema:
+    """The columns of a model of texts, which knows the characters of a text from now on.
+
+    Raises:
+        FileError: it lacks some, and it is not said that it is to get them.
+    """
+    column, own = known.symbols[0], opened.schema.symbols[0]
+    new = tuple(each for each in own.values or () if each not in (column.values or ()))
+    if not new:
+        return known
+    if not opened.config.training.extend_vocabulary:
+        shown = ", ".join(map(repr, new[:NAMED]))
+        more = f" and {len(new) - NAMED:,} more" if len(new) > NAMED else ""
+        raise FileError(
+            f"the model `{path}` does not know {len(new):,} of the characters of "
+            f"`{opened.config.data.data}`: {shown}{more}",
+            "`--extend-vocabulary` adds them, with weights drawn afresh, and keeps the rest",
+        )
+    wider = Categorical(column.name, column.size + len(new), (*(column.values or ()), *new))
+    return replace(known, symbols=(wider,), target=wider)
 
 
 def weights(config: Config, signature: Signature, schema: Schema) -> parameters.Arrays:
@@ -25,13 +82,18 @@ def weights(config: Config, signature: Signature, schema: Schema) -> parameters.
         FileError: the checkpoint is missing or damaged, or its model is another one.
     """
     features, outputs = signature.features, signature.outputs
+    rngs = [streams.generator(seed, streams.Stream.WEIGHTS) for seed in config.run.seeds]
+    drawn = parameters.initialise(config.model, features, outputs, rngs)
     if config.training.init_from is None:
-        rngs = [streams.generator(seed, streams.Stream.WEIGHTS) for seed in config.run.seeds]
-        return parameters.initialise(config.model, features, outputs, rngs)
+        return drawn
     path, checkpoint = owned.read(Path(config.training.init_from))
     replicas = config.run.replicas
-    _check_same_columns(path, checkpoint.schema, schema)
-    tensors, found = checkpoint.tensors, {}
+    if _extends(schema, checkpoint.schema):
+        before = checkpoint.schema.signature(scored=False, starts=False)
+        features, outputs = before.features, before.outputs
+    else:
+        _check_same_columns(path, checkpoint.schema, schema)
+    tensors = checkpoint.tensors
     layers = checkpoint.config.model.layers
     if layers != config.model.layers:
         raise FileError(
@@ -46,8 +108,17 @@ def weights(config: Config, signature: Signature, schema: Schema) -> parameters.
                 f"{list(shape)} for each of {replicas} replica(s)",
                 f"`lstmcli inspect {pasteable(path)}` shows what it is",
             )
-        found[name] = np.array(np.broadcast_to(tensors[name], (replicas, *shape)))
-    return found
+        # Characters that are new to the model stand last: their rows and columns stay as drawn.
+        drawn[name][:, *map(slice, shape)] = tensors[name]
+    return drawn
+
+
+def _extends(schema: Schema, known: Schema) -> bool:
+    """Whether a vocabulary is that of a model and more."""
+    if not schema.kind == known.kind == "text":
+        return False
+    values, before = (each.symbols[0].values or () for each in (schema, known))
+    return len(values) > len(before) and values[: len(before)] == before
 
 
 def _check_same_columns(path: Path, known: Schema, schema: Schema) -> None:

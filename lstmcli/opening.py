@@ -89,7 +89,7 @@ class Opened:
             config = Config.build(paths.with_data_from(saved, finding.folder_of(self.path)))
             if config.data.data is None:
                 return None
-            source = open_source(config)
+            source = open_source(config, self.model.schema)
         except LstmcliError:
             return None
         return source if source.is_what(self.trained_on) else None

@@ -27,8 +27,12 @@ KINDS = {text: "text", table: "table"}
 """What the data of a reader always is; arrays may be of any kind."""
 
 
-def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
+def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, list[str]]:
     """The three parts of the dataset that the settings name, and what is odd about it.
+
+    Args:
+        config: the settings.
+        known: the columns of a model that is to read it: a text is read in its vocabulary.
 
     Raises:
         FileError: the file is missing, damaged or not what the settings say.
@@ -40,7 +44,10 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
         _check_same_kind(path, reader, file)
     _check_different(config)
     with _bounded(path):
-        parts, notes = reader.read_parts(config)
+        if reader is text and known is not None and known.kind == KINDS[text]:
+            parts, notes = text.read_parts(config, known)
+        else:
+            parts, notes = reader.read_parts(config)
     return joining.continued(parts, config) if config.continues else parts, notes
 
 

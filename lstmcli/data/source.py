@@ -237,8 +237,12 @@ class Tested(NamedTuple):
     source: Source | None = None
 
 
-def open_source(config: Config) -> Source:
+def open_source(config: Config, known: Schema | None = None) -> Source:
     """The source that a run's settings name.
+
+    Args:
+        config: the settings.
+        known: the columns of a model that is to read it, as `readers.read_parts` takes them.
 
     Raises:
         FileError: the dataset is missing or damaged, or one of its parts is too short for a window.
@@ -250,7 +254,7 @@ def open_source(config: Config) -> Source:
         drawn = Source(_resolved(config, None))
         lengths.check_bits(drawn.config)
         return drawn
-    parts, notes = readers.read_parts(config.data)
+    parts, notes = readers.read_parts(config.data, known)
     lengths.check_split_seed(config.data, parts)
     held = _alike(parts)
     resolved = _resolved(config, held)
@@ -285,9 +289,9 @@ def series_to_test(
             lengths.check_whole(config, series, data)
         if before is not None:
             joining.check_recording(series, str(data))
-            series = joining.following(_recording(before, trained_on), series)
+            series = joining.following(_recording(before, trained_on, schema), series)
         return Tested(str(data), [series] * config.run.replicas, notes)
-    source = open_source(config)
+    source = open_source(config, schema)
     if source.held is None:
         drawn = [source.draw(seed, Stream.TEST, 0) for seed in source.seeds]
         return Tested("test stream", drawn, [])
@@ -313,7 +317,7 @@ def _check_same(source: Source, trained_on: Sequence[str] | None) -> None:
         )
 
 
-def _recording(before: Config, trained_on: Sequence[str] | None) -> Series:
+def _recording(before: Config, trained_on: Sequence[str] | None, schema: Schema) -> Series:
     """The recording that a model was trained on a part of."""
     if before.data.data is None:
         raise UsageError(
@@ -321,7 +325,7 @@ def _recording(before: Config, trained_on: Sequence[str] | None) -> Series:
             "follows",
             "leave `--continues` out",
         )
-    source = open_source(before)
+    source = open_source(before, schema)
     _check_same(source, trained_on)
     joining.check_recording(source.example, before.data.data)
     return source.example.recording or source.example

@@ -87,13 +87,17 @@ class _Text:
         return self.file.path
 
 
-def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
+def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, list[str]]:
     """Reads a text and divides it by time into its three parts.
 
     A part that is a file of its own (`val_data`, `test_data`) takes no share of the main file. The
     vocabulary is the sorted characters of the training part. A part of n characters has n - 1
     steps: `symbols` are `[n - 1, 1]`, `targets` `[n - 1]`, both of the smallest unsigned type. A
     target that the vocabulary does not have is 0 and not scored.
+
+    Args:
+        config: the files and their parts.
+        known: with the vocabulary of a model that is to read the text, in place of its own.
 
     Returns:
         The parts, and notes in words.
@@ -109,7 +113,7 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     training, *others = by_time(
         text.characters, *(0 if file else share for file, share in shares.values())
     )
-    schema = _schema(text, training)
+    schema = known or _schema(text, training)
     whole = _series(text, schema)
     found, notes, line_ends = [], [], []
     for name, steps in zip(("training", *shares), (training, *others), strict=True):

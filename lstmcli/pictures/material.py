@@ -87,7 +87,7 @@ def _source_of(model: Checkpoint, folder: Path) -> Source:
         FileError: it is missing, damaged, or not what it was.
     """
     config = Config.build(paths.with_data_from(model.metadata["config"], folder))
-    source = open_source(config)
+    source = open_source(config, model.schema)
     windows.check_unchanged(model, source, str(config.data.data))
     return source
 

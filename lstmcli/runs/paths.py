@@ -34,14 +34,14 @@ def with_data_from(saved: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             other place is where one stands, as a hand-written file may mean that.
 
     Raises:
-        FileError: a file is in neither.
+        FileError: data is in neither. Weights to begin with may be gone: whoever needs them looks.
     """
-    return _with_paths(saved, lambda path: str(_found(path, folder)))
+    return _with_paths(saved, lambda path, group: str(_found(path, folder, group == "data")))
 
 
 def as_from(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
     """Settings with the paths of their files as they lead from a folder."""
-    return _with_paths(saved, lambda path: from_folder(folder, path))
+    return _with_paths(saved, lambda path, _: from_folder(folder, path))
 
 
 def absolute(config: Config) -> Config:
@@ -56,23 +56,25 @@ def absolute(config: Config) -> Config:
     return replace(config, **changed)
 
 
-def _with_paths(saved: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+def _with_paths(saved: Mapping[str, Any], change: Callable[[str, str], str]) -> dict[str, Any]:
     tables = dict(saved)
     for group, names in PATHS.items():
         table = tables.get(group)
         if isinstance(table, Mapping):
             tables[group] = {
-                name: change(value) if name in names and isinstance(value, str) else value
+                name: change(value, group) if name in names and isinstance(value, str) else value
                 for name, value in table.items()
             }
     return tables
 
 
-def _found(path: str, folder: Path) -> Path:
+def _found(path: str, folder: Path, needed: bool) -> Path:
     places = [_shown(place / path) for place in (folder.resolve(), Path.cwd())]
     for place in places:
         if place.exists() or files.matching(place):
             return place
+    if not needed:
+        return places[0]
     looked = " and at ".join(f"`{place}`" for place in dict.fromkeys(places))
     raise FileError(
         f"the file `{path}` is not there: looked at {looked}",

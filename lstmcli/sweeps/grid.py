@@ -37,6 +37,7 @@ FIXED = (
     "data",
     *OF_THE_FILE,
     "init_from",
+    "extend_vocabulary",
     "checkpoint_every",
     "until_solved",
 )

@@ -11,7 +11,6 @@ from typing import Any
 
 from lstmcli import initial
 from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
-from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
 from lstmcli.runs import finding, owned, paths
 from lstmcli.settings import option_name
@@ -93,14 +92,15 @@ def make(
     base = Config.build(
         saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": CHECKPOINTS}
     )
-    opened = open_source(base) if base.data.data is not None else None
+    weights = _weights(paths.absolute(base))
+    opened = initial.open_source(base) if base.data.data is not None else None
     if opened and base.training.until_solved:
         opened.check_floor_known()
     base = paths.absolute(base)  # Workers may stand elsewhere.
-    settings = grid.expand(base, lists, asked.match, opened, _weights(base))
+    settings = grid.expand(base, lists, asked.match, opened, weights)
     if base.training.init_from is not None:
         for setting in settings:
-            source = opened or open_source(setting.config)
+            source = opened or initial.open_source(setting.config)
             initial.weights(setting.config, setting.signature, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
     identity = _identity(base, settings[0], swept, asked.match)

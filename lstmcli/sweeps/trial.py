@@ -106,7 +106,7 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
         A row of `trials.csv` for each seed.
     """
     from lstmcli.core import environment
-    from lstmcli.data.source import open_source
+    from lstmcli.initial import open_source
     from lstmcli.sweeps.material import check_unchanged
 
     environment.set_up(setting.config, setting.signature.features)
