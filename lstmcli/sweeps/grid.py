@@ -22,6 +22,7 @@ from lstmcli.errors import UsageError
 from lstmcli.preflight import Preflight
 from lstmcli.runs.sweepfiles import RUNS
 from lstmcli.settings import option_name, setting_types
+from lstmcli.sweeps import matching
 from lstmcli.sweeps.material import Material, identity, material
 
 SIZES = ("layers", "state_size")
@@ -293,7 +294,7 @@ def expand(
     if match and len(lists.get("state_size", [])) > 1:
         raise UsageError(
             "`--match` chooses the state size: expected one value, got several",
-            "give `--state-size` one value, that of the depth given with `--layers` to match",
+            "give `--state-size` one value: that of the three layers which all are to match",
         )
     _check_count("all combinations of these lists are", math.prod(map(len, lists.values())))
     swept = [name for name, values in lists.items() if name not in SIZES and len(values) > 1]
@@ -310,25 +311,9 @@ def expand(
         training = replace(config.training, batch_size=cut.batch_size, bptt=cut.bptt)
         config = replace(config, training=training)
         if match:
-            size = _matching_size(base, config, match, found.signature)
+            size = matching.nearest(match, base.model, config.model.layers, found.signature)
             config = replace(config, model=replace(config.model, state_size=size))
         memory.check_model(config, found.signature.features, found.signature.outputs)
         own = {column(name): config.value(name) for name in swept}
         settings.append(Setting(config, own, found, weights))
     return settings
-
-
-def _matching_size(base: Config, config: Config, match: str, signature: Signature) -> int:
-    """The state size with which `config`'s depth comes closest to `base`'s size."""
-
-    def size_of(layers: int, state_size: int) -> int:
-        if match == "state":
-            return layers * state_size
-        model = replace(config.model, layers=layers, state_size=state_size)
-        return _count(replace(config, model=model), signature)
-
-    target = size_of(base.model.layers, base.model.state_size)
-    largest = base.model.layers * base.model.state_size + 1
-    return min(
-        range(1, largest + 1), key=lambda size: abs(size_of(config.model.layers, size) - target)
-    )

@@ -14,7 +14,7 @@ from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
 from lstmcli.errors import UsageError
 from lstmcli.runs import finding, owned, paths
 from lstmcli.settings import option_name
-from lstmcli.sweeps import grid
+from lstmcli.sweeps import grid, matching
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.material import Unit
 from lstmcli.sweeps.material import identity as identity_of
@@ -35,7 +35,7 @@ class Plan:
         swept: the columns of the settings that were swept besides depth.
         identity: all that makes it one sweep: more depths and more seeds extend the same one.
         asked: seeds, margin and workers.
-        notes: what is odd about the dataset, in words.
+        notes: what is odd about the dataset, and what `--match` came to, in words.
     """
 
     settings: list[Setting]
@@ -104,8 +104,10 @@ def make(
             initial.weights(setting.config, setting.signature, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
     identity = _identity(base, settings[0], swept, asked.match)
-    notes = tuple(opened.notes()) if opened else ()
-    return Plan(settings, [grid.column(name) for name in swept], identity, asked, notes)
+    notes = [*opened.notes()] if opened else []
+    if asked.match:
+        notes += matching.notes(asked.match, base.model, settings)
+    return Plan(settings, [grid.column(name) for name in swept], identity, asked, tuple(notes))
 
 
 def _weights(base: Config) -> str | None:
