@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
+from lstmcli.data import readers
 from lstmcli.data.baselines import Fitting
 from lstmcli.data.source import Source, Tested, open_source, series_to_test
 from lstmcli.errors import FileError, LstmcliError, UsageError, pasteable
@@ -62,14 +63,17 @@ class Opened:
             "on with it"
         )
 
-    def tested(self) -> Tested:
+    def tested(self, to_score: bool = True) -> Tested:
         """A series that the models have not seen, for each of them, and what it is.
+
+        Args:
+            to_score: whether targets must be there.
 
         Raises:
             FileError: the dataset is missing, damaged or too short, or not what it was.
         """
         return series_to_test(
-            self.config, self.data, self.model.schema, self.trained_on, self.before
+            self.config, self.data, self.model.schema, self.trained_on, self.before, to_score
         )
 
     def fitting(self, tested: Tested) -> Fitting:
@@ -125,9 +129,12 @@ def open_checkpoint(
     path, model = owned.read(Path(checkpoint))
     folder, saved = finding.folder_of(path), model.metadata["config"]
     if data is not None:  # The labels are those of the files that the model was trained on.
-        saved = {**saved, "data": {**saved["data"], "labels": None}}
+        saved = {**saved, "data": {**saved.get("data", {}), "labels": None}}
     given = settings if data is None else {**settings, "data": str(data)}
     config = Config.build(saved if data else paths.with_data_from(saved, folder), **given)
+    if settings.get("encoding") and (file := config.data.data):
+        own = model.schema.kind == "series" and file.endswith(".csv")
+        readers.check_encoded(Path(file), own)
     trained_on = model.metadata.get("data_sha256") or finding.data_checksums(folder)
     run = RunDirectory(Path(checkpoint)) if Path(checkpoint).is_dir() else None
     before = None

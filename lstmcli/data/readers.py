@@ -51,8 +51,16 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
     return joining.continued(parts, config) if config.continues else parts, notes
 
 
-def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
+def read_whole(
+    path: Path, schema: Schema, config: DataConfig, to_score: bool = True
+) -> tuple[Series, list[str]]:
     """A whole file, as a model with this schema sees it, and what is odd about it.
+
+    Args:
+        path: the file.
+        schema: the model's.
+        config: how the file is read.
+        to_score: whether a table must have targets.
 
     Raises:
         FileError: the file is missing or damaged, or does not fit the model.
@@ -66,8 +74,28 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
             "`lstmcli inspect CHECKPOINT` shows what it was trained on",
         )
     with _bounded(path):
+        if reader is table:
+            return table.read_whole(path, schema, config, to_score)
         found: tuple[Series, list[str]] = reader.read_whole(path, schema, config)
     return found
+
+
+def check_encoded(path: Path, own: bool) -> None:
+    """Checks that a file is text, of which it can be said how it is encoded.
+
+    Args:
+        path: the file.
+        own: whether it is a dataset of `lstmcli generate`, or is to be read as one.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if own or not _example(path).name.endswith(ENCODED):
+        raise UsageError(
+            f"`--encoding` has no effect on `{path}`: it is about a text (`.txt`) and a table "
+            "(`.csv`, `.csv.gz`)",
+            "leave `--encoding` out",
+        )
 
 
 @contextmanager
@@ -176,12 +204,8 @@ def _reader(path: Path, config: DataConfig) -> ModuleType:
     example = _example(path)
     _check_known(example)
     own = example == path and path.suffix == ".csv" and not given and beside.is_own_table(path)
-    if config.encoding is not None and (own or not example.name.endswith(ENCODED)):
-        raise UsageError(
-            f"`--encoding` has no effect on `{path}`: it is about a text (`.txt`) and a table "
-            "(`.csv`, `.csv.gz`)",
-            "leave `--encoding` out",
-        )
+    if config.encoding is not None:
+        check_encoded(path, own)
     if example.name.endswith(TABLES):
         if not given:
             _check_unpacked(example, "; if it is a table, pass `--target target`")

@@ -268,6 +268,7 @@ def series_to_test(
     schema: Schema,
     trained_on: Sequence[str] | None = None,
     before: Config | None = None,
+    to_score: bool = True,
 ) -> Tested:
     """The series to score a model on, for each replica, and what they are.
 
@@ -278,13 +279,14 @@ def series_to_test(
         schema: what the model knows of its columns.
         trained_on: checksums of the parts of the dataset that the model was trained on, as known.
         before: the settings with which it was trained, where `data` follows on that file.
+        to_score: whether targets must be there.
 
     Raises:
         FileError: the dataset is missing, damaged or too short, or not what it was.
         UsageError: nothing was held back for a test, or there is nothing to follow on.
     """
     if data is not None:
-        series, notes = readers.read_whole(data, schema, config.data)
+        series, notes = readers.read_whole(data, schema, config.data, to_score)
         if series.task:  # Its floor is that of whole windows.
             lengths.check_whole(config, series, data)
         if before is not None:

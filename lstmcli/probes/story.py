@@ -85,7 +85,7 @@ def probe(
         raise UsageError(f"`{min(strange)}` cannot be set: probing does without TensorFlow")
     asked = ProbeConfig(lags, steps)
     opened = open_checkpoint(checkpoint, data, settings)
-    subject = subject_of(opened, asked.steps)
+    subject = subject_of(opened, asked.steps, to_score=gradient or ablate)
     _check(subject)
     kind = GRADIENT if gradient else ABLATION if ablate else MEMORY
     return Probe(kind, subject, PROBES[kind](subject, asked.lags))

@@ -179,7 +179,7 @@ def one_thread() -> threadpool_limits:
     return threadpool_limits(1)
 
 
-def subject_of(opened: Opened, steps: int) -> Subject:
+def subject_of(opened: Opened, steps: int, to_score: bool = True) -> Subject:
     """The networks of a checkpoint, and the beginning of the series that they are to read.
 
     The series is cut into rows as for validation.
@@ -187,11 +187,12 @@ def subject_of(opened: Opened, steps: int) -> Subject:
     Args:
         opened: the checkpoint.
         steps: how many steps of the series are read, at most; one window of each row at least.
+        to_score: whether targets must be there.
 
     Raises:
         FileError: a series is not to be had, or too short for a window.
     """
-    tested, training = opened.tested(), opened.config.training
+    tested, training = opened.tested(to_score), opened.config.training
     chosen = [opened.trial.note] if opened.trial else []
     rows, bptt = training.rows, training.steps
     cuts = [layout.to_score(each, rows, bptt) for each in tested.series]

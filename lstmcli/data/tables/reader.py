@@ -83,13 +83,16 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     return Parts(*_all_scored(parts)), list(dict.fromkeys(notes))
 
 
-def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, list[str]]:
+def read_whole(
+    path: Path, schema: Schema, config: DataConfig, to_score: bool = True
+) -> tuple[Series, list[str]]:
     """Reads a whole table for a trained model.
 
     Args:
         path: the table.
         schema: the model's, whose scales and vocabularies are used.
         config: the horizon, the group and what becomes of empty cells.
+        to_score: whether targets must be there.
 
     Returns:
         The series, and what the user should know, in words.
@@ -100,12 +103,12 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
     """
     try:
         config = collected.resolved(path, config, _known(config))
-        series, notes = _read_whole(path, schema, config, None)
+        series, notes = _read_whole(path, schema, config, None, to_score)
     except LstmcliError as error:
         hint = OF_A_MODEL if "`--" in (error.hint or "") else error.hint
         raise FileError(error.message, hint) from error
     assert series.scored is not None
-    if not series.scored.any():
+    if to_score and not series.scored.any():
         raise FileError(
             f"`{path}` has no step whose target is known to the model",
             f"fill its column `{schema_roles(schema).target}`",
@@ -155,7 +158,7 @@ def _missing(config: DataConfig) -> list[str]:
 
 
 def _read_whole(
-    path: Path, schema: Schema, config: DataConfig, part: int | None
+    path: Path, schema: Schema, config: DataConfig, part: int | None, to_score: bool = True
 ) -> tuple[Series, list[str]]:
     """A whole table, whose `scored` is an array."""
     group = None if config.group is None else config.group.strip()
@@ -164,7 +167,8 @@ def _read_whole(
     reading = Reading(config, _missing(config), _known(config))
     names = reading.names(path)
     check_columns(path, names, (*roles.columns[:-1], *grouped))
-    check_target(path, names, roles.target)
+    if to_score:
+        check_target(path, names, roles.target)
     table, notes = reading.table(path, (*roles.words, *grouped))
     table, sequences, more = in_sequences(table, group)
     notes += more
@@ -176,6 +180,8 @@ def _read_whole(
         notes += more
     table, more = reading.labelled(table, sequences, roles.target, roles.words)
     notes += more
+    if roles.target not in table.columns:
+        table = replace(table, frame=table.frame.assign(**{roles.target: np.nan}))
     cycles = schema.index.calendar if schema.index else ()
     calendar.check_known(path, labels, cycles)
     labels = labels and labels.with_calendar(cycles)
