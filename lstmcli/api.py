@@ -7,6 +7,7 @@ defaults and checks. Nothing is printed. The commands of the command line are ma
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from lstmcli.standing import Run
     from lstmcli.sweeps.plan import Plan
     from lstmcli.sweeps.story import Result
+
+MANY_CLASSES, MOST_PROBABLE = 100, 10
+"""Of more classes than the first, so many are kept of each step."""
 
 __all__ = ["Evaluation", "TrainedRun", "evaluate", "generate", "probe", "sweep", "train"]
 
@@ -261,7 +265,12 @@ def draw(directory: RunDirectory, source: Source | None = None) -> str | None:
 
 
 def evaluate(
-    checkpoint: AnyPath, data: AnyPath | None = None, *, keep: bool = False, **settings: Any
+    checkpoint: AnyPath,
+    data: AnyPath | None = None,
+    *,
+    keep: bool = False,
+    all_classes: bool = False,
+    **settings: Any,
 ) -> Evaluation:
     """Scores a checkpoint or a run directory on series that it has not seen.
 
@@ -269,7 +278,9 @@ def evaluate(
         checkpoint: the file, or a run directory, of which the best checkpoint counts.
         data: a dataset to score on, whole. Without one it is a fresh series, or the part of the
             dataset that was held back from training.
-        keep: whether the scores keep what was predicted at each step.
+        keep: whether the scores keep what was predicted at each step: above 100 classes, of the
+            ten most probable ones.
+        all_classes: whether of all then.
         settings: those of the task and of the run that differ from the checkpoint's.
 
     Raises:
@@ -292,7 +303,14 @@ def evaluate(
     from lstmcli.scoring import score
 
     device = settings.get("device", "auto")
-    scores = score(model, config, tested.series, device, keep)
+    some = not all_classes and (model.schema.classes or 0) > MANY_CLASSES
+    most = (MOST_PROBABLE if some else sys.maxsize) if keep else 0
+    if keep and some:
+        notes.append(
+            f"of {model.schema.classes:,} classes the {MOST_PROBABLE} most probable of each step "
+            "are written; `--all-classes` writes all"
+        )
+    scores = score(model, config, tested.series, device, most)
     windows = scores[0].windows
     if config.data.data and (dropped := windows.cut.dropped):
         notes.append(f"{dropped} steps at the rows' ends fill no window: not scored")

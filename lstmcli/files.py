@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import errno
 import glob
+import math
 import os
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lstmcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 """What a file system says that cannot sync a directory, or a directory that may not be listed."""
@@ -18,7 +24,7 @@ NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 PATTERN = frozenset("*?[")
 """What makes a name one that stands for several files."""
 LARGEST_TEXT = 1 << 26
-"""Bytes of a file that says what others are."""
+"""Bytes of a file that says what others are, and of an array that stays in memory."""
 
 
 def read_small(path: Path) -> bytes:
@@ -55,6 +61,28 @@ def shown(path: Path) -> str:
     return f"{path.parent.name}/{path.name}" if PATTERN & set(path.name) else path.name
 
 
+def scratch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array to be filled: in memory if it is small, else in a file that goes with it.
+
+    Raises:
+        OSError: the disk has no room for it.
+    """
+    import numpy as np
+
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size <= LARGEST_TEXT:
+        return np.empty(shape, dtype)
+    handle, name = tempfile.mkstemp(prefix="lstmcli.")
+    try:
+        with os.fdopen(handle, "wb"):
+            if hasattr(os, "posix_fallocate"):  # A full disk would else end the process.
+                os.posix_fallocate(handle, 0, size)
+        return np.memmap(name, dtype, "r+", shape=shape)
+    finally:
+        with suppress(OSError):
+            Path(name).unlink()
+
+
 def check_writable(path: Path, hint: str = "choose a file in a directory of yours") -> None:
     """Refuses a file that cannot be written, before work is spent on what goes into it.
 
@@ -81,6 +109,11 @@ def check_writable(path: Path, hint: str = "choose a file in a directory of your
 
 
 def write_atomically(path: Path, *pieces: bytes | memoryview) -> None:
+    """As `write_pieces`, of what is there already."""
+    write_pieces(path, pieces)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Writes a file so that a reader, a crash or a full disk sees the old one or the new one.
 
     The content goes to a temporary file in the same directory, is synced to the disk, and is then
@@ -89,7 +122,7 @@ def write_atomically(path: Path, *pieces: bytes | memoryview) -> None:
 
     Args:
         path: the file.
-        pieces: its content, one after the other.
+        pieces: its content, one after the other, as it comes.
 
     Raises:
         OSError: the directory cannot be written to, or the disk is full; nothing is left behind.
@@ -171,7 +204,7 @@ def sync_directory(folder: Path) -> None:
             raise
 
 
-def _replace(path: Path, pieces: tuple[bytes | memoryview, ...]) -> None:
+def _replace(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:

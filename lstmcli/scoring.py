@@ -23,6 +23,7 @@ from lstmcli.data.layout import Windows, windows_of
 from lstmcli.data.series import Series
 from lstmcli.data.source import floor_of
 from lstmcli.errors import FileError
+from lstmcli.files import scratch
 from lstmcli.runs.checkpoint import Checkpoint
 
 MOST_IN_A_ROW = 1_000_000
@@ -50,6 +51,9 @@ class Score:
             `[classes, classes]`; empty for numbers, and for very many classes.
         readout: what the head gave for each step, `[windows, bptt, rows, classes or numbers]`, if
             it was to be kept: log-probabilities, or standardised numbers.
+        classes_kept: of very many classes the most probable ones of each step, whose readout that
+            is, the most probable one first: `[windows, bptt, rows, classes]`; `None` where it is
+            that of all.
     """
 
     seed: int
@@ -58,7 +62,8 @@ class Score:
     floor: Floor | None
     labels: int = 0
     confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
-    readout: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    readout: npt.NDArray[np.float32] | None = None
+    classes_kept: npt.NDArray[np.int32] | None = None
     _loss: float = 0.0
     _hits: int = 0
     _absolute: float = 0.0
@@ -122,13 +127,36 @@ class Score:
             counted = pairs.reshape(self.classes, self.classes)
             self.confusion = counted + self.confusion if self.confusion.size else counted
 
+    def keep(self, begin: int, readout: npt.NDArray[np.float32], most: int) -> None:
+        """Keeps what the head gave for some windows.
+
+        Args:
+            begin: the first of them.
+            readout: `[windows, bptt, rows, …]`; some at the end may be none of the series.
+            most: of so many classes or numbers at most.
+        """
+        part = slice(begin, min(begin + len(readout), len(self.windows)))
+        readout = readout[: part.stop - begin]
+        shape = (len(self.windows), *readout.shape[1:-1], min(most, readout.shape[-1]))
+        if self.readout is None:
+            self.readout = scratch(shape, np.float32)
+        if shape[-1] < readout.shape[-1]:
+            if self.classes_kept is None:
+                self.classes_kept = scratch(shape, np.int32)
+            likely = np.argpartition(-readout, most - 1)[..., :most]
+            order = np.argsort(-np.take_along_axis(readout, likely, -1), kind="stable")
+            likely = np.take_along_axis(likely, order, -1)
+            self.classes_kept[part] = likely
+            readout = np.take_along_axis(readout, likely, -1)
+        self.readout[part] = readout
+
 
 def score(
     checkpoint: Checkpoint,
     config: Config,
     series: Sequence[Series],
     requested: str,
-    keep: bool = False,
+    keep: int = 0,
 ) -> list[Score]:
     """Scores each model of a checkpoint on its series.
 
@@ -139,7 +167,7 @@ def score(
         config: their settings, with the layout to score in.
         series: one for each model.
         requested: the device.
-        keep: whether each step's readout is kept.
+        keep: of how many classes or numbers each step's readout is kept, at most.
 
     Raises:
         DeviceError: the device is not there.
@@ -160,7 +188,7 @@ def score(
             part = readout[..., replica]
             each.add(part, each.windows.take(begin, len(part)))
             if keep:
-                each.readout.append(part)
+                each.keep(begin, part, keep)
     if not all(each.labels for each in scores):
         raise FileError("there is no step to score: no target is known", None)
     return scores

@@ -30,6 +30,13 @@ def evaluate(
             help="Write each step's input, label and probabilities to this CSV file.", **PATH_OPTION
         ),
     ] = None,
+    all_classes: Annotated[
+        bool,
+        typer.Option(
+            "--all-classes",
+            help="Write all probabilities, and not the ten largest where there are above 100.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace predictions that are there already.")
     ] = False,
@@ -49,11 +56,13 @@ def evaluate(
 
     if predictions is not None:
         table.check_free(predictions, overwrite)
-    elif overwrite:
-        raise UsageError(
-            "`--overwrite` has no effect without `--predictions`", "leave `--overwrite` out"
-        )
-    found = api.evaluate(checkpoint, keep=predictions is not None, **given)
+    for name, typed in (("--overwrite", overwrite), ("--all-classes", all_classes)):
+        if typed and predictions is None:
+            raise UsageError(
+                f"`{name}` has no effect without `--predictions`", f"leave `{name}` out"
+            )
+    keep = predictions is not None
+    found = api.evaluate(checkpoint, keep=keep, all_classes=all_classes, **given)
     for note in found.notes:
         typer.echo(f"note: {visible(note)}", err=True)
     if predictions is not None:

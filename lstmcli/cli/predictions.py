@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.columns import Categorical, Numeric
 from lstmcli.errors import UsageError
-from lstmcli.files import check_writable, write_atomically
+from lstmcli.files import check_writable, write_pieces
 from lstmcli.report.terminal import visible
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ PLACES = (["step", "row"], ["sequence", "step"])
 DIGITS, OF_THE_SCALE = 6, 4
 """Decimals of a number in its own units that may be known in single precision: of its size, and at
 least so many of its scale."""
+
+CELLS = 1 << 20
+"""Probabilities or numbers that are made text at a time."""
 
 Columns = list[tuple[str, Any]]
 
@@ -71,7 +74,7 @@ def _holds_predictions(path: Path) -> bool:
 
 
 def write(path: Path, scores: Sequence[Score]) -> None:
-    """Writes the predictions of each seed, one after the other.
+    """Writes the predictions of each seed, one after the other, some steps at a time.
 
     Args:
         path: the CSV file.
@@ -80,16 +83,22 @@ def write(path: Path, scores: Sequence[Score]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    import pandas as pd
-
-    frames = [frame(each) for each in scores]
-    if len(scores) > 1:
-        for each, score in zip(frames, scores, strict=True):
-            each.insert(0, "seed", score.seed)
-    write_atomically(path, pd.concat(frames).to_csv(index=False).encode())
+    write_pieces(path, _pieces(scores))
 
 
-def frame(score: Score) -> pd.DataFrame:
+def _pieces(scores: Sequence[Score]) -> Iterator[bytes]:
+    """The table's text, its line of names first."""
+    dates = _date_format(scores[0].windows.series)
+    header = True
+    for score in scores:
+        for frame in frames(score):
+            if len(scores) > 1:
+                frame.insert(0, "seed", score.seed)
+            yield frame.to_csv(index=False, header=header, date_format=dates).encode()
+            header = False
+
+
+def frames(score: Score) -> Iterator[pd.DataFrame]:
     """A row for each step: where it is, its inputs, its label or target, and what was predicted.
 
     Of a table its sequence's name, its index and its row in the file, from 1 on, come last.
@@ -100,16 +109,36 @@ def frame(score: Score) -> pd.DataFrame:
 
     Args:
         score: with its readout.
+
+    Yields:
+        The rows of some steps, all with the same columns.
     """
     import numpy as np
+
+    assert score.readout is not None
+    windows, columns = score.windows, score.readout.shape[-1]
+    steps, order = _steps(windows)
+    rows, places = np.divmod(order, len(windows) * windows.cut.bptt)
+    at = (*np.divmod(places, windows.cut.bptt), rows)
+    length = max(1, CELLS // columns)
+    for begin in range(0, len(steps), length):
+        block = slice(begin, begin + length)
+        where = tuple(each[block] for each in at)
+        kept = None if score.classes_kept is None else score.classes_kept[where]
+        yield _frame(score, steps[block], score.readout[where], kept)
+
+
+def _frame(
+    score: Score,
+    steps: npt.NDArray[Any],
+    given: npt.NDArray[Any],
+    classes: npt.NDArray[Any] | None,
+) -> pd.DataFrame:
+    """The rows of some steps; `given` and `classes` are as `_outputs` takes them."""
     import pandas as pd
 
     windows = score.windows
-    steps, order = _steps(windows)
-    readout = np.concatenate(score.readout)[: len(windows)]
-    given = windows.in_rows(readout)  # [rows, windows * bptt, C or D]
-    given = given.reshape(-1, given.shape[-1])[order]
-    outputs = _outputs(score, windows.series, steps, given)
+    outputs = _outputs(score, windows.series, steps, given, classes)
     taken = {name for name, _ in outputs} | {"seed", "step", "row", "sequence"}
     inputs = _inputs(windows.series, steps, taken)
     labels = _free(((name, its[steps]) for name, its in windows.series.labels.items()), taken)
@@ -117,6 +146,20 @@ def frame(score: Score) -> pd.DataFrame:
     frame = pd.DataFrame(dict(enumerate(values for _, values in columns)))
     frame.columns = pd.Index([name for name, _ in columns])
     return frame
+
+
+def _date_format(series: Series) -> str | None:
+    """How dates are written, alike in all rows; `None` where there are none."""
+    import numpy as np
+
+    for values in series.labels.values():
+        if values.dtype.kind == "M":
+            there = values[~np.isnat(values)]
+            if (there == there.astype("datetime64[D]")).all():
+                return "%Y-%m-%d"
+            whole = (there == there.astype("datetime64[s]")).all()
+            return "%Y-%m-%d %H:%M:%S" if whole else "%Y-%m-%d %H:%M:%S.%f"
+    return None
 
 
 def _steps(windows: Windows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -156,7 +199,7 @@ def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns
 
     schema = series.schema
     numbers = series.numbers[steps]
-    if schema.kind == "series" and not schema.symbols and is_one_hot(numbers):
+    if schema.kind == "series" and not schema.symbols and is_one_hot(series.numbers):
         return [("input", numbers.argmax(1))]
     columns: Columns = [
         (column.name, _in_units(column, numbers[:, i])) for i, column in enumerate(schema.numbers)
@@ -181,20 +224,33 @@ def _free(columns: Iterable[tuple[str, Any]], taken: set[str], kind: str = "file
 
 
 def _outputs(
-    score: Score, series: Series, steps: npt.NDArray[Any], given: npt.NDArray[Any]
+    score: Score,
+    series: Series,
+    steps: npt.NDArray[Any],
+    given: npt.NDArray[Any],
+    classes: npt.NDArray[Any] | None,
 ) -> Columns:
     """The label and each class's probability, or the target and what was predicted for it.
+
+    Of very many classes the most probable ones, each beside its probability.
 
     Args:
         score: for what the model calls its target.
         series: what was scored.
         steps: the numbers of its steps.
         given: what the head gave for them: `[steps, C or D]`.
+        classes: of which classes: `[steps, C]`; `None` for all.
     """
     import numpy as np
 
     target, targets = score.schema.target, series.targets[steps]
     scored = None if series.scored is None else series.scored[steps]
+    if isinstance(target, Categorical) and classes is not None:
+        likely: Columns = []
+        for place in range(classes.shape[1]):
+            likely.append((f"predicted_{place + 1}", _named(target, classes[:, place])))
+            likely.append((f"probability_{place + 1}", np.exp(given[:, place])))
+        return [("label", _named(target, targets, scored)), *likely]
     if isinstance(target, Categorical):
         names = (visible(target.label(number)) for number in range(target.size))
         probabilities = [
