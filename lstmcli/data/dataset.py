@@ -8,7 +8,7 @@ from typing import Any
 
 from lstmcli import memory
 from lstmcli.config import ARTICLE, DataConfig, RunConfig, check_effect
-from lstmcli.data import storage, tasks
+from lstmcli.data import lengths, storage, tasks
 from lstmcli.data.layout import Layout
 from lstmcli.data.series import Series
 from lstmcli.streams import Stream, generator
@@ -35,6 +35,7 @@ def generate(
     config = DataConfig(**settings)
     memory.check_series(config)
     memory.check_one_hot(config)
+    lengths.check_bits(config)
     storage.check_free(Path(path), overwrite)
     series = tasks.generate(config, generator(seed, Stream.DATASET))
     metadata = {"seed": seed, **_reference(series)}

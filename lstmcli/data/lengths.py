@@ -35,13 +35,13 @@ def check_parts(config: Config, parts: Parts) -> None:
             )
 
 
-def check_bits(config: Config) -> None:
-    """Raises UsageError where a row has no label of which all bits are seen."""
-    row = config.data.series_length // config.training.rows
-    if config.data.task == "parity" and config.data.bits > row:
+def check_bits(config: DataConfig, rows: int = 1) -> None:
+    """Raises UsageError where a row of a series has no label of which all bits are seen."""
+    row = config.series_length // rows
+    if config.task == "parity" and config.bits > row:
         raise UsageError(
-            f"there is nothing to learn: a label is the parity of `--bits {config.data.bits}`, and "
-            f"a row has {row} steps",
+            f"there is nothing to learn: a label is the parity of `--bits {config.bits}`, and "
+            f"{'a row' if rows > 1 else 'the series'} has {row} steps",
             f"pass `--bits {row}` or less, or a longer `--series-length`",
         )
 

@@ -252,7 +252,7 @@ def open_source(config: Config, known: Schema | None = None) -> Source:
     if config.data.data is None:
         memory.check_series(config.data, config.run.replicas)
         drawn = Source(_resolved(config, None))
-        lengths.check_bits(drawn.config)
+        lengths.check_bits(config.data, drawn.config.training.rows)
         return drawn
     parts, notes = readers.read_parts(config.data, known)
     lengths.check_split_seed(config.data, parts)
