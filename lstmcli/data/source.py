@@ -29,6 +29,9 @@ ROWS, STEPS = 32, 64
 MOST_COUNTED = 1_000
 """Classes up to which a checkpoint keeps their numbers."""
 
+FEW_CHARACTERS = 20_480
+"""Of a text, up to which a model learns it by heart."""
+
 MOST_SHOWN = 5
 """Of classes that never occur: so many are named."""
 
@@ -157,6 +160,13 @@ class Source:
     def notes(self) -> list[str]:
         """What is odd about the dataset, in words."""
         found = list(self.remarks)
+        if self.held and self.schema.kind == "text":
+            characters = sum(map(len, self.held))
+            if characters <= FEW_CHARACTERS:
+                found.append(
+                    f"`{self.config.data.data}` has about {characters:,} characters, so few that a "
+                    "model learns them by heart (overfits) and little of the language"
+                )
         if self.held and not len(self.held.validation):
             found.append("no part is held out for validation: the last checkpoint counts as best")
         if self.held and not len(self.held.test):
