@@ -153,7 +153,7 @@ def lstmcli_first_update(size):
 
     config = Config.build(**size["settings"])
     directory = rundir.create(Path("run"), api.label(config), False)
-    run = api.prepare(config, directory)
+    run = api.prepare(api.open_data(config), directory)
     from lstmcli.experiment import Progress, train
 
     for record in train(run):

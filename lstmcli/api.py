@@ -114,10 +114,10 @@ def train(
     if resume is not None:
         check_alone("resume", {"out": out, "overwrite": overwrite})
         return _resume(RunDirectory(latest.followed(Path(resume))), settings)
-    config = Config.build(**settings)
-    directory = rundir.create(Path(out) if out else None, label(config), overwrite)
+    opened = open_data(Config.build(**settings))
+    directory = rundir.create(Path(out) if out else None, label(opened.config), overwrite)
     with directory.held():
-        _train(prepare(config, directory))
+        _train(prepare(opened, directory))
     return TrainedRun(directory.path)
 
 
@@ -126,7 +126,7 @@ def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
         found = kept.look_up(directory, settings)
         check_data(found)
         if not found.complete:
-            _train(prepare(found.config, directory, found))
+            _train(prepare(open_data(found.config, found), directory, found))
         elif not found.is_drawn:
             draw(directory)
     return TrainedRun(directory.path)
@@ -192,39 +192,52 @@ def check_data(found: Kept) -> None:
         found.check_data(opened.checksums())
 
 
-def prepare(config: Config, directory: RunDirectory, found: Kept | None = None) -> Run:
-    """Opens the data, loads TensorFlow, and readies a run.
-
-    The data comes first: how TensorFlow is to be set up depends on it.
+def open_data(config: Config, found: Kept | None = None) -> Source:
+    """The data of a run: what nobody has said of its settings follows from it.
 
     Args:
         config: all settings.
+        found: what is there of the run already.
+
+    Raises:
+        LstmcliError: it cannot be used as asked.
+    """
+    from lstmcli import initial
+
+    return initial.open_source(config, found)
+
+
+def prepare(opened: Source, directory: RunDirectory, found: Kept | None = None) -> Run:
+    """Loads TensorFlow, and readies a run.
+
+    How TensorFlow is to be set up depends on the data, which is open therefore.
+
+    Args:
+        opened: the data.
         directory: of the run.
         found: what is there of it already.
 
     Raises:
         LstmcliError: the data or the device cannot be used as asked.
     """
-    opened = _opened(config, found)
+    _load(opened, found)
     from lstmcli import experiment
 
-    return experiment.prepare(config, directory, opened, found)
+    return experiment.prepare(opened.config, directory, opened, found)
 
 
-def _opened(config: Config, found: Kept | None = None) -> Source:
-    """The data; TensorFlow is loaded, as its programs ask for it."""
-    from lstmcli import initial
+def _load(opened: Source, found: Kept | None = None) -> None:
+    """Loads TensorFlow as the programs for some data ask for it."""
     from lstmcli.core import environment
 
-    opened = initial.open_source(config, found)
-    memory.check_model(opened.config, opened.signature.features, opened.signature.outputs)
-    exact = found.exact(opened.config) if found else opened.config
+    config = opened.config
+    memory.check_model(config, opened.signature.features, opened.signature.outputs)
+    exact = found.exact(config) if found else config
     before = found.instruction_set if found else None
     environment.set_up(exact, opened.signature.features, before)
     with environment.loading():
         if config.training.until_solved:
             opened.check_floor_known()
-    return opened
 
 
 def verify(config: Config) -> tuple[int, list[str]]:
@@ -233,7 +246,8 @@ def verify(config: Config) -> tuple[int, list[str]]:
     Raises:
         LstmcliError: as training does.
     """
-    opened = _opened(config)
+    opened = open_data(config)
+    _load(opened)
     from lstmcli import verification
 
     return verification.verify(opened)

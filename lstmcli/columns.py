@@ -118,6 +118,8 @@ class Schema:
         numbers: the numeric inputs.
         symbols: the categorical inputs.
         target: classes, or one or more numbers.
+        change: whether a model gives what comes on top of the target's last value. Its scale is
+            that of the changes then, and the mean that of the target all the same.
         index: what orders a table's rows, if there is such a column. Models do not differ by it.
     """
 
@@ -126,6 +128,7 @@ class Schema:
     symbols: tuple[Categorical, ...]
     target: Categorical | tuple[Numeric, ...]
     index: Index | None = field(default=None, compare=False)
+    change: bool = False
 
     @property
     def classes(self) -> int | None:
@@ -155,6 +158,8 @@ class Schema:
             del saved["index"]
         elif not self.index.calendar:
             del saved["index"]["calendar"]
+        if not self.change:
+            del saved["change"]
         return saved
 
     @classmethod
@@ -173,6 +178,7 @@ class Schema:
             if isinstance(target, Mapping)
             else tuple(_numeric(column) for column in target),
             _index(saved["index"]) if saved.get("index") else None,
+            bool(saved.get("change", False)),
         )
 
 

@@ -7,11 +7,12 @@ value that cannot work is refused when the object is made.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self, get_type_hints
 
+from lstmcli.defaults import ARTICLE, OFF
 from lstmcli.errors import UsageError
-from lstmcli.settings import Settings, option_name, setting
+from lstmcli.settings import Settings, by_rule, option_name, setting
 
 SCHEDULES = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
@@ -39,6 +40,7 @@ OF_TABLES = (
     "horizon",
     "categorical",
     "missing",
+    "predict",
     "index",
     "calendar",
     "labels",
@@ -73,16 +75,24 @@ NOT_SWEPT = ("replicas", "checkpoint_every")
 """Settings of a run that a sweep has no use for."""
 DRAWN = ("task", "series_length", *OF_TASKS, "data_seed")
 """Settings of series that are drawn: a dataset file has no use for them."""
-ARTICLE = {"batch_size": 5, "bptt": 15}
-"""How the article cuts a series: also what the settings are where nothing else is said."""
+
+
+SIZE = ("layers", "state_size")
+"""What a model has that begins with the weights of another."""
+CUT = ("batch_size", "bptt")
+"""How a series is cut: what fits it, but for the article's task."""
 
 
 @dataclass(frozen=True)
 class ModelConfig(Settings):
     """The network."""
 
-    layers: int = setting(3, "Number of stacked LSTM layers.", ge=1, le=1000)
-    state_size: int = setting(4, "Units per layer.", ge=1)
+    layers: int = by_rule(
+        "Number of stacked LSTM layers (default: 3; for a file 1, for a text 2).", ge=1, le=1000
+    )
+    state_size: int = by_rule(
+        "Units per layer (default: 4; for a file 64, for a text 128, for a short one 32).", ge=1
+    )
     forget_bias: float = setting(1.0, "Initial bias of the forget gate.")
 
 
@@ -138,6 +148,12 @@ class DataConfig(Settings):
         None,
         "What an empty input cell becomes (default: the last value before, if few are empty).",
         choices=("ffill", "zero"),
+    )
+    predict: str | None = setting(
+        None,
+        "What a number ahead is predicted as: what comes on top of its last value, or itself "
+        "(default: change where the last value says more of it than its mean).",
+        choices=("change", "level"),
     )
     index: str | None = setting(
         None, "The column that orders a table's rows, no input (default: dates, or what counts)."
@@ -209,16 +225,22 @@ class TrainingConfig(Settings):
     batch_size: int | None = setting(
         None, "Rows that the series is cut into (default: 5 for echo, else 32).", ge=1
     )
-    epochs: int = setting(100, "Passes over a series.", ge=1)
-    optimizer: str = setting("adagrad", "Update rule.", choices=OPTIMIZERS)
-    learning_rate: float = setting(0.3, "Step length of the update rule.", gt=0)
+    epochs: int = by_rule(
+        "Passes over a series (default: 100; for a file what makes 4,000 windows, 10 to 200).", ge=1
+    )
+    optimizer: str = by_rule("Update rule (default: adagrad; for a file adam).", choices=OPTIMIZERS)
+    learning_rate: float = by_rule(
+        "Step length of the update rule (default: 0.3; for a file 0.005, for a text 0.003).", gt=0
+    )
     learning_rate_decay: float | None = setting(
         None, "Factor of the learning rate from one epoch to the next (default: off).", gt=0, le=1
     )
     decay_from: int | None = setting(
         None, "The epoch from which on the learning rate decays (default: 2).", ge=2
     )
-    clip_norm: float | None = setting(None, "Largest global gradient norm (default: off).", gt=0)
+    clip_norm: float | None = setting(
+        None, "Largest global gradient norm; 0: any (default: off; for a file 1).", ge=0
+    )
     dropout: float | None = setting(
         None,
         "Share of each layer's output that is dropped on its way up (default: off).",
@@ -226,7 +248,10 @@ class TrainingConfig(Settings):
         lt=1,
     )
     patience: int | None = setting(
-        None, "Stop a seed after this many epochs without a better validation (default: off).", ge=1
+        None,
+        "Stop a seed after this many epochs without a better validation; 0: never (default: off; "
+        "for a file a tenth of the epochs, 3 at least).",
+        ge=0,
     )
     init_from: str | None = setting(None, "Begin with the weights of this checkpoint.")
     extend_vocabulary: bool = setting(
@@ -361,14 +386,50 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        given = {name: getattr(self.training, name) or least for name, least in ARTICLE.items()}
-        window = given["batch_size"] * given["bptt"]
+        if self.data.data is None:  # Else it takes the data to tell.
+            sized = self.training.init_from is None
+            of_article = {name: ARTICLE[name] for name in ARTICLE if name not in CUT}
+            self._fill(of_article if sized else _without(of_article, SIZE))
+        rows, steps = (getattr(self.training, name) or ARTICLE[name] for name in CUT)
+        window = rows * steps
         if self.data.data is None and self.data.task == "echo" and self.data.series_length < window:
             raise UsageError(
                 f"`--series-length` must hold one window of `--batch-size` x `--bptt` = {window} "
                 f"steps, got {self.data.series_length}",
                 f"pass `--series-length {window}` or more, or cut it into smaller windows",
             )
+
+    def resolved(self, defaults: Mapping[str, Any]) -> Self:
+        """The same settings, with defaults in the place of those that nobody gave."""
+        config = replace(self)
+        config._fill(defaults)
+        return config
+
+    def _fill(self, defaults: Mapping[str, Any]) -> None:
+        for name, group in vars(self).items():
+            unset = {
+                key: defaults[key]
+                for key in vars(group).keys() & defaults.keys()
+                if getattr(group, key) is None
+            }
+            object.__setattr__(self, name, replace(group, **unset))
+
+    def replaced(self, **given: Any) -> Self:
+        """The same, resolved or not, but for some settings.
+
+        Raises:
+            UsageError: as `build` does.
+        """
+        check_effect(given, self.data.data, self.data.task)
+        return replace(
+            self,
+            **{
+                name: replace(
+                    group, **{key: given[key] for key in vars(group).keys() & given.keys()}
+                )
+                for name, group in vars(self).items()
+            },
+        )
 
     @classmethod
     def build(cls, saved: Mapping[str, Any] | None = None, **given: Any) -> Self:
@@ -378,7 +439,8 @@ class Config:
             saved: `{"model": {"layers": 3}, …}`, as `to_dict` gives and a TOML file holds.
             given: settings by name, of any group.
 
-        Settings of drawn series that are saved beside a dataset are left out.
+        Settings of drawn series that are saved beside a dataset are left out. Of settings that a
+        run has saved, resolved, those that are not there are off.
 
         Raises:
             UsageError: an unknown name, or a value that cannot work or has no effect.
@@ -393,6 +455,10 @@ class Config:
                 raise UsageError(f"there is no setting `{name}`")
             tables.setdefault(owners[name], {})[name] = value
         if tables.get("data", {}).get("data") is not None:
+            if _is_resolved(saved or {}):
+                tables["training"] = OFF | tables["training"]
+                if "horizon" in tables["data"]:  # As it was before there was a choice.
+                    tables["data"].setdefault("predict", "level")
             tables = {group: _without(table, DRAWN) for group, table in tables.items()}
         groups: dict[str, Any] = {
             name: group(**tables.get(name, {})) for name, group in GROUPS.items()
@@ -449,6 +515,11 @@ def _check_encoding(encoding: str | None) -> None:
             f"`--encoding` must be the name of an encoding of text, got `{encoding}`",
             "the usual ones are utf-8, utf-16, windows-1252, iso-8859-1, shift_jis and gb18030",
         ) from error
+
+
+def _is_resolved(saved: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a run on a file or on drawn series has saved the settings, and nobody wrote them."""
+    return {name for table in saved.values() for name in table} >= ARTICLE.keys()
 
 
 def _without(table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

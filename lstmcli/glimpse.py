@@ -48,6 +48,8 @@ class Watch:
 
     def __init__(self, run: Run, every: float = EVERY) -> None:
         self._windows = (run.source.validation() or run.source.training(0))[0]
+        base = self._windows.series.base
+        self._base = None if base is None else self._windows.laid(base)[:ROWS]
         self._schema = run.source.schema
         self._signature = run.program.signature
         self._seed = run.config.run.seed
@@ -101,6 +103,9 @@ class Watch:
         outputs = _forward(network, series)[-shown:]
         last = {name: array[-shown:] for name, array in series.items()}
         end = (window + 1) * self._windows.cut.bptt
+        if self._base is not None:
+            base = np.moveaxis(self._base[:, end - shown : end], 0, 1)
+            outputs, last["targets"] = outputs + base, last["targets"] + base
         return self._glimpse(last, outputs, end - shown + 1, moment)
 
     def _there(self, begin: int, count: int) -> npt.NDArray[np.bool_]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lstmcli import architecture, streams
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
-from lstmcli.config import Config
+from lstmcli.config import SIZE, Config
 from lstmcli.core import parameters
 from lstmcli.data import source
 from lstmcli.data.source import Source
@@ -23,6 +24,8 @@ NAMED = 5
 def open_source(config: Config, kept: Kept | None = None) -> Source:
     """The data of a run, a text in the vocabulary of the model that it begins with.
 
+    That model's size is the run's too where nothing is said of it.
+
     Args:
         config: all settings.
         kept: what is there of the run, if it is to go on: then it knows its vocabulary.
@@ -31,6 +34,7 @@ def open_source(config: Config, kept: Kept | None = None) -> Source:
         FileError: the dataset or the checkpoint cannot be used, or the model lacks characters.
         UsageError: a setting has no effect.
     """
+    config = sized(config)
     if kept and kept.checkpoint:
         return source.open_source(config, kept.checkpoint.schema)
     opened = source.open_source(config)
@@ -70,6 +74,23 @@ def _extended(path: Path, known: Schema, opened: Source) -> Schema:
         )
     wider = Categorical(column.name, column.size + len(new), (*(column.values or ()), *new))
     return replace(known, symbols=(wider,), target=wider)
+
+
+def sized(config: Config) -> Config:
+    """The settings of a run that begins with a checkpoint's weights: its size, if none is given.
+
+    Raises:
+        FileError: the checkpoint is missing or damaged.
+    """
+    model, init_from = config.model, config.training.init_from
+    ahead = config.data.horizon and config.data.predict is None
+    if init_from is None or not (ahead or None in (model.layers, model.state_size)):
+        return config
+    known = owned.read(Path(init_from))[1]
+    found: dict[str, Any] = {name: getattr(known.config.model, name) for name in SIZE}
+    if ahead:
+        found["predict"] = "change" if known.schema.change else "level"
+    return config.resolved(found)
 
 
 def weights(config: Config, signature: Signature, schema: Schema) -> parameters.Arrays:
@@ -137,7 +158,9 @@ def _inputs(schema: Schema) -> object:
 
 def _target(schema: Schema) -> object:
     target = schema.target
-    return target if isinstance(target, Categorical) else [column.name for column in target]
+    if isinstance(target, Categorical):
+        return target
+    return [column.name for column in target], schema.change
 
 
 def _shape(found: tuple[int, ...] | None) -> str:

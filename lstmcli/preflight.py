@@ -58,6 +58,7 @@ class Preflight:
     """What settings make possible.
 
     Attributes:
+        config: all settings, resolved.
         data: what is known of the data.
         parameters: of one seed's model.
         seeds: how many are trained at once.
@@ -66,6 +67,7 @@ class Preflight:
         seconds: of the training, about, with its compilation.
     """
 
+    config: Config
     data: DataFacts
     parameters: int
     seeds: int
@@ -126,7 +128,7 @@ def of_config(
     count = architecture.count(config.model, signature.features, signature.outputs)
     left = max(0.0, config.training.epochs - done)
     seconds = training_seconds(config, signature, data.windows, left)
-    return Preflight(data, count, config.run.replicas, math.ceil(left), done, seconds)
+    return Preflight(config, data, count, config.run.replicas, math.ceil(left), done, seconds)
 
 
 def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:

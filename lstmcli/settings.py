@@ -39,6 +39,15 @@ def setting(default: Any, help: str, **checks: Any) -> Any:
     return field(default=default, metadata={"help": help, **checks})
 
 
+def by_rule(help: str, **checks: Any) -> Any:
+    """A field whose default follows from the data: `None` until a config is resolved.
+
+    Its type is that of its value then, which is what everybody but the rule sees; the help text
+    says what the default is.
+    """
+    return field(default=None, metadata={"help": help, "by_rule": True, **checks})
+
+
 def option_name(setting_name: str) -> str:
     """`state_size` -> `--state-size`."""
     return "--" + setting_name.replace("_", "-")
@@ -75,7 +84,7 @@ class Settings:
             value = getattr(self, spec.name)
             if value is None and optional:
                 continue
-            if value == "" and optional:
+            if value == "" and optional and not spec.metadata.get("by_rule"):
                 raise UsageError(f"`{option_name(spec.name)}` must not be empty")
             _check(spec, expected, value)
             if expected is str:
@@ -109,5 +118,6 @@ def setting_types(group: type[Settings]) -> Iterator[tuple[Field[Any], type, boo
     hints = _hints(group)  # type: ignore[arg-type]
     for spec in fields(group):
         hint = hints[spec.name]
-        optional = isinstance(hint, types.UnionType)
-        yield spec, get_args(hint)[0] if optional else hint, optional
+        union = isinstance(hint, types.UnionType)
+        optional = union or spec.metadata.get("by_rule", False)
+        yield spec, get_args(hint)[0] if union else hint, optional

@@ -124,7 +124,7 @@ class Run:
         found = {replica for replica, seed in enumerate(seeds) if seed in self.diverged}
         if training.until_solved:
             found |= {each for each, shown in enumerate(self.evidence) if shown >= CONFIRMED}
-        if training.patience is not None:
+        if training.patience:
             waited = enumerate(self.waited)
             found |= {each for each, epochs in waited if epochs >= training.patience}
         return sorted(found)

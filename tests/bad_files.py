@@ -216,7 +216,7 @@ def make_models(folder):
 def make_run(path, **settings):
     config = Config.build(**{**SMALL, **settings})
     directory = rundir.create(path, "run", False)
-    run = api.prepare(config, directory)
+    run = api.prepare(api.open_data(config), directory)
     directory.begin(run.config, status="completed", version="0", argv=[], seeds=config.run.seeds)
     run.best, run.best_changed = run.tensors, True
     saving.save(run)

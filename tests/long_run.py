@@ -30,7 +30,7 @@ def main(path, settings):
     """Trains, and prints what was measured."""
     config = Config.build(**json.loads(settings))
     directory = rundir.create(Path(path), "run", False)
-    run = api.prepare(config, directory)
+    run = api.prepare(api.open_data(config), directory)
     view = console.TrainingView("plain", config.training.epochs, None, None)
     measured = []
     for record in experiment.train(run, ["long_run"]):

@@ -97,7 +97,7 @@ def test_what_needs_no_tensorflow_loads_none(arguments, python, trained):
 def test_train_results_go_to_standard_output_and_a_line_an_epoch_to_standard_error(run):
     options = ["--series-length", 1507, "--epochs", 3, "--layers", 1]
     result = run("train", *options, "--json", "--progress", "plain", "--out", "run")
-    data, *lines = result.stderr.splitlines()
+    _, data, *lines = result.stderr.splitlines()
     assert "7 steps at the rows' ends fill no window" in data
     assert [line[:9] for line in lines[4:]] == [f"epoch {n}/3" for n in (1, 2, 3)]
     found = json.loads(result.stdout)

@@ -128,9 +128,9 @@ def test_labels_that_do_not_count_are_not_counted(tmp_path):
 def test_train_says_what_is_possible_unless_it_is_to_be_quiet(run):
     short = ["train", "--layers", 1, "--series-length", 750, "--epochs", 1]
     told = run(*short, "--out", "a", "--progress", "plain").stderr
-    assert told.startswith("data: 7")
-    assert [line.split(":")[0] for line in told.splitlines()[:5]] == [
-        "data", "reach", "loss", "model", "time",
+    assert told.startswith("settings: 1 layer of 4 units, adagrad at 0.3, 1 epoch\ndata: 7")
+    assert [line.split(":")[0] for line in told.splitlines()[:6]] == [
+        "settings", "data", "reach", "loss", "model", "time",
     ]  # fmt: skip
     assert run(*short, "--out", "b", "--progress", "none").stderr == ""
 

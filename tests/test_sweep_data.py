@@ -195,7 +195,7 @@ def test_parameters_are_matched_with_the_features_and_outputs_of_the_data():
     for setting in plan.settings:
         model = setting.config.model
         assert setting.parameters == size(model.layers, model.state_size)
-        distances = [abs(size(model.layers, units) - size(3, 8)) for units in range(1, 60)]
+        distances = [abs(size(model.layers, units) - size(1, 8)) for units in range(1, 60)]
         assert distances[model.state_size - 1] == min(distances)
 
 

@@ -123,7 +123,8 @@ def _print_schema(schema: Schema) -> None:
             typer.echo(f"{kind}: {words.name(column.name)}, {_column(schema, column)}")
         if (more := len(columns) - MOST_COLUMNS) > 0:
             typer.echo(f"{kind}: and {more:,} others (`--json` shows all)")
-    loss = "cross-entropy in nats" if classes else "squared error of the standardised target"
+    squared = f"squared error of the standardised {words.learned(schema)}"
+    loss = "cross-entropy in nats" if classes else squared
     typer.echo(f"head: {'softmax' if classes else 'linear'}; the loss is the {loss}")
 
 

@@ -167,7 +167,7 @@ def _parameter(
     option = typer.Option(
         f"{name}/--no-{name[2:]}" if default is True else name,
         help=_help(spec.metadata["help"], spec.metadata.get("choices")),
-        show_default=show_default and not optional,
+        show_default=show_default and not (optional and default is None),
         rich_help_panel=group.capitalize(),
     )
     return inspect.Parameter(

@@ -244,6 +244,7 @@ def _outputs(
     import numpy as np
 
     target, targets = score.schema.target, series.targets[steps]
+    given = given if series.base is None else given + series.base[steps]
     scored = None if series.scored is None else series.scored[steps]
     if isinstance(target, Categorical) and classes is not None:
         likely: Columns = []

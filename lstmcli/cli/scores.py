@@ -103,7 +103,7 @@ def _target(schema: Schema) -> str:
         kind = "characters" if schema.kind == "text" else "classes"
         return f"{name}, one of {schema.classes:,} {kind}"
     units = "; rmse and mae in its own units" if words.one_number(schema) else ""
-    return f"{name} (loss: squared error of the standardised target{units})"
+    return f"{name} (loss: squared error of the standardised {words.learned(schema)}{units})"
 
 
 def _print_unbeaten(score: Score, baselines: Sequence[Baseline]) -> None:

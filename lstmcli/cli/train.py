@@ -81,13 +81,13 @@ def train(
         if found.complete:
             ending.complete(found, as_json)
             return
-        config = found.config
+        opened = api.open_data(found.config, found)
     else:
-        config, found = _config(config_file, given), None
-        directory = rundir.create(out, api.label(config), overwrite)
+        opened, found = api.open_data(_config(config_file, given)), None
+        directory = rundir.create(out, api.label(opened.config), overwrite)
         ctx.with_resource(directory.held())
     with console.waiting("loading TensorFlow", style):
-        run = api.prepare(config, directory, found)
+        run = api.prepare(opened, directory, found)
     _brief(run, found, quiet=style == "none")
     _show(ctx, run, style, shown, as_json)
 

@@ -102,7 +102,7 @@ class Step:
             rate: the learning rate, where it is not the configuration's.
         """
         rate = self.training.learning_rate if rate is None else rate
-        if self.training.clip_norm is not None:
+        if self.training.clip_norm:
             factor = self.training.clip_norm / tf.maximum(norm, self.training.clip_norm)  # [R]
             gradient = self.schedule.scale(gradient, factor)
         count = tf.cast(step, tf.float32)

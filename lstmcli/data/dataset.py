@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli import memory
-from lstmcli.config import ARTICLE, DataConfig, RunConfig, check_effect
+from lstmcli.config import DataConfig, RunConfig, check_effect
 from lstmcli.data import lengths, storage, tasks
 from lstmcli.data.layout import Layout
 from lstmcli.data.series import Series
+from lstmcli.defaults import ARTICLE
 from lstmcli.streams import Stream, generator
 
 

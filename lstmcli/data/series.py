@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,18 @@ class Series:
         """Whether it is made of sequences, which stay whole whatever becomes of it."""
         return self.starts is not None and self.schema.kind != "text"
 
+    @cached_property
+    def base(self) -> npt.NDArray[np.float32] | None:
+        """What a model's numbers are on top of, standardised: `[steps, D]`; `None` for nothing."""
+        if not self.schema.change or self.last_values is None:
+            return None
+        return np.asarray(np.nan_to_num(self.last_values), np.float32)
+
+    @cached_property
+    def learned(self) -> npt.NDArray[Any]:
+        """The targets as a model is to give them: themselves, or their changes."""
+        return self.targets if self.base is None else self.targets - self.base
+
     @property
     def classes(self) -> int:
         """How many classes the target has; 0 for numbers."""
@@ -93,7 +106,7 @@ class Series:
         named = {
             "numbers": self.numbers,
             "symbols": self.symbols,
-            "targets": self.targets,
+            "targets": self.learned,
             "scored": self.scored,
             "starts": self.starts,
         }

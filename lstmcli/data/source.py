@@ -10,21 +10,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstmcli import memory
+from lstmcli import defaults, memory
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
-from lstmcli.config import ARTICLE, Config
+from lstmcli.config import Config
 from lstmcli.data import joining, lengths, readers, tasks
 from lstmcli.data.baselines import Baselines, Fitting, baselines
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Cut, Windows, fitting, of_training, to_score, windows_of
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
+from lstmcli.defaults import ARTICLE, ROWS, STEPS
 from lstmcli.errors import FileError, UsageError, pasteable
 from lstmcli.streams import Stream, generator
-
-ROWS, STEPS = 32, 64
-"""How data that is not the article's is cut, where it is long enough."""
 
 MOST_COUNTED = 1_000
 """Classes up to which a checkpoint keeps their numbers."""
@@ -181,7 +179,7 @@ class Source:
         Raises:
             FileError: a part is too short for a window.
         """
-        resolved = _resolved(config, self.held)
+        resolved = self.resolved(config)
         if self.held is not None:
             lengths.check_parts(resolved, self.held)
         return replace(self, config=resolved)
@@ -192,6 +190,10 @@ class Source:
             return self
         held = Parts(*(replace(part, task=task, recording=None) for part in self.held))
         return replace(self, held=held)
+
+    def resolved(self, config: Config) -> Config:
+        """Some settings, with those that nobody gave as this data has them."""
+        return _resolved(config, self.held)
 
     def check_floor_known(self) -> None:
         """Raises UsageError where it is not known how good a loss can be."""
@@ -387,25 +389,35 @@ def _with_masks(part: Series, starts: bool) -> Series:
 
 
 def _resolved(config: Config, held: Parts | None) -> Config:
-    """The settings, with the rows and steps of a window that fit the data where none are given."""
-    training = config.training
-    rows, steps = _fitting(config, held)
-    training = replace(
-        training, batch_size=training.batch_size or rows, bptt=training.bptt or steps
-    )
-    return replace(config, training=training)
-
-
-def _fitting(config: Config, held: Parts | None) -> tuple[int, int]:
-    """The article's rows and steps for echo; else up to 32 and 64, as the training part has."""
+    """The settings, with those that nobody gave as the data has them by rule."""
     if held is None and config.data.task == "echo":
-        return ARTICLE["batch_size"], ARTICLE["bptt"]
+        return config.resolved(ARTICLE)
     if held is None and not config.data.resolved_sequence_length:
-        return fitting(config.data.series_length, ROWS, config.training.bptt or STEPS)
-    parts = held or [Source(config).draw(config.run.data_seeds[0], Stream.TRAINING, 0)]
-    if parts[0].task.get("name") == "echo":
-        return ARTICLE["batch_size"], ARTICLE["bptt"]
-    if parts[0].has_sequences:
-        lengths = np.diff(parts[0].bounds())
-        return min(ROWS, len(lengths)), min(STEPS, int(lengths.max()))
-    return fitting(max(1, len(parts[0])), ROWS, config.training.bptt or STEPS)
+        rows, steps = fitting(config.data.series_length, ROWS, config.training.bptt or STEPS)
+        return config.resolved(ARTICLE | {"batch_size": rows, "bptt": steps})
+    series = held[0] if held else Source(config).draw(config.run.data_seeds[0], Stream.TRAINING, 0)
+    if series.task.get("name") == "echo":
+        return config.resolved(ARTICLE)
+    rows, steps = _fitting(series, config.training.bptt)
+    cut = config.resolved({"batch_size": rows, "bptt": steps})
+    if held is None or series.task:
+        return cut.resolved(ARTICLE)
+    training = cut.training
+    of_file = defaults.of_file(
+        len(series),
+        training.rows * training.steps,
+        text=series.schema.kind == "text",
+        epochs=training.epochs,
+        validated=len(held.validation) > 0,
+    )
+    if config.data.horizon:
+        of_file["predict"] = "change" if series.schema.change else "level"
+    return cut.resolved(of_file)
+
+
+def _fitting(training: Series, bptt: int | None) -> tuple[int, int]:
+    """Rows and steps of a window: up to 32 and 64, as there are to train on."""
+    if training.has_sequences:
+        sequences = np.diff(training.bounds())
+        return min(ROWS, len(sequences)), min(STEPS, int(sequences.max()))
+    return fitting(max(1, len(training)), ROWS, bptt or STEPS)

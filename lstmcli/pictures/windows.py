@@ -61,6 +61,8 @@ def window_of(model: Checkpoint, source: Source) -> Window:
     series = series.recording or series
     readout = _readout(model, replica, series, chosen)
     steps = chosen.steps[:, -chosen.last :]
+    if series.base is not None:
+        readout = readout + series.base[steps]
     there = steps != PADDING
     scored = there if series.scored is None else there & series.scored[steps]
     begin = chosen.steps.shape[1] - steps.shape[1] - chosen.warm_up

@@ -8,12 +8,36 @@ from typing import TYPE_CHECKING
 from lstmcli.report import words
 
 if TYPE_CHECKING:
+    from lstmcli.config import Config
     from lstmcli.preflight import DataFacts, Preflight
 
 
 def lines(found: Preflight) -> list[str]:
     """What there is to know before training, a line for each thing."""
-    return [*of_data(found.data), of_model(found), f"time: {of_time(found)}"]
+    settings = of_settings(found.config)
+    return [settings, *of_data(found.data), of_model(found), f"time: {of_time(found)}"]
+
+
+def of_settings(config: Config) -> str:
+    """What is trained and how, as it was given or follows from the data."""
+    model, training = config.model, config.training
+    said = [
+        f"{model.layers:,} layer{'s' * (model.layers != 1)} of {_units(model.state_size)}",
+        f"{training.optimizer} at {training.learning_rate:g}",
+        f"gradient norm up to {training.clip_norm:g}" if training.clip_norm else "",
+        f"{_epochs(training.epochs)}",
+        f"patience {training.patience:,}" if training.patience else "",
+        "predicts the change from the last value" if config.data.predict == "change" else "",
+    ]
+    return "settings: " + ", ".join(filter(None, said))
+
+
+def _units(count: int) -> str:
+    return f"{count:,} unit{'s' * (count != 1)}"
+
+
+def _epochs(count: int) -> str:
+    return f"{count:,} epoch{'s' * (count != 1)}"
 
 
 def of_data(data: DataFacts) -> list[str]:
@@ -51,7 +75,7 @@ def share(part: float | None) -> str:
 
 def of_time(found: Preflight) -> str:
     """`about 10 s of training for 100 epochs, and some seconds to compile and draw`."""
-    epochs = f"{found.epochs:,} epoch{'s' if found.epochs != 1 else ''}"
+    epochs = _epochs(found.epochs)
     seeds = f" of {found.seeds:,} seeds" if found.seeds > 1 else ""
     which = f"{epochs}{seeds}"
     if found.done:

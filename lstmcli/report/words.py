@@ -62,6 +62,11 @@ def target(schema: Schema) -> str:
     return f"{shown} and {more:,} others" if more > 0 else shown
 
 
+def learned(schema: Schema) -> str:
+    """What of a number a model gives: `target`, or `change from its last value`."""
+    return "change from its last value" if schema.change else "target"
+
+
 def one_number(schema: Schema) -> Numeric | None:
     """The target, if it is one number: then errors can be given in its units."""
     if isinstance(schema.target, Categorical) or len(schema.target) != 1:

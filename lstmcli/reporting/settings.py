@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from lstmcli.config import ARTICLE, DRAWN, GROUPS, OF_TASKS, OF_THE_FILE, Config
+from lstmcli.config import CUT, DRAWN, GROUPS, OF_TASKS, OF_THE_FILE, Config
+from lstmcli.defaults import ARTICLE, BY_RULE
 from lstmcli.report.page import Table
 from lstmcli.settings import Settings, option_name, setting_types
 
@@ -38,7 +39,7 @@ def of(config: Config) -> list[Setting]:
     unused = {*(OF_THE_FILE if config.data.data is None else DRAWN)}
     unused |= {name for name in OF_TASKS if config.data.task not in OF_TASKS[name]}
     found = [each for name in GROUPS for each in of_group(getattr(config, name))]
-    return [_cut(each, config) for each in found if each.name not in unused]
+    return [_by_rule(each, config) for each in found if each.name not in unused]
 
 
 def of_group(group: Settings) -> list[Setting]:
@@ -49,12 +50,13 @@ def of_group(group: Settings) -> list[Setting]:
     ]
 
 
-def _cut(setting: Setting, config: Config) -> Setting:
-    """Rows and steps: the article's for its task, else they follow from the data."""
-    if setting.name not in ARTICLE:
+def _by_rule(setting: Setting, config: Config) -> Setting:
+    """What follows from the data: the article's for what is drawn; else it is the file's own."""
+    if setting.name not in BY_RULE:
         return setting
-    if config.data.data is None and config.data.task == "echo":
-        return setting._replace(default=ARTICLE[setting.name])
+    drawn = config.data.data is None
+    if drawn and (setting.name not in CUT or config.data.task == "echo"):
+        return setting._replace(default=ARTICLE.get(setting.name))
     return setting._replace(follows=True)
 
 

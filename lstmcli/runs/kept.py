@@ -61,7 +61,7 @@ class Kept:
     def early_stopping(self) -> str:
         """The options that may end it before its last epoch, in words; empty without one."""
         training = self.config.training
-        given = {"patience": training.patience is not None, "until_solved": training.until_solved}
+        given = {"patience": training.patience, "until_solved": training.until_solved}
         return " or ".join(f"`{option_name(name)}`" for name, is_given in given.items() if is_given)
 
     def check_data(self, checksums: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from lstmcli import architecture, memory, preflight
 from lstmcli.architecture import Signature
-from lstmcli.config import DEFAULTS, GROUPS, OF_THE_FILE, Config, TrainingConfig
+from lstmcli.config import DEFAULTS, GROUPS, OF_THE_FILE, Config
 from lstmcli.core import environment
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import UsageError
@@ -299,19 +299,19 @@ def expand(
     _check_count("all combinations of these lists are", math.prod(map(len, lists.values())))
     swept = [name for name, values in lists.items() if name not in SIZES and len(values) > 1]
     settings = []
-    known: dict[object, tuple[TrainingConfig, Material]] = {}
+    known: dict[object, tuple[Source, Material]] = {}
     for values in itertools.product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
-        config = Config.build(base.to_dict(), **chosen)
+        config = base.replaced(**chosen)
         kind = (config.data, config.training.batch_size, config.training.bptt)
         if kind not in known:
             source = opened.with_config(config) if opened else open_source(config)
-            known[kind] = source.config.training, material(source)
-        cut, found = known[kind]
-        training = replace(config.training, batch_size=cut.batch_size, bptt=cut.bptt)
-        config = replace(config, training=training)
+            known[kind] = source, material(source)
+        source, found = known[kind]
+        config = source.resolved(config)
         if match:
-            size = matching.nearest(match, base.model, config.model.layers, found.signature)
+            of = source.resolved(base).model
+            size = matching.nearest(match, of, config.model.layers, found.signature)
             config = replace(config, model=replace(config.model, state_size=size))
         memory.check_model(config, found.signature.features, found.signature.outputs)
         own = {column(name): config.value(name) for name in swept}

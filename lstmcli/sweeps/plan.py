@@ -84,14 +84,16 @@ def make(
         UsageError: a value that cannot work, or settings with which there is nothing to learn.
         FileError: the dataset, or the checkpoint to begin with, cannot be used.
     """
-    lists = {"layers": grid.parse("layers", DEPTHS), **lists}
-    lists = {name: lists[name] for name in grid.in_order(lists)}
     one_value = {
         name: values[0] for name, values in lists.items() if len(values) == 1 and name != "layers"
     }
     base = Config.build(
         saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": CHECKPOINTS}
     )
+    base = initial.sized(base)
+    depths = [base.model.layers] if base.training.init_from else grid.parse("layers", DEPTHS)
+    lists = {"layers": depths, **lists}
+    lists = {name: lists[name] for name in grid.in_order(lists)}
     weights = _weights(paths.absolute(base))
     opened = initial.open_source(base) if base.data.data is not None else None
     if opened and base.training.until_solved:
@@ -103,10 +105,11 @@ def make(
             source = opened or initial.open_source(setting.config)
             initial.weights(setting.config, setting.signature, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
-    identity = _identity(base, settings[0], swept, asked.match)
+    sized = opened.resolved(base) if opened else base
+    identity = _identity(sized, settings[0], swept, asked.match)
     notes = [*opened.notes()] if opened else []
     if asked.match:
-        notes += matching.notes(asked.match, base.model, settings)
+        notes += matching.notes(asked.match, sized.model, settings)
     return Plan(settings, [grid.column(name) for name in swept], identity, asked, tuple(notes))
 
 
@@ -134,14 +137,14 @@ def _identity(
     """All settings that trials depend on but depths and seeds, as TOML can hold them.
 
     Args:
-        base: the settings that all trials share.
-        first: one of them, in which rows and steps are resolved.
+        base: the settings that all trials share, its size resolved.
+        first: one of them, in which the rest is resolved.
         swept: the settings that differ.
         match: what depths are equal in.
     """
-    run, resolved = base.run, first.config.training
-    cut = replace(base.training, batch_size=resolved.batch_size, bptt=resolved.bptt)
-    tables = identity_of(replace(base, training=cut), first.material.digest, first.weights)
+    run = base.run
+    resolved = replace(base, data=first.config.data, training=first.config.training)
+    tables = identity_of(resolved, first.material.digest, first.weights)
     shift = {} if run.data_seed is None else {"data_seed_minus_seed": run.data_seed - run.seed}
     tables["run"] = shift
     for name in swept:

@@ -150,6 +150,9 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
         symbols[:, place], strange = _numbered(values.symbols[vocabulary.name], vocabulary)
         unseen.append(Unseen(vocabulary.name, False, strange))
     targets, scored, strange = _targets(values, schema)
+    last_values = _last_values(values, schema)
+    if schema.change and last_values is not None:  # From nothing there is no change.
+        scored &= ~np.isnan(last_values).any(1)
     unseen.append(Unseen(values.roles.target, True, strange))
     given = _standardised(values, columns)
     series = Series(
@@ -159,7 +162,7 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
         targets,
         scored,
         values.sequences.starts,
-        last_values=_last_values(values, schema),
+        last_values=last_values,
         labels=_labels(values),
     )
     return series, unseen

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from lstmcli.columns import Categorical, Numeric, Schema
@@ -18,12 +21,15 @@ FEW = 3
 """So few different whole numbers may be classes."""
 
 
-def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
+def fit(
+    values: Values, training: slice | Indices, predict: str | None = None
+) -> tuple[Schema, list[str]]:
     """The scales and vocabularies of the training part.
 
     Args:
         values: a table's.
         training: the steps of the training part.
+        predict: `change` or `level`, where it is said.
 
     Returns:
         The schema, and what the user should know.
@@ -54,11 +60,15 @@ def fit(values: Values, training: slice | Indices) -> tuple[Schema, list[str]]:
         target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
     else:
         target = (_target(values, values.target[training], notes),)
+    changes = _changes(values, training, target, predict)
+    if changes is not None and not isinstance(target, Categorical):
+        target = (replace(target[0], scale=changes),)
     for name in dict.fromkeys((*values.roles.numbers, values.roles.target)):
         column = values.numbers.get(name, values.target)
         notes += [] if isinstance(column, Words) else _odd_numbers(name, column)
     index = None if values.labels is None else values.labels.index
-    return Schema("table", inputs, symbols, target, index), notes
+    change = changes is not None
+    return Schema("table", inputs, symbols, target, index, change=change), notes
 
 
 def _numeric(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
@@ -106,6 +116,37 @@ def _target(values: Values, training: Floats, notes: list[str]) -> Numeric:
             f"`--categorical {pasteable(name)}`"
         )
     return column
+
+
+def _changes(
+    values: Values,
+    training: slice | Indices,
+    target: Categorical | tuple[Numeric, ...],
+    predict: str | None,
+) -> float | None:
+    """The scale of the target's changes, if those are to be predicted: their root mean square.
+
+    Where nobody says so they are, if the last value is a better guess than the mean.
+
+    Raises:
+        UsageError: they are asked for, and there is nothing that they could be changes of.
+    """
+    name = values.roles.target
+    possible = not isinstance(target, Categorical) and name in values.numbers
+    if values.last is None or not possible or predict == "level":
+        if predict == "change":
+            raise UsageError(
+                f"`--predict change` needs a number whose last value is known: `{name}` is to be "
+                "predicted without it",
+                "pass `--horizon 1` or more, with a target of numbers that is among the inputs",
+            )
+        return None
+    assert not isinstance(target, Categorical)
+    assert not isinstance(values.target, Words)
+    assert not isinstance(values.last, Words)
+    changes = _known((values.target - values.last)[training])
+    scale = math.sqrt(np.square(changes).mean()) if len(changes) else 0.0
+    return scale if scale > 0 and (predict == "change" or scale < target[0].scale) else None
 
 
 def _classes(values: Values, training: Words, notes: list[str]) -> Categorical:

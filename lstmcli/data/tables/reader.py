@@ -69,7 +69,7 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     values, notes = _main(Path(config.data or ""), config)
     picks = _divide(values, config)
     steps = _steps(values.sequences, picks)
-    schema, more = fit(values, steps[TRAINING])
+    schema, more = fit(values, steps[TRAINING], config.predict)
     whole, unseen = encode(values, schema)
     parts = [_cut(whole, pick) for pick in picks]
     notes += more + _unseen(unseen, _part_of(steps, len(whole)), PARTS)
