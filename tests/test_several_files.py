@@ -168,6 +168,8 @@ def test_labels_may_go_by_the_number_of_a_file_and_names_may_stand_behind_a_hash
     )
     options = {"labels": "walks/targets.csv", "categorical": "class"}
     parts, notes = read(data="walks/RSS_*.csv", **options)
+    beside, _ = read(data="walks", **options)  # The table of the labels is no sequence.
+    assert beside.training.checksum() == parts.training.checksum()
     assert (
         "labels of `walks/targets.csv` are found by the numbers in the names of the files" in notes
     )

@@ -52,7 +52,7 @@ class Reading:
             UsageError: the labels are called as a column of the table is.
             FileError: a file is missing or damaged.
         """
-        paths = several.files_of(path, FORMATS) or [path]
+        paths = _files(path, self.config) or [path]
         names, group = frames.read_names(paths[0], self.known), self.config.group
         made = [group] if group is not None and self._makes(group, names) else []
         if self.config.labels is None:
@@ -78,7 +78,7 @@ class Reading:
         Raises:
             FileError: a file is missing or damaged, or has other columns than the first.
         """
-        paths, group, notes = several.files_of(path, FORMATS), self.config.group, []
+        paths, group, notes = _files(path, self.config), self.config.group, []
         if paths is None:
             table = frames.read_table(path, words, self.missing, self.known)
         else:
@@ -152,7 +152,7 @@ def resolved(path: Path, config: DataConfig, known: Dialect) -> DataConfig:
     if not many and config.labels is None:
         return config
     if many and config.group is None:
-        first = (several.files_of(path, FORMATS) or [path])[0]
+        first = (_files(path, config) or [path])[0]
         if FILE in frames.read_names(first, known):
             raise UsageError(
                 f"`{path}` is several files, whose names would be the column `{FILE}`, and "
@@ -161,6 +161,15 @@ def resolved(path: Path, config: DataConfig, known: Dialect) -> DataConfig:
             )
     config = replace(config, group=FILE if config.group is None else config.group.strip())
     return config if config.labels is None else _with_target(config, known)
+
+
+def _files(path: Path, config: DataConfig) -> list[Path] | None:
+    """The tables of a folder or a pattern but for that of the labels; `None` for one file."""
+    paths = several.files_of(path, FORMATS)
+    if paths is None or config.labels is None:
+        return paths
+    labels = Path(config.labels).resolve()
+    return [each for each in paths if each.resolve() != labels]
 
 
 def _with_target(config: DataConfig, known: Dialect) -> DataConfig:
