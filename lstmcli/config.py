@@ -353,7 +353,9 @@ class SweepConfig(Settings):
     )
     jobs: int | None = setting(None, "Worker processes (default: one a core).", ge=1)
     backend: str = setting("local", "Where workers run.", choices=("local", "ray"))
-    address: str | None = setting(None, "Of the Ray cluster; without it a local one is used.")
+    address: str | None = setting(
+        None, "Of the Ray cluster (default: the one that runs here, else a local one)."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

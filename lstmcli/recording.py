@@ -129,7 +129,7 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "seeds": run.config.run.seeds,
         "data_seeds": run.config.run.data_seeds,
         "python": platform.python_version(),
-        "data": paths.from_folder(run.directory.path, data) if data else task,
+        "data": paths.from_folder(run.directory.base, data) if data else task,
         "data_sha256": run.source.checksums(),
         "task": dict(run.source.example.task),
         "target": [c.name for c in ((target,) if isinstance(target, Categorical) else target)],

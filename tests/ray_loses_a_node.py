@@ -23,7 +23,7 @@ if __name__ == "__main__":
     ray.init(address=nodes.address, log_to_driver=False)
     alive = [count_nodes()]
     rows, begun = [], time.monotonic()
-    for result in cluster.run_ray(settings(), Path(sys.argv[1]), 2, nodes.address):
+    for result in cluster.run_ray(settings(), Path(sys.argv[1])):
         if len(alive) == 1 and time.monotonic() - begun > 1.5:
             nodes.remove_node(second, allow_graceful=False)
             while count_nodes() > 1:  # The cluster takes a moment to notice.
@@ -31,5 +31,6 @@ if __name__ == "__main__":
             alive.append(count_nodes())
         if result is not None:
             rows += result[1]
+    ray.shutdown()  # Before its cluster goes, for which it would look a minute.
     nodes.shutdown()
     print(json.dumps({"nodes": alive, "rows": rows}))

@@ -57,21 +57,21 @@ def test_the_bar_of_a_large_model_moves_and_says_what_it_does_and_ctrl_c_leaves_
 
 def test_the_bars_of_a_sweep_move_and_ctrl_c_leaves_each_once(environment):
     with Terminal("sweep", *TWO.split(), env=environment) as terminal:
-        terminal.until(r"2x4-seeds-0-0 +waiting[^\0]*0 of 2 settings done +[1-9]")
-        terminal.until(r"training[^\0]*settings done", seconds=120)
+        terminal.until(r"2x4-seeds-0-0 +waiting[^\0]*0 of 2 settings ended +[1-9]")
+        terminal.until(r"training[^\0]*settings ended", seconds=120)
         reached = len(terminal.seen)
         while len(terminal.seen) < reached + 6:
-            terminal.until(r"settings done")
+            terminal.until(r"settings ended")
         terminal.type("\x03")
         terminal.until()
-    assert_moves(terminal.gaps("settings done"))
+    assert_moves(terminal.gaps("settings ended"))
     assert_moves(terminal.gaps("training"))
     found = str(terminal.screen).splitlines()
     assert [line[:13] for line in found[:2]] == sorted(["1x4-seeds-0-0", "2x4-seeds-0-0"])
-    assert found[2].startswith("0 of 2 settings done")
+    assert found[2].startswith("0 of 2 settings ended")
     assert found[3].startswith("error: stopped by Ctrl-C")
     assert found[4].startswith("hint: ")
-    assert str(terminal.screen).count("settings done") == 1
+    assert str(terminal.screen).count("settings ended") == 1
 
 
 def test_a_dumb_terminal_gets_no_escape_sequence(environment):
@@ -184,14 +184,14 @@ def test_a_sweep_of_many_settings_shows_those_under_way_and_counts_the_others():
     names = [f"{layers}x4-seeds-0-7" for layers in range(1, 31)]
     view = SweepView("none", [(name, 10) for name in names])
     assert len(shown(view)) == 1
-    view.setting(names[0], 0, 0, 8, "compiling")
-    view.setting(names[1], 3, 2, 8)
-    view.setting(names[2], None, 8, 8)
+    view.setting(names[0], "compiling", 0.5, 0, 8)
+    view.setting(names[1], "training", 3, 2, 8)
+    view.setting(names[2], "failed", 0, 0, 8, left=83, ended=True)
     compiling, training, count = shown(view)
     assert compiling.startswith("1x4-seeds-0-7   compiling")
     assert training.startswith("2x4-seeds-0-7   training")
     assert "2/8 solved" in training
-    assert count.startswith("1 of 30 settings done")
+    assert count.startswith("1 of 30 settings ended  1:23 left")
 
 
 def test_a_dumb_terminal_is_not_asked_to_move_a_bar(monkeypatch):

@@ -343,8 +343,8 @@ def test_the_lowest_loss_is_shown_where_nobody_can_know_what_is_solved(
     solved, lowest, shown, capsys
 ):
     with SweepView("plain", [("1x4", 3)]) as view:
-        view.setting("1x4", None, solved, 4, "ended", lowest)
-    assert f"1x4: {shown}" in capsys.readouterr().err
+        view.setting("1x4", "done", 3, solved, 4, lowest, ended=True)
+    assert f"1 of 1  1x4  done  {shown}" in capsys.readouterr().err
 
 
 def test_a_trial_that_is_trained_anew_is_watched_from_its_first_line(tmp_path):

@@ -21,7 +21,7 @@ from sweeping import COMMAND, TIMES, is_alive, settings, start, wait_for, withou
 from lstmcli import locks
 from lstmcli.core.program import Program
 from lstmcli.errors import StoppedError, UsageError
-from lstmcli.sweeps import cluster, execute, trial
+from lstmcli.sweeps import execute, joining, trial
 
 
 def test_a_trial_has_the_bits_of_a_run_of_its_own_whatever_its_worker_trained_before(run, tmp_path):
@@ -235,10 +235,10 @@ def test_an_address_without_ray_is_refused(run):
     assert "no effect" in run(*COMMAND, "--address", "x", exit_code=2).stderr
 
 
-def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch, tmp_path):
+def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match="Ray, which is not installed"):
-        next(iter(cluster.run_ray(settings(), tmp_path, 1, None)))
+    with pytest.raises(UsageError, match="Ray, which is not installed"), joining.joined(None, 1):
+        pass
 
 
 def test_ray_on_two_nodes_survives_the_loss_of_one(swept, tmp_path):

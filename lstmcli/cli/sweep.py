@@ -83,17 +83,16 @@ def sweep(
         return
     with story.opened(plan, out, overwrite) as directory:
         _say_neighbours(directory)
+        for note in directory.notes:
+            typer.echo(f"note: {note}", err=True)
         left = directory.missing(plan.settings)
         bars = [(each.name, each.config.training.epochs) for each in left]
         with (
-            _told_how_to_go_on(ctx.obj),
+            _told_how_to_go_on(ctx.obj, plan.asked.backend),
             console.SweepView(style if left else "none", bars) as view,
         ):
             for found in story.run(plan, directory):
-                epoch = None if found.phase == story.ENDED else found.epoch
-                view.setting(
-                    found.name, epoch, found.solved, found.seeds, found.phase, found.lowest
-                )
+                view.setting(**vars(found), ended=found.ended)
         result = story.conclude(plan, directory)
     if as_json:
         _print_json(result)
@@ -103,12 +102,15 @@ def sweep(
 
 
 @contextmanager
-def _told_how_to_go_on(argv: Sequence[str]) -> Iterator[None]:
+def _told_how_to_go_on(argv: Sequence[str], backend: str) -> Iterator[None]:
     """A sweep that is stopped ends with the command that goes on."""
     try:
         yield
     except StoppedError as error:
-        error.hint = f"`{_with(argv)}` runs the others, and goes on where trials were stopped"
+        begun = "goes on where trials were stopped"
+        if backend == "ray":  # What its tasks had is lost with them.
+            begun = "begins those anew that were stopped"
+        error.hint = f"`{_with(argv)}` runs the others, and {begun}"
         raise
 
 

@@ -30,13 +30,13 @@ def clock(seconds: float | None) -> str:
     return f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{rest:04.1f}"
 
 
-def _left(task: Task) -> str:
-    """How long it will take, `1:07 left`."""
-    if task.finished or not task.time_remaining:
+def left(seconds: float | None) -> str:
+    """How long something will take, `1:07 left`; empty where that is not known, or nothing."""
+    if not seconds:
         return ""
-    minutes, seconds = divmod(int(task.time_remaining), 60)
+    minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left"
+    return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
 
 
 class Bars(Progress):
@@ -93,11 +93,12 @@ class Bars(Progress):
     def _line(self, task: Task, room: int) -> Text:
         """The texts of a task; the bar, then the last of them, give way where it is narrow."""
         figures, more = (task.fields.get(name, "") for name in ("figures", "more"))
-        since, left = clock(task.elapsed), _left(task)
+        since = clock(task.elapsed)
+        rest = "" if task.finished else left(task.time_remaining)
         barred = task.total is not None
         for texts in (
-            (task.description, figures, more, since, left),
-            (task.description, figures, since, left),
+            (task.description, figures, more, since, rest),
+            (task.description, figures, since, rest),
             (task.description, figures, since),
             (task.description, figures),
         ):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lstmcli.errors import UsageError
-from lstmcli.report import terminal
+from lstmcli.report import bars, terminal
 from lstmcli.report.bars import Bars
 from lstmcli.report.live import Panel
 
@@ -164,7 +164,8 @@ class SweepView:
         self._few = len(settings) <= ALWAYS_SHOWN
         wide = max((len(name) for name, _ in settings), default=0)
         self._names = {name: name.ljust(wide) for name, _ in settings}
-        self._phases = dict.fromkeys(self._names, "waiting")
+        self._begun: set[str] = set()
+        self._ended = 0
         self._tasks = {
             name: self._bars.add_task(
                 f"{self._names[name]}  {'waiting':9}", total=epochs, start=False, visible=self._few
@@ -184,48 +185,50 @@ class SweepView:
     def setting(
         self,
         name: str,
-        epoch: int | None,
+        phase: str,
+        epochs: float,
         solved: int | None,
         seeds: int,
-        phase: str | None = None,
         lowest: float = math.inf,
+        left: float | None = None,
+        ended: bool = False,
     ) -> None:
         """Shows where a setting stands.
 
         Args:
             name: the setting.
-            epoch: epochs completed; `None` is its end.
+            phase: what it is at, or how it ended.
+            epochs: completed, and the share of the one under way.
             solved: how many of its seeds have solved the task; `None` where nobody can know.
             seeds: how many it has.
-            phase: `waiting`, `compiling` or `training`; without it, `training` from the first
-                epoch's end on.
             lowest: the lowest validation loss so far, which is shown where nobody can know what
                 solves the task.
+            left: seconds that all settings will still take.
+            ended: whether it has.
         """
         task = self._tasks[name]
-        if epoch is None:
-            phase = "done"
-        phase = phase or ("training" if epoch else "waiting")
-        if phase != "waiting" and self._phases[name] == "waiting":
+        if not (was_seen := name in self._begun):
+            self._begun.add(name)
             self._bars.start_task(task)
-        if phase != self._phases[name]:
-            self._phases[name] = phase
-            self._count()
         figures = _solved(solved, seeds, lowest) if phase in ("training", "done") else ""
         self._bars.update(
             task,
             description=f"{self._names[name]}  {phase:9}",
-            completed=self._bars.tasks[task].total if epoch is None else epoch,
+            completed=self._bars.tasks[task].total if phase == "done" else epochs,
             figures=figures,
-            visible=self._few or phase in ("compiling", "training"),
+            visible=self._few or not ended,
         )
-        if epoch is None:
+        if ended:
+            self._ended += 1
             self._bars.stop_task(task)
-            if self._style == "plain":
-                _say(f"{name}: {figures}")
+        self._count(left)
+        if ended and self._style == "plain":
+            seconds = bars.clock(self._bars.tasks[task].elapsed) if was_seen else ""
+            count = f"{self._ended} of {len(self._tasks)}"
+            words = (count, self._names[name], phase, figures, seconds, bars.left(left))
+            _say("  ".join(word for word in words if word))
 
-    def _count(self) -> None:
-        """Says how many settings are done."""
-        done = sum(phase == "done" for phase in self._phases.values())
-        text = f"{done} of {len(self._phases)} settings done"
-        self._bars.update(self._all, description=text)
+    def _count(self, left: float | None = None) -> None:
+        """Says how many settings have ended, and how long the others will take."""
+        text = f"{self._ended} of {len(self._tasks)} settings ended"
+        self._bars.update(self._all, description=text, figures=bars.left(left))

@@ -184,9 +184,9 @@ def _with_files(
         if given.get(name) is not None:
             tables["data"][name] = str(Path(given[name]).absolute())
     weights = tables["training"].pop("init_from", None)
-    tables = paths.with_data_from(tables, directory.path)
+    tables = paths.with_data_from(tables, directory.base)
     if weights is not None:  # They have done what they were for, and may be gone.
-        tables["training"]["init_from"] = os.path.normpath(directory.path.resolve() / weights)
+        tables["training"]["init_from"] = os.path.normpath(directory.base.resolve() / weights)
     return tables
 
 

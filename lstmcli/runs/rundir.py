@@ -49,11 +49,18 @@ class RunDirectory:
         path: where.
         made: which directories were made for it, the deepest first.
         overwrite: whether a run that is there already may be deleted.
+        moves_to: where the files will lie in the end, if not here; this machine may not have it.
     """
 
     path: Path
     made: tuple[Path, ...] = ()
     overwrite: bool = False
+    moves_to: Path | None = None
+
+    @property
+    def base(self) -> Path:
+        """From where the paths in its files lead."""
+        return self.moves_to or self.path
 
     @property
     def config(self) -> Path:
@@ -191,8 +198,8 @@ class RunDirectory:
         write_atomically(self.config, tomli_w.dumps(settings).encode())
 
     def settings(self, config: Config) -> dict[str, dict[str, Any]]:
-        """Every setting, as the run's files keep it: paths lead from this directory."""
-        return paths.as_from(self.path, config.to_dict())
+        """Every setting, as the run's files keep it: paths lead from its directory."""
+        return paths.as_from(self.base, config.to_dict())
 
     def read_status(self) -> dict[str, Any]:
         """What `run.json` says.

@@ -1,4 +1,4 @@
-"""Running settings as Ray tasks: on a cluster that exists, or on a local one.
+"""Running settings as Ray tasks, on a cluster that was joined.
 
 A task returns its rows and the files of its run directory through Ray's object store, and the
 driver writes them: nodes need lstmcli, but no shared disk. Ray reruns the tasks of a node that is
@@ -12,35 +12,30 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lstmcli.errors import ExitCode, LstmcliError, UsageError
 from lstmcli.files import make_directories, write_atomically
 from lstmcli.sweeps import trial
-from lstmcli.sweeps.execute import POLL_SECONDS, Rows, attempt, cores
+from lstmcli.sweeps.execute import POLL_SECONDS, Rows, attempt
 from lstmcli.sweeps.grid import Setting
 
 RETRIES = 3
 
 
-def run_ray(
-    settings: Sequence[Setting], folder: Path, jobs: int, address: str | None
-) -> Generator[tuple[Setting, Rows] | None]:
+def run_ray(settings: Sequence[Setting], folder: Path) -> Generator[tuple[Setting, Rows] | None]:
     """Trains settings as Ray tasks of one core each; as `execute.run_local`.
 
     Args:
         settings: what to train.
         folder: where each setting gets its run directory, by its name.
-        jobs: cores of the local cluster, where none exists.
-        address: of the cluster; `None` for a local one.
-
-    Raises:
-        UsageError: Ray is not installed.
-        LstmcliError: there is no cluster at the address.
     """
-    ray = _connect(jobs, address)
+    import ray
+
     # A process for each, as TensorFlow is set up for one kind of setting.
     task = ray.remote(num_cpus=1, max_retries=RETRIES, max_calls=1)(_train)
     largest_first = sorted(settings, key=lambda setting: -setting.seconds)
-    running = {task.remote(setting): setting for setting in largest_first}
+    running = {
+        task.remote(setting, (folder / setting.name).resolve()): setting
+        for setting in largest_first
+    }
     try:
         while running:
             done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
@@ -51,33 +46,13 @@ def run_ray(
     finally:
         for reference in running:
             ray.cancel(reference, force=True)
-        ray.shutdown()
 
 
-def _connect(jobs: int, address: str | None) -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError(
-            "`--backend ray` needs Ray, which is not installed", "`pip install 'lstmcli[ray]'`"
-        ) from error
-    local = {} if address else {"num_cpus": min(jobs, len(cores())), "include_dashboard": False}
-    if not ray.is_initialized():
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level="error", **local)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise LstmcliError(
-                f"there is no Ray cluster at `{address}`: {error}",
-                "`ray start --head` starts one; without `--address` a local one is used",
-            ) from error
-    return ray
-
-
-def _train(setting: Setting) -> tuple[Rows, dict[str, bytes]]:
+def _train(setting: Setting, moves_to: Path) -> tuple[Rows, dict[str, bytes]]:
     """A task: the rows, and the run directory's files by their relative path."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / setting.name
-        rows = attempt(setting, directory)
+        rows = attempt(setting, directory, moves_to)
         files = [path for path in directory.rglob("*") if path.is_file()]
         return rows, {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
@@ -87,7 +62,7 @@ def _receive(ray: Any, reference: Any, setting: Setting, directory: Path) -> Row
         rows, files = ray.get(reference)
     except ray.exceptions.RayError as error:
         first_line = str(error).strip().splitlines()[0]
-        return trial.failed(setting, f"the task was lost: {first_line}", ExitCode.FAILED)
+        return trial.lost(setting, first_line)
     for name, content in files.items():
         path = directory / name
         make_directories(path.parent)

@@ -39,10 +39,12 @@ class SweepDirectory(SweepFiles):
         rows: the trials that are finished, by their identity.
         elsewhere: of these, the ones that a sweep beside this one has: the run that they are of,
             and what its directory is called here.
+        notes: what there is to say of where the trials are trained.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     elsewhere: dict[str, tuple[TrialRun, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def look_up(self, plan: Plan) -> None:
         """Reads the trials that are finished, here and in the sweeps beside this one.

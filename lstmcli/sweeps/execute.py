@@ -168,7 +168,7 @@ def _died(setting: Setting, worker: Worker) -> Rows:
     worker.process.join()
     code = worker.process.exitcode or 0
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return trial.failed(setting, f"the worker died twice ({why})", ExitCode.FAILED)
+    return trial.lost(setting, f"it died twice ({why})")
 
 
 def _start(folder: Path, core: int, share: list[Setting]) -> Worker:
@@ -264,10 +264,10 @@ def _end_with_parent() -> None:
         os._exit(ExitCode.FAILED)
 
 
-def attempt(setting: Setting, directory: Path) -> Rows:
-    """Trains a setting; an error becomes the error of its rows."""
+def attempt(setting: Setting, directory: Path, moves_to: Path | None = None) -> Rows:
+    """As `trial.run`; an error becomes the error of its rows."""
     try:
-        return trial.run(setting, directory)
+        return trial.run(setting, directory, moves_to)
     except LstmcliError as error:
         return trial.failed(setting, error.message, error.exit_code)
     except Exception as error:  # One setting's error must not end the sweep.

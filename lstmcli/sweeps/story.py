@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,19 +14,21 @@ from lstmcli.errors import ExitCode, StoppedError
 from lstmcli.pictures import figures as pictures
 from lstmcli.runs.finding import BestTrial
 from lstmcli.signals import name_of, stop_signals
-from lstmcli.sweeps import answer, cluster, execute, finished, statistics, tables
+from lstmcli.sweeps import answer, cluster, execute, finished, joining, statistics, tables
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.directory import SweepDirectory, usual
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.plan import Plan
+from lstmcli.sweeps.remaining import Remaining
 from lstmcli.sweeps.statistics import Verdict
-from lstmcli.sweeps.tables import Row
-from lstmcli.sweeps.trial import Status
+from lstmcli.sweeps.tables import WAITING, Row
+from lstmcli.sweeps.trial import LOST, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDED = "ended"
+DONE, FAILED, WAS_LOST, DIVERGED = "done", "failed", "lost", "diverged"
+"""How a setting can end."""
 EVERYWHERE = ("auto", "cpu", "cpu:0")
 """Devices that every machine has."""
 START_SECONDS = 10
@@ -42,19 +44,26 @@ class Progress:
 
     Attributes:
         name: the setting's.
-        phase: `waiting`, `compiling`, `training` or, once its trials are on disk, ENDED.
-        epoch: epochs completed.
+        phase: `compiling`, `training` or, once its trials are on disk, how it ended.
+        epochs: completed.
         solved: seeds that have solved the task, of `seeds`; `None` where there is no floor.
         seeds: how many it has.
         lowest: the lowest validation loss so far; infinite before there is one.
+        left: about how many seconds the sweep will still take; `None` before that is known.
     """
 
     name: str
     phase: str
-    epoch: int
+    epochs: int
     solved: int | None
     seeds: int
     lowest: float = math.inf
+    left: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its trials are on disk."""
+        return self.phase in (DONE, FAILED, WAS_LOST, DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,7 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
         UsageError: it holds another sweep, cannot be written to, or is being written to.
         FileError: its table of trials is damaged.
         DeviceError: a device that trials ask for is not on this machine, which is to train them.
+        LstmcliError: the Ray cluster that is to train them is not there, or refuses.
     """
     directory = find_directory(plan, out, overwrite)
     asked_for = {each.config.run.device for each in directory.missing(plan.settings)}
@@ -132,10 +142,19 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
         execute.check_devices(sorted(special))
     with directory.held():
         directory = find_directory(plan, out, overwrite)  # It may have changed until it was ours.
-        if overwrite:
-            directory.delete()
-        directory.begin(plan)
-        yield directory
+        with _workplace(plan, directory) as directory.notes:
+            if overwrite:
+                directory.delete()
+            directory.begin(plan)
+            yield directory
+
+
+def _workplace(plan: Plan, directory: SweepDirectory) -> AbstractContextManager[list[str]]:
+    """Readies where trials are trained, if any are left; gives what there is to say of it."""
+    asked = plan.asked
+    if asked.backend == "ray" and directory.missing(plan.settings):
+        return joining.joined(asked.address, workers(asked))
+    return nullcontext([])
 
 
 def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
@@ -148,6 +167,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
     if not left:
         return
     at_work = {each.name: _watch(each, directory) for each in left}
+    remaining = Remaining(left)
     with stop_signals() as stopped, closing(_results(plan, left, directory)) as results:
         for result in results:
             if stopped:
@@ -160,28 +180,58 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
                 setting, rows = result
                 directory.add(rows, plan.swept)
                 at_work.pop(setting.name)
-                yield _ended(setting, rows)
+                remaining.note(setting.name, 1)
+                yield _ended(setting, rows, _left(plan, remaining))
                 continue
             for setting in left:
                 if watch := at_work.get(setting.name):
                     watch.look()
-                    solved = _known(setting, len(watch.solved))
-                    yield Progress(
-                        setting.name,
-                        watch.phase,
-                        watch.epoch,
-                        solved,
-                        len(setting.trials),
-                        watch.lowest,
-                    )
+                    if watch.phase == WAITING:
+                        continue
+                    share = watch.epoch / setting.config.training.epochs
+                    remaining.note(setting.name, min(0.99, share))
+                    yield _under_way(setting, watch, _left(plan, remaining))
 
 
-def _ended(setting: Setting, rows: list[Row]) -> Progress:
+def _left(plan: Plan, remaining: Remaining) -> float | None:
+    """What is known of the time left; of a cluster nothing, as no task reports what it is at."""
+    return remaining.seconds if plan.asked.backend == "local" else None
+
+
+def _under_way(setting: Setting, watch: tables.Watch, left: float | None) -> Progress:
+    """A setting that is trained."""
+    return Progress(
+        setting.name,
+        watch.phase,
+        watch.epoch,
+        _known(setting, len(watch.solved)),
+        len(setting.trials),
+        watch.lowest,
+        left,
+    )
+
+
+def _ended(setting: Setting, rows: list[Row], left: float | None) -> Progress:
     """A setting whose trials are on disk."""
-    solved = _known(setting, sum(bool(row["solved"]) for row in rows))
     losses = [row["best_val_loss"] for row in rows if row["best_val_loss"] is not None]
-    epochs = max(row["epochs"] for row in rows)
-    return Progress(setting.name, ENDED, epochs, solved, len(rows), min(losses, default=math.inf))
+    return Progress(
+        setting.name,
+        _ending(rows),
+        max(row["epochs"] for row in rows),
+        _known(setting, sum(bool(row["solved"]) for row in rows)),
+        len(rows),
+        min(losses, default=math.inf),
+        left,
+    )
+
+
+def _ending(rows: list[Row]) -> str:
+    """How a setting ended: as all of its trials did, or it is done."""
+    if {row["status"] for row in rows} == {Status.DIVERGED}:
+        return DIVERGED
+    if {row["status"] for row in rows} != {Status.FAILED}:
+        return DONE
+    return WAS_LOST if all(row["error"].startswith(LOST) for row in rows) else FAILED
 
 
 def _known(setting: Setting, solved: int) -> int | None:
@@ -194,7 +244,7 @@ def _results(
     """Trains settings where the plan says; as `execute.run_local`."""
     asked, folder = plan.asked, directory.settings
     if asked.backend == "ray":
-        return cluster.run_ray(left, folder, workers(asked), asked.address)
+        return cluster.run_ray(left, folder)
     return execute.run_local(left, folder, workers(asked))
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Row = dict[str, Any]
+WAITING = "waiting"
 DTYPES = {
     "int": "int64", "int | None": "Int64", "bool | None": "boolean", "float": "float64",
     "float | None": "float64", "str": "string", "str | None": "string",
@@ -214,7 +215,7 @@ class Watch:
         """`waiting`, `compiling` (until the first epoch's end) or `training`."""
         if self.epoch:
             return "training"
-        return "compiling" if self._run.status.is_file() else "waiting"
+        return "compiling" if self._run.status.is_file() else WAITING
 
     def look(self) -> None:
         """Takes in the lines that have come since the last look."""

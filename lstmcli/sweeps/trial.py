@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from lstmcli.data.layout import Windows
     from lstmcli.data.source import Source
     from lstmcli.standing import Run
+
+LOST = "its worker was lost"
+"""How the error begins of a setting that came to no end of its own."""
 
 
 class Status(StrEnum):
@@ -78,6 +81,11 @@ def columns(swept: list[str]) -> list[str]:
     return [trial, *key_names(swept), *rest]
 
 
+def lost(setting: Setting, why: str) -> list[dict[str, Any]]:
+    """The rows of a setting whose worker came to no end of its own."""
+    return failed(setting, f"{LOST}: {why}", ExitCode.FAILED)
+
+
 def failed(setting: Setting, error: str, exit_code: int) -> list[dict[str, Any]]:
     """The rows of a setting whose training failed."""
     return [
@@ -97,10 +105,15 @@ def failed(setting: Setting, error: str, exit_code: int) -> list[dict[str, Any]]
     ]
 
 
-def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
+def run(setting: Setting, directory: Path, moves_to: Path | None = None) -> list[dict[str, Any]]:
     """Trains a setting's seeds side by side in a run directory, and tests each seed's best model.
 
     A run that is there already, of a sweep that was stopped, goes on where it stood.
+
+    Args:
+        setting: what to train.
+        directory: where.
+        moves_to: where the directory's files will lie in the end, if elsewhere.
 
     Returns:
         A row of `trials.csv` for each seed.
@@ -115,23 +128,23 @@ def run(setting: Setting, directory: Path) -> list[dict[str, Any]]:
     source = open_source(setting.config)
     check_unchanged(source, setting.material.digest)
     source.known_baselines.update(setting.material.baselines)
-    run = _resumed(directory, source) or _begun(directory, source)
+    run = _resumed(directory, source, moves_to) or _begun(directory, source, moves_to)
     with suppress(DivergedError):  # Which seeds it met shows in the run; the others count.
         for _ in experiment.train(run, ["sweep", setting.name]):
             pass
     return _rows(setting, run)
 
 
-def _begun(directory: Path, source: Source) -> Run:
+def _begun(directory: Path, source: Source, moves_to: Path | None) -> Run:
     """A new run."""
     from lstmcli import experiment
 
-    place = rundir.create(directory, "", overwrite=False)
+    place = replace(rundir.create(directory, "", overwrite=False), moves_to=moves_to)
     with place.given_back():
         return experiment.prepare(source.config, place, source)
 
 
-def _resumed(directory: Path, source: Source) -> Run | None:
+def _resumed(directory: Path, source: Source, moves_to: Path | None) -> Run | None:
     """The run that is there; `None` where none can go on, and what was there is deleted.
 
     Raises:
@@ -141,7 +154,7 @@ def _resumed(directory: Path, source: Source) -> Run | None:
         return None
     with locks.held(directory):  # A killed sweep's worker may still be at it.
         with suppress(LstmcliError):
-            return _put_back(RunDirectory(directory), source)
+            return _put_back(RunDirectory(directory, moves_to=moves_to), source)
         shutil.rmtree(directory, ignore_errors=True)
     return None
 

@@ -1,0 +1,135 @@
+"""Where a Ray sweep finds its cluster, what it says of one, how it stops, and what it leaves."""
+
+import os
+import signal
+import socket
+
+import pytest
+from sweeping import COMMAND, is_alive, settings, start, wait_for
+
+from lstmcli import api
+from lstmcli.errors import LstmcliError
+from lstmcli.sweeps import joining, story, trial
+from lstmcli.sweeps.remaining import Remaining
+
+SAYS_WHEN_IT_WAITS = """
+from pathlib import Path
+from lstmcli.sweeps import cluster
+usual = cluster.run_ray
+def noted(settings, folder):
+    for each in usual(settings, folder):
+        (folder.parent / "waits").touch()
+        yield each
+cluster.run_ray = noted
+"""
+
+
+@pytest.fixture
+def nobody():
+    """An address where nobody listens."""
+    pytest.importorskip("ray")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{unused.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_nobody_answers_is_an_error_in_words_that_leaves_nothing(
+    scheme, nobody, run, tmp_path
+):
+    on_ray = [*COMMAND, "--backend", "ray", "--out", "s"]
+    result = run(*on_ray, "--address", f"{scheme}{nobody}", exit_code=1)
+    assert f"there is no Ray cluster at `{scheme}{nobody}`: Connection refused" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_answers_and_is_no_cluster_is_given_up_in_time(monkeypatch):
+    pytest.importorskip("ray")
+    assert joining.ANSWER_SECONDS + joining.JOIN_SECONDS < 30
+    monkeypatch.setattr(joining, "JOIN_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with (
+            pytest.raises(LstmcliError, match="does not answer as one"),
+            joining.joined(address, 1),
+        ):
+            pass
+
+
+def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", nobody)
+    monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: None)
+    address, notes = joining._choose(None)
+    assert address is None
+    assert "`RAY_ADDRESS` names a Ray cluster that is passed over" in notes[0]
+    assert notes[-1] == "a local Ray cluster is started"
+
+
+def test_a_cluster_that_runs_is_used_and_said(nobody, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", nobody)
+    monkeypatch.setattr(joining, "_check", lambda address: None)
+    address, [note] = joining._choose(None)
+    assert address == nobody
+    assert note == f"the trials run on the Ray cluster at `{nobody}`: `RAY_ADDRESS`"
+
+
+def test_sigterm_stops_a_ray_sweep_as_a_local_one(tmp_path):
+    """As Slurm sends it; Ray has a handler of its own, which dumps the stack."""
+    pytest.importorskip("ray")
+    out = tmp_path / "s"
+    on_ray = ["--epochs", "100000", "--backend", "ray", "--address", "local"]
+    process = start(out, *on_ray, first=SAYS_WHEN_IT_WAITS)
+    wait_for(out / "waits", 240)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 143, stderr
+    assert "error: stopped by SIGTERM: 0 trials are done" in stderr
+    assert "runs the others, and begins those anew that were stopped" in stderr
+    assert "stack trace" not in stderr.lower()
+    assert "Traceback" not in stderr
+    if is_alive(process.pid):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_runs_files_that_move_name_its_data_from_where_they_will_lie(run, tmp_path):
+    """As a task of a cluster trains in a folder of its own, on a machine that has no other."""
+    (tmp_path / "book.txt").write_text("to be or not to be, " * 300)
+    plan = api.plan_of({"layers": "1", "seeds": 1, "epochs": 1, "data": str(tmp_path / "book.txt")})
+    home = tmp_path / "sweep" / "trials" / plan.settings[0].name
+    rows = trial.run(plan.settings[0], tmp_path / "deep" / "down" / "there", home)
+    assert [row["status"] for row in rows] == ["completed"]
+    home.parent.mkdir(parents=True)
+    (tmp_path / "deep" / "down" / "there").rename(home)
+    assert 'data = "../../../book.txt"' in (home / "config.toml").read_text()
+    run("eval", str(home))
+    run("train", "--resume", str(home), "--epochs", "2")
+
+
+def test_settings_that_came_to_no_result_are_called_what_they_are():
+    setting = settings()[0]
+    failed, lost = trial.failed(setting, "no room", 1), trial.lost(setting, "it died twice")
+    done = [{**row, "status": "completed", "solved": True} for row in failed]
+    diverged = [{**row, "status": "diverged"} for row in failed]
+    for rows, ending in ((failed, "failed"), (lost, "lost"), (diverged, "diverged"), (done, "done"),
+                         (failed[:1] + done[1:], "done")):  # fmt: skip
+        progress = story._ended(setting, rows, None)
+        assert (progress.phase, progress.ended) == (ending, True)
+
+
+def test_the_time_left_follows_from_what_settings_took_and_the_sizes_of_the_others(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("lstmcli.sweeps.remaining.time.monotonic", lambda: now[0])
+    small, large = settings()
+    guessed = small.seconds, large.seconds
+    clock = Remaining([small, large])
+    assert clock.seconds is None
+    clock.note(small.name, 0.5)  # Of a sweep that was stopped.
+    now[0] = 10.0
+    clock.note(small.name, 0.75)
+    factor = 10 / (0.25 * guessed[0])
+    left = 0.25 * guessed[0] + guessed[1]
+    assert clock.seconds == pytest.approx(factor * left)
+    clock.note(small.name, 1)
+    assert clock.seconds == pytest.approx(10 / (0.5 * guessed[0]) * guessed[1])
+    clock.note(large.name, 1)
+    assert clock.seconds == 0
