@@ -344,7 +344,7 @@ def test_the_lowest_loss_is_shown_where_nobody_can_know_what_is_solved(
 ):
     with SweepView("plain", [("1x4", 3)]) as view:
         view.setting("1x4", "done", 3, solved, 4, lowest, ended=True)
-    assert f"1 of 1  1x4  done  {shown}" in capsys.readouterr().err
+    assert f"1 of 1  1x4  done  {shown}".rstrip() in capsys.readouterr().err
 
 
 def test_a_trial_that_is_trained_anew_is_watched_from_its_first_line(tmp_path):
