@@ -1,8 +1,9 @@
 """Whether what was asked for can fit into this machine's memory: refused before it is tried.
 
-What is counted is a lower bound, held against all the memory that the process could ever have: a
-run that is refused could not have been held. What a file holds is known only as it is read, and is
-held against a share of the memory that is free.
+What a run takes at its peak is counted from its settings, as `benchmarks/memory.py` has measured
+it, and held against all the memory that the process could ever have: a run that is refused could
+not have been held. What a file holds is known only as it is read, and is held against a share of
+the memory that is free.
 """
 
 from __future__ import annotations
@@ -37,12 +38,25 @@ ROOM = 0.9
 """Part of them after which no further program is compiled: one takes a few hundred."""
 NUMBER = 4
 """Bytes."""
-OF_A_STEP = 2
-"""Numbers that a step of a series has: an input and a label."""
-OF_A_PARAMETER = 3
-"""Copies of a parameter: as it was, as it becomes, and as it was at its best."""
-OF_A_UNIT = 3
-"""Numbers that a step of a unit leaves for its gradient (`Layered.scratch`)."""
+PROCESS = 950_000_000
+"""Bytes that a run of the smallest model takes, most of them for TensorFlow and its compiler."""
+SMALL = 50_000_000
+"""Bytes beside it below which no run is refused: much of the former need not stay in memory."""
+OF_A_STEP = 17
+"""Numbers for each step of each seed's series: those of training and of validation, with how they
+are cut and what the oracle loses there."""
+OF_A_FILE = 2
+"""Numbers for each step of a series in a file: an input and a label."""
+OF_A_PARAMETER, OF_ITS_GRADIENT = 4, 2
+"""Copies of a parameter, and of each of its optimizer's slots: as it was, as it is, as it becomes,
+and as it was at its best; and of its gradient."""
+SLOTS = {"sgd": 0, "adagrad": 1, "rmsprop": 1, "adam": 2}
+"""Numbers that an optimizer keeps for each parameter (`core/optimizers.py`)."""
+OF_A_UNIT, OF_A_LAYERS_UNIT = 7, 4
+"""Numbers that a step of a unit leaves for its gradient (`core/layered.py`), in all layers; and
+those that it has besides in the layer that is at work."""
+OF_AN_OUTPUT = 2
+"""Numbers for each feature and each class of a step; a symbol becomes as many features."""
 
 
 def installed() -> int | None:
@@ -119,12 +133,13 @@ def check_file(path: Path, size: int) -> None:
         )
 
 
-def check_series(config: DataConfig, replicas: int = 1) -> None:
+def check_series(config: DataConfig, replicas: int = 1, to_train: bool = True) -> None:
     """Refuses series that cannot be drawn.
 
     Args:
         config: how long they are.
         replicas: how many are held at once.
+        to_train: whether a run holds them, or a file alone gets them.
 
     Raises:
         UsageError: they do not fit into memory.
@@ -133,8 +148,9 @@ def check_series(config: DataConfig, replicas: int = 1) -> None:
     of = f" for each of {replicas:,} seeds" if replicas > 1 else ""
     _check(
         f"a series of {steps:,} steps{of}",
-        OF_A_STEP * steps * replicas,
+        NUMBER * steps * (OF_A_STEP * replicas if to_train else OF_A_FILE),
         "give a shorter `--series-length`" + (" or fewer seeds" if replicas > 1 else ""),
+        PROCESS if to_train else 0,
     )
 
 
@@ -147,8 +163,9 @@ def check_one_hot(config: DataConfig) -> None:
     if config.task == "echo" and config.classes > 2:
         _check(
             f"a file of {config.series_length:,} steps with one of {config.classes:,} classes each",
-            config.classes * max(config.classes, config.series_length),
+            NUMBER * config.classes * max(config.classes, config.series_length),
             "give fewer `--classes` or a shorter `--series-length`",
+            0,
         )
 
 
@@ -165,17 +182,43 @@ def check_model(config: Config, features: int, outputs: int) -> None:
     """
     model, training, replicas = config.model, config.training, config.run.replicas
     parameters = architecture.count(model, features, outputs)
-    state = math.prod(architecture.state_shape(model, training.rows))
-    changed = OF_A_PARAMETER * replicas * (parameters + state)
-    units = OF_A_UNIT * model.layers * model.state_size
-    window = training.rows * training.steps * (units + outputs)
+    learnt, window, series = _numbers(config, features, outputs)
     of = f"{replicas:,} models" if replicas > 1 else "a model"
     _check(
         f"{of} of {parameters:,} parameters, with windows of {training.rows:,} rows and "
         f"{training.steps:,} steps,",
-        changed + window,
-        _smaller(changed > window, replicas, outputs > units),
+        NUMBER * (learnt + window + series),
+        _smaller(learnt > window, replicas, outputs > _of_units(config)),
     )
+
+
+def needed(config: Config, features: int, outputs: int) -> int:
+    """Bytes that a run takes at its peak, about; arguments as `check_model` has them."""
+    return PROCESS + NUMBER * sum(_numbers(config, features, outputs))
+
+
+def _numbers(config: Config, features: int, outputs: int) -> tuple[int, int, int]:
+    """Numbers of what is learnt, of a window and of series that are drawn.
+
+    Replicas go through a window one after the other.
+    """
+    model, training, replicas = config.model, config.training, config.run.replicas
+    parameters = architecture.count(model, features, outputs)
+    state = math.prod(architecture.state_shape(model, training.rows))
+    kept = OF_A_PARAMETER * (parameters * (1 + SLOTS[training.optimizer]) + state)
+    each_step = _of_units(config) + OF_AN_OUTPUT * (features + outputs)
+    drawn = 0 if config.data.data else OF_A_STEP * config.data.series_length
+    return (
+        replicas * kept + OF_ITS_GRADIENT * parameters,
+        training.rows * training.steps * each_step,
+        replicas * drawn,
+    )
+
+
+def _of_units(config: Config) -> int:
+    """Numbers of all units in a step of a row."""
+    model = config.model
+    return model.state_size * (OF_A_UNIT * model.layers + OF_A_LAYERS_UNIT)
 
 
 def check_programs() -> None:
@@ -207,11 +250,12 @@ def _smaller(model: bool, replicas: int, classes: bool) -> str:
     return f"{seeds}give a smaller `--state-size` or fewer `--layers`"
 
 
-def _check(what: str, numbers: int, hint: str) -> None:
-    needed, there = NUMBER * numbers, installed()
-    if there is not None and needed > there:
+def _check(what: str, size: int, hint: str, process: int = PROCESS) -> None:
+    """Refuses what would take so many bytes beside what its process takes, if that is too much."""
+    there = installed()
+    if there is not None and size > SMALL and process + size > there:
         raise UsageError(
-            f"{what} would take {_size(needed)} of memory at least, and this machine has "
+            f"{what} would take {_size(process + size)} of memory, and this machine has "
             f"{_size(there)}",
             hint,
         )

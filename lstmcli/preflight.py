@@ -17,7 +17,11 @@ from lstmcli.data.echo import Floor
 from lstmcli.data.source import Source
 
 COMPILING = 2.0
-"""Seconds."""
+"""Seconds, whatever is compiled."""
+A_LAYER = {"wavefront": 0.075, "layered": 0.65}
+"""Seconds that each layer adds to it."""
+A_PAIR_OF_LAYERS = 4.2e-4
+"""And each layer with each other, as some of the compiler's passes compare all with all."""
 AN_EPOCH = 0.004
 """Seconds of an epoch and seed beside its windows: for its series, rows and checkpoints."""
 WITH_VALIDATION = 1.4
@@ -65,6 +69,7 @@ class Preflight:
         epochs: that are left, at most; a part of one counts as one.
         done: epochs that an earlier start has trained, with the part of one that is under way.
         seconds: of the training, about, with its compilation.
+        compiling: of the latter, about.
     """
 
     config: Config
@@ -74,11 +79,12 @@ class Preflight:
     epochs: int
     done: float
     seconds: float
+    compiling: float
 
     @property
     def training(self) -> float:
         """Seconds of the training alone."""
-        return self.seconds - COMPILING
+        return self.seconds - self.compiling
 
 
 FLOOR = "floor"
@@ -127,8 +133,10 @@ def of_config(
     """
     count = architecture.count(config.model, signature.features, signature.outputs)
     left = max(0.0, config.training.epochs - done)
-    seconds = training_seconds(config, signature, data.windows, left)
-    return Preflight(config, data, count, config.run.replicas, math.ceil(left), done, seconds)
+    compiling = compiling_seconds(config, signature)
+    seconds = compiling + training_seconds(config, signature, data.windows, left)
+    replicas = config.run.replicas
+    return Preflight(config, data, count, replicas, math.ceil(left), done, seconds, compiling)
 
 
 def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
@@ -142,7 +150,7 @@ def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
 
 
 def training_seconds(config: Config, signature: Signature, windows: int, epochs: float) -> float:
-    """About how long training takes, with its compilation, if it goes to the last epoch.
+    """About how long training takes, without its compilation, if it goes to the last epoch.
 
     Args:
         config: all settings, resolved.
@@ -151,7 +159,14 @@ def training_seconds(config: Config, signature: Signature, windows: int, epochs:
         epochs: to be trained.
     """
     epoch = windows * _window_seconds(config, signature) * WITH_VALIDATION
-    return COMPILING + epochs * (epoch + AN_EPOCH * config.run.replicas)
+    return epochs * (epoch + AN_EPOCH * config.run.replicas)
+
+
+def compiling_seconds(config: Config, signature: Signature) -> float:
+    """About how long the programs are compiled: more layers are a larger program."""
+    layers = config.model.layers
+    each = A_LAYER[environment.schedule(config, signature.features)]
+    return COMPILING + layers * each + layers**2 * A_PAIR_OF_LAYERS
 
 
 def _window_seconds(config: Config, signature: Signature) -> float:

@@ -34,7 +34,7 @@ def generate(
     seed = RunConfig(seed=settings.pop("seed", RunConfig.seed)).seed
     check_effect(settings, None, settings.get("task", DataConfig.task))
     config = DataConfig(**settings)
-    memory.check_series(config)
+    memory.check_series(config, to_train=False)
     memory.check_one_hot(config)
     lengths.check_bits(config)
     storage.check_free(Path(path), overwrite)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from lstmcli.preflight import DataFacts, Preflight
 
 
+LONG = 10
+"""Seconds of compiling from which on they are told."""
+
+
 def lines(found: Preflight) -> list[str]:
     """What there is to know before training, a line for each thing."""
     settings = of_settings(found.config)
@@ -83,7 +87,10 @@ def of_time(found: Preflight) -> str:
     if not found.epochs:
         return "none: no epoch is left"
     seconds = duration(max(1.0, found.training))
-    return f"about {seconds} of training for {which}, and some seconds to compile and draw"
+    if found.compiling < LONG:
+        return f"about {seconds} of training for {which}, and some seconds to compile and draw"
+    compiling = duration(found.compiling)
+    return f"about {seconds} of training for {which}, and {compiling} to compile"
 
 
 def going_on(epoch: int, window: int, windows: int) -> str:
