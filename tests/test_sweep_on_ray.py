@@ -56,6 +56,19 @@ def test_what_answers_and_is_no_cluster_is_given_up_in_time(monkeypatch):
             pass
 
 
+def test_a_cluster_that_refuses_is_there_and_said_to_refuse(monkeypatch):
+    pytest.importorskip("ray")
+    said = "AuthenticationError: the token is not valid"
+    monkeypatch.setattr(joining, "_tried", lambda address: said)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with (
+            pytest.raises(LstmcliError, match="refuses: its token is not known here"),
+            joining.joined(address, 1),
+        ):
+            pass
+
+
 def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nobody)
     monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: None)
