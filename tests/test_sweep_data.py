@@ -205,7 +205,7 @@ def test_a_dataset_is_opened_once_for_a_whole_plan(monkeypatch):
     write_text(Path("book.txt"))
     opened, read = [], readers.read_parts
     monkeypatch.setattr(
-        readers, "read_parts", lambda config: opened.append(config.data) or read(config)
+        readers, "read_parts", lambda *given: opened.append(given[0].data) or read(*given)
     )
     plan = api.plan_of({"data": "book.txt", "layers": "1-3", "bptt": "5,9"})
     assert (len(plan.settings), opened) == (6, ["book.txt"])
