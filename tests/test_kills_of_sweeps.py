@@ -1,0 +1,125 @@
+"""Sweeps of three swept settings, killed and grown: the same files as one that nobody disturbs."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+
+import own_end
+import pandas as pd
+import pytest
+from resumes import left_by
+from sweeping import start, without_times
+from test_kills import OFTEN, assert_sound, lines
+
+SWEPT = ["--echo-step", "2,3", "--noise", "0,0.1", "--learning-rate", "0.1,0.3"]
+COMMAND = ["sweep", *SWEPT, "--series-length", "300", "--epochs", "3", "--jobs", "2"]
+STAGES = (
+    ["--layers", "1", "--seeds", "2"],
+    ["--layers", "1", "--seeds", "3"],
+    ["--layers", "1,2", "--seeds", "3"],
+)
+MANY = 20
+"""Kills from which on these tests, which take minutes, are run."""
+TABLES = ("trials.csv", "summary.csv", "curves.csv")
+TIMED = {
+    *("started", "ended", "at", "argv", "resumed", "elapsed_seconds"),
+    *("trials_sha256", "figures"),  # Of a table with seconds; and empty once a trial has gone on.
+}
+MOMENTS = (None, own_end.TABLES, own_end.FIGURES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def many(kills):
+    if kills < MANY:
+        pytest.skip(f"takes minutes: --kills {MANY}")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """One that is grown stage by stage, and never disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed") / "s"
+    for stage, options in enumerate(STAGES):
+        assert ended(begin(out, options, stage)) == 0
+    return out
+
+
+def begin(out, options, number, moment=None):
+    """A process of a sweep; its names are hashed in another order than those before it."""
+    first = OFTEN if moment is None else f"{OFTEN}\nimport own_end; own_end.arm(*{moment!r})"
+    return start(out, *options, first=first, command=COMMAND, PYTHONHASHSEED=str(number))
+
+
+def ended(process):
+    _, stderr = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), stderr
+    return process.returncode
+
+
+def killed(out, options, number, chance):
+    """Begins a sweep or goes on with it, and kills it at some moment; whether that came."""
+    if kind := chance.choice(MOMENTS):
+        count = chance.randint(1, 10 if kind == own_end.TABLES else 2)
+        return ended(begin(out, options, number, [kind, count, chance.choice(own_end.PARTS)])) != 0
+    process, before = begin(out, options, number), lines(out)
+    while lines(out) < before + chance.randint(1, 40) and process.poll() is None:
+        time.sleep(0.01)
+    with suppress(ProcessLookupError):  # It may be over already.
+        os.killpg(process.pid, signal.SIGKILL)
+    return ended(process) != 0
+
+
+def content(path):
+    """What a file holds, without times; of checkpoints `left_by` tells."""
+    if path.suffix == ".csv":
+        return without_times(path).to_csv(index=False)
+    if path.suffix == ".json":
+        return {name: known for name, known in json.loads(path.read_text()).items()
+                if name not in TIMED}  # fmt: skip
+    return None if path.suffix == ".safetensors" else path.read_bytes()
+
+
+def files(sweep):
+    found = {
+        str(path.relative_to(sweep)): content(path)
+        for path in sorted(sweep.rglob("*"))
+        if path.is_file() and path.name != ".lstmcli.lock"
+    }
+    return found | {run.name: left_by(run) for run in (sweep / "trials").iterdir()}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs process groups")
+def test_a_sweep_that_is_killed_and_grown_has_the_files_of_one_left_alone(
+    alone, few_kills, request, tmp_path
+):
+    chance, out, done = random.Random(request.config.getoption("--kill-seed")), tmp_path / "s", 0
+    for stage, options in enumerate(STAGES):
+        for number in range(-(-few_kills // len(STAGES))):
+            done += killed(out, options, stage + number + 1, chance)
+            for run in out.glob("trials/*"):
+                assert_sound(run)
+        assert ended(begin(out, options, stage)) == 0
+    found, wanted = files(out), files(alone)
+    assert not [name for name in found | wanted if found.get(name) != wanted.get(name)]
+    print(f"{done} kills of a sweep in {len(STAGES)} stages")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs process groups")
+def test_a_sweep_that_is_grown_before_it_is_done_has_the_results_of_one_left_alone(
+    alone, request, tmp_path
+):
+    chance, out = random.Random(request.config.getoption("--kill-seed") + 1), tmp_path / "s"
+    for number, options in enumerate(STAGES[:-1]):
+        killed(out, options, number + 1, chance)
+    assert ended(begin(out, STAGES[-1], 0)) == 0
+    for name in TABLES:
+        found, wanted = (
+            without_times(each / name).drop(columns=["run_dir", "replicas"], errors="ignore")
+            for each in (out, alone)
+        )
+        pd.testing.assert_frame_equal(found, wanted)
+    runs = [json.loads(file.read_text())["seeds"] for file in out.glob("trials/*/run.json")]
+    assert len([*itertools.chain(*runs)]) == 16 * 3  # No seed of a setting was trained twice.
