@@ -6,6 +6,7 @@ import errno
 import glob
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,7 +22,7 @@ NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 """What a file system says that cannot sync a directory, or a directory that may not be listed."""
 
 
-PATTERN = frozenset("*?[")
+PATTERN = re.compile(r"[*?]|\[.+\]")
 """What makes a name one that stands for several files."""
 LARGEST_TEXT = 1 << 26
 """Bytes of a file that says what others are, and of an array that stays in memory."""
@@ -49,7 +50,7 @@ def matching(path: Path) -> list[Path] | None:
     """
     if path.is_dir():
         found = [each for each in path.iterdir() if not each.name.startswith(".")]
-    elif path.exists() or not PATTERN & set(str(path)):
+    elif path.exists() or not PATTERN.search(str(path)):
         return None
     else:
         found = [Path(each) for each in glob.glob(str(path))]  # noqa: PTH207 (it may be absolute)
@@ -58,7 +59,7 @@ def matching(path: Path) -> list[Path] | None:
 
 def shown(path: Path) -> str:
     """A file's name; of a pattern that of its folder too, as alone it says little."""
-    return f"{path.parent.name}/{path.name}" if PATTERN & set(path.name) else path.name
+    return f"{path.parent.name}/{path.name}" if PATTERN.search(path.name) else path.name
 
 
 def scratch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

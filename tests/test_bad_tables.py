@@ -40,7 +40,7 @@ WORDS = [f"w{number}" for number in range(30)]
 BAD = {
     # The file.
     "not there": (None, {}, FILE, "there is no such file", "name the file"),
-    "directory": ("directory", {}, FILE, "it is a directory", "name the file"),
+    "directory": ("directory", {}, FILE, "the folder `t.csv` has no file", "check the name"),
     "empty": ("", {}, FILE, "is empty", "first line names its columns"),
     "blank lines only": ("\n\n", {}, FILE, "is empty", "first line names its columns"),
     "header only": ("x,target\n", {}, FILE, "has no rows", "each line below is a step"),

@@ -50,7 +50,7 @@ def test_a_long_run_needs_no_more_memory_at_its_end_and_compiles_once(kind, pyth
         del settings["series_length"]
         letters = np.random.default_rng(0).choice(list("abcdefgh \n"), 60_000)
         Path("text.txt").write_text("".join(letters))
-        settings |= {"data": "text.txt", "state_size": 16, "optimizer": "adam"}
+        settings |= {"data": "text.txt", "state_size": 16, "optimizer": "adam", "patience": 0}
     found = trained(python, **settings)
     assert len(found["resident"]) == epochs
     assert growth(found["resident"]) < GROWTH

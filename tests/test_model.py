@@ -257,7 +257,7 @@ def test_parameter_count_follows_the_formula(layers, size, features, classes):
 
 
 def test_the_articles_network_has_394_parameters():
-    assert architecture.count(ModelConfig(), features=1, classes=2) == 394
+    assert architecture.count(Config().model, features=1, classes=2) == 394
 
 
 def test_initial_weights_are_the_articles():
