@@ -1,5 +1,6 @@
 """Exact resume: a run that was interrupted ends as one that was left alone, to the bit."""
 
+import csv
 import itertools
 import json
 import shutil
@@ -201,7 +202,11 @@ def test_a_resume_that_is_refused_changes_nothing(copied, run):
 def test_early_stopping_is_named_as_what_ended_a_run(run):
     """With a rate that changes nothing, the second epoch is not better than the first."""
     options = ["--series-length", 900, "--layers", 1, "--learning-rate", 1e-30, "--epochs", 30]
-    run("train", *options, "--patience", 1, "--out", "run")
+    result = run("train", *options, "--patience", 1, "--out", "run")
+    with Path("run/metrics.csv").open(newline="") as table:
+        best = float(next(csv.DictReader(table))["val_loss"])
+    ended = "and 1 more without a better one ended it"
+    assert f"seed 0: best in epoch 1, validation {best:.3g}, {ended}" in result.stdout.splitlines()
     result = run("train", "--resume", "run")
     assert "complete: `--patience` ended it after 2 of 30 epochs" in result.stdout
     result = run("train", "--resume", "run", "--epochs", 40)

@@ -96,6 +96,7 @@ def summarise(run: Run) -> None:
     schema = run.source.schema
     for row in run.latest.values():
         typer.echo(f"seed {row.seed}: {words.outcome(schema, metrics.as_dict(row))}")
+    _say_what_patience_kept(run)
     baselines = [] if run.floor else run.baselines.found  # The floor says more.
     for each in baselines:
         name, loss = words.baseline(schema, each.name), words.baseline_loss(schema, each)
@@ -104,6 +105,19 @@ def summarise(run: Run) -> None:
         typer.echo(f"note: {omitted}", err=True)
     _warn(run, baselines)
     _say_where(run.directory)
+
+
+def _say_what_patience_kept(run: Run) -> None:
+    """Says which epoch counts of a seed that has waited for a better one, and how long it did."""
+    from lstmcli.report import words
+
+    patience = run.config.training.patience
+    for best, waited in zip(run.best_at, run.waited, strict=True):
+        if patience and waited and best["val_loss"] is not None:
+            loss = words.loss(run.source.schema, best["val_loss"])
+            ended = f", and {waited} more without a better one ended it" * (waited >= patience)
+            where = f"seed {best['seed']}: best in epoch {best['epoch']}"
+            typer.echo(f"{where}, validation {loss}{ended}")
 
 
 def _warn(run: Run, baselines: Sequence[Baseline]) -> None:
