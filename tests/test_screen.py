@@ -47,7 +47,7 @@ def test_the_bar_of_a_large_model_moves_and_says_what_it_does_and_ctrl_c_leaves_
     assert len(counted) > 1
     assert terminal.code == 130
     *header, bar, error, hint = screen.splitlines()
-    assert header[0].startswith("data: ")
+    assert [line.split(":")[0] for line in header[:2]] == ["settings", "data"]
     assert any(line.startswith("time: about ") for line in header)
     assert not any("loss (log scale)" in line for line in header)
     assert bar.startswith("epoch 1/1 training")

@@ -52,7 +52,7 @@ def test_a_process_is_set_up_for_the_programs_that_it_compiles(kind, files, set_
     for number, (size, other) in enumerate(itertools.product(SIZES, OTHERS)):
         config = Config.build(**kinds.settings(kind, files), **size, **other, layers=1)
         directory = rundir.create(Path(f"run-{number}"), "", overwrite=False)
-        run = api.prepare(config, directory)
+        run = api.prepare(api.open_data(config), directory)
         program, (given, features, before) = run.program, set_up.pop()
         assert meant(given, features) == meant(program.config, program.signature.features)
         assert (given, before) == (run.config, None)
@@ -60,7 +60,8 @@ def test_a_process_is_set_up_for_the_programs_that_it_compiles(kind, files, set_
 
 def test_weights_to_begin_with_change_nothing_of_how_a_process_is_set_up(files, set_up, trained):
     settings = kinds.settings("echo", files) | {"layers": 2, "init_from": str(trained)}
-    run = api.prepare(Config.build(**settings, replicas=3), rundir.create(Path("a"), "", False))
+    opened = api.open_data(Config.build(**settings, replicas=3))
+    run = api.prepare(opened, rundir.create(Path("a"), "", False))
     assert set_up.pop()[0] == run.program.config
 
 
@@ -83,12 +84,12 @@ def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
 ):
     """An older version recorded another one than its programs ask for now."""
     config = Config.build(**kinds.settings("sequences", files), layers=1, state_size=8, epochs=2)
-    run = api.prepare(config, rundir.create(Path("run"), "", overwrite=False))
+    run = api.prepare(api.open_data(config), rundir.create(Path("run"), "", overwrite=False))
     experiment._begin(run, [])
     status = {**run.directory.read_status(), "instruction_set": recorded, "threads": 1}
     run.directory.update_status(**status)
     found = kept.look_up(RunDirectory(Path("run")), {})
-    api._opened(found.config, found)
+    api._load(api.open_data(found.config), found)
     given, features, before = set_up.pop()
     assert (given.run.threads, environment.schedule(given, features)) == (1, "layered")
     monkeypatch.undo()

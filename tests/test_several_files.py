@@ -259,4 +259,5 @@ def test_a_model_of_labelled_files_is_scored_on_others(run):
     Path("later").mkdir()
     shutil.move("walks/walk_1.csv", "later/walk_1.csv")
     shown = run("eval", "moved", "--data", "later", "--labels", "targets.csv").stdout
-    assert "1 sequences" in shown
+    heading, seed = (line.split() for line in shown.splitlines()[3:5])
+    assert (heading[-1], seed[:2], seed[-1]) == ("sequences", ["seed", "0"], "1")
