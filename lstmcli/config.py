@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self, get_type_hints
 
+from lstmcli import defaults
 from lstmcli.defaults import ARTICLE, OFF
 from lstmcli.errors import UsageError
 from lstmcli.settings import Settings, by_rule, option_name, setting
@@ -88,10 +89,15 @@ class ModelConfig(Settings):
     """The network."""
 
     layers: int = by_rule(
-        "Number of stacked LSTM layers (default: 3; for a file 1, for a text 2).", ge=1, le=1000
+        f"Number of stacked LSTM layers (default: {ARTICLE['layers']}; for a file "
+        f"{defaults.LAYERS}, for a text {defaults.TEXT_LAYERS}).",
+        ge=1,
+        le=1000,
     )
     state_size: int = by_rule(
-        "Units per layer (default: 4; for a file 64, for a text 128, for a short one 32).", ge=1
+        f"Units per layer (default: {ARTICLE['state_size']}; for a file {defaults.UNITS}, for a "
+        f"text {defaults.TEXT_UNITS}, for a short one {defaults.FEW_UNITS}).",
+        ge=1,
     )
     forget_bias: float = setting(1.0, "Initial bias of the forget gate.")
 
@@ -218,19 +224,29 @@ class TrainingConfig(Settings):
 
     bptt: int | None = setting(
         None,
-        "Truncated backpropagation length: steps in a window (default: 15 for echo, else 64 or the "
-        "longest sequence).",
+        "Truncated backpropagation length: steps in a window (default: "
+        f"{ARTICLE['bptt']} for echo, else {defaults.STEPS} or the longest sequence).",
         ge=1,
     )
     batch_size: int | None = setting(
-        None, "Rows that the series is cut into (default: 5 for echo, else 32).", ge=1
+        None,
+        f"Rows that the series is cut into (default: {ARTICLE['batch_size']} for echo, else "
+        f"{defaults.ROWS}).",
+        ge=1,
     )
     epochs: int = by_rule(
-        "Passes over a series (default: 100; for a file what makes 4,000 windows, 10 to 200).", ge=1
+        f"Passes over a series (default: {ARTICLE['epochs']}; for a file what makes "
+        f"{defaults.WINDOWS:,} windows, {defaults.FEWEST_EPOCHS} to {defaults.MOST_EPOCHS}).",
+        ge=1,
     )
-    optimizer: str = by_rule("Update rule (default: adagrad; for a file adam).", choices=OPTIMIZERS)
+    optimizer: str = by_rule(
+        f"Update rule (default: {ARTICLE['optimizer']}; for a file {defaults.OPTIMIZER}).",
+        choices=OPTIMIZERS,
+    )
     learning_rate: float = by_rule(
-        "Step length of the update rule (default: 0.3; for a file 0.005, for a text 0.003).", gt=0
+        f"Step length of the update rule (default: {ARTICLE['learning_rate']}; for a file "
+        f"{defaults.RATE}, for a text {defaults.TEXT_RATE}).",
+        gt=0,
     )
     learning_rate_decay: float | None = setting(
         None, "Factor of the learning rate from one epoch to the next (default: off).", gt=0, le=1
@@ -239,7 +255,9 @@ class TrainingConfig(Settings):
         None, "The epoch from which on the learning rate decays (default: 2).", ge=2
     )
     clip_norm: float | None = setting(
-        None, "Largest global gradient norm; 0: any (default: off; for a file 1).", ge=0
+        None,
+        f"Largest global gradient norm; 0: any (default: off; for a file {defaults.CLIP_NORM:g}).",
+        ge=0,
     )
     dropout: float | None = setting(
         None,
@@ -250,7 +268,7 @@ class TrainingConfig(Settings):
     patience: int | None = setting(
         None,
         "Stop a seed after this many epochs without a better validation; 0: never (default: off; "
-        "for a file a tenth of the epochs, 3 at least).",
+        f"for a file a tenth of the epochs, {defaults.FEWEST_PATIENCE} at least).",
         ge=0,
     )
     init_from: str | None = setting(None, "Begin with the weights of this checkpoint.")

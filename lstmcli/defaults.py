@@ -28,11 +28,12 @@ BY_RULE = (*ARTICLE, *OFF)
 ROWS, STEPS = 32, 64
 """How data that is not the article's is cut, where it is long enough."""
 
-UNITS, FEW_UNITS, FEW_STEPS = 64, 32, 200
-"""Units of a layer, and those where the training part has no more than so few steps."""
-
-TEXT_LAYERS, TEXT_UNITS = 2, 128
+LAYERS, UNITS, RATE = 1, 64, 0.005
+TEXT_LAYERS, TEXT_UNITS, TEXT_RATE = 2, 128, 0.003
 """Of a text, which has more to be learned from each of its steps."""
+FEW_UNITS, FEW_STEPS = 32, 200
+"""Units of a layer where the training part has no more than so few steps."""
+OPTIMIZER, CLIP_NORM = "adam", 1.0
 
 WINDOWS = 4_000
 """To be trained on, in all: so many epochs as give that, but no fewer and no more than these."""
@@ -64,11 +65,11 @@ def of_file(
     epochs = epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(WINDOWS / windows)))
     few = steps <= FEW_STEPS
     return {
-        "layers": TEXT_LAYERS if text else 1,
+        "layers": TEXT_LAYERS if text else LAYERS,
         "state_size": FEW_UNITS if few else TEXT_UNITS if text else UNITS,
         "epochs": epochs,
-        "optimizer": "adam",
-        "learning_rate": 0.003 if text else 0.005,
-        "clip_norm": 1.0,
+        "optimizer": OPTIMIZER,
+        "learning_rate": TEXT_RATE if text else RATE,
+        "clip_norm": CLIP_NORM,
         "patience": max(FEWEST_PATIENCE, epochs // 10) if validated else 0,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 
@@ -75,6 +76,12 @@ def of_system(error: OSError) -> str:
     """What the system says of a file, in this program's words."""
     where = f" `{error.filename}`" if error.filename else ""
     return f"cannot read or write{where}: {error.strerror or error}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names in words: the first of very many, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def pasteable(path: Path | str) -> str:

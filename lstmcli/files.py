@@ -25,7 +25,9 @@ NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
 PATTERN = re.compile(r"[*?]|\[.+\]")
 """What makes a name one that stands for several files."""
 LARGEST_TEXT = 1 << 26
-"""Bytes of a file that says what others are, and of an array that stays in memory."""
+"""Bytes of a file that says what others are."""
+LARGEST_ARRAY = 1 << 26
+"""Bytes of an array that stays in memory."""
 
 
 def read_small(path: Path) -> bytes:
@@ -71,7 +73,7 @@ def scratch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     import numpy as np
 
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size <= LARGEST_TEXT:
+    if size <= LARGEST_ARRAY:
         return np.empty(shape, dtype)
     handle, name = tempfile.mkstemp(prefix="lstmcli.")
     try:

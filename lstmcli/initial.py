@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lstmcli import architecture, streams
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
@@ -13,12 +15,9 @@ from lstmcli.config import SIZE, Config
 from lstmcli.core import parameters
 from lstmcli.data import source
 from lstmcli.data.source import Source
-from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.errors import FileError, UsageError, listed, pasteable
 from lstmcli.runs import owned
 from lstmcli.runs.kept import Kept
-
-NAMED = 5
-"""New characters that an error names."""
 
 
 def open_source(config: Config, kept: Kept | None = None) -> Source:
@@ -65,11 +64,9 @@ def _extended(path: Path, known: Schema, opened: Source) -> Schema:
     if not new:
         return known
     if not opened.config.training.extend_vocabulary:
-        shown = ", ".join(map(repr, new[:NAMED]))
-        more = f" and {len(new) - NAMED:,} more" if len(new) > NAMED else ""
         raise FileError(
             f"the model `{path}` does not know {len(new):,} of the characters of "
-            f"`{opened.config.data.data}`: {shown}{more}",
+            f"`{opened.config.data.data}`: {listed([*map(repr, new)])}",
             "`--extend-vocabulary` adds them, with weights drawn afresh, and keeps the rest",
         )
     wider = Categorical(column.name, column.size + len(new), (*(column.values or ()), *new))
@@ -103,13 +100,11 @@ def weights(config: Config, signature: Signature, schema: Schema) -> parameters.
         FileError: the checkpoint is missing or damaged, or its model is another one.
     """
     features, outputs = signature.features, signature.outputs
-    rngs = [streams.generator(seed, streams.Stream.WEIGHTS) for seed in config.run.seeds]
-    drawn = parameters.initialise(config.model, features, outputs, rngs)
     if config.training.init_from is None:
-        return drawn
+        return _drawn(config, signature)
     path, checkpoint = owned.read(Path(config.training.init_from))
     replicas = config.run.replicas
-    if _extends(schema, checkpoint.schema):
+    if extends := _extends(schema, checkpoint.schema):
         before = checkpoint.schema.signature(scored=False, starts=False)
         features, outputs = before.features, before.outputs
     else:
@@ -121,6 +116,7 @@ def weights(config: Config, signature: Signature, schema: Schema) -> parameters.
             f"`{path}` is another model: it has {layers} layers, expected {config.model.layers}",
             f"pass `--layers {layers}`",
         )
+    found = _drawn(config, signature) if extends else {}
     for name, shape in architecture.shapes(config.model, features, outputs).items():
         there = tensors[name].shape if name in tensors else None
         if there not in ((1, *shape), (replicas, *shape)):
@@ -129,9 +125,16 @@ def weights(config: Config, signature: Signature, schema: Schema) -> parameters.
                 f"{list(shape)} for each of {replicas} replica(s)",
                 f"`lstmcli inspect {pasteable(path)}` shows what it is",
             )
-        # Characters that are new to the model stand last: their rows and columns stay as drawn.
-        drawn[name][:, *map(slice, shape)] = tensors[name]
-    return drawn
+        if extends:  # New characters stand last: their rows and columns stay as drawn.
+            found[name][:, *map(slice, shape)] = tensors[name]
+        else:
+            found[name] = np.array(np.broadcast_to(tensors[name], (replicas, *shape)))
+    return found
+
+
+def _drawn(config: Config, signature: Signature) -> parameters.Arrays:
+    rngs = [streams.generator(seed, streams.Stream.WEIGHTS) for seed in config.run.seeds]
+    return parameters.initialise(config.model, signature.features, signature.outputs, rngs)
 
 
 def _extends(schema: Schema, known: Schema) -> bool:

@@ -563,7 +563,7 @@ def test_classes_without_a_label_are_named_and_of_many_the_first():
     assert unused_classes("x", series(0, classes=2), series(1, classes=2)) is None
     assert unused_classes("x", series(1, 2, classes=3)).startswith("class 0 never occurs in x")
     many = unused_classes("x", series(0, 1000, classes=1001))
-    assert many.startswith("classes 1, 2, 3, 4, 5 and 994 others never occur")
+    assert many.startswith("classes 1, 2, 3, 4, 5 and 994 more never occur")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """What a run goes on with: more patience, its own data and no other."""
 
+import re
+import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +33,11 @@ def test_a_run_of_other_data_is_refused_as_that_though_it_is_complete(run, stopp
         f"error: `--data {other}` is not what this run is trained on: that is `../data.txt`"
         in shown
     )
-    assert f"`lstmcli train --init-from {stopped} --data {other}` begins a new run" in shown
+    hint = re.search("`lstmcli (.*)` begins a new run with its settings and its weights", shown)
+    assert run(*shlex.split(hint[1]), "--out", "new").stdout.endswith("next: lstmcli eval new\n")
+    new = tomllib.loads(Path("new/config.toml").read_text())
+    assert new["model"]["state_size"] == 3
+    assert Path("new", new["data"]["data"]).samefile(other)
     run("train", "--resume", stopped, "--data", other, "--epochs", 30, exit_code=2)
     assert (stopped / "run.json").read_bytes() == before
     assert (
@@ -54,3 +61,9 @@ def test_more_patience_goes_on_as_if_it_had_been_there_from_the_start(run, stopp
     assert list(pd.read_csv(stopped / "metrics.csv").epoch) == [1, 2, 3, 4]
     assert "patience = 3" in (stopped / "config.toml").read_text()
     assert "ended it after 4 of 20 epochs" in run("train", "--resume", stopped).stdout
+
+
+def test_without_any_patience_a_run_that_stopped_early_goes_on_to_its_last_epoch(run, stopped):
+    assert "complete" not in run("train", "--resume", stopped, "--patience", 0).stdout
+    assert list(pd.read_csv(stopped / "metrics.csv").epoch) == list(range(1, 21))
+    assert "20 epochs are done" in run("train", "--resume", stopped).stdout

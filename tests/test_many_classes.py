@@ -54,7 +54,7 @@ def test_of_many_classes_the_ten_most_probable_are_written_or_all(run, folder):
 def test_predictions_in_pieces_and_from_a_file_are_the_same(run, folder, monkeypatch, option):
     run("eval", folder / "run", "--predictions", "whole.csv", *option)
     monkeypatch.setattr(predictions, "CELLS", 70)  # A piece has a step, or seven of them.
-    monkeypatch.setattr(files, "LARGEST_TEXT", 10)
+    monkeypatch.setattr(files, "LARGEST_ARRAY", 10)
     run("eval", folder / "run", "--predictions", "pieces.csv", *option)
     assert Path("pieces.csv").read_bytes() == Path("whole.csv").read_bytes()
     assert Path("whole.csv").read_text().count(" 00:00:00") == 10

@@ -43,30 +43,29 @@ def test_an_address_where_nobody_answers_is_an_error_in_words_that_leaves_nothin
     assert not list(tmp_path.iterdir())
 
 
-def test_what_answers_and_is_no_cluster_is_given_up_in_time(monkeypatch):
+@pytest.fixture
+def listening():
+    """The address of what takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield f"127.0.0.1:{other.getsockname()[1]}"
+
+
+def refused(address, match):
     pytest.importorskip("ray")
+    with pytest.raises(LstmcliError, match=match), joining.joined(address, 1):
+        pass
+
+
+def test_what_answers_and_is_no_cluster_is_given_up_in_time(listening, monkeypatch):
     assert joining.ANSWER_SECONDS + joining.JOIN_SECONDS < 30
     monkeypatch.setattr(joining, "JOIN_SECONDS", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        address = f"127.0.0.1:{other.getsockname()[1]}"
-        with (
-            pytest.raises(LstmcliError, match="does not answer as one"),
-            joining.joined(address, 1),
-        ):
-            pass
+    refused(listening, "does not answer as one")
 
 
-def test_a_cluster_that_refuses_is_there_and_said_to_refuse(monkeypatch):
-    pytest.importorskip("ray")
+def test_a_cluster_that_refuses_is_there_and_said_to_refuse(listening, monkeypatch):
     said = "AuthenticationError: the token is not valid"
     monkeypatch.setattr(joining, "_tried", lambda address: said)
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        address = f"127.0.0.1:{other.getsockname()[1]}"
-        with (
-            pytest.raises(LstmcliError, match="refuses: its token is not known here"),
-            joining.joined(address, 1),
-        ):
-            pass
+    refused(listening, "refuses: its token is not known here")
 
 
 def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):

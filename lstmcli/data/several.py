@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lstmcli import files
-from lstmcli.errors import FileError
-
-NAMED = 5
-"""Files that a note names."""
+from lstmcli.errors import FileError, listed
 
 
 def files_of(path: Path, endings: Sequence[str]) -> list[Path] | None:
@@ -40,7 +37,5 @@ def files_of(path: Path, endings: Sequence[str]) -> list[Path] | None:
 
 def joined(path: Path, paths: Sequence[Path], what: str) -> str:
     """Says which files are read, and as what, in words."""
-    names = ", ".join(f"`{each.name}`" for each in paths[:NAMED])
-    more = f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
     count = f"{len(paths):,} file{'s' * (len(paths) != 1)}"
-    return f"`{path}` is {count}, {what}: {names}{more}"
+    return f"`{path}` is {count}, {what}: {listed([f'`{each.name}`' for each in paths])}"

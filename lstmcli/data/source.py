@@ -21,7 +21,7 @@ from lstmcli.data.layout import Cut, Windows, fitting, of_training, to_score, wi
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts
 from lstmcli.defaults import ARTICLE, ROWS, STEPS
-from lstmcli.errors import FileError, UsageError, pasteable
+from lstmcli.errors import FileError, UsageError, listed, pasteable
 from lstmcli.streams import Stream, generator
 
 MOST_COUNTED = 1_000
@@ -29,9 +29,6 @@ MOST_COUNTED = 1_000
 
 FEW_CHARACTERS = 20_480
 """Of a text, up to which a model learns it by heart."""
-
-MOST_SHOWN = 5
-"""Of classes that never occur: so many are named."""
 
 
 @dataclass(frozen=True)
@@ -359,15 +356,14 @@ def unused_classes(name: str, *parts: Series) -> str | None:
     unused = np.flatnonzero(counts == 0).tolist()
     if not unused:
         return None
-    shown = ", ".join(map(target.label, unused[:MOST_SHOWN]))
-    more = f" and {len(unused) - MOST_SHOWN:,} others" if len(unused) > MOST_SHOWN else ""
+    shown = listed([*map(target.label, unused)])
     among = f"({target.size:,} are known)"
     one, many = (
         ("character", "characters") if parts[0].schema.kind == "text" else ("class", "classes")
     )
     if len(unused) == 1:
         return f"{one} {shown} never occurs in {name} {among}"
-    return f"{many} {shown}{more} never occur in {name} {among}"
+    return f"{many} {shown} never occur in {name} {among}"
 
 
 def _alike(parts: Parts) -> Parts:

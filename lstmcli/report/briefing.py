@@ -29,7 +29,7 @@ def of_settings(config: Config) -> str:
         f"{model.layers:,} layer{'s' * (model.layers != 1)} of {_units(model.state_size)}",
         f"{training.optimizer} at {training.learning_rate:g}",
         f"gradient norm up to {training.clip_norm:g}" if training.clip_norm else "",
-        f"{_epochs(training.epochs)}",
+        _epochs(training.epochs),
         f"patience {training.patience:,}" if training.patience else "",
         "predicts the change from the last value" if config.data.predict == "change" else "",
     ]

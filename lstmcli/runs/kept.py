@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -77,12 +78,12 @@ class Kept:
         if list(checksums) == list(self.status["data_sha256"]):
             return
         if self.data is not None:
-            folder = pasteable(self.directory.path)
             raise UsageError(
                 f"`--data {self.data}` is not what this run is trained on: that is "
                 f"`{self.status.get('data')}`, as seen from its directory",
-                f"leave `--data` out; `lstmcli train --init-from {folder} --data "
-                f"{pasteable(self.data)}` begins a new run with its weights",
+                f"leave `--data` out; `lstmcli train --config {pasteable(self.directory.config)} "
+                f"--init-from {pasteable(self.directory.path)} --data {pasteable(self.data)}` "
+                "begins a new run with its settings and its weights",
             )
         file = self.config.data.data
         raise FileError(
@@ -135,9 +136,8 @@ def look_up(directory: RunDirectory, given: Mapping[str, Any]) -> Kept:
 
 def _more_patient(asked: Config, before: Config, status: Mapping[str, Any]) -> bool:
     """Whether a run that has stopped early is to wait longer for a better validation."""
-    wanted, had = asked.training.patience, before.training.patience
-    stopped = status.get("epochs") != asked.training.epochs
-    return stopped and wanted is not None and had is not None and wanted > had
+    wanted, had = (each.training.patience or math.inf for each in (asked, before))  # 0: for ever.
+    return status.get("epochs") != asked.training.epochs and wanted > had
 
 
 def check_run(directory: RunDirectory) -> None:

@@ -18,14 +18,12 @@ from lstmcli.data import several
 from lstmcli.data.tables import frames
 from lstmcli.data.tables.dialect import Dialect
 from lstmcli.data.tables.frames import FORMATS, Table
-from lstmcli.data.tables.roles import listed, no_column
+from lstmcli.data.tables.roles import no_column, of_columns
 from lstmcli.data.tables.sequences import Sequences
-from lstmcli.errors import FileError, UsageError
+from lstmcli.errors import FileError, UsageError, listed
 
 FILE = "file"
 """What the column is called that says which file a row is of, where nothing else is said."""
-NAMED = 5
-"""Sequences that a note names."""
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 Words = npt.NDArray[np.object_]
@@ -188,7 +186,7 @@ def _with_target(config: DataConfig, known: Dialect) -> DataConfig:
         if target not in others:
             raise UsageError(
                 f"it is not said which column of `{path}` has the labels",
-                f"pass `--target` with one of its columns: {listed(others)}",
+                f"pass `--target` with one of its columns: {of_columns(others)}",
             )
     if target.strip() not in others:
         raise no_column(path, "--target", target.strip(), others)
@@ -266,9 +264,8 @@ def _rows(
             "ending",
         )
     if len(without := sequences[rows < 0]):
-        shown = ", ".join(f"`{name}`" for name in without[:NAMED])
-        more = f" and {len(without) - NAMED:,} more" if len(without) > NAMED else ""
-        notes.append(f"`{labels.path}` has no label for {shown}{more}: not scored")
+        shown = listed([f"`{name}`" for name in without])
+        notes.append(f"`{labels.path}` has no label for {shown}: not scored")
     return np.asarray(rows, np.int64), notes
 
 

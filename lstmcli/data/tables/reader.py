@@ -65,8 +65,9 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
         FileError: a file is missing or damaged, or a cell is not what it should be.
     """
     assert config.data is not None
-    config = collected.resolved(Path(config.data), config, _known(config))
-    values, notes = _main(Path(config.data or ""), config)
+    path = Path(config.data)
+    config = collected.resolved(path, config, _known(config))
+    values, notes = _main(path, config)
     picks = _divide(values, config)
     steps = _steps(values.sequences, picks)
     schema, more = fit(values, steps[TRAINING], config.predict)

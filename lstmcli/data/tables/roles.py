@@ -16,7 +16,7 @@ from lstmcli.data.tables.frames import Table
 from lstmcli.data.tables.index import all_differ, grows
 from lstmcli.data.tables.sequences import Sequences
 from lstmcli.data.tables.values import is_categorical
-from lstmcli.errors import FileError, UsageError
+from lstmcli.errors import FileError, UsageError, listed
 
 LISTED = 20
 LOOKED_AT = 1_000
@@ -103,7 +103,7 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     if config.target is None and target not in names:
         raise UsageError(
             f"`{path}` has no column `target`, and it is not said what is to be predicted",
-            f"pass `--target` with one of its columns: {listed(names)}",
+            f"pass `--target` with one of its columns: {of_columns(names)}",
         )
     for option, columns in (
         ("--target", (target,)),
@@ -145,7 +145,7 @@ def find_roles(
     if not inputs and not asked.calendar:
         raise UsageError(
             f"`{table.path}` has no column that could be given as input: it has "
-            f"{listed(table.columns)}",
+            f"{of_columns(table.columns)}",
             f"to predict `{asked.target}` from what it was before, pass `--horizon 1`",
         )
     for name in asked.categorical:
@@ -190,7 +190,7 @@ def check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> No
         if column not in names:
             raise FileError(
                 f"`{path}` has no column `{column}`, which the training part has",
-                f"{_nearest(column, names)}its columns are {listed(names)}",
+                f"{_nearest(column, names)}its columns are {of_columns(names)}",
             )
 
 
@@ -204,7 +204,7 @@ def check_target(path: Path, names: Sequence[str], target: str) -> None:
         raise FileError(
             f"`{path}` has no column `{target}`, the target: there is nothing to score a "
             "prediction by",
-            f"{_nearest(target, names)}its columns are {listed(names)}; add the column, with "
+            f"{_nearest(target, names)}its columns are {of_columns(names)}; add the column, with "
             "empty cells where the target is not known",
         )
 
@@ -317,7 +317,7 @@ def no_column(path: Path, option: str, column: str, names: Sequence[str]) -> Usa
     """The error for an option that names a column which a table does not have."""
     return UsageError(
         f"`{option}`: `{path}` has no column `{column}`",
-        f"{_nearest(column, names)}its columns are {listed(names)}",
+        f"{_nearest(column, names)}its columns are {of_columns(names)}",
     )
 
 
@@ -327,8 +327,6 @@ def _nearest(column: str, names: Sequence[str]) -> str:
     return f"did you mean `{lower[near[0]]}`? " if near else ""
 
 
-def listed(names: Sequence[str]) -> str:
+def of_columns(names: Sequence[str]) -> str:
     """Columns in words, not all of very many."""
-    named = [f"`{name}`" for name in names if name]
-    more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
-    return ", ".join(named[:LISTED]) + more
+    return listed([f"`{name}`" for name in names if name], LISTED)
