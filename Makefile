@@ -13,7 +13,8 @@ demo: .venv/installed  ## the article's experiment: three layers learn to echo
 test: .venv/installed-dev lint  ## lint, types, import contracts, tests
 	@set -e; for part in '[a-o]' '[p-z]'; do \
 	  echo "tests/test_$$part*.py"; \
-	  $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/test_$$part*.py; \
+	  $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
+	    --no-loadscope-reorder tests/test_$$part*.py; \
 	done  # In two parts, as no process can map the code of all the compiled programs.
 
 lint: .venv/installed-dev
