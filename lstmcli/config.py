@@ -359,7 +359,8 @@ class SweepConfig(Settings):
     seeds: int = setting(8, "Seeds of each setting, from --seed on.", ge=1)
     match: str | None = setting(
         None,
-        "Choose the state size so that depths are equal in this, to three layers of --state-size.",
+        "Choose the state size so that depths are equal in this, to a model of the default depth "
+        "and --state-size.",
         choices=("params", "state"),
     )
     margin: float = setting(

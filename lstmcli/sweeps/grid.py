@@ -294,7 +294,7 @@ def expand(
     if match and len(lists.get("state_size", [])) > 1:
         raise UsageError(
             "`--match` chooses the state size: expected one value, got several",
-            "give `--state-size` one value: that of the three layers which all are to match",
+            "give `--state-size` one value: that of the default depth, which all are to match",
         )
     _check_count("all combinations of these lists are", math.prod(map(len, lists.values())))
     swept = [name for name, values in lists.items() if name not in SIZES and len(values) > 1]
