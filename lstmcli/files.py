@@ -111,6 +111,17 @@ def check_writable(path: Path, hint: str = "choose a file in a directory of your
     raise UsageError(f"cannot write `{path}`: {why}", hint)
 
 
+def remove_half_written(*files: Path) -> None:
+    """Deletes what processes that were killed while they wrote files have left.
+
+    Args:
+        files: those that nobody else writes now; the last part of a path may be a pattern.
+    """
+    for file in files:
+        for half_written in file.parent.glob(f".{file.name}.*"):
+            half_written.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, *pieces: bytes | memoryview) -> None:
     """As `write_pieces`, of what is there already."""
     write_pieces(path, pieces)

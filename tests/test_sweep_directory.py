@@ -98,6 +98,16 @@ def test_the_same_command_again_runs_nothing(swept, run):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("metrics.csv")} == before
 
 
+def test_what_a_sweep_that_was_killed_left_half_written_goes(swept, run, tmp_path):
+    out = tmp_path / "s"
+    shutil.copytree(swept[0], out)
+    left = [out / ".curves.csv.k3x", out / ".sweep.json.k3x", out / "figures/.curves.png.k3x"]
+    for path in (*left, out / ".notes"):
+        path.write_text("half")
+    run(*COMMAND, "--out", str(out))
+    assert [path.exists() for path in (*left, out / ".notes")] == [False, False, False, True]
+
+
 def test_an_undecided_sweep_names_the_command_that_would_tell(swept, run):
     shown = run(*COMMAND, "--out", str(swept[0])).stdout
     assert "the data cannot tell" in shown

@@ -23,6 +23,7 @@ from lstmcli.files import (
     make_directories,
     read_small,
     remove_empty,
+    remove_half_written,
     write_atomically,
 )
 from lstmcli.locks import HOLDER, DirectoryLock
@@ -221,9 +222,7 @@ class RunDirectory:
 
     def remove_half_written(self) -> None:
         """Deletes what a process that was killed while it wrote has left."""
-        for file in (*self.written, self.figures / "*.png", self.path / HOLDER):
-            for half_written in file.parent.glob(f".{file.name}.*"):
-                half_written.unlink(missing_ok=True)
+        remove_half_written(*self.written, self.figures / "*.png", self.path / HOLDER)
 
     def holds_run(self) -> bool:
         """Whether there is a run of lstmcli here."""

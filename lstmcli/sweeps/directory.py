@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from lstmcli.errors import FileError, UsageError
-from lstmcli.files import check_writable, make_directories, remove_empty, write_atomically
+from lstmcli.files import (
+    check_writable,
+    make_directories,
+    remove_empty,
+    remove_half_written,
+    write_atomically,
+)
 from lstmcli.locks import held
 from lstmcli.runs import paths
 from lstmcli.runs.rundir import OUT, ROOT
@@ -199,7 +205,11 @@ class SweepDirectory(SweepFiles):
             raise UsageError(f"cannot write to `{self.path}`: {why}", OUT) from error
 
     def begin(self, plan: Plan) -> None:
-        """Writes what the sweep is, and takes over what sweeps beside it have finished."""
+        """Writes what the sweep is, and takes over what sweeps beside it have finished.
+
+        What a sweep that was killed has left half-written goes.
+        """
+        remove_half_written(*self._written, self.figures / "*.png")
         tables = {"sweep": plan.identity, **self._files(plan)}
         write_atomically(self.config, tomli_w.dumps(tables).encode())
         make_directories(self.settings)
