@@ -34,7 +34,9 @@ SIZES = {
     "echo": {**CUT, "series_length": 20_000_000},
     "parity": {**CUT, "series_length": 20_000_000, "task": "parity"},
     "adding": {**CUT, "series_length": 10_000_000, "bptt": 150, "task": "adding"},
-    "series": {**CUT, "series_length": 10_000_000, "replicas": 4},
+    "series": {
+        "state_size": 1, "batch_size": 1000, "bptt": 300, "series_length": 6_000_000, "replicas": 4
+    },
     "symbols": {**CUT, "series_length": 20_000_000, "classes": 5, "noise": 0.1},
 }  # fmt: skip
 
