@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral
 from typing import Any, Self, get_type_hints
 
 from lstmcli import defaults
@@ -146,8 +147,11 @@ class DataConfig(Settings):
     inputs: str | None = setting(None, "Columns of a table that are given: `temp,load`.")
     target: str | None = setting(None, "The column of a table that is to be predicted.")
     group: str | None = setting(None, "The column that tells a table's sequences apart.")
-    horizon: int | None = setting(
-        None, "Predict the target this many steps ahead (default: of the same step).", ge=0
+    horizon: str | int | None = setting(
+        None,
+        "Predict the target this many steps ahead (default: of the same step).",
+        pattern=r"[0-9]{1,18}",
+        expected="a whole number of steps",
     )
     categorical: str | None = setting(None, "Columns of numbers that are names: `id,code`.")
     missing: str | None = setting(
@@ -185,7 +189,11 @@ class DataConfig(Settings):
     )
 
     def __post_init__(self) -> None:
+        if isinstance(self.horizon, Integral) and not isinstance(self.horizon, bool):
+            object.__setattr__(self, "horizon", str(self.horizon))
         super().__post_init__()
+        if self.horizon is not None:  # A number is one, in TOML and in tables too.
+            object.__setattr__(self, "horizon", int(self.horizon))
         _check_encoding(self.encoding)
         if self.task == "echo" and self.echo_step >= self.series_length:
             raise UsageError(
@@ -211,6 +219,11 @@ class DataConfig(Settings):
                 f"`--sequence-length` must be at least {least} for the task {self.task}, "
                 f"got {self.sequence_length}"
             )
+
+    @property
+    def lead(self) -> int:
+        """How many steps ahead of each step its target lies."""
+        return int(self.horizon or 0)
 
     @property
     def resolved_sequence_length(self) -> int:

@@ -60,8 +60,8 @@ def sweep(
 
     Any setting takes a list (`--state-size 4,8`, `--echo-step 3,6`) or, for whole numbers, a range
     (`--layers 1-5`); every combination is trained with every seed. The same command again finishes
-    what is missing, and with more seeds or depths it adds them. What is about a file has one value:
-    all trials are on the same parts of it.
+    what is missing, and with more seeds or depths it adds them. What is about a file has one value,
+    as all trials are on the same parts of it, but for the list `--horizon 1,6,24`.
     """
     from lstmcli import api, signals
     from lstmcli.report import console

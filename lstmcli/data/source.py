@@ -136,7 +136,7 @@ class Source:
         return Fitting(
             self.schema,
             self.config.training.steps,
-            self.config.data.horizon or 0,
+            self.config.data.lead,
             self.example,
             validation[0].read if validation else None,
         )

@@ -168,8 +168,7 @@ def _judged(
 
     until_solved = identity["training"].get("until_solved", False)
     summary, verdicts = statistics.judge(trials, swept_columns(identity), margin, until_solved)
-    unit = _unit(directory)
-    answers = [answer.sentence(verdict, unit) for verdict in verdicts]
+    answers = [answer.sentence(each, _unit(directory, each)) for each in verdicts]
     return summary, answers, best_of(directory, verdicts)
 
 
@@ -181,13 +180,14 @@ def best_of(directory: SweepDirectory, verdicts: Sequence[Verdict]) -> BestTrial
     return None if best is None else BestTrial(directory.path / best[0], best[1])
 
 
-def _unit(directory: SweepDirectory) -> Unit:
-    """What losses are in, as a trial's checkpoint has it."""
+def _unit(directory: SweepDirectory, verdict: Verdict) -> Unit:
+    """What losses are in, as the checkpoint of one of a verdict's trials has it."""
     from lstmcli.sweeps import material
 
-    for folder in sorted(directory.settings.glob("*")):
+    for run in verdict.trials.run_dir.dropna().unique():
         with suppress(FileError):
-            return material.unit(checkpoint.read(finding.find_checkpoint(folder)).schema)
+            path = finding.find_checkpoint(directory.path / run)
+            return material.unit(checkpoint.read(path).schema)
     return material.NATS
 
 

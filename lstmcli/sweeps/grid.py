@@ -26,6 +26,8 @@ from lstmcli.sweeps import matching
 from lstmcli.sweeps.material import Material, identity, material
 
 SIZES = ("layers", "state_size")
+HORIZON = "horizon"
+"""The one setting of a file that can be swept: of each of its values the targets are others."""
 FIXED = (
     "seed",
     "data_seed",
@@ -36,7 +38,7 @@ FIXED = (
     "cache",
     "task",
     "data",
-    *OF_THE_FILE,
+    *(name for name in OF_THE_FILE if name != HORIZON),
     "init_from",
     "extend_vocabulary",
     "checkpoint_every",
@@ -233,7 +235,10 @@ def values(name: str, given: Any) -> list[Any]:
         UsageError: the text is no list of the setting's type.
     """
     if isinstance(given, str):
-        return parse(name, given)
+        found = parse(name, given)
+        if name == HORIZON:
+            found = [int(each) if each.isdecimal() else each for each in found]
+        return found
     found = list(dict.fromkeys(given)) if isinstance(given, Iterable) else [given]
     if not found or (None in found and len(found) > 1):
         raise UsageError(f"`{option_name(name)}` takes values to sweep, got {given!r}")
@@ -305,7 +310,8 @@ def expand(
         config = base.replaced(**chosen)
         kind = (config.data, config.training.batch_size, config.training.bptt)
         if kind not in known:
-            source = opened.with_config(config) if opened else open_source(config)
+            same = opened and opened.config.data.horizon == config.data.horizon
+            source = opened.with_config(config) if opened and same else open_source(config)
             known[kind] = source, material(source)
         source, found = known[kind]
         config = source.resolved(config)

@@ -44,10 +44,13 @@ class Plan:
     asked: SweepConfig
     notes: tuple[str, ...] = ()
 
-    @property
-    def unit(self) -> Unit:
-        """What losses are in."""
-        return self.settings[0].material.unit
+    def unit(self, where: Mapping[str, Any]) -> Unit:
+        """What losses are in, of the settings that have some values in common."""
+        return next(
+            setting.material.unit
+            for setting in self.settings
+            if where.items() <= setting.keys.items()
+        )
 
     @property
     def base(self) -> Config:
@@ -85,7 +88,9 @@ def make(
         FileError: the dataset, or the checkpoint to begin with, cannot be used.
     """
     one_value = {
-        name: values[0] for name, values in lists.items() if len(values) == 1 and name != "layers"
+        name: values[0]
+        for name, values in lists.items()
+        if (len(values) == 1 and name != "layers") or name == grid.HORIZON
     }
     base = Config.build(
         saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": CHECKPOINTS}
@@ -106,7 +111,8 @@ def make(
             initial.weights(setting.config, setting.signature, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
     sized = opened.resolved(base) if opened else base
-    identity = _identity(sized, settings[0], swept, asked.match)
+    first = min(settings, key=lambda setting: setting.config.data.lead)  # In whichever order.
+    identity = _identity(sized, first, swept, asked.match)
     notes = [*opened.notes()] if opened else []
     if asked.match:
         notes += matching.notes(asked.match, sized.model, settings)

@@ -277,7 +277,7 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     until_solved = plan.base.training.until_solved
     summary, verdicts = statistics.judge(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
-    answers = [answer.sentence(verdict, plan.unit) for verdict in verdicts]
+    answers = [answer.sentence(each, plan.unit(each.where)) for each in verdicts]
     best = finished.best_of(directory, verdicts)
     finished.record(directory, plan.asked.margin, answers, best)
     if len(curves):  # Where all trials ended before their first epoch, there is nothing to draw.

@@ -80,6 +80,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         ValueError, TypeError: what is in them is of another type.
     """
     kinds = {grid.column(name): kind.__name__ for name, kind in grid.kinds().items()}
+    kinds[grid.HORIZON] = "int"
     kinds |= {spec.name: str(spec.type) for spec in fields(TrialRow)}
     table = table.astype({name: DTYPES[kinds[name]] for name in table if name in kinds})
     return table.fillna({name: "" for name in table if kinds.get(name) == "str"})

@@ -86,14 +86,14 @@ def read_values(
             then.
     """
     longest = int(sequences.lengths.max())
-    if (config.horizon or 0) >= longest:
+    if config.lead >= longest:
         kind = "the longest sequence" if sequences.many else "the table"
         raise UsageError(
             f"`--horizon {config.horizon}` leaves nothing to predict in `{table.path}`: {kind} has "
             f"{longest:,} {'step' if longest == 1 else 'steps'}",
             f"take a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
         )
-    target, last = _target(table, roles, sequences, config.horizon or 0)
+    target, last = _target(table, roles, sequences, config.lead)
     filling = Filling(table, sequences, config.missing, strict)
     cycles = labels.index.calendar if labels else ()
     values = Values(

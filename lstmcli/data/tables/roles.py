@@ -99,7 +99,7 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     categorical = _split("--categorical", config.categorical or "")
     index = None if config.index is None else config.index.strip()
     cycles = calendar.asked(config.calendar)
-    asked = Asked(inputs, target, group, categorical, config.horizon or 0, index, cycles)
+    asked = Asked(inputs, target, group, categorical, config.lead, index, cycles)
     if config.target is None and target not in names:
         raise UsageError(
             f"`{path}` has no column `target`, and it is not said what is to be predicted",
