@@ -127,17 +127,28 @@ class Score:
             counted = pairs.reshape(self.classes, self.classes)
             self.confusion = counted + self.confusion if self.confusion.size else counted
 
+    @property
+    def kept_from(self) -> int:
+        """The first window whose readout is kept: those before it only warm up."""
+        cut = self.windows.cut
+        return cut.warm_up_windows if isinstance(cut, layout.Spans) else 0
+
     def keep(self, begin: int, readout: npt.NDArray[np.float32], most: int) -> None:
-        """Keeps what the head gave for some windows.
+        """Keeps what the head gave for some windows, if they have more than a warm-up.
 
         Args:
             begin: the first of them.
             readout: `[windows, bptt, rows, …]`; some at the end may be none of the series.
             most: of so many classes or numbers at most.
         """
-        part = slice(begin, min(begin + len(readout), len(self.windows)))
-        readout = readout[: part.stop - begin]
-        shape = (len(self.windows), *readout.shape[1:-1], min(most, readout.shape[-1]))
+        first = max(begin, self.kept_from)
+        readout = readout[first - begin : len(self.windows) - begin]
+        part = slice(first - self.kept_from, first - self.kept_from + len(readout))
+        shape = (
+            len(self.windows) - self.kept_from,
+            *readout.shape[1:-1],
+            min(most, readout.shape[-1]),
+        )
         if self.readout is None:
             self.readout = scratch(shape, np.float32)
         if shape[-1] < readout.shape[-1]:

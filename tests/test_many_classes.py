@@ -63,3 +63,12 @@ def test_predictions_in_pieces_and_from_a_file_are_the_same(run, folder, monkeyp
 def test_all_classes_of_no_predictions_are_refused(run, folder):
     shown = run("eval", folder / "run", "--all-classes", exit_code=2).stderr
     assert "`--all-classes` has no effect without `--predictions`" in shown
+
+
+def test_of_the_steps_that_only_warm_up_nothing_is_kept(run, folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(predictions, "write", lambda path, scores: seen.extend(scores))
+    run("eval", folder / "run", "--predictions", "none.csv", "--all-classes")
+    windows = len(seen[0].windows)
+    assert windows * 16 >= 1200  # Read from the file's first step on,
+    assert len(seen[0].readout) * 16 < 240 + 2 * 16  # and of the test part alone kept.

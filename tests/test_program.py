@@ -59,6 +59,17 @@ def trained(**settings):
     return found | tensors
 
 
+def test_a_call_that_reads_out_gives_back_few_numbers_and_the_same_ones(monkeypatch):
+    program, data, tensors = started(layers=1)
+    whole = np.concatenate(list(program.predict(tensors, Batch(data.validation()))))
+    monkeypatch.setattr("lstmcli.core.program.READOUTS", 3 * whole[0].size)
+    program, data, tensors = started(layers=1)
+    pieces = list(program.predict(tensors, Batch(data.validation())))
+    assert len(whole) > 3
+    assert max(map(len, pieces)) <= 3
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
     alone = [trained(seed=seed, **shape) for seed in range(3)]

@@ -119,7 +119,8 @@ def frames(score: Score) -> Iterator[pd.DataFrame]:
     windows, columns = score.windows, score.readout.shape[-1]
     steps, order = _steps(windows)
     rows, places = np.divmod(order, len(windows) * windows.cut.bptt)
-    at = (*np.divmod(places, windows.cut.bptt), rows)
+    window, step = np.divmod(places, windows.cut.bptt)
+    at = (window - score.kept_from, step, rows)
     length = max(1, CELLS // columns)
     for begin in range(0, len(steps), length):
         block = slice(begin, begin + length)

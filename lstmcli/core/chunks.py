@@ -99,6 +99,7 @@ class Calls:
         batch: Batch,
         first: int = 0,
         extra: Extra | None = None,
+        most: int | None = None,
     ) -> Iterator[Done]:
         """Calls a chunk over a batch, and yields after each call.
 
@@ -109,9 +110,10 @@ class Calls:
             batch: the windows.
             first: the window to begin with.
             extra: draws parts that the data does not have.
+            most: windows of a call, where what it gives back is large.
         """
         groups = self._groups(batch.replicas)
-        length = _chunk_length(len(batch), self._window_seconds)
+        length = min(_chunk_length(len(batch), self._window_seconds), most or len(batch))
         pace = self._paces.setdefault((kind, length), Pace(length))
         now = [
             group.filled({name: tensor[group.replicas] for name, tensor in tensors.items()}, 0)

@@ -29,6 +29,10 @@ from lstmcli.core.whole import Whole
 from lstmcli.core.window import dropout_bits
 from lstmcli.streams import Stream, generator
 
+READOUTS = 1 << 22
+"""Numbers that a call of `predict` gives back at most, if one window has fewer: room for them is
+made anew in each call, however few windows it goes through."""
+
 
 class Program:
     """The compiled programs of one configuration.
@@ -65,6 +69,8 @@ class Program:
             _with_replicas(config, together), features, parameter_count
         )
         self._calls = Calls(together, seconds, device)
+        numbers = config.training.steps * config.training.rows * outputs * together
+        self._windows_read_out = max(1, READOUTS // numbers)
 
     @property
     def compiled(self) -> bool:
@@ -136,7 +142,8 @@ class Program:
         def chunk(now: Tensors, parts: Arrays, count: int, begin: int) -> tuple:
             return self.programs.predict(now, self._needed(parts), count)
 
-        for _, (scored,), _ in self._calls.over("predict", chunk, self._rested(tensors), batch):
+        rested, most = self._rested(tensors), self._windows_read_out
+        for _, (scored,), _ in self._calls.over("predict", chunk, rested, batch, most=most):
             yield scored
 
     def _needed(self, parts: Arrays) -> Arrays:

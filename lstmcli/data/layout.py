@@ -169,6 +169,11 @@ class Spans:
         """Places of a row."""
         return self.windows * self.bptt
 
+    @property
+    def warm_up_windows(self) -> int:
+        """Windows at the beginning in which no row has a step that counts."""
+        return int((self.counted - self.begins).min()) // self.bptt
+
     def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
         """As `Cut.places`; eight bytes for each place that is asked for, and not for all."""
         steps = self.begins[:, np.newaxis] + np.arange(begin * self.bptt, end * self.bptt)
