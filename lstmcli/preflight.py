@@ -16,14 +16,17 @@ from lstmcli.data.baselines import Baseline
 from lstmcli.data.echo import Floor
 from lstmcli.data.source import Source
 
-COMPILING = 2.0
+COMPILING = 3.5
 """Seconds, whatever is compiled."""
 A_LAYER = {"wavefront": 0.075, "layered": 0.65}
 """Seconds that each layer adds to it."""
 A_PAIR_OF_LAYERS = 4.2e-4
 """And each layer with each other, as some of the compiler's passes compare all with all."""
-AN_EPOCH = 0.004
-"""Seconds of an epoch and seed beside its windows: for its series, rows and checkpoints."""
+AN_EPOCH = 0.01
+"""Seconds of an epoch beside its windows: for its files, and what is compiled is called."""
+A_SEED, A_SEED_ALONE = 0.003, 0.008
+"""Seconds that each seed adds to that: for its series and rows, and its part in a call; and with a
+call of its own."""
 WITH_VALIDATION = 1.4
 """Times the windows of training that an epoch takes with its validation."""
 
@@ -159,7 +162,10 @@ def training_seconds(config: Config, signature: Signature, windows: int, epochs:
         epochs: to be trained.
     """
     epoch = windows * _window_seconds(config, signature) * WITH_VALIDATION
-    return epochs * (epoch + AN_EPOCH * config.run.replicas)
+    is_wavefront = environment.schedule(config, signature.features) == "wavefront"
+    alone = not is_wavefront or signature.starts or config.training.dropout is not None
+    seed = A_SEED_ALONE if alone else A_SEED
+    return epochs * (epoch + AN_EPOCH + seed * config.run.replicas)
 
 
 def compiling_seconds(config: Config, signature: Signature) -> float:
@@ -182,4 +188,4 @@ def _window_seconds(config: Config, signature: Signature) -> float:
         return (steps + layers) * 0.6e-6 + units * replicas * (36e-9 if replicas == 1 else 22e-9)
     count = architecture.count(model, signature.features, signature.outputs)
     products = 6 * steps * training.rows * count
-    return replicas * (steps * layers * 2.3e-6 + units * 12e-9 + products / 1.4e11)
+    return replicas * (steps * layers * 2.3e-6 + units * 12e-9 + products / 1.1e11)

@@ -57,7 +57,7 @@ def results(program, data, seeds, epochs=2):
         for after, measures in program.train(tensors, batch, epoch * len(batch)):
             for name, column in measures._asdict().items():
                 found.setdefault(f"{name} of epoch {epoch}", []).append(column.T)
-        tensors = {name: tensor.numpy() for name, tensor in after.items()}
+        tensors = {name: np.asarray(tensor) for name, tensor in after.items()}
     found = {name: np.concatenate(parts, 1) for name, parts in found.items()}
     held_out = Batch(data.validation())
     validated = program.evaluate(tensors, held_out)

@@ -82,7 +82,7 @@ def test_each_program_is_compiled_once_for_each_size_of_a_half(halved, rows, sha
         batch = Batch(data.training(epoch))
         for after, _ in program.train(tensors, batch, epoch * len(batch)):
             pass
-        tensors = {name: tensor.numpy() for name, tensor in after.items()}
+        tensors = {name: np.asarray(tensor) for name, tensor in after.items()}
         program.evaluate(tensors, Batch(data.validation()))
     gradient, update, evaluate, _ = program.programs.compiled
     traced = [each.experimental_get_tracing_count() for each in (gradient, update, evaluate)]

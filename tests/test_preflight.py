@@ -196,6 +196,7 @@ def test_the_guess_of_the_time_is_near_what_was_measured():
         assert microseconds / 1.7 < guess < microseconds * 1.7, chosen
 
 
+SHORT = {"layers": 1, "series_length": 2000}
 MEASURED = [
     (42, {}),
     (100, {"layers": 8}),
@@ -207,3 +208,29 @@ MEASURED = [
     (24398, {"state_size": 64, "batch_size": 64, "bptt": 64}),
     (227486, {"state_size": 256, "batch_size": 64, "bptt": 64}),
 ]
+
+
+TAKEN = [
+    (8.3, {"layers": 3, "epochs": 20}),
+    (10.2, {**SHORT, "epochs": 300}),
+    (27.7, {"layers": 100, "series_length": 2000, "epochs": 4}),
+    (42.6, {"layers": 200, "series_length": 750, "epochs": 1}),
+    (25.4, {"layers": 20, "state_size": 64, "series_length": 2000, "epochs": 4}),
+    (10.6, {"layers": 3, "series_length": 20_000, "epochs": 20, "replicas": 8}),
+    (8.6, {**SHORT, "epochs": 10, "replicas": 100}),
+    (21.7, {**SHORT, "epochs": 5, "replicas": 1000}),
+    (14.8, {**SHORT, "state_size": 64, "epochs": 5, "replicas": 50}),
+    (10.6, {"layers": 2, "series_length": 2000, "epochs": 5, "replicas": 50, "dropout": 0.2}),
+    (10.8, {"layers": 1, "state_size": 256, "series_length": 10_000, "epochs": 5}),
+]
+"""Seconds of a processor for training and compiling, as `benchmarks/times.py` showed them on two
+cores that others used too."""
+
+
+@pytest.mark.parametrize(("seconds", "settings"), TAKEN)
+def test_the_time_that_is_told_counts_seeds_and_compiling(seconds, settings):
+    source = open_source(Config.build(**settings))
+    data = preflight.of_data(source, floor_of(source.windows(source.example)), [])
+    told = preflight.of_config(source.config, source.signature, data).seconds
+    print(settings, told / seconds)
+    assert seconds / 2 < told < 2 * seconds

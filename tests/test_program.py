@@ -11,6 +11,7 @@ import pytest
 from lstmcli.config import Config
 from lstmcli.core import environment, parameters
 from lstmcli.core.batch import Batch
+from lstmcli.core.pace import Pace
 from lstmcli.core.program import Program
 from lstmcli.data.source import open_source
 from lstmcli.streams import Stream, generator
@@ -48,7 +49,7 @@ def trained(**settings):
     batch, chunks = Batch(data.training(0)), []  # However many: a slow machine makes more.
     for after, measures in program.train(tensors, batch, 0):
         chunks.append(measures._asdict())
-    tensors = {name: tensor.numpy() for name, tensor in after.items()}
+    tensors = {name: np.asarray(tensor) for name, tensor in after.items()}
     found = {
         f"train {name}": np.concatenate([chunk[name] for chunk in chunks]).T for name in chunks[0]
     }
@@ -88,7 +89,7 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
     for epoch in range(3):
         for after, _ in program.train(tensors, Batch(data.training(epoch)), 20 * epoch):
             chunks += 1
-        tensors = {name: tensor.numpy() for name, tensor in after.items()}
+        tensors = {name: np.asarray(tensor) for name, tensor in after.items()}
         program.evaluate(tensors, Batch(data.validation()))
     assert chunks > 6
     for compiled in program.programs.compiled[:2]:
@@ -145,3 +146,27 @@ def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tm
     for file in folder.iterdir():
         file.unlink()
     assert train() == []  # Whoever can write there could make this user run their code.
+
+
+def paced(monkeypatch, length, fixed, each, calls=10):
+    """How many windows each call goes, of a program that takes so many seconds for them."""
+    now, gone = [0.0], []
+    monkeypatch.setattr("lstmcli.core.pace.time.monotonic", lambda: now[0])
+    pace = Pace(length)
+    for _ in range(calls):
+        gone.append(pace.windows)
+        with pace.call(pace.windows):
+            now[0] += fixed + each * pace.windows
+    return gone
+
+
+@pytest.mark.parametrize(
+    ("fixed", "each", "last"),
+    [
+        (0.0, 0.0099, 40),  # 0.4 s a call, so that the bar moves.
+        (0.5, 0.001, 100),  # A call for each of many seeds: a window more costs next to none.
+        (0.0, 5.0, 1),
+    ],
+)
+def test_a_call_goes_as_far_as_it_is_worth(fixed, each, last, monkeypatch):
+    assert paced(monkeypatch, 100, fixed, each)[-1] == last

@@ -11,6 +11,9 @@ from lstmcli.core.backend import first_call
 LONGEST_SECONDS = 0.4
 """What a call may take, where one window does not take longer."""
 
+MOST_SECONDS = 4.0
+"""What it may take where most of a call is not its windows: many replicas take a call each."""
+
 GROWTH = 8
 """Times as many windows as before that a call goes, at most."""
 
@@ -25,6 +28,7 @@ class Pace:
     def __init__(self, length: int) -> None:
         self._length = length
         self._compiled = False
+        self._allowed = LONGEST_SECONDS
         self.windows = 1
 
     @contextmanager
@@ -38,8 +42,10 @@ class Pace:
         self._compiled = True
 
     def _learn(self, count: int, seconds: float) -> None:
-        fitting = int(count * LONGEST_SECONDS / max(seconds, 1e-9))
-        if seconds > LONGEST_SECONDS:
+        if self.windows == 1:  # It may all be the call's own, and another window as good as free.
+            self._allowed = max(LONGEST_SECONDS, min(2 * seconds, MOST_SECONDS))
+        fitting = int(count * self._allowed / max(seconds, 1e-9))
+        if seconds > self._allowed:
             self.windows = max(1, fitting)
         else:
             longer = min(fitting, GROWTH * self.windows, self._length)
