@@ -132,7 +132,7 @@ def test_rows_and_steps_fit_the_data_where_they_are_not_given(settings, expected
     assert steps > 0.8 * expected[1]
 
 
-@pytest.mark.parametrize(("length", "expected"), [(500, (1, 57)), (60, (1, 47)), (4000, (26, 64))])
+@pytest.mark.parametrize(("length", "expected"), [(500, (4, 52)), (60, (1, 47)), (4000, (26, 64))])
 def test_rows_and_steps_of_a_short_file_are_as_its_training_part_has_them(
     length, expected, tmp_path
 ):

@@ -203,17 +203,23 @@ def overlapping(steps: int, rows: int, bptt: int, turn: int = 0) -> Spans:
     return Spans(whole, whole, whole + windows * bptt, windows, bptt)
 
 
-def fitting(steps: int, rows: int, bptt: int) -> tuple[int, int]:
+def fitting(steps: int, rows: int, bptt: int, shortest: int | None = None) -> tuple[int, int]:
     """Rows and steps of a window that fit a recording: few steps are read twice or left out.
+
+    Of several rows the longest windows that do, then the most rows; else one row.
 
     Args:
         steps: of the recording.
         rows: B, at most.
         bptt: T, at most.
+        shortest: T, at least, of several rows, of which each is to have more than one window, so
+            that it carries its state; by default T is `bptt`, and one window will do.
     """
-    for fewer in range(min(rows, steps // bptt), 1, -1):
-        if fewer * overlapping(steps, fewer, bptt).length <= MOST_TWICE * steps:
-            return fewer, bptt
+    for window in range(bptt, (shortest or bptt) - 1, -1):
+        most = (steps - bool(shortest)) // window
+        for fewer in range(min(rows, most), 1, -1):
+            if fewer * overlapping(steps, fewer, window).length <= MOST_TWICE * steps:
+                return fewer, window
     return 1, max(1, steps // -(-steps // bptt))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from lstmcli import defaults, memory
 from lstmcli.architecture import Signature
 from lstmcli.columns import Categorical, Schema
-from lstmcli.config import Config
+from lstmcli.config import Config, TrainingConfig
 from lstmcli.data import joining, lengths, readers, tasks
 from lstmcli.data.baselines import Baselines, Fitting, baselines
 from lstmcli.data.echo import Floor
@@ -394,7 +394,7 @@ def _resolved(config: Config, held: Parts | None) -> Config:
     series = held[0] if held else Source(config).draw(config.run.data_seeds[0], Stream.TRAINING, 0)
     if series.task.get("name") == "echo":
         return config.resolved(ARTICLE)
-    rows, steps = _fitting(series, config.training.bptt)
+    rows, steps = _fitting(series, config.training)
     cut = config.resolved({"batch_size": rows, "bptt": steps})
     if held is None or series.task:
         return cut.resolved(ARTICLE)
@@ -411,9 +411,10 @@ def _resolved(config: Config, held: Parts | None) -> Config:
     return cut.resolved(of_file)
 
 
-def _fitting(training: Series, bptt: int | None) -> tuple[int, int]:
-    """Rows and steps of a window: up to 32 and 64, as there are to train on."""
+def _fitting(training: Series, given: TrainingConfig) -> tuple[int, int]:
+    """Rows and steps of a window: up to 32 and 64, and of several rows 32 steps or more."""
     if training.has_sequences:
         sequences = np.diff(training.bounds())
         return min(ROWS, len(sequences)), min(STEPS, int(sequences.max()))
-    return fitting(max(1, len(training)), ROWS, bptt or STEPS)
+    shortest = None if given.batch_size else given.bptt or STEPS // 2
+    return fitting(max(1, len(training)), ROWS, given.bptt or STEPS, shortest)
