@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +108,51 @@ class Index:
 
 
 @dataclass(frozen=True)
+class Autoregression:
+    """A linear model of standardised numbers, which adds to the last values of the target.
+
+    Attributes:
+        weights: of each lag, a step's own one first, input and output: `[lags, inputs, D]`.
+        intercept: `[D]`.
+        symbols: whether the inputs have those of the categorical columns behind the numeric ones, a
+            number for each value.
+    """
+
+    weights: npt.NDArray[np.float64]
+    intercept: npt.NDArray[np.float64]
+    symbols: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, of which every bit is read back."""
+        return {
+            "weights": self.weights.tolist(),
+            "intercept": self.intercept.tolist(),
+            "symbols": self.symbols,
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any], inputs: tuple[int, int], outputs: int) -> Self:
+        """The inverse of `to_dict`.
+
+        Args:
+            saved: it.
+            inputs: numeric inputs, and values of the categorical ones.
+            outputs: D.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none of so many inputs and outputs.
+        """
+        weights, intercept = (np.array(saved[name], float) for name in ("weights", "intercept"))
+        symbols = bool(saved["symbols"])
+        wanted = (inputs[0] + inputs[1] * symbols, outputs)
+        if weights.ndim != 3 or weights.shape[1:] != wanted or intercept.shape != wanted[1:]:
+            raise ValueError("its autoregression is not one of its columns")
+        if not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
+            raise ValueError("its autoregression is not finite")
+        return cls(weights, intercept, symbols)
+
+
+@dataclass(frozen=True)
 class Schema:
     """What a model is given and gives at each step.
 
@@ -121,6 +166,8 @@ class Schema:
         change: whether a model gives what comes on top of the target's last value. Its scale is
             that of the changes then, and the mean that of the target all the same.
         index: what orders a table's rows, if there is such a column. Models do not differ by it.
+        autoregression: a linear model of the target, if a model gives what comes on top of that:
+            its residual. The target's scale is that of the residuals then.
     """
 
     kind: str
@@ -129,6 +176,12 @@ class Schema:
     target: Categorical | tuple[Numeric, ...]
     index: Index | None = field(default=None, compare=False)
     change: bool = False
+    autoregression: Autoregression | None = field(default=None, compare=False)
+
+    @property
+    def predicts(self) -> str:
+        """What a model gives of a number: its `level`, `change` or `residual`."""
+        return "residual" if self.autoregression else "change" if self.change else "level"
 
     @property
     def classes(self) -> int | None:
@@ -160,6 +213,9 @@ class Schema:
             del saved["index"]["calendar"]
         if not self.change:
             del saved["change"]
+        del saved["autoregression"]
+        if self.autoregression is not None:
+            saved["autoregression"] = self.autoregression.to_dict()
         return saved
 
     @classmethod
@@ -170,7 +226,7 @@ class Schema:
             KeyError, TypeError, ValueError: it is none.
         """
         target = saved["target"]
-        return cls(
+        found = cls(
             str(saved["kind"]),
             tuple(_numeric(column) for column in saved["numbers"]),
             tuple(_categorical(column) for column in saved["symbols"]),
@@ -180,6 +236,12 @@ class Schema:
             _index(saved["index"]) if saved.get("index") else None,
             bool(saved.get("change", False)),
         )
+        if not saved.get("autoregression"):
+            return found
+        inputs = len(found.numbers), sum(column.size for column in found.symbols)
+        outputs = 0 if isinstance(found.target, Categorical) else len(found.target)
+        linear = Autoregression.from_dict(saved["autoregression"], inputs, outputs)
+        return replace(found, autoregression=linear)
 
 
 def plain(features: int, classes: int, symbols: int = 0) -> Schema:

@@ -161,9 +161,10 @@ class DataConfig(Settings):
     )
     predict: str | None = setting(
         None,
-        "What a number ahead is predicted as: what comes on top of its last value, or itself "
-        "(default: change where the last value says more of it than its mean).",
-        choices=("change", "level"),
+        "What a number ahead is predicted as: what comes on top of its last value, or of a linear "
+        "autoregression, or itself (default: residual where the autoregression is clearly the best "
+        "of them in validation, else change where the last value says more than the mean).",
+        choices=("change", "level", "residual"),
     )
     index: str | None = setting(
         None, "The column that orders a table's rows, no input (default: dates, or what counts)."

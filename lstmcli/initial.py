@@ -86,7 +86,7 @@ def sized(config: Config) -> Config:
     known = owned.read(Path(init_from))[1]
     found: dict[str, Any] = {name: getattr(known.config.model, name) for name in SIZE}
     if ahead:
-        found["predict"] = "change" if known.schema.change else "level"
+        found["predict"] = known.schema.predicts
     return config.resolved(found)
 
 
@@ -163,7 +163,7 @@ def _target(schema: Schema) -> object:
     target = schema.target
     if isinstance(target, Categorical):
         return target
-    return [column.name for column in target], schema.change
+    return [column.name for column in target], schema.predicts
 
 
 def _shape(found: tuple[int, ...] | None) -> str:

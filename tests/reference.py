@@ -50,3 +50,10 @@ def numeric_gradient(parameters, state, inputs, labels, layers, width=1e-5):
             slopes[index] = (sides[0] - sides[1]) / (2 * width)
         gradient[name] = slopes
     return gradient
+
+
+def autoregression(model, inputs, last):
+    """Targets of one recording `[steps, D]` from standardised inputs and last values."""
+    steps, lags = np.arange(len(inputs)), np.arange(len(model.weights))
+    past = inputs[np.maximum(steps[:, None] - lags, 0)]
+    return last + np.einsum("sli,lid->sd", past, model.weights) + model.intercept

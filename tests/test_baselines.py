@@ -125,17 +125,22 @@ def test_the_autoregression_is_a_ridge_regression_on_all_terms(case):
     rows, begin = [], 0
     for step in range(steps):
         begin = step if starts is not None and starts[step] else begin
-        past = [inputs[step - lag] if step - lag >= begin else (0, 0) for lag in range(lags)]
-        rows.append(np.ravel(past).astype(np.float32))
+        now, *past = (series.numbers[max(step - lag, begin)].astype(float) for lag in range(lags))
+        rows.append(np.concatenate([now, *(each - now for each in past)]))
     fitted = np.flatnonzero(series.scored)
-    terms, targets = np.array(rows, float)[fitted], series.targets[fitted, 0].astype(float)
+    terms = np.array(rows)[fitted]
+    changes = (series.targets.astype(float) - series.last_values)[fitted, 0]
     strength = len(fitted) * autoregression.STRENGTHS[autoregression.UNCHOSEN]
     augmented = np.vstack([terms - terms.mean(0), math.sqrt(strength) * np.eye(2 * lags)])
-    wanted = np.append(targets - targets.mean(), np.zeros(2 * lags))
-    weights = np.linalg.lstsq(augmented, wanted, rcond=None)[0]
-    predicted = (terms - terms.mean(0)) @ weights + targets.mean()
-    np.testing.assert_allclose(model.weights.ravel(), weights, atol=1e-8)
-    np.testing.assert_allclose(model.predict(series, fitted)[:, 0], predicted, atol=1e-8)
+    wanted = np.append(changes - changes.mean(), np.zeros(2 * lags))
+    found = np.linalg.lstsq(augmented, wanted, rcond=None)[0]
+    predicted = (terms - terms.mean(0)) @ found + changes.mean() + series.last_values[fitted, 0]
+    weights = found.reshape(lags, 2)
+    weights[0] -= weights[1:].sum(0)
+    np.testing.assert_allclose(model.weights[..., 0], weights, atol=1e-7)
+    np.testing.assert_allclose(
+        autoregression.predict(model, series, fitted)[:, 0], predicted, atol=1e-7
+    )
 
 
 def test_validation_chooses_the_strength_that_is_best_there():
@@ -148,7 +153,8 @@ def test_validation_chooses_the_strength_that_is_best_there():
     steps = np.flatnonzero(validation.scored)
 
     def loss(model):
-        return np.mean((model.predict(validation, steps) - validation.targets[steps]) ** 2)
+        predicted = autoregression.predict(model, validation, steps)
+        return np.mean((predicted - validation.targets[steps]) ** 2)
 
     assert loss(chosen) < 0.9 * loss(autoregression.fit(training, None, 4))
 
@@ -164,7 +170,32 @@ def test_an_autoregression_of_order_2_is_found_again():
     terms = np.column_stack([values[2:1599], values[1:1598], np.ones(1597)])
     wanted = np.linalg.lstsq(terms, values[3:1600], rcond=None)[0][:2]
     model = autoregression.fit(training, whole.cut(slice(1600, None)), 2)
-    np.testing.assert_allclose(model.weights.ravel(), wanted, atol=2e-3)
+    np.testing.assert_allclose(model.weights.ravel() + np.eye(2)[0], wanted, atol=2e-3)
+
+
+def test_an_autoregression_goes_on_with_a_trend_as_far_as_it_leads():
+    """Beside the last value with the mean change added: what no level can be regressed on."""
+    rng = np.random.default_rng(9)
+    values = np.linspace(-1, 9, 300)[:, np.newaxis] + 0.02 * rng.normal(size=(300, 1)).cumsum(0)
+    others = rng.normal(size=(300, 6)).cumsum(0)  # They say nothing, and lead away all the same.
+    whole = recording(values[:, 0], np.concatenate([values, others], 1))
+    training, validation = whole.cut(slice(0, 200)), whole.cut(slice(200, 230))
+    read = whole.cut(slice(0, 299))
+    model = autoregression.fit(training, validation, 16)
+    steps = np.arange(230, 299)
+    errors = autoregression.predict(model, read, steps) - whole.targets[steps]
+    drift = values[steps] + np.diff(values[:200], axis=0).mean() - values[steps + 1]
+    assert np.square(errors).mean() < 1.5 * np.square(drift).mean()
+
+
+def test_validation_chooses_how_many_lags_there_are():
+    rng = np.random.default_rng(10)
+    values = np.zeros(260)
+    for step in range(1, 260):
+        values[step] = 0.7 * values[step - 1] + rng.normal()
+    whole = recording(values, values[:, np.newaxis])
+    model = autoregression.fit(whole.cut(slice(0, 100)), whole.cut(slice(100, None)), 64)
+    assert len(model.weights) < 16
 
 
 @pytest.mark.parametrize("horizon", [1, 7, 15])

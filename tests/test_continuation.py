@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from reference import forward
+from reference import autoregression, forward
 
 import lstmcli
 from lstmcli import api
@@ -124,7 +124,12 @@ def figures(outputs, trained, model, begin, end):
         log_sum = np.log(np.exp(outputs - largest[:, None]).sum(1)) + largest
         return {"loss": (log_sum - outputs[np.arange(len(outputs)), targets.astype(int)]).mean()}
     [column] = model.schema.target
-    base = trained.last[part][known] if model.schema.change else column.mean
+    base = {"level": np.full(len(trained.last), column.mean), "change": trained.last}
+    if model.schema.autoregression is not None:
+        last = column.standardised(trained.last)[:, None]
+        linear = autoregression(model.schema.autoregression, trained.inputs, last)
+        base["residual"] = column.in_units(linear[:, 0])
+    base = base[model.schema.predicts][part][known]
     errors = outputs[:, 0] * column.scale + base - targets
     rmse = math.sqrt(np.mean(errors**2))
     loss = (rmse / column.scale) ** 2

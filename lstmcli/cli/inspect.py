@@ -123,6 +123,10 @@ def _print_schema(schema: Schema) -> None:
             typer.echo(f"{kind}: {words.name(column.name)}, {_column(schema, column)}")
         if (more := len(columns) - MOST_COLUMNS) > 0:
             typer.echo(f"{kind}: and {more:,} others (`--json` shows all)")
+    if (linear := schema.autoregression) is not None:
+        lags = len(linear.weights)
+        steps = f"the last {lags:,} steps'" if lags > 1 else "a step's"
+        typer.echo(f"linear autoregression: on {steps} inputs")
     squared = f"squared error of the standardised {words.learned(schema)}"
     loss = "cross-entropy in nats" if classes else squared
     typer.echo(f"head: {'softmax' if classes else 'linear'}; the loss is the {loss}")

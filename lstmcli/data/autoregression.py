@@ -1,5 +1,10 @@
 """A linear model of the last steps' inputs: ridge regression (Hoerl and Kennard 1970).
 
+Where a target's last value is known, what is regressed is the change from it, on the inputs of the
+step itself and on how those of the steps before it differ from them. So the ridge draws towards the
+last value and not towards the mean, from which a trend leads ever farther away; and the level of a
+series, of which all lags tell, is one term and not as many as there are lags.
+
 Its normal equations come from lagged sums of products. With x(t) the inputs of step t and S the
 steps that are fitted, the block of the lags i and j is the sum of x(t - i) x(t - j)' over S, and
 that of i + 1 and j + 1 differs from it only at the ends of the runs that S consists of. So the
@@ -9,13 +14,18 @@ first row of blocks gives all others, and a long recording costs far less than a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
+from lstmcli.columns import Autoregression, Categorical, Schema
+from lstmcli.data.layout import to_score
 from lstmcli.data.series import Series
+from lstmcli.data.split import Parts
+from lstmcli.defaults import STEPS
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -24,85 +34,141 @@ MOST_TERMS = 1_000
 """Of more inputs times steps, the oldest steps are left out."""
 MOST_PRODUCTS = 2e10
 """Of what has very many runs, so many of the last ones are fitted that it stays at seconds."""
-BLOCK = 1 << 16
-"""Steps at a time."""
-STRENGTHS = np.logspace(-8, 1, 10)
-"""Times the number of steps; a term's mean square is about 1."""
-UNCHOSEN = 2
+BLOCK, IN_CACHE = 1 << 16, 1 << 12
+"""Steps at a time, of long products and of short ones."""
+STRENGTHS = np.logspace(-10, 5, 16)
+"""Times the number of steps; an input's mean square is about 1."""
+UNCHOSEN = 4
 """Which one is taken where there is no validation part."""
+CLEAR = 2.0
+"""Standard errors by which an autoregression has to be better, so that a model is built on it."""
+LEAST_RESIDUAL = 1e-3
+"""Of a change: what is left of one is not taken for smaller."""
 
 
-@dataclass(frozen=True)
-class Linear:
-    """A fitted model: what it predicts is linear in the inputs of the last steps.
-
-    Attributes:
-        weights: of each lag, a step's own one first, and input: `[lags, inputs, D]`.
-        intercept: `[D]`.
-        symbols: whether it is given the categorical inputs, each as one number for each value.
-    """
-
-    weights: Floats
-    intercept: Floats
-    symbols: bool
-
-    def predict(self, read: Series, steps: Indices) -> Floats:
-        """Standardised targets of some steps of a series: `[len(steps), D]`."""
-        past = _Past(read, self.symbols)
-        return np.concatenate([past.weighted(some, self.weights) for some in _blocks(steps)]) + (
-            self.intercept
-        )
-
-
-def fit(training: Series, validation: Series | None, bptt: int) -> Linear | None:
+def fit(training: Series, validation: Series | None, lags: int) -> Autoregression | None:
     """Fits the scored steps of a training part.
 
-    Steps before the beginning of a sequence are 0: the mean of numbers, none of a word's values.
+    Validation chooses the strength of the ridge, and how many of the lags there are: all of them,
+    half as many, and so on. On one thread, as the last bits depend on their number.
 
     Args:
         training: the training part.
-        validation: what chooses the strength of the ridge: the validation part behind its past,
-            which is not scored.
-        bptt: how many steps a model is given at a time.
+        validation: the validation part behind its past, which is not scored; without it all lags
+            are used, with little strength.
+        lags: how many steps, the newest one included, a number is regressed on at most.
 
     Returns:
-        `None` where there are too many inputs.
+        `None` where there are no inputs, or too many, or nothing to fit.
     """
     inputs = len(training.schema.numbers)
     words = sum(column.size for column in training.schema.symbols)
     symbols = inputs + words <= MOST_TERMS // 2
     inputs += words if symbols else 0
-    if not 0 < inputs <= MOST_TERMS:
+    steps = _known(training)
+    if not 0 < inputs <= MOST_TERMS or not len(steps):
         return None
-    lags = min(bptt, MOST_TERMS // inputs)
-    moments = _moments(_Past(training, symbols), _scored(training), training.targets, lags)
-    weights, intercepts = _solved(moments)  # [strengths, lags * inputs, D], [strengths, D]
-    shape = (lags, inputs, weights.shape[-1])
-    candidates = [
-        Linear(each.reshape(shape), intercept, symbols)
-        for each, intercept in zip(weights, intercepts, strict=True)
-    ]
-    steps = _scored(validation) if validation is not None else np.empty(0, np.int64)
-    if validation is None or not len(steps):
-        return candidates[UNCHOSEN]
-    side_by_side = np.concatenate([each.weights for each in candidates], -1)
-    past, losses = _Past(validation, symbols), np.zeros(len(candidates))
-    for some in _blocks(steps):
-        predicted = past.weighted(some, side_by_side).reshape(len(some), len(candidates), -1)
-        errors = predicted + intercepts - validation.targets[some][:, np.newaxis]
-        losses += np.square(errors).sum((0, 2))
-    return candidates[int(losses.argmin())]
+    lags = min(lags, MOST_TERMS // inputs)
+    with threadpool_limits(1):
+        changes = training.targets - _last(training)
+        moments = _moments(_Past(training, symbols), steps, changes, lags)
+        if validation is None or not len(_known(validation)):
+            weights, intercepts = _solved(moments, lags)
+            return Autoregression(weights[UNCHOSEN], intercepts[UNCHOSEN], symbols)
+        past, found = _Past(validation, symbols), []
+        while lags:
+            found.append(_best(_solved(moments, lags), past, validation))
+            lags //= 2
+    _, weights, intercept = min(found, key=lambda each: each[0])
+    return Autoregression(weights, intercept, symbols)
+
+
+def predict(model: Autoregression, read: Series, steps: Indices | None = None) -> Floats:
+    """Standardised targets of some steps of a series, or of all: `[len(steps), D]`.
+
+    To the bit the same on every machine, and whatever follows on the steps: it is added up number
+    by number.
+    """
+    steps = np.arange(len(read)) if steps is None else steps
+    past, last = _Past(read, model.symbols), _last(read)
+    found = np.tile(model.intercept, (len(steps), 1))
+    for begin in range(0, len(steps), IN_CACHE):
+        some, block = steps[begin : begin + IN_CACHE], found[begin : begin + IN_CACHE]
+        begins = past.begins[some]
+        for lag, weights in enumerate(model.weights):
+            terms = past.at(some, begins, lag)
+            for place, weight in enumerate(weights):
+                block += terms[:, place, np.newaxis] * weight
+        block += last[some]
+    return found
+
+
+def base_of(series: Series) -> npt.NDArray[np.float32] | None:
+    """What a model's numbers are on top of, standardised: `[steps, D]`; `None` for nothing."""
+    if series.last_values is None or series.schema.predicts == "level":
+        return None
+    model = series.schema.autoregression
+    found = _last(series) if model is None else predict(model, series)
+    return np.asarray(found, np.float32)
+
+
+def built_on(parts: Parts, asked: bool) -> Schema | None:
+    """The schema of a model that predicts what an autoregression of up to `STEPS` steps leaves.
+
+    Its target's scale is that of what is left in the training part, in three digits: so the values
+    of a series do not depend on the last bits of what was fitted.
+
+    Args:
+        parts: with the schema of one that predicts a number or its change.
+        asked: whether it is to be so in any case; else only where the validation part says that the
+            autoregression is clearly better than the last value, and than the mean.
+
+    Returns:
+        `None` where it is not to be so, or cannot be.
+    """
+    training, schema = parts.training, parts.training.schema
+    if training.last_values is None or isinstance(schema.target, Categorical):
+        return None
+    validation = to_score(parts.validation, 1, STEPS).read if len(parts.validation) else None
+    model = fit(training, validation, STEPS)
+    if model is None or not (asked or (validation is not None and _wins(model, validation))):
+        return None
+    steps = _known(training)
+    left = np.square(training.targets[steps] - predict(model, training, steps)).mean(0)
+    shares = np.maximum(np.sqrt(left), LEAST_RESIDUAL)
+    target = tuple(
+        replace(column, scale=float(f"{column.scale * share:.3g}"))
+        for column, share in zip(schema.target, shares, strict=True)
+    )
+    scales = np.array([a.scale / b.scale for a, b in zip(schema.target, target, strict=True)])
+    model = replace(model, weights=model.weights * scales, intercept=model.intercept * scales)
+    return replace(schema, target=target, change=False, autoregression=model)
+
+
+def _wins(model: Autoregression, validation: Series) -> bool:
+    """Whether an autoregression is clearly better than the last value and than the mean.
+
+    By the mean difference of squared errors (Diebold and Mariano 1995), in standard errors.
+    """
+    steps = _known(validation)
+    targets = validation.targets[steps].astype(np.float64)
+    guesses = (predict(model, validation, steps), _last(validation)[steps], 0)
+    errors, *others = (np.square(targets - each).mean(1) for each in guesses)
+    gain = min(others, key=lambda each: float(each.mean())) - errors
+    return len(gain) > 1 and bool(gain.mean() * len(gain) ** 0.5 > CLEAR * gain.std(ddof=1))
 
 
 @dataclass(frozen=True)
 class _Moments:
     """Sums over the steps that are fitted.
 
+    A term is an input of the step itself, or what one of an earlier step has more.
+
     Attributes:
         steps: how many they are.
-        squares: of the terms' products: `[terms, terms]`.
-        products: of terms and targets: `[terms, D]`.
-        totals: of the terms: `[terms]`.
+        squares: of the terms' products: `[lags, inputs, lags, inputs]`.
+        products: of terms and targets: `[lags, inputs, D]`.
+        totals: of the terms: `[lags, inputs]`.
         targets: of the targets: `[D]`.
     """
 
@@ -114,7 +180,10 @@ class _Moments:
 
 
 class _Past:
-    """The inputs of the steps up to each one of a series."""
+    """The inputs of the steps up to each one of a series.
+
+    Before the beginning of a sequence stands what it begins with.
+    """
 
     def __init__(self, series: Series, symbols: bool) -> None:
         sizes = [column.size for column in series.schema.symbols] if symbols else []
@@ -127,11 +196,8 @@ class _Past:
         self.begins = np.repeat(bounds[:-1], np.diff(bounds))
 
     def at(self, steps: Indices, begins: Indices, lag: int) -> Floats:
-        """The inputs some steps earlier, 0 before the beginning: `[len(steps), inputs]`."""
-        places = steps - lag
-        found = self.inputs[np.maximum(places, 0)].astype(np.float64)
-        found[places < begins] = 0
-        return found
+        """The inputs some steps earlier: `[len(steps), inputs]`."""
+        return self.inputs[np.maximum(steps - lag, begins)].astype(np.float64)
 
     def weighted(self, steps: Indices, weights: Floats) -> Floats:
         """The sum over `weights`, `[lags, inputs, outputs]`: `[len(steps), outputs]`."""
@@ -157,17 +223,14 @@ def _moments(past: _Past, steps: Indices, targets: npt.NDArray[Any], lags: int) 
             first_row[lag] += now.T @ then
             products[lag] += then.T @ wanted
             totals[lag] += then.sum(0)
-    return _Moments(
-        len(steps),
-        _squares(first_row, _ends(past, steps, lags)),
-        products.reshape(lags * inputs, -1),
-        totals.ravel(),
-        targets[steps].sum(0, dtype=np.float64),
-    )
+    squares = _squares(first_row, _ends(past, steps, lags))
+    for sums in (squares, np.moveaxis(squares, 2, 0), products, totals):
+        sums[1:] -= sums[:1]  # Of the differences from the step itself.
+    return _Moments(len(steps), squares, products, totals, targets[steps].sum(0, dtype=np.float64))
 
 
 def _squares(first_row: Floats, ends: Floats) -> Floats:
-    """All blocks from those of lag 0 and each other.
+    """All blocks from those of lag 0 and each other: `[lags, inputs, lags, inputs]`.
 
     Args:
         first_row: `[lags, inputs, inputs]`.
@@ -180,7 +243,7 @@ def _squares(first_row: Floats, ends: Floats) -> Floats:
     for lag in range(1, lags):
         found[lag, :, 1:] = found[lag - 1, :, :-1] + ends[lag - 1, :, :-1]
         found[lag, :, 0] = first_row[lag].T
-    return found.reshape(lags * inputs, -1)
+    return found
 
 
 def _ends(past: _Past, steps: Indices, lags: int) -> Floats:
@@ -188,7 +251,6 @@ def _ends(past: _Past, steps: Indices, lags: int) -> Floats:
     begins = past.begins[steps]
     new = np.append(True, (np.diff(steps) > 1) | (np.diff(begins) > 0))
     old = np.append(new[1:], True)
-    new &= steps > begins  # Before the beginning of a sequence everything is 0.
     found: Any = 0.0
     for sign, where, before in ((1, new, 1), (-1, old, 0)):
         for some in _blocks(np.flatnonzero(where), BLOCK // 16):
@@ -198,17 +260,38 @@ def _ends(past: _Past, steps: Indices, lags: int) -> Floats:
     return np.asarray(found)
 
 
-def _solved(moments: _Moments) -> tuple[Floats, Floats]:
-    """The weights at each strength, `[strengths, terms, D]`, and intercepts, `[strengths, D]`.
+def _solved(moments: _Moments, lags: int) -> tuple[Floats, Floats]:
+    """Weights of the inputs, `[strengths, lags, inputs, D]`, and intercepts, `[strengths, D]`.
 
     Through eigenvectors, so that all strengths cost one decomposition.
     """
-    means = moments.totals / moments.steps
-    values, vectors = np.linalg.eigh(moments.squares - np.outer(means, moments.totals))
-    products = moments.products - np.outer(means, moments.targets)
+    totals = moments.totals[:lags].ravel()
+    squares = moments.squares[:lags, :, :lags].reshape(len(totals), -1)
+    products = moments.products[:lags].reshape(len(totals), -1)
+    means = totals / moments.steps
+    values, vectors = np.linalg.eigh(squares - np.outer(means, totals))
     values = np.maximum(values, 0) + moments.steps * STRENGTHS[:, np.newaxis]
-    weights = vectors @ ((vectors.T @ products) / values[..., np.newaxis])
-    return weights, moments.targets / moments.steps - means @ weights
+    projected = vectors.T @ (products - np.outer(means, moments.targets))
+    weights = vectors @ (projected / values[..., np.newaxis])
+    intercepts = moments.targets / moments.steps - means @ weights
+    weights = weights.reshape(len(STRENGTHS), lags, -1, weights.shape[-1])
+    weights[:, 0] -= weights[:, 1:].sum(1)  # A difference has two inputs.
+    return weights, intercepts
+
+
+def _best(
+    solved: tuple[Floats, Floats], past: _Past, validation: Series
+) -> tuple[float, Floats, Floats]:
+    """The strength with the lowest error in validation: that, the weights and the intercept."""
+    weights, intercepts = solved
+    side_by_side = np.concatenate(weights, -1)  # [lags, inputs, strengths * D]
+    errors, changes = np.zeros(len(weights)), validation.targets - _last(validation)
+    for some in _blocks(_known(validation)):
+        predicted = past.weighted(some, side_by_side).reshape(len(some), *intercepts.shape)
+        predicted += intercepts - changes[some][:, np.newaxis]
+        errors += np.square(predicted).sum((0, 2))
+    best = int(errors.argmin())
+    return float(errors[best]), weights[best], intercepts[best]
 
 
 def _blocks(steps: Indices, size: int = BLOCK) -> Iterator[Indices]:
@@ -216,5 +299,16 @@ def _blocks(steps: Indices, size: int = BLOCK) -> Iterator[Indices]:
         yield steps[begin : begin + size]
 
 
-def _scored(series: Series) -> Indices:
-    return np.arange(len(series)) if series.scored is None else np.flatnonzero(series.scored)
+def _last(series: Series) -> Floats:
+    """The last values: `[steps, D]`; 0, the mean, where there are none."""
+    if series.last_values is None:
+        return np.zeros((len(series), 1))
+    return np.nan_to_num(series.last_values.astype(np.float64))
+
+
+def _known(series: Series) -> Indices:
+    """The scored steps, but for those before the first value of the target."""
+    there = np.ones(len(series), np.bool_) if series.scored is None else series.scored
+    if series.last_values is not None:
+        there = there & ~np.isnan(series.last_values).any(1)
+    return np.flatnonzero(there)

@@ -161,6 +161,9 @@ def _seasonal(fitting: Fitting, read: Series, scored: Bools) -> Baseline | str:
 
 
 def _autoregression(fitting: Fitting, read: Series, scored: Bools) -> Baseline | str:
+    """That on top of which a model predicts, if there is one."""
+    if read.schema.autoregression is not None and read.base is not None:
+        return _numeric("linear autoregression", read.targets[scored] - read.base[scored])
     if fitting.training is None:
         return NO_TRAINING
     if not len(read.schema.numbers) + len(read.schema.symbols):
@@ -168,7 +171,7 @@ def _autoregression(fitting: Fitting, read: Series, scored: Bools) -> Baseline |
     model = autoregression.fit(fitting.training, fitting.validation, fitting.bptt)
     if model is None:
         return f"more than {autoregression.MOST_TERMS:,} inputs"
-    predicted = model.predict(read, np.flatnonzero(scored))
+    predicted = autoregression.predict(model, read, np.flatnonzero(scored))
     return _numeric("linear autoregression", read.targets[scored] - predicted)
 
 

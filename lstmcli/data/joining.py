@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.config import DataConfig
+from lstmcli.data import autoregression
 from lstmcli.data.series import Bools, Series
 from lstmcli.data.split import Parts
 from lstmcli.errors import UsageError
@@ -81,6 +82,7 @@ def following(first: Series, second: Series) -> Series:
         },
         offset=0,
     )
+    whole = replace(whole, base=autoregression.base_of(whole))
     return whole.part(slice(len(whole) - len(second), len(whole)))
 
 

@@ -32,7 +32,8 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
 
     Args:
         config: the settings.
-        known: the columns of a model that is to read it: a text is read in its vocabulary.
+        known: the columns of a model that is to read it: a text is read in its vocabulary, and a
+            table is predicted on top of its autoregression.
 
     Raises:
         FileError: the file is missing, damaged or not what the settings say.
@@ -44,8 +45,8 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
         _check_same_kind(path, reader, file)
     _check_different(config)
     with _bounded(path):
-        if reader is text and known is not None and known.kind == KINDS[text]:
-            parts, notes = text.read_parts(config, known)
+        if reader in KINDS and known is not None and known.kind == KINDS[reader]:
+            parts, notes = reader.read_parts(config, known)
         else:
             parts, notes = reader.read_parts(config)
     return joining.continued(parts, config) if config.continues else parts, notes

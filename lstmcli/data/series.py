@@ -40,6 +40,8 @@ class Series:
             to it and within its sequence: for numbers `[steps, D]`, float32, standardised, NaN
             where there is none; for classes `[steps]`, int32, -1 where there is none. `None` where
             the target of a step is not known at a later one. No input: no program sees it.
+        base: what a model's numbers are on top of, standardised: `[steps, D]`, float32; `None` for
+            nothing.
         labels: what people know the steps of a table by: the sequence's name, the index, the row
             of the file, from 1 on; `[steps]` each. No model sees them.
     """
@@ -53,6 +55,7 @@ class Series:
     task: Mapping[str, Any] = field(default_factory=dict)
     offset: int = 0
     last_values: npt.NDArray[Any] | None = None
+    base: npt.NDArray[np.float32] | None = None
     labels: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     recording: Series | None = None
 
@@ -70,15 +73,8 @@ class Series:
         return self.starts is not None and self.schema.kind != "text"
 
     @cached_property
-    def base(self) -> npt.NDArray[np.float32] | None:
-        """What a model's numbers are on top of, standardised: `[steps, D]`; `None` for nothing."""
-        if not self.schema.change or self.last_values is None:
-            return None
-        return np.asarray(np.nan_to_num(self.last_values), np.float32)
-
-    @cached_property
     def learned(self) -> npt.NDArray[Any]:
-        """The targets as a model is to give them: themselves, or their changes."""
+        """The targets as a model is to give them: themselves, or what exceeds a base."""
         return self.targets if self.base is None else self.targets - self.base
 
     @property
@@ -117,9 +113,14 @@ class Series:
         }
 
     def checksum(self) -> str:
-        """SHA-256 of the arrays' bytes (little endian), in hexadecimal."""
-        digest = hashlib.sha256()
-        for array in self.arrays.values():
+        """SHA-256 of the arrays' bytes (little endian), in hexadecimal.
+
+        What is fitted to them is none of them.
+        """
+        digest, arrays = hashlib.sha256(), self.arrays
+        if self.schema.autoregression is not None:
+            arrays["targets"] = self.targets
+        for array in arrays.values():
             digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
@@ -167,6 +168,7 @@ class Series:
             scored=None if self.scored is None else self.scored[steps],
             starts=None if self.starts is None else self.starts[steps],
             last_values=None if self.last_values is None else self.last_values[steps],
+            base=None if self.base is None else self.base[steps],
             labels={name: values[steps] for name, values in self.labels.items()},
         )
 

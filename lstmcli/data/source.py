@@ -407,7 +407,7 @@ def _resolved(config: Config, held: Parts | None) -> Config:
         validated=len(held.validation) > 0,
     )
     if config.data.horizon:
-        of_file["predict"] = "change" if series.schema.change else "level"
+        of_file["predict"] = series.schema.predicts
     return cut.resolved(of_file)
 
 

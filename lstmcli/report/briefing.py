@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 LONG = 10
 """Seconds of compiling from which on they are told."""
+PREDICTS = {
+    "change": "predicts the change from the last value",
+    "residual": "predicts the residual of a linear autoregression",
+}
 
 
 def lines(found: Preflight) -> list[str]:
@@ -31,7 +35,7 @@ def of_settings(config: Config) -> str:
         f"gradient norm up to {training.clip_norm:g}" if training.clip_norm else "",
         _epochs(training.epochs),
         f"patience {training.patience:,}" if training.patience else "",
-        "predicts the change from the last value" if config.data.predict == "change" else "",
+        PREDICTS.get(config.data.predict or "", ""),
     ]
     return "settings: " + ", ".join(filter(None, said))
 

@@ -21,6 +21,12 @@ WIDEST = 24
 """Characters of a name that are shown."""
 NAMED = 5
 """Values of a column, and columns, that are named in a sentence."""
+LEARNED = {
+    "level": "target",
+    "change": "change from its last value",
+    "residual": "residual of a linear autoregression",
+}
+"""What of a number a model gives, by what it predicts."""
 
 
 def name(text: str, quoted: bool = False) -> str:
@@ -63,8 +69,8 @@ def target(schema: Schema) -> str:
 
 
 def learned(schema: Schema) -> str:
-    """What of a number a model gives: `target`, or `change from its last value`."""
-    return "change from its last value" if schema.change else "target"
+    """What of a number a model gives: `target`, `change from its last value` and so on."""
+    return LEARNED[schema.predicts]
 
 
 def one_number(schema: Schema) -> Numeric | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lstmcli import preflight
@@ -109,10 +109,13 @@ def unit(schema: Schema) -> Unit:
 
 
 def digest(source: Source) -> str | None:
-    """SHA-256 of all that a dataset gives a model, wherever its files lie."""
+    """SHA-256 of all that a dataset gives a model, wherever its files lie.
+
+    An autoregression follows from that, and its last bits from the machine.
+    """
     if source.file_checksums is None:
         return None
-    known = [source.file_checksums, source.schema.to_dict()]
+    known = [source.file_checksums, replace(source.schema, autoregression=None).to_dict()]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lstmcli.columns import Categorical, Numeric, Schema, symbol_type
 from lstmcli.config import DataConfig
+from lstmcli.data import autoregression
 from lstmcli.data.series import Bools, Series
 from lstmcli.data.tables import calendar
 from lstmcli.data.tables.filling import Filling
@@ -151,7 +152,7 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
         unseen.append(Unseen(vocabulary.name, False, strange))
     targets, scored, strange = _targets(values, schema)
     last_values = _last_values(values, schema)
-    if schema.change and last_values is not None:  # From nothing there is no change.
+    if schema.predicts != "level" and last_values is not None:  # From nothing there is no change.
         scored &= ~np.isnan(last_values).any(1)
     unseen.append(Unseen(values.roles.target, True, strange))
     given = _standardised(values, columns)
@@ -165,7 +166,7 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
         last_values=last_values,
         labels=_labels(values),
     )
-    return series, unseen
+    return replace(series, base=autoregression.base_of(series)), unseen
 
 
 def _unscored(table: Table, target: str) -> list[str]:

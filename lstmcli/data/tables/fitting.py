@@ -29,7 +29,8 @@ def fit(
     Args:
         values: a table's.
         training: the steps of the training part.
-        predict: `change` or `level`, where it is said.
+        predict: `change`, `level` or `residual`, where it is said; of the last it is looked at no
+            more than whether it is possible.
 
     Returns:
         The schema, and what the user should know.
@@ -134,10 +135,10 @@ def _changes(
     name = values.roles.target
     possible = not isinstance(target, Categorical) and name in values.numbers
     if values.last is None or not possible or predict == "level":
-        if predict == "change":
+        if predict in ("change", "residual"):
             raise UsageError(
-                f"`--predict change` needs a number whose last value is known: `{name}` is to be "
-                "predicted without it",
+                f"`--predict {predict}` needs a number whose last value is known: `{name}` is to "
+                "be predicted without it",
                 "pass `--horizon 1` or more, with a target of numbers that is among the inputs",
             )
         return None

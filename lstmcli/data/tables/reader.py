@@ -8,7 +8,7 @@ filled, as a model sees them. A step whose target is not known is not scored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from lstmcli.columns import Categorical, Schema
 from lstmcli.config import DataConfig
+from lstmcli.data import autoregression
 from lstmcli.data.series import Series
 from lstmcli.data.split import Parts, by_sequence, by_time
 from lstmcli.data.tables import calendar, collected, index
@@ -47,7 +48,7 @@ OF_A_MODEL = "change the file: what its columns are is what they were when the m
 Bytes = npt.NDArray[np.int8]
 
 
-def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
+def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, list[str]]:
     """Reads the three parts of a table, which share no step.
 
     One long recording is cut by time; of many sequences, whole ones are drawn. A part that has a
@@ -55,6 +56,7 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
 
     Args:
         config: the file and what its columns are.
+        known: the columns of a model that is to read them; its autoregression stays as it is.
 
     Returns:
         The parts, and what the user should know, in words. `scored` is `None` where every step of
@@ -71,17 +73,54 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
     picks = _divide(values, config)
     steps = _steps(values.sequences, picks)
     schema, more = fit(values, steps[TRAINING], config.predict)
-    whole, unseen = encode(values, schema)
-    parts = [_cut(whole, pick) for pick in picks]
-    notes += more + _unseen(unseen, _part_of(steps, len(whole)), PARTS)
-    for part, file in ((VALIDATION, config.val_data), (TEST, config.test_data)):
-        if file is not None:
-            parts[part], strange = _read_whole(Path(file), schema, config, part)
-            notes += strange
+    own = {VALIDATION: config.val_data, TEST: config.test_data}
+    files = {part: _read(Path(file), schema, config) for part, file in own.items() if file}
+    notes += more
+
+    def parts(schema: Schema) -> Iterator[Series]:
+        """The three parts; what is to be known of them is noted."""
+        whole, unseen = encode(values, schema)
+        notes.extend(_unseen(unseen, _part_of(steps, len(whole)), PARTS))
+        for part, pick in enumerate(picks):
+            if part not in files:
+                yield _cut(whole, pick)
+                continue
+            series, strange = _encoded(*files[part], schema, PARTS[part])
+            notes.extend(strange)
+            yield series
+
+    found = [*parts(schema)]
     for part in (VALIDATION, TEST):
-        _check_scored(parts[part], part, config)
-    notes += _changed(parts)
-    return Parts(*_all_scored(parts)), list(dict.fromkeys(notes))
+        _check_scored(found[part], part, config)
+    if linear := _autoregression(Parts(*found), config, known):
+        found = [*parts(linear)]
+    notes += _changed(found)
+    return Parts(*_all_scored(found)), list(dict.fromkeys(notes))
+
+
+def _autoregression(parts: Parts, config: DataConfig, known: Schema | None) -> Schema | None:
+    """The schema of a model that predicts on top of one, that of a known model if it has one.
+
+    Raises:
+        UsageError: it is asked for, and there is none.
+    """
+    if config.predict not in (None, "residual"):
+        return None
+    schema = parts.training.schema
+    if (
+        known is not None
+        and known.autoregression is not None
+        and known == replace(schema, target=known.target, change=False)
+    ):
+        return known
+    found = autoregression.built_on(parts, asked=config.predict == "residual")
+    if found is None and config.predict == "residual":
+        raise UsageError(
+            f"`--predict residual` needs a linear autoregression, and there is none of "
+            f"`{config.data}`: it has no inputs, or more than {autoregression.MOST_TERMS:,}",
+            "pass `--predict change`, or fewer `--inputs`",
+        )
+    return found
 
 
 def read_whole(
@@ -104,7 +143,8 @@ def read_whole(
     """
     try:
         config = collected.resolved(path, config, _known(config))
-        series, notes = _read_whole(path, schema, config, None, to_score)
+        found = _read(path, schema, config, to_score)
+        series, notes = _encoded(*found, schema, f"`{path}`")
     except LstmcliError as error:
         hint = OF_A_MODEL if "`--" in (error.hint or "") else error.hint
         raise FileError(error.message, hint) from error
@@ -158,10 +198,10 @@ def _missing(config: DataConfig) -> list[str]:
     return [word.strip() for word in (config.na_values or "").split(",")]
 
 
-def _read_whole(
-    path: Path, schema: Schema, config: DataConfig, part: int | None, to_score: bool = True
-) -> tuple[Series, list[str]]:
-    """A whole table, whose `scored` is an array."""
+def _read(
+    path: Path, schema: Schema, config: DataConfig, to_score: bool = True
+) -> tuple[Values, list[str]]:
+    """What a whole table holds for a model with this schema."""
     group = None if config.group is None else config.group.strip()
     roles = schema_roles(schema, group)
     grouped = () if group is None else (group,)
@@ -187,12 +227,23 @@ def _read_whole(
     calendar.check_known(path, labels, cycles)
     labels = labels and labels.with_calendar(cycles)
     values, filled = read_values(table, roles, sequences, labels, config, strict=False)
+    return values, [*table.notes(), *notes, *filled]
+
+
+def _encoded(
+    values: Values, notes: list[str], schema: Schema, called: str
+) -> tuple[Series, list[str]]:
+    """A whole table as a model sees it, whose `scored` is an array, and what is to be known of it.
+
+    Args:
+        values: the table's.
+        notes: what is to be known of them.
+        schema: the model's.
+        called: what the table is called.
+    """
     series, unseen = encode(values, schema)
-    notes = [*table.notes(), *notes, *filled]
     _check_known(values, schema, unseen)
-    part_of = np.zeros(len(series), np.int8)
-    called = f"`{path}`" if part is None else PARTS[part]
-    return series, notes + _unseen(unseen, part_of, (called,))
+    return series, notes + _unseen(unseen, np.zeros(len(series), np.int8), (called,))
 
 
 def _divide(values: Values, config: DataConfig) -> tuple[slice | Indices, ...]:
