@@ -265,6 +265,36 @@ class Ray:
         return reference
 
 
+class TaskError(Ray.exceptions.RayError):
+    """As Ray tells what a task has raised: where it was, a traceback, and what it was."""
+
+    cause = ValueError("no such column\nat all")
+
+    def __str__(self):
+        return "\x1b[36mray::_train()\x1b[39m (pid=1)\n  File there\nValueError: no such column"
+
+
+class Cancelled(Ray.exceptions.RayError):
+    """Of which Ray says nothing."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(TaskError(), "no such column"), (Cancelled(), "Cancelled")]
+)
+def test_a_ray_task_that_came_to_no_end_says_what_it_was(error, said, tmp_path):
+    from sweeping import settings
+
+    from lstmcli.sweeps import cluster
+
+    class Failing(Ray):
+        @staticmethod
+        def get(reference):
+            raise error
+
+    first, *_ = cluster._receive(Failing, None, settings()[0], tmp_path / "run")
+    assert first["error"] == f"its worker was lost: {said}"
+
+
 def test_the_ray_driver_writes_what_it_receives_whole_or_not_at_all(tmp_path, monkeypatch):
     from lstmcli.sweeps import cluster
 

@@ -1,15 +1,21 @@
 """Where a Ray sweep finds its cluster, what it says of one, how it stops, and what it leaves."""
 
 import os
+import re
 import signal
 import socket
 
 import pytest
+from resumes import assert_same
 from sweeping import COMMAND, is_alive, settings, start, wait_for
+from terminal import Terminal
 
 from lstmcli import api
 from lstmcli.errors import LstmcliError
-from lstmcli.sweeps import joining, story, trial
+from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.runs import metrics
+from lstmcli.runs.rundir import RunDirectory
+from lstmcli.sweeps import cluster, joining, story, trial
 from lstmcli.sweeps.remaining import Remaining
 
 SAYS_WHEN_IT_WAITS = """
@@ -79,10 +85,49 @@ def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):
 
 def test_a_cluster_that_runs_is_used_and_said(nobody, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nobody)
-    monkeypatch.setattr(joining, "_check", lambda address: None)
+    monkeypatch.setattr(joining, "_check", lambda address, asked: None)
     address, [note] = joining._choose(None)
     assert address == nobody
     assert note == f"the trials run on the Ray cluster at `{nobody}`: `RAY_ADDRESS`"
+
+
+def test_a_cluster_that_ray_start_has_left_is_found_as_ray_finds_it(monkeypatch):
+    """An address by itself is refused by newer clusters, which ask for the user's token."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.9:1")
+    monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: "192.0.2.2:6379")
+
+    def check(address, asked):
+        if asked != "auto":
+            raise joining.NotThereError("nobody there")
+
+    monkeypatch.setattr(joining, "_check", check)
+    address, notes = joining._choose(None)
+    assert address == "auto"
+    assert notes[-1].startswith(
+        "the trials run on the Ray cluster at `192.0.2.2:6379`: `ray start`"
+    )
+    with joining._as_found(address):  # Ray would take what was passed over.
+        assert "RAY_ADDRESS" not in os.environ
+    assert os.environ["RAY_ADDRESS"] == "192.0.2.9:1"
+
+
+def test_reports_that_were_not_fetched_in_time_are_one_and_a_rerun_task_begins_with_all(tmp_path):
+    box, last = cluster.Mailbox({"a": {"run.json": b"old"}}), "checkpoints/last.safetensors"
+    box.report("a", cluster.Report({"run.json", "metrics.csv", last}, {"metrics.csv": b"1"}))
+    box.report("a", cluster.Report({"run.json", "metrics.csv"}, {"run.json": b"new"}))
+    assert box.files("a") == {"run.json": b"new", "metrics.csv": b"1"}
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / last).write_bytes(b"that the task has not")
+    cluster._write(tmp_path, box.fetch()["a"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == {
+        "run.json": b"new",
+        "metrics.csv": b"1",
+    }
+    assert not (tmp_path / last).exists()
+    assert box.fetch() == {}
+    box.forget("a")
+    assert box.files("a") == {}
 
 
 def test_sigterm_stops_a_ray_sweep_as_a_local_one(tmp_path):
@@ -96,11 +141,42 @@ def test_sigterm_stops_a_ray_sweep_as_a_local_one(tmp_path):
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143, stderr
     assert "error: stopped by SIGTERM: 0 trials are done" in stderr
-    assert "runs the others, and begins those anew that were stopped" in stderr
+    assert "runs the others, and goes on where trials were stopped" in stderr
     assert "stack trace" not in stderr.lower()
     assert "Traceback" not in stderr
     if is_alive(process.pid):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+LONG = ["--layers", "1", "--seeds", "1", "--series-length", "300", "--epochs", "250"]
+
+
+def test_a_ray_sweep_shows_its_epochs_and_goes_on_after_ctrl_c_with_the_same_bits(
+    python, tmp_path, monkeypatch
+):
+    pytest.importorskip("ray")
+    monkeypatch.chdir(tmp_path)
+    known = {name: value for name, value in python["env"].items() if name != "NO_COLOR"}
+    asked = ["sweep", *LONG, "--jobs", "1"]
+    on_ray = [*asked, "--backend", "ray", "--address", "local", "--out", tmp_path / "s"]
+    with Terminal(*on_ray, columns=100, env=known | {"TERM": "xterm-256color"}) as terminal:
+        terminal.until(r"1x4-seeds-0-0 +training[^\0]*left", seconds=240)
+        terminal.type("\x03")
+        terminal.until(seconds=60)
+    assert terminal.code == 130
+    assert "goes on where trials were stopped" in re.sub(r"\s+", " ", str(terminal.screen))
+    stood = {run.name: checkpoints.read(RunDirectory(run).last).metadata["position"]["epoch"]
+             for run in (tmp_path / "s/trials").glob("1x4*")}  # fmt: skip
+    assert 0 < stood["1x4-seeds-0-0"] < 250
+    first = metrics.read(RunDirectory(tmp_path / "s/trials/1x4-seeds-0-0").metrics)[0]
+    for out, options in (("s", ["--backend", "ray", "--address", "local"]), ("alone", [])):
+        process = start(tmp_path / out, "--jobs", "1", *options, command=["sweep", *LONG])
+        _, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+    name = "trials/1x4-seeds-0-0"
+    assert_same(tmp_path / "s" / name, tmp_path / "alone" / name)
+    went_on = metrics.read(RunDirectory(tmp_path / "s/trials/1x4-seeds-0-0").metrics)[0]
+    assert went_on == first  # With the seconds that it took then.
 
 
 def test_a_runs_files_that_move_name_its_data_from_where_they_will_lie(run, tmp_path):

@@ -88,7 +88,7 @@ def sweep(
         left = directory.missing(plan.settings)
         bars = [(each.name, each.config.training.epochs) for each in left]
         with (
-            _told_how_to_go_on(ctx.obj, plan.asked.backend),
+            _told_how_to_go_on(ctx.obj),
             console.SweepView(style if left else "none", bars) as view,
         ):
             for found in story.run(plan, directory):
@@ -102,15 +102,12 @@ def sweep(
 
 
 @contextmanager
-def _told_how_to_go_on(argv: Sequence[str], backend: str) -> Iterator[None]:
+def _told_how_to_go_on(argv: Sequence[str]) -> Iterator[None]:
     """A sweep that is stopped ends with the command that goes on."""
     try:
         yield
     except StoppedError as error:
-        begun = "goes on where trials were stopped"
-        if backend == "ray":  # What its tasks had is lost with them.
-            begun = "begins those anew that were stopped"
-        error.hint = f"`{_with(argv)}` runs the others, and {begun}"
+        error.hint = f"`{_with(argv)}` runs the others, and goes on where trials were stopped"
         raise
 
 

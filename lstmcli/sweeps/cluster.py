@@ -1,23 +1,84 @@
 """Running settings as Ray tasks, on a cluster that was joined.
 
-A task returns its rows and the files of its run directory through Ray's object store, and the
-driver writes them: nodes need lstmcli, but no shared disk. Ray reruns the tasks of a node that is
-lost.
+Nodes need lstmcli, but no shared disk: a task reports the files of its run directory as they
+change, and the sweep writes them. So its screen shows a cluster's trials as local ones; a sweep
+that was stopped goes on where they stood, and so does the task of a lost node, which Ray reruns.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstmcli.files import make_directories, write_atomically
+from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.execute import POLL_SECONDS, Rows, attempt
 from lstmcli.sweeps.grid import Setting
 
 RETRIES = 3
+REPORT_SECONDS = 1.0
+"""Between a task's looks at its files."""
+BEGIN_SECONDS = 60.0
+"""For a task to get the files that it begins with."""
+GRACE_SECONDS = 10.0
+"""For the trials of a sweep that is stopped to end in a checkpoint, and for that to arrive."""
+
+Files = dict[str, bytes]
+"""By their relative path."""
+Versions = dict[str, tuple[int, int]]
+"""What tells that files have changed, likewise."""
+
+
+class Report(NamedTuple):
+    """What a task says of its run directory.
+
+    Attributes:
+        names: all its files.
+        changed: those that it has not reported yet, as they are now.
+    """
+
+    names: set[str]
+    changed: Files
+
+
+class Mailbox:
+    """An actor beside the sweep: keeps each task's files, and its reports until they are fetched.
+
+    Args:
+        files: what tasks begin with, by the names of their settings.
+    """
+
+    def __init__(self, files: dict[str, Files]) -> None:
+        self._files = files
+        self._news: dict[str, Report] = {}
+
+    def files(self, name: str) -> Files:
+        """The files of a setting as they are known: what its task begins with."""
+        return self._files.get(name, {})
+
+    def report(self, name: str, report: Report) -> None:
+        """Takes what a task says."""
+        files = self._files.get(name, {}) | report.changed
+        self._files[name] = {path: files[path] for path in report.names & files.keys()}
+        if earlier := self._news.get(name):
+            report = report._replace(changed=earlier.changed | report.changed)
+        self._news[name] = report
+
+    def fetch(self) -> dict[str, Report]:
+        """The reports since the last call, all of a setting's as one."""
+        found, self._news = self._news, {}
+        return found
+
+    def forget(self, name: str) -> None:
+        """Forgets a setting, which has ended."""
+        self._files.pop(name, None)
+        self._news.pop(name, None)
 
 
 def run_ray(settings: Sequence[Setting], folder: Path) -> Generator[tuple[Setting, Rows] | None]:
@@ -29,42 +90,161 @@ def run_ray(settings: Sequence[Setting], folder: Path) -> Generator[tuple[Settin
     """
     import ray
 
+    mailbox = _beside(ray).remote({each.name: _files(folder / each.name) for each in settings})
     # A process for each, as TensorFlow is set up for one kind of setting.
     task = ray.remote(num_cpus=1, max_retries=RETRIES, max_calls=1)(_train)
     largest_first = sorted(settings, key=lambda setting: -setting.seconds)
     running = {
-        task.remote(setting, (folder / setting.name).resolve()): setting
+        task.remote(mailbox, setting, (folder / setting.name).resolve()): setting
         for setting in largest_first
     }
+    news = _news(ray, mailbox)
     try:
         while running:
             done, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-            for reference in done:
-                setting = running.pop(reference)
-                yield setting, _receive(ray, reference, setting, folder / setting.name)
+            found = next(news)
+            for reference, setting in [*running.items()]:
+                if reference in done:
+                    del running[reference]
+                    yield setting, _receive(ray, reference, setting, folder / setting.name)
+                    mailbox.forget.remote(setting.name)
+                elif report := found.get(setting.name):
+                    _write(folder / setting.name, report)
             yield None
     finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
+        _stop(ray, mailbox, running, folder)
 
 
-def _train(setting: Setting, moves_to: Path) -> tuple[Rows, dict[str, bytes]]:
-    """A task: the rows, and the run directory's files by their relative path."""
-    with tempfile.TemporaryDirectory() as folder:
-        directory = Path(folder) / setting.name
-        rows = attempt(setting, directory, moves_to)
-        files = [path for path in directory.rglob("*") if path.is_file()]
-        return rows, {str(path.relative_to(directory)): path.read_bytes() for path in files}
+def _stop(ray: Any, mailbox: Any, running: dict[Any, Setting], folder: Path) -> None:
+    """Ends what still runs, as Ctrl-C does: in a checkpoint, where it comes to that soon enough."""
+    for reference in running:
+        ray.cancel(reference)
+    if running:
+        ray.wait([*running], num_returns=len(running), timeout=GRACE_SECONDS)
+    with suppress(ray.exceptions.RayError, OSError):  # What does not arrive is trained again.
+        for setting in running.values():
+            files = ray.get(mailbox.files.remote(setting.name), timeout=GRACE_SECONDS)
+            if files:
+                _write(folder / setting.name, Report(set(files), files))
+    for reference in running:
+        ray.cancel(reference, force=True)
+    ray.kill(mailbox)
+
+
+def _beside(ray: Any) -> Any:
+    """What makes the mailbox, as an actor on the node that the sweep is on."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    node = ray.get_runtime_context().get_node_id()
+    here = NodeAffinitySchedulingStrategy(node, soft=True)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox)
+
+
+def _news(ray: Any, mailbox: Any) -> Iterator[dict[str, Report]]:
+    """What tasks have reported: gives what there is, and waits for nothing.
+
+    A mailbox that is lost takes no trial with it: they end without having been seen.
+    """
+    while True:
+        asked = mailbox.fetch.remote()
+        while not ray.wait([asked], timeout=0)[0]:
+            yield {}
+        found: dict[str, Report] = {}
+        with suppress(ray.exceptions.RayError):
+            found = ray.get(asked)
+        yield found
 
 
 def _receive(ray: Any, reference: Any, setting: Setting, directory: Path) -> Rows:
     try:
         rows, files = ray.get(reference)
     except ray.exceptions.RayError as error:
-        first_line = str(error).strip().splitlines()[0]
-        return trial.lost(setting, first_line)
-    for name, content in files.items():
-        path = directory / name
-        make_directories(path.parent)
-        write_atomically(path, content)
+        found = getattr(error, "cause", None) or error  # What a task has raised, or Ray says.
+        return trial.lost(setting, next(iter(str(found).splitlines()), type(found).__name__))
+    _write(directory, Report(set(files), files))
     return list(rows)
+
+
+def _train(mailbox: Any, setting: Setting, moves_to: Path) -> tuple[Rows, Files]:
+    """A task: the rows, and the run directory's files by their relative path."""
+    import ray
+
+    files: Files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder) / setting.name
+        with (
+            suppress(ray.exceptions.RayError),  # The mailbox is lost: the task begins anew.
+            ThreadPoolExecutor(1) as other,  # A task that waits itself lends its core to others.
+        ):
+            asked = mailbox.files.remote(setting.name)
+            files = other.submit(ray.get, asked, timeout=BEGIN_SECONDS).result()
+        _write(directory, Report(set(files), files))
+        with _reported(mailbox, setting.name, directory):
+            rows = attempt(setting, directory, moves_to)
+        return rows, _files(directory)
+
+
+@contextmanager
+def _reported(mailbox: Any, name: str, directory: Path) -> Iterator[None]:
+    """Reports a run directory's files to the mailbox while a block goes on, and at its end."""
+    import ray
+
+    def look() -> None:
+        reported, is_last = _versions(directory), False
+        while not is_last:
+            is_last = over.wait(REPORT_SECONDS)
+            now = _versions(directory)
+            changed = {each for each, version in now.items() if reported.get(each) != version}
+            if changed:
+                files = _files(directory)
+                report = Report(set(now), {each: files[each] for each in changed & files.keys()})
+                with suppress(ray.exceptions.RayError):
+                    ray.get(mailbox.report.remote(name, report), timeout=GRACE_SECONDS)
+            reported = now
+
+    over = threading.Event()
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _paths(directory: Path) -> list[Path]:
+    """The files of a run, in the order in which they can be read while it writes them.
+
+    It writes a table before the checkpoint that counts its rows, and the best checkpoint last.
+    """
+    place = RunDirectory(directory)
+    return sorted(place.written, key=lambda path: (path != place.best, path != place.last))
+
+
+def _versions(directory: Path) -> Versions:
+    found = {}
+    for path in _paths(directory):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found[str(path.relative_to(directory))] = (status.st_mtime_ns, status.st_size)
+    return found
+
+
+def _files(directory: Path) -> Files:
+    """What a run directory holds of a run."""
+    found = {}
+    for path in _paths(directory):
+        with suppress(FileNotFoundError):
+            found[str(path.relative_to(directory))] = path.read_bytes()
+    return found
+
+
+def _write(directory: Path, report: Report) -> None:
+    """Makes a run directory's files what a task has: at every moment they are a run's."""
+    for path in reversed(_paths(directory)):
+        name = str(path.relative_to(directory))
+        if (content := report.changed.get(name)) is not None:
+            make_directories(path.parent)
+            write_atomically(path, content)
+        elif name not in report.names:
+            path.unlink(missing_ok=True)

@@ -24,6 +24,11 @@ ANSWER_SECONDS = 3.0
 """For a port to answer."""
 JOIN_SECONDS = 22.0
 """For a cluster to let somebody join: with the above less than half a minute."""
+VARIABLE = "RAY_ADDRESS"
+NAMED = f"`{VARIABLE}`"
+FOUND = "auto"
+"""What Ray is asked for where `ray start` has left an address on this machine: for that alone it
+finds the user's token by itself, which clusters of newer versions ask for."""
 START = "`ray start --head` starts one; without `--address` a running or a local one is used"
 TRY = """
 import sys
@@ -84,16 +89,17 @@ def _choose(address: str | None) -> tuple[str | None, list[str]]:
     if address == "local":
         return None, []
     if address not in (None, "auto"):
-        _check(address)
+        _check(address, address)
         return address, []
     notes: list[str] = []
     for place, known in _known():
+        asked = known if place == NAMED else FOUND
         try:
-            _check(known)
+            _check(known, asked)
         except NotThereError as error:
             notes.append(f"{place} names a Ray cluster that is passed over: {error.message}")
         else:
-            return known, [*notes, f"the trials run on the Ray cluster at `{known}`: {place}"]
+            return asked, [*notes, f"the trials run on the Ray cluster at `{known}`: {place}"]
     if address == "auto":
         raise NotThereError("; ".join(["no Ray cluster is running here", *notes]), START)
     return None, [*notes, *(["a local Ray cluster is started"] if notes else [])]
@@ -103,16 +109,20 @@ def _known() -> Iterator[tuple[str, str]]:
     """The clusters that Ray itself would look for, and who names them."""
     from ray._private.utils import read_ray_address
 
-    named = os.environ.get("RAY_ADDRESS")
+    named = os.environ.get(VARIABLE)
     if named and named not in ("auto", "local"):
-        yield "`RAY_ADDRESS`", named
+        yield NAMED, named
     with suppress(OSError, UnicodeDecodeError):
         if named != "local" and (last := read_ray_address()):
             yield "`ray start` on this machine", last
 
 
-def _check(address: str) -> None:
+def _check(address: str, asked: str) -> None:
     """Checks that a cluster lets one join.
+
+    Args:
+        address: where it listens.
+        asked: what is asked of Ray.
 
     Raises:
         NotThereError: nobody answers there, or it is no Ray cluster.
@@ -124,7 +134,7 @@ def _check(address: str) -> None:
     except OSError as error:
         why = error.strerror or "no answer"
         raise NotThereError(f"there is no Ray cluster at `{address}`: {why}", START) from error
-    said = _tried(address)
+    said = _tried(asked)
     if said is None:
         return
     if "authentica" in said.lower():  # `AuthenticationError`, `Unauthenticated`.
@@ -155,7 +165,7 @@ def _parsed(address: str) -> tuple[str, int]:
 def _tried(address: str) -> str | None:
     """What is wrong with a cluster, from another process that joined it; `None` if nothing is."""
     command = [sys.executable, "-c", TRY, address]
-    with subprocess.Popen(
+    with _as_found(address), subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         start_new_session=True,
     ) as other:  # fmt: skip
@@ -176,13 +186,27 @@ def _join(ray: Any, address: str | None, jobs: int) -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)  # Before Ray does, which is too late for some.
     local = {} if address else {"num_cpus": min(jobs, len(cores())), "include_dashboard": False}
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **local)
+        with _as_found(address):
+            ray.init(
+                address=address or "local", log_to_driver=False, logging_level="error", **local
+            )
     except SystemExit as error:  # What Ray makes of SIGTERM.
         raise StoppedError("stopped by SIGTERM", None, ExitCode.TERMINATED) from error
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         what = f"cannot join the Ray cluster at `{address}`" if address else "Ray does not start"
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise LstmcliError(f"{what}: {first}", START if address else None) from error
+
+
+@contextmanager
+def _as_found(address: str | None) -> Iterator[None]:
+    """Hides an address that was passed over from Ray, which would take it for the one it finds."""
+    named = os.environ.pop(VARIABLE, None) if address == FOUND else None
+    try:
+        yield
+    finally:
+        if named is not None:
+            os.environ[VARIABLE] = named
 
 
 @contextmanager

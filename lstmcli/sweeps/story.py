@@ -181,7 +181,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
                 directory.add(rows, plan.swept)
                 at_work.pop(setting.name)
                 remaining.note(setting.name, 1)
-                yield _ended(setting, rows, _left(plan, remaining))
+                yield _ended(setting, rows, remaining.seconds)
                 continue
             for setting in left:
                 if watch := at_work.get(setting.name):
@@ -190,12 +190,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
                         continue
                     share = watch.epoch / setting.config.training.epochs
                     remaining.note(setting.name, min(0.99, share))
-                    yield _under_way(setting, watch, _left(plan, remaining))
-
-
-def _left(plan: Plan, remaining: Remaining) -> float | None:
-    """What is known of the time left; of a cluster nothing, as no task reports what it is at."""
-    return remaining.seconds if plan.asked.backend == "local" else None
+                    yield _under_way(setting, watch, remaining.seconds)
 
 
 def _under_way(setting: Setting, watch: tables.Watch, left: float | None) -> Progress:
