@@ -94,14 +94,17 @@ def weights(config: Config, signature: Signature, schema: Schema) -> parameters.
     """The parameters `[R, …]` before the first window.
 
     With `init_from` they are those of the checkpoint: each replica takes the one of its own place,
-    or all take the only one.
+    or all take the only one. What is on top of a guess begins with nothing: with that guess.
 
     Raises:
         FileError: the checkpoint is missing or damaged, or its model is another one.
     """
     features, outputs = signature.features, signature.outputs
     if config.training.init_from is None:
-        return _drawn(config, signature)
+        drawn = _drawn(config, signature)
+        if schema.predicts != "level":
+            drawn["dense.kernel"][:] = 0
+        return drawn
     path, checkpoint = owned.read(Path(config.training.init_from))
     replicas = config.run.replicas
     if extends := _extends(schema, checkpoint.schema):

@@ -12,7 +12,7 @@ from reference import autoregression as linear
 from reference import forward
 
 import lstmcli
-from lstmcli import api
+from lstmcli import api, initial
 from lstmcli.columns import Schema
 from lstmcli.config import Config
 from lstmcli.data import joining, readers
@@ -71,6 +71,29 @@ def test_the_change_is_learned_where_validation_does_not_say_that_lags_help(wave
         assert open_source(Config.build(**given, **ASKED)).schema.predicts == "change"
         asked = open_source(Config.build(**given, **ASKED, predict="residual")).schema
         assert asked.predicts == "residual"
+
+
+def test_nothing_is_built_on_lines_where_two_steps_tell_what_they_leave(wave):
+    """A thermostat: it loses warmth, and between 19 and 21 degrees it heats or does not."""
+    rng, room, heated, found = np.random.default_rng(2), 20.0, False, []
+    air = 6 + 5 * np.sin(np.arange(3_000) / 23) + 0.1 * rng.normal(size=3_000).cumsum()
+    for outside in air:
+        heated = room < 21 if heated else room < 19
+        room += 0.6 * heated + 0.02 * (outside - room) + 0.05 * rng.normal()
+        found.append(room)
+    pd.DataFrame({"x": found, "outside": air}).to_csv("room.csv", index=False)
+    source = open_source(Config.build(data="room.csv", **ASKED))
+    assert source.schema.predicts == "change"
+    losses = {each.name: each.loss for each in source.validation_baselines.found}
+    assert losses["linear autoregression"] < 0.7 * losses["last value"]
+
+
+def test_what_is_on_top_of_a_guess_begins_with_that_guess(wave):
+    for predict, nothing in (("residual", True), ("change", True), ("level", False)):
+        source = open_source(Config.build(data="wave.csv", predict=predict, **ASKED))
+        found = initial.weights(source.config, source.signature, source.schema)
+        assert (found["dense.kernel"] == 0).all() == nothing
+        assert found["lstm.0.kernel"].any()
 
 
 def test_the_residual_of_what_no_last_value_is_known_of_is_refused(wave):

@@ -42,6 +42,10 @@ UNCHOSEN = 4
 """Which one is taken where there is no validation part."""
 CLEAR = 2.0
 """Standard errors by which an autoregression has to be better, so that a model is built on it."""
+UNITS, MOST_FITTED = 300, 20_000
+"""Of a model of two steps that is not linear, and steps that it is fitted to."""
+MUCH_LEFT = 2 / 3
+"""Of an autoregression's squared error: where that model leaves less, nothing is built on lines."""
 LEAST_RESIDUAL = 1e-3
 """Of a change: what is left of one is not taken for smaller."""
 
@@ -121,7 +125,8 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
     Args:
         parts: with the schema of one that predicts a number or its change.
         asked: whether it is to be so in any case; else only where the validation part says that the
-            autoregression is clearly better than the last value, and than the mean.
+            autoregression is clearly better than the last value, and than the mean, and that much
+            of what it leaves is not easily told by what is not linear.
 
     Returns:
         `None` where it is not to be so, or cannot be.
@@ -131,7 +136,7 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
         return None
     validation = to_score(parts.validation, 1, STEPS).read if len(parts.validation) else None
     model = fit(training, validation, STEPS)
-    if model is None or not (asked or (validation is not None and _wins(model, validation))):
+    if model is None or not (asked or (validation and _is_base(model, training, validation))):
         return None
     steps = _known(training)
     left = np.square(training.targets[steps] - predict(model, training, steps)).mean(0)
@@ -145,6 +150,10 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
     return replace(schema, target=target, change=False, autoregression=model)
 
 
+def _is_base(model: Autoregression, training: Series, validation: Series) -> bool:
+    return _wins(model, validation) and not _is_curved(model, training, validation)
+
+
 def _wins(model: Autoregression, validation: Series) -> bool:
     """Whether an autoregression is clearly better than the last value and than the mean.
 
@@ -156,6 +165,32 @@ def _wins(model: Autoregression, validation: Series) -> bool:
     errors, *others = (np.square(targets - each).mean(1) for each in guesses)
     gain = min(others, key=lambda each: float(each.mean())) - errors
     return len(gain) > 1 and bool(gain.mean() * len(gain) ** 0.5 > CLEAR * gain.std(ddof=1))
+
+
+def _is_curved(model: Autoregression, training: Series, validation: Series) -> bool:
+    """Whether two steps tell much of what an autoregression leaves, though not in a straight line.
+
+    Then a network had first to undo what the lags have put in. By ridge regression on hidden units
+    whose weights are drawn (Huang, Zhu and Siew 2006).
+    """
+    inputs = len(training.schema.numbers)
+    rng, scale = np.random.default_rng(0), None
+    drawn = rng.normal(size=(2 * inputs, UNITS)) / max(1, inputs) ** 0.5
+    shifts, found = rng.normal(size=UNITS), []
+    for series in (training, validation):
+        steps, past = _known(series)[-MOST_FITTED:], _Past(series, False)
+        now, before = (past.at(steps, past.begins[steps], lag) for lag in (0, 1))
+        if scale is None:
+            scale = np.sqrt(np.square(now - before).mean(0)) + 1e-12
+        units = np.tanh(np.concatenate([now, (now - before) / scale], 1) @ drawn + shifts)
+        found.append((units, series.targets[steps] - predict(model, series, steps)))
+    (units, left), (others, wanted) = found
+    with threadpool_limits(1):
+        squares, products = (units.T @ units)[None, :, None], (units.T @ left)[None]
+        moments = _Moments(len(units), squares, products, units.sum(0)[None], left.sum(0))
+        weights, intercepts = _solved(moments, 1)
+    errors = np.square(others @ weights[:, 0] + intercepts[:, None] - wanted).mean((1, 2))
+    return bool(errors.min() < MUCH_LEFT * np.square(wanted).mean())
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class Subject:
 
     @cached_property
     def _untrained(self) -> parameters.Arrays:
-        """The weights that the seeds draw: those that training began with, but for `init_from`."""
+        """The weights that the seeds draw, whatever of them training began with."""
         rngs = [streams.generator(seed, streams.Stream.WEIGHTS) for seed in self.model.seeds]
         signature = self.signature
         return parameters.initialise(
