@@ -196,10 +196,11 @@ def test_a_runs_files_that_move_name_its_data_from_where_they_will_lie(run, tmp_
 def test_settings_that_came_to_no_result_are_called_what_they_are():
     setting = settings()[0]
     failed, lost = trial.failed(setting, "no room", 1), trial.lost(setting, "it died twice")
+    said = trial.failed(setting, lost[0]["error"], 1)  # By a library, in the same words.
     done = [{**row, "status": "completed", "solved": True} for row in failed]
     diverged = [{**row, "status": "diverged"} for row in failed]
-    for rows, ending in ((failed, "failed"), (lost, "lost"), (diverged, "diverged"), (done, "done"),
-                         (failed[:1] + done[1:], "done")):  # fmt: skip
+    for rows, ending in ((failed, "failed"), (said, "failed"), (lost, "lost"), (done, "done"),
+                         (diverged, "diverged"), (failed[:1] + done[1:], "done")):  # fmt: skip
         progress = story._ended(setting, rows, None)
         assert (progress.phase, progress.ended) == (ending, True)
 

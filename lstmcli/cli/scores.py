@@ -59,7 +59,8 @@ def counted(score: Score) -> str:
 
 def _print_beside_floor(score: Score, floor: Floor) -> None:
     gap = floor.gap(score.loss)
-    typer.echo(f"seed {score.seed}: {score.labels:,} {counted(score)}")
+    unit = counted(score) if score.labels != 1 else counted(score).removesuffix("s")
+    typer.echo(f"seed {score.seed}: {score.labels:,} {unit}")
     typer.echo(f"  loss     {words.six_digits(score.loss)}  floor   {floor.loss:.6f}  (expected)")
     typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
     if score.accuracy is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from lstmcli import files
 from lstmcli.config import Config
 from lstmcli.errors import FileError
+from lstmcli.settings import option_name
 
 PATHS = {"data": ("data", "val_data", "test_data", "labels"), "training": ("init_from",)}
 """The settings that name files, by group."""
@@ -36,7 +37,7 @@ def with_data_from(saved: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     Raises:
         FileError: data is in neither. Weights to begin with may be gone: whoever needs them looks.
     """
-    return _with_paths(saved, lambda path, group: str(_found(path, folder, group == "data")))
+    return _with_paths(saved, lambda path, name: str(_found(path, folder, name)))
 
 
 def as_from(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,23 +63,23 @@ def _with_paths(saved: Mapping[str, Any], change: Callable[[str, str], str]) -> 
         table = tables.get(group)
         if isinstance(table, Mapping):
             tables[group] = {
-                name: change(value, group) if name in names and isinstance(value, str) else value
+                name: change(value, name) if name in names and isinstance(value, str) else value
                 for name, value in table.items()
             }
     return tables
 
 
-def _found(path: str, folder: Path, needed: bool) -> Path:
+def _found(path: str, folder: Path, name: str) -> Path:
     places = [_shown(place / path) for place in (folder.resolve(), Path.cwd())]
     for place in places:
         if place.exists() or files.matching(place):
             return place
-    if not needed:
+    if name not in PATHS["data"]:
         return places[0]
     looked = " and at ".join(f"`{place}`" for place in dict.fromkeys(places))
     raise FileError(
         f"the file `{path}` is not there: looked at {looked}",
-        "pass `--data FILE` with the place where it is now",
+        f"pass `{option_name(name)} FILE` with the place where it is now",
     )
 
 

@@ -22,7 +22,7 @@ from lstmcli.sweeps.plan import Plan
 from lstmcli.sweeps.remaining import Remaining
 from lstmcli.sweeps.statistics import Verdict
 from lstmcli.sweeps.tables import WAITING, Row
-from lstmcli.sweeps.trial import LOST, Status
+from lstmcli.sweeps.trial import LostRows, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,7 +226,7 @@ def _ending(rows: list[Row]) -> str:
         return DIVERGED
     if {row["status"] for row in rows} != {Status.FAILED}:
         return DONE
-    return WAS_LOST if all(row["error"].startswith(LOST) for row in rows) else FAILED
+    return WAS_LOST if isinstance(rows, LostRows) else FAILED
 
 
 def _known(setting: Setting, solved: int) -> int | None:

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from lstmcli.data.source import Source
     from lstmcli.standing import Run
 
-LOST = "its worker was lost"
-"""How the error begins of a setting that came to no end of its own."""
+
+class LostRows(list[dict[str, Any]]):
+    """The rows of a setting whose worker came to no end of its own."""
 
 
 class Status(StrEnum):
@@ -81,9 +82,9 @@ def columns(swept: list[str]) -> list[str]:
     return [trial, *key_names(swept), *rest]
 
 
-def lost(setting: Setting, why: str) -> list[dict[str, Any]]:
+def lost(setting: Setting, why: str) -> LostRows:
     """The rows of a setting whose worker came to no end of its own."""
-    return failed(setting, f"{LOST}: {why}", ExitCode.FAILED)
+    return LostRows(failed(setting, f"its worker was lost: {why}", ExitCode.FAILED))
 
 
 def failed(setting: Setting, error: str, exit_code: int) -> list[dict[str, Any]]:
