@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from lstmcli.cli import scores
-from lstmcli.errors import FileError
-from lstmcli.runs import paths
+from lstmcli.errors import FileError, UsageError
+from lstmcli.runs import kept, paths
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,15 @@ def test_one_sequence_is_no_plural(count, said, capsys, monkeypatch):
     floor = SimpleNamespace(gap=lambda loss: 0.1, loss=0.4, oracle=0.4, accuracy=0.95)
     scores._print_beside_floor(score, floor)
     assert f"seed 3: {said}" in capsys.readouterr().out
+
+
+def test_a_run_that_goes_on_with_a_file_of_another_kind_says_so(tmp_path):
+    """Not that `--target`, which the run has, means nothing to a text."""
+    directory = SimpleNamespace(base=tmp_path)
+    for name in ("a.csv", "b.csv", "book.txt"):
+        (tmp_path / name).write_text("x,y\n1,2\n")
+    settings = {"data": {"data": "a.csv", "target": "y"}, "training": {}}
+    with pytest.raises(UsageError, match=r"`--data` is a file that ends in `.csv` in this run"):
+        kept._with_files(directory, settings, {"data": tmp_path / "book.txt"})
+    found = kept._with_files(directory, settings, {"data": tmp_path / "b.csv"})
+    assert found["data"]["data"].endswith("b.csv")

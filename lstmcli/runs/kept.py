@@ -182,12 +182,23 @@ def _with_files(
     tables = {name: dict(table) for name, table in settings.items()}
     for name in tables["data"].keys() & set(_FILES):  # Where they are now, if that is said.
         if given.get(name) is not None:
+            _check_kind(name, tables["data"][name], given[name])
             tables["data"][name] = str(Path(given[name]).absolute())
     weights = tables["training"].pop("init_from", None)
     tables = paths.with_data_from(tables, directory.base)
     if weights is not None:  # They have done what they were for, and may be gone.
         tables["training"]["init_from"] = os.path.normpath(directory.base.resolve() / weights)
     return tables
+
+
+def _check_kind(name: str, had: object, wanted: object) -> None:
+    """Refuses a file of another kind than a run has: its columns' settings would not fit it."""
+    before, now = Path(str(had)).suffix, Path(str(wanted)).suffix
+    if isinstance(had, str) and Path(str(wanted)).is_file() and before not in ("", now):
+        raise UsageError(
+            f"`{option_name(name)}` is a file that ends in `{before}` in this run, got `{wanted}`",
+            "name the file that the run was trained on, or begin another run",
+        )
 
 
 def _without_files(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
