@@ -16,8 +16,10 @@ from lstmcli import api, initial
 from lstmcli.columns import Schema
 from lstmcli.config import Config
 from lstmcli.data import joining, readers
+from lstmcli.data.baselines import Baseline
 from lstmcli.data.source import open_source
 from lstmcli.errors import UsageError
+from lstmcli.report import words
 from lstmcli.runs import owned
 
 STEPS = 600
@@ -178,3 +180,12 @@ def test_a_run_of_residuals_is_scored_in_units_and_goes_on_with_the_same_bits(wa
     assert score.labels == len(errors)
     assert score.rmse == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-4)
     assert score.mae == pytest.approx(np.abs(errors).mean(), rel=1e-4)
+
+
+def test_what_a_network_adds_to_its_base_is_said_in_rmse(wave):
+    schema = open_source(Config.build(data="wave.csv", **ASKED)).schema
+    known = [Baseline("mean", 9.0), Baseline("linear autoregression", 4.0)]
+    line = words.beyond_its_base(schema, 3, 1.0, known)
+    assert line == "seed 3: the network takes 50.0 % off the rmse of its linear autoregression"
+    assert "adds 50.0 % to" in words.beyond_its_base(schema, 3, 9.0, known)
+    assert words.beyond_its_base(replace(schema, autoregression=None), 3, 1.0, known) is None

@@ -101,6 +101,9 @@ def summarise(run: Run) -> None:
     for each in baselines:
         name, loss = words.baseline(schema, each.name), words.baseline_loss(schema, each)
         typer.echo(f"without a network: {name} {loss} in validation")
+    for best in run.best_at:
+        if line := words.beyond_its_base(schema, best["seed"], best["val_loss"], baselines):
+            typer.echo(f"{line} in validation")
     for omitted in [] if run.floor else run.baselines.omitted:
         typer.echo(f"note: {omitted}", err=True)
     _warn(run, baselines)

@@ -108,7 +108,9 @@ def _target(schema: Schema) -> str:
 
 
 def _print_unbeaten(score: Score, baselines: Sequence[Baseline]) -> None:
-    """Says so where a model knows nothing that can not be known without one."""
+    """Says what a model adds to its base, and where it knows nothing that needs no network."""
+    if line := words.beyond_its_base(score.schema, score.seed, score.loss, baselines):
+        typer.echo(line)
     if best := words.best_unbeaten_baseline(score.loss, baselines):
         name = words.baseline(score.schema, best.name)
         typer.echo(

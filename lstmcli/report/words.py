@@ -162,6 +162,20 @@ def chance(schema: Schema, baselines: Sequence[Baseline]) -> tuple[str, float]:
     return "the mean of the target", max([1.0, *means])
 
 
+def beyond_its_base(
+    schema: Schema, seed: int, loss: float | None, baselines: Sequence[Baseline]
+) -> str | None:
+    """What a network adds to the autoregression that it is built on; `None` where it is on none."""
+    bases = [each.loss for each in baselines if each.name == "linear autoregression"]
+    if schema.autoregression is None or loss is None or not bases or not bases[0]:
+        return None
+    gain = 1 - math.sqrt(loss / bases[0])
+    adds = f"takes {gain:.1%} off" if gain > 0 else f"adds {-gain:.1%} to"
+    return (
+        f"seed {seed}: the network {adds} the rmse of the linear autoregression that it is built on"
+    )
+
+
 def does_not_beat(seed: int, found: float | None, name: str, best: float) -> str:
     """That a seed has learned nothing that is worth a network: its lowest validation loss."""
     shown = "none" if found is None else f"{found:.3g}"
