@@ -26,7 +26,7 @@ settings.load_profile("lstmcli")
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--replica-examples", type=int, default=12, help="settings that test_replicas.py tries"
+        "--replica-examples", type=int, default=6, help="settings that test_replicas.py tries"
     )
     parser.addoption(
         "--kills", type=int, default=6, help="how often test_kills_of_every_kind.py kills a run"

@@ -77,6 +77,7 @@ def test_a_replica_in_halves_has_the_bits_of_a_run_of_its_own(halved, shape):
 
 @pytest.mark.parametrize(("rows", "shapes"), [(8, 1), (7, 2)])
 def test_each_program_is_compiled_once_for_each_size_of_a_half(halved, rows, shapes):
+    program_module.programs_for.cache_clear()
     program, data, tensors = started(**SIZE | {"batch_size": rows})
     for epoch in range(2):
         batch = Batch(data.training(epoch))
@@ -90,7 +91,7 @@ def test_each_program_is_compiled_once_for_each_size_of_a_half(halved, rows, sha
 
 
 @pytest.mark.parametrize("on_this_thread", [True, False])
-def test_what_fails_in_either_half_is_raised(halved, on_this_thread):
+def test_what_fails_in_either_half_is_raised(halved, on_this_thread, monkeypatch):
     program, data, tensors = started(**SIZE)
     gradient, here = program.programs._gradient, threading.get_ident()
 
@@ -99,7 +100,7 @@ def test_what_fails_in_either_half_is_raised(halved, on_this_thread):
             raise ArithmeticError("in one half")
         return gradient(*arguments)
 
-    program.programs._gradient = failing
+    monkeypatch.setattr(program.programs, "_gradient", failing)  # Other tests have them, too.
     with pytest.raises(ArithmeticError, match="in one half"):
         next(program.train(tensors, Batch(data.training(0)), 0))
 

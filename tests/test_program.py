@@ -12,7 +12,7 @@ from lstmcli.config import Config
 from lstmcli.core import environment, parameters
 from lstmcli.core.batch import Batch
 from lstmcli.core.pace import Pace
-from lstmcli.core.program import Program
+from lstmcli.core.program import Program, programs_for
 from lstmcli.data.source import open_source
 from lstmcli.streams import Stream, generator
 
@@ -84,6 +84,7 @@ def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
 @pytest.mark.parametrize("schedule", ["wavefront", "layered"])
 def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeypatch):
     monkeypatch.setattr("lstmcli.core.chunks.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
+    programs_for.cache_clear()
     program, data, tensors = started(schedule=schedule, bptt=15)
     chunks = 0
     for epoch in range(3):
@@ -94,6 +95,14 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
     assert chunks > 6
     for compiled in program.programs.compiled[:2]:
         assert compiled.experimental_get_tracing_count() == 1
+
+
+def test_runs_that_differ_in_their_data_and_seeds_share_what_is_compiled():
+    first, *_ = started(layers=2)
+    for settings in ({"seed": 5}, {"epochs": 7}, {"noise": 0.1}, {"echo_step": 2}):
+        assert started(layers=2, **settings)[0].programs is first.programs
+    for settings in ({"learning_rate": 0.1}, {"clip_norm": 1.0}, {"dropout": 0.5}, {"classes": 3}):
+        assert started(layers=2, **settings)[0].programs is not first.programs
 
 
 def test_chunks_change_nothing(monkeypatch):

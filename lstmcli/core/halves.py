@@ -40,7 +40,7 @@ class Halves:
     """
 
     def __init__(self, step: Step, device: str) -> None:
-        self._step = step
+        self.step = step
         self._whole = Whole(step)
         self._device = device
         self._second = ThreadPoolExecutor(1)
@@ -77,7 +77,7 @@ class Halves:
         rate: tf.Tensor | None,
     ) -> tuple[Tensors, Sequence[tf.Tensor], tuple]:
         """One window: parameters and slots, the halves' states, and what it showed."""
-        weights = {name: learnt[name] for name in self._step.names}
+        weights = {name: learnt[name] for name in self.step.names}
 
         def half(which: int) -> tuple:
             given = {name: tf.constant(part) for name, part in parts[which].items()}
@@ -125,13 +125,13 @@ class Halves:
 
         The number of scored steps stands before the losses and metrics.
         """
-        schedule, found = self._step.schedule, []
+        schedule, found = self.step.schedule, []
 
         def summed(outputs: tf.Tensor) -> Errors:
-            found.append(self._step.errors(outputs, parts))
+            found.append(self.step.errors(outputs, parts))
             return found[0]._replace(labels=1.0)
 
-        window = self._step.window(parts)
+        window = self.step.window(parts)
         gradient, state, errors, _ = schedule.gradient(
             schedule.pack(weights, 0.0),
             schedule.pack_state(state),
@@ -152,15 +152,15 @@ class Halves:
         rate: tf.Tensor | None,
     ) -> tuple[Tensors, tf.Tensor]:
         """The parameters and slots after a window, and the norm `[1]` of its gradient."""
-        schedule = self._step.schedule
+        schedule = self.step.schedule
         weights = schedule.pack(tensors, 0.0)
         (first, second), scored = gradients, tf.maximum(tf.add_n(labels), 1)
         gradient = {name: (first[name] + second[name]) / scored for name in first}
         norm = schedule.norm(gradient)
-        now, slots = self._step.update(
-            flat(weights), gradient, self._step.pack_slots(tensors), norm, step, rate
+        now, slots = self.step.update(
+            flat(weights), gradient, self.step.pack_slots(tensors), norm, step, rate
         )
-        return self._step.unpack(now, slots, weights), norm
+        return self.step.unpack(now, slots, weights), norm
 
 
 def _halved(tensor: Any, axis: int) -> list[Any]:

@@ -10,6 +10,7 @@ all replicas at once; any other is compiled for one, and replicas go through it 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -24,10 +25,14 @@ from lstmcli.core.batch import Array, Arrays, Batch, Measures, joined, means
 from lstmcli.core.chunks import Calls, Tensors
 from lstmcli.core.device import threads
 from lstmcli.core.halves import Halves
-from lstmcli.core.step import Step
+from lstmcli.core.step import Constants, Step
 from lstmcli.core.whole import Whole
 from lstmcli.core.window import dropout_bits
 from lstmcli.streams import Stream, generator
+
+KEPT = 8
+"""How many configurations' programs a process keeps: trials of a sweep that differ in their data or
+seeds alone are compiled once."""
 
 READOUTS = 1 << 22
 """Numbers that a call of `predict` gives back at most, if one window has fewer: room for them is
@@ -53,7 +58,10 @@ class Program:
         self.device = device
         features, outputs = signature.features, signature.outputs
         self.schedule = environment.schedule(config, features)
-        step = Step(config, signature)
+        two_threads = device.startswith("cpu") and threads() > 1
+        halved = two_threads and environment.halves(config, features)
+        self.programs = programs_for(Constants.of(config, signature), device if halved else None)
+        step = self.programs.step
         self._names = step.names
         self._slots = step.optimizer.slots
         # Where the state is reset or units are dropped, the order of the wavefront's sums was seen
@@ -62,9 +70,6 @@ class Program:
         side_by_side = step.schedule.side_by_side and plain
         together = _together(config.run.replicas, device) if side_by_side else 1
         parameter_count = architecture.count(config.model, features, outputs)
-        two_threads = device.startswith("cpu") and threads() > 1
-        halved = two_threads and environment.halves(config, features)
-        self.programs: Whole | Halves = Halves(step, device) if halved else Whole(step)
         seconds = parameters.window_seconds(
             _with_replicas(config, together), features, parameter_count
         )
@@ -160,6 +165,13 @@ class Program:
         rested = {name: tensors[name] for name in self._names}
         replicas, rows = len(rested["dense.bias"]), self.config.training.rows
         return rested | {"state": parameters.zero_state(self.config.model, replicas, rows)}
+
+
+@functools.lru_cache(maxsize=KEPT)
+def programs_for(constants: Constants, halved_on: str | None) -> Whole | Halves:
+    """The compiled programs for some constants, in halves where a device is named for them."""
+    step = Step(constants)
+    return Whole(step) if halved_on is None else Halves(step, halved_on)
 
 
 def _together(replicas: int, device: str) -> int:

@@ -6,11 +6,11 @@ For any way to call it: over a chunk in one compiled loop (`whole.py`), or a win
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from lstmcli import architecture
 from lstmcli.architecture import Signature
-from lstmcli.config import Config
+from lstmcli.config import Config, ModelConfig
 from lstmcli.core import environment
 from lstmcli.core.backend import tf
 from lstmcli.core.heads import HEADS, Errors
@@ -25,28 +25,48 @@ Parts = dict[str, tf.Tensor]
 SCHEDULES: dict[str, type[Any]] = {"wavefront": Wavefront, "layered": Layered}
 
 
+class Constants(NamedTuple):
+    """What programs are compiled for, beside the shapes of what they are called with."""
+
+    schedule: str
+    model: ModelConfig
+    signature: Signature
+    optimizer: str
+    learning_rate: float
+    clip_norm: float | None
+    dropout: float | None
+
+    @classmethod
+    def of(cls, config: Config, signature: Signature) -> Constants:
+        """Those of a configuration."""
+        training = config.training
+        return cls(
+            environment.schedule(config, signature.features), config.model, signature,
+            training.optimizer, training.learning_rate, training.clip_norm, training.dropout,
+        )  # fmt: skip
+
+
 class Step:
     """A configuration's schedule, head and optimizer.
 
     Args:
-        config: all settings.
-        signature: what the data has.
+        constants: what is compiled in.
     """
 
-    def __init__(self, config: Config, signature: Signature) -> None:
+    def __init__(self, constants: Constants) -> None:
+        model, signature = constants.model, constants.signature
         features, outputs = signature.features, signature.outputs
-        schedule = SCHEDULES[environment.schedule(config, features)]
-        self.training = config.training
+        self.constants = constants
         self.signature = signature
-        self.schedule = schedule(config.model.layers, config.model.state_size, features)
-        self.optimizer = OPTIMIZERS[config.training.optimizer]
+        self.schedule = SCHEDULES[constants.schedule](model.layers, model.state_size, features)
+        self.optimizer = OPTIMIZERS[constants.optimizer]
         self.head = HEADS[signature.head]
-        self.names = tuple(architecture.shapes(config.model, features, outputs))
+        self.names = tuple(architecture.shapes(model, features, outputs))
 
     def window(self, parts: Parts) -> Window:
         """What the schedule is given of a window, from its parts `[T, B, …, R]`."""
         given = {name: part for name, part in parts.items() if name != "targets"}
-        return of_parts(given, self.signature, self.training.dropout)
+        return of_parts(given, self.signature, self.constants.dropout)
 
     def errors(self, outputs: tf.Tensor, parts: Parts) -> Errors:
         """What the head makes of a window's outputs.
@@ -101,9 +121,9 @@ class Step:
             step: updates, this one included.
             rate: the learning rate, where it is not the configuration's.
         """
-        rate = self.training.learning_rate if rate is None else rate
-        if self.training.clip_norm:
-            factor = self.training.clip_norm / tf.maximum(norm, self.training.clip_norm)  # [R]
+        rate = self.constants.learning_rate if rate is None else rate
+        if limit := self.constants.clip_norm:
+            factor = limit / tf.maximum(norm, limit)  # [R]
             gradient = self.schedule.scale(gradient, factor)
         count = tf.cast(step, tf.float32)
         updated = [

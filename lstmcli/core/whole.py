@@ -26,7 +26,7 @@ class Whole:
     """
 
     def __init__(self, step: Step) -> None:
-        self._step = step
+        self.step = step
         compiled = {"jit_compile": True, "autograph": False}
         self._train = tf.function(self._train_chunk, **compiled)
         self._evaluate = tf.function(self._evaluate_chunk, **compiled)
@@ -68,7 +68,7 @@ class Whole:
         done: tf.Tensor,
         rate: tf.Tensor | None,
     ) -> tuple[Tensors, tuple]:
-        step, schedule = self._step, self._step.schedule
+        step, schedule = self.step, self.step.schedule
         weights = schedule.pack(tensors, 0.0)
 
         def window(
@@ -99,7 +99,7 @@ class Whole:
         self, tensors: Tensors, parts: Parts, count: tf.Tensor
     ) -> tuple[Tensors, tuple]:
         def measure(outputs: tf.Tensor, k: tf.Tensor) -> tuple:
-            return self._step.errors(outputs, _part(parts, k))[:2]
+            return self.step.errors(outputs, _part(parts, k))[:2]
 
         windows, *each_step = _each_step(parts)
         tensors, (loss, metric) = self._forward_chunk(
@@ -113,9 +113,9 @@ class Whole:
         _, steps, rows, replicas = _each_step(parts)
 
         def measure(outputs: tf.Tensor, k: tf.Tensor) -> tuple:
-            return (tf.transpose(self._step.head.readout(outputs), [1, 2, 0, 3]),)
+            return (tf.transpose(self.step.head.readout(outputs), [1, 2, 0, 3]),)
 
-        shape = [steps, rows, self._step.signature.outputs, replicas]
+        shape = [steps, rows, self.step.signature.outputs, replicas]
         return self._forward_chunk(tensors, parts, count, measure, [shape])
 
     def _forward_chunk(
@@ -126,7 +126,7 @@ class Whole:
         measure: Callable[[tf.Tensor, tf.Tensor], tuple],
         shapes: list[list[int]],
     ) -> tuple[Tensors, tuple]:
-        schedule = self._step.schedule
+        schedule = self.step.schedule
         weights = schedule.pack(tensors, 0.0)
 
         def window(k: tf.Tensor, state: Any, seen: Any, scratch: Any) -> tuple:
@@ -149,7 +149,7 @@ class Whole:
 
     def _window(self, parts: Parts, k: tf.Tensor | int) -> Any:
         """What the schedule is given of window `k`."""
-        return self._step.window(_part(parts, k))
+        return self.step.window(_part(parts, k))
 
 
 def _part(parts: Parts, k: tf.Tensor | int) -> Parts:
