@@ -170,10 +170,8 @@ def beyond_its_base(
     if schema.autoregression is None or loss is None or not bases or not bases[0]:
         return None
     gain = 1 - math.sqrt(loss / bases[0])
-    adds = f"takes {gain:.1%} off" if gain > 0 else f"adds {-gain:.1%} to"
-    return (
-        f"seed {seed}: the network {adds} the rmse of the linear autoregression that it is built on"
-    )
+    adds = f"takes {100 * gain:.1f} % off" if gain > 0 else f"adds {-100 * gain:.1f} % to"
+    return f"seed {seed}: the network {adds} the rmse of its linear autoregression"
 
 
 def does_not_beat(seed: int, found: float | None, name: str, best: float) -> str:
