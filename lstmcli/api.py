@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -80,6 +80,8 @@ class Evaluation:
         notes: what is odd about the data.
         baselines: what the same steps cost without a network.
         epochs: how many each seed's model was trained for.
+        outputs: of several numbers that are predicted, the errors of each, of the models and of
+            the baselines: the columns of `targets.csv`; `None` where there is one, or classes.
     """
 
     checkpoint: Path
@@ -88,6 +90,7 @@ class Evaluation:
     notes: list[str]
     baselines: list[Baseline]
     epochs: list[int]
+    outputs: pd.DataFrame | None = None
 
 
 def train(
@@ -331,7 +334,19 @@ def evaluate(
     without = baselines(opened.fitting(tested), windows.read)
     if not windows.series.task:  # There it is no news that the data has no season.
         notes += without.omitted
-    return Evaluation(opened.path, tested.name, scores, notes, without.found, model.epochs)
+    each = _outputs(scores, without.found, config.data.leads[0])
+    return Evaluation(opened.path, tested.name, scores, notes, without.found, model.epochs, each)
+
+
+def _outputs(
+    scores: Sequence[Score], baselines: Sequence[Baseline], horizon: int
+) -> pd.DataFrame | None:
+    """The errors of each of several numbers that are predicted."""
+    from lstmcli.data import outputs
+
+    models = [(score.seed, outputs.MODEL, score.outputs) for score in scores if score.outputs]
+    without = [(None, each.name, each.outputs) for each in baselines if each.outputs]
+    return outputs.table(scores[0].schema, horizon, [*models, *without]) if models else None
 
 
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:

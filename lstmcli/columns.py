@@ -19,11 +19,13 @@ class Numeric:
     Attributes:
         name: the column's.
         mean, scale: of the training part, in the column's own units.
+        lead: of a target that is predicted at several horizons, how many steps ahead this is.
     """
 
     name: str
     mean: float = 0.0
     scale: float = 1.0
+    lead: int | None = None
 
     def standardised(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Numbers in the column's units, as a model sees them."""
@@ -216,6 +218,10 @@ class Schema:
         del saved["autoregression"]
         if self.autoregression is not None:
             saved["autoregression"] = self.autoregression.to_dict()
+        targets = () if isinstance(self.target, Categorical) else saved["target"]
+        for column in (*saved["numbers"], *targets):
+            if column["lead"] is None:
+                del column["lead"]
         return saved
 
     @classmethod
@@ -267,7 +273,9 @@ def _index(saved: Mapping[str, Any]) -> Index:
 
 
 def _numeric(saved: Mapping[str, Any]) -> Numeric:
-    return Numeric(str(saved["name"]), float(saved["mean"]), float(saved["scale"]))
+    lead = saved.get("lead")
+    mean, scale = float(saved["mean"]), float(saved["scale"])
+    return Numeric(str(saved["name"]), mean, scale, None if lead is None else int(lead))
 
 
 def _categorical(saved: Mapping[str, Any]) -> Categorical:

@@ -81,6 +81,8 @@ DRAWN = ("task", "series_length", *OF_TASKS, "data_seed")
 
 SIZE = ("layers", "state_size")
 """What a model has that begins with the weights of another."""
+MOST_LEADS = 1_000
+"""Horizons of one model."""
 CUT = ("batch_size", "bptt")
 """How a series is cut: what fits it, but for the article's task."""
 
@@ -145,13 +147,16 @@ class DataConfig(Settings):
         False, "The file of a part, or that is scored, follows on the training data, its state too."
     )
     inputs: str | None = setting(None, "Columns of a table that are given: `temp,load`.")
-    target: str | None = setting(None, "The column of a table that is to be predicted.")
+    target: str | None = setting(
+        None, "The column of a table that is to be predicted, or several of numbers: `temp,load`."
+    )
     group: str | None = setting(None, "The column that tells a table's sequences apart.")
     horizon: str | int | None = setting(
         None,
-        "Predict the target this many steps ahead (default: of the same step).",
-        pattern=r"[0-9]{1,18}",
-        expected="a whole number of steps",
+        "Predict the target this many steps ahead, or at each step of a range: `1-24` (default: of "
+        "the same step).",
+        pattern=r"[0-9]{1,18}|[1-9][0-9]{0,17}-[1-9][0-9]{0,17}",
+        expected="a whole number of steps (`3`) or a range from 1 on (`1-24`)",
     )
     categorical: str | None = setting(None, "Columns of numbers that are names: `id,code`.")
     missing: str | None = setting(
@@ -193,8 +198,8 @@ class DataConfig(Settings):
         if isinstance(self.horizon, Integral) and not isinstance(self.horizon, bool):
             object.__setattr__(self, "horizon", str(self.horizon))
         super().__post_init__()
-        if self.horizon is not None:  # A number is one, in TOML and in tables too.
-            object.__setattr__(self, "horizon", int(self.horizon))
+        if self.horizon is not None:
+            object.__setattr__(self, "horizon", _horizon(str(self.horizon)))
         _check_encoding(self.encoding)
         if self.task == "echo" and self.echo_step >= self.series_length:
             raise UsageError(
@@ -222,9 +227,10 @@ class DataConfig(Settings):
             )
 
     @property
-    def lead(self) -> int:
-        """How many steps ahead of each step its target lies."""
-        return int(self.horizon or 0)
+    def leads(self) -> Sequence[int]:
+        """How many steps ahead of each step its targets lie."""
+        first, _, last = str(self.horizon or 0).partition("-")
+        return range(int(first), int(last or first) + 1)
 
     @property
     def resolved_sequence_length(self) -> int:
@@ -539,6 +545,24 @@ def _resolved(name: str, value: int | None) -> int:
     if value is None:
         raise ValueError(f"`{name}` is not resolved: it follows from the data")
     return value
+
+
+def _horizon(text: str) -> str | int:
+    """A horizon: a number as one, as TOML and tables have it; a range as `1-24`.
+
+    Raises:
+        UsageError: a range is empty, or has too many steps.
+    """
+    first, _, last = text.partition("-")
+    if not last or int(first) == int(last):
+        return int(first)
+    if not 1 < (count := int(last) - int(first) + 1) <= MOST_LEADS:
+        raise UsageError(
+            f"`--horizon {text}` must be a range of up to {MOST_LEADS:,} steps, the smaller number "
+            "first",
+            f"pass `--horizon {last}-{first}`" if count < 1 else "take a shorter range",
+        )
+    return f"{int(first)}-{int(last)}"
 
 
 def _check_encoding(encoding: str | None) -> None:

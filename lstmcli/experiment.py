@@ -132,6 +132,7 @@ def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]
             while not run.finished:
                 yield from _epoch(run, validation, received)
         saving.save_best(run)
+        recording.record_targets(run)
         _refuse_diverged(run)
         status = "completed"
     except DivergedError:

@@ -120,6 +120,8 @@ class Watch:
         classes = isinstance(schema.target, Categorical)
         predicted = outputs.argmax(-1) if classes else outputs[..., 0]
         scored = series.get("scored", np.ones(targets.shape[:2], np.bool_))
+        if not classes:
+            scored = scored & np.isfinite(targets[..., 0])
         name, column = (
             ("numbers", schema.numbers) if schema.numbers else ("symbols", schema.symbols)
         )

@@ -166,7 +166,7 @@ def _target(schema: Schema) -> object:
     target = schema.target
     if isinstance(target, Categorical):
         return target
-    return [column.name for column in target], schema.predicts
+    return [(column.name, column.lead) for column in target], schema.predicts
 
 
 def _shape(found: tuple[int, ...] | None) -> str:

@@ -80,7 +80,7 @@ class Opened:
         """What the baselines of a series are fitted to: the training part where it can be had."""
         if source := tested.source or self._source():
             return source.fitting
-        config, horizon = self.config, self.config.data.lead
+        config, horizon = self.config, self.config.data.leads[0]
         counts = self.model.label_counts
         return Fitting(self.model.schema, config.training.steps, horizon, counts=counts)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from lstmcli import __version__, saving
 from lstmcli.columns import Categorical
 from lstmcli.core import device, environment
-from lstmcli.core.batch import Measures
+from lstmcli.core.batch import Batch, Measures
+from lstmcli.data import outputs
+from lstmcli.data.layout import Windows
+from lstmcli.data.outputs import OutputErrors
+from lstmcli.files import write_atomically
 from lstmcli.runs import metrics, paths
 from lstmcli.runs.metrics import EpochRow, StepRow
 from lstmcli.standing import Run
@@ -119,6 +126,40 @@ def _logged(run: Run, measured: Measures) -> Iterator[StepRow]:
             yield StepRow(run.epoch, before + window + 1, seed, loss, accuracy, norm)
 
 
+def record_targets(run: Run) -> None:
+    """Writes the errors of each of several numbers that are predicted, in a file's validation.
+
+    Those of each seed's best model, and of what needs no network. Where one number is predicted, or
+    none is validated, there is no such table.
+    """
+    signature, held_out = run.program.signature, run.source.validation()
+    several = signature.head == "linear" and signature.outputs > 1
+    if not (several and run.source.held and held_out and run.best):
+        return
+    models = zip(run.config.run.seeds, _errors(run, held_out), strict=True)
+    known = [(seed, outputs.MODEL, errors) for seed, errors in models]
+    without = [
+        (None, each.name, each.outputs) for each in run.baselines.found if each.outputs is not None
+    ]
+    horizon = run.config.data.leads[0]
+    table = outputs.table(run.source.schema, horizon, [*known, *without])
+    write_atomically(run.directory.targets, table.to_csv(index=False).encode())
+
+
+def _errors(run: Run, held_out: Sequence[Windows]) -> list[OutputErrors]:
+    """The errors of each replica's best model on its windows."""
+    found: list[list[OutputErrors]] = [[] for _ in held_out]
+    begin = 0
+    for readout in run.program.predict(run.best, Batch(held_out)):
+        for replica, windows in enumerate(held_out):
+            arrays = windows.take(begin, len(readout))
+            errors = readout[..., replica] - arrays["targets"]
+            scored = arrays.get("scored", np.ones(errors.shape[:3], np.bool_))
+            found[replica].append(OutputErrors.of(errors[scored]))
+        begin += len(readout)
+    return [functools.reduce(operator.add, each) for each in found]
+
+
 def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
     """What `run.json` says from the start."""
     data, task = run.config.data.data, run.config.data.task
@@ -138,7 +179,7 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
         "steps": training.steps,
         "dropped_steps": run.source.cut.dropped,
         "bayes_loss": run.floor and run.floor.loss,
-        "references": [asdict(each) for each in run.baselines.found],
+        "references": [each.record for each in run.baselines.found],
         "omitted_references": run.baselines.omitted,
         "started": now(),
     }

@@ -20,6 +20,7 @@ from lstmcli.data import layout
 from lstmcli.data.baselines import nats_to_bits
 from lstmcli.data.echo import Floor
 from lstmcli.data.layout import Windows, windows_of
+from lstmcli.data.outputs import OutputErrors
 from lstmcli.data.series import Series
 from lstmcli.data.source import floor_of
 from lstmcli.errors import FileError
@@ -54,6 +55,7 @@ class Score:
         classes_kept: of very many classes the most probable ones of each step, whose readout that
             is, the most probable one first: `[windows, bptt, rows, classes]`; `None` where it is
             that of all.
+        outputs: the errors of each of several numbers.
     """
 
     seed: int
@@ -64,14 +66,18 @@ class Score:
     confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     readout: npt.NDArray[np.float32] | None = None
     classes_kept: npt.NDArray[np.int32] | None = None
+    outputs: OutputErrors | None = None
     _loss: float = 0.0
     _hits: int = 0
     _absolute: float = 0.0
 
     @property
     def loss(self) -> float:
-        """Mean over the scored steps: cross-entropy in nats, or squared error, standardised."""
-        return self._loss / self.labels
+        """Mean over the scored steps: cross-entropy in nats, or squared error, standardised.
+
+        Of several numbers it is the mean over all that are known.
+        """
+        return self.outputs.loss if self.outputs else self._loss / self.labels
 
     @property
     def accuracy(self) -> float | None:
@@ -112,6 +118,10 @@ class Score:
         scored = arrays.get("scored", np.ones(targets.shape[:3], np.bool_))
         given, targets = readout[scored], targets[scored]
         self.labels += len(targets)
+        if not self.classes and targets.shape[1] > 1:
+            errors = OutputErrors.of(given - targets)
+            self.outputs = self.outputs + errors if self.outputs else errors
+            return
         if not self.classes:
             errors = (given - targets).astype(np.float64)
             self._loss += float(np.square(errors).mean(1).sum())

@@ -30,6 +30,8 @@ def drawn(signature, rng):
         arrays["targets"] = rng.integers(0, signature.outputs, shape).astype(np.uint8)
     else:
         arrays["targets"] = rng.normal(size=(*shape, signature.outputs)).astype(np.float32)
+        if signature.outputs > 2:  # Some are not known.
+            arrays["targets"][rng.random(arrays["targets"].shape) < 0.6] = np.nan
     if signature.scored:
         arrays["scored"] = rng.random(shape) < 0.4
     if signature.starts:
@@ -71,11 +73,15 @@ def by_hand(weights, state, arrays, k, signature, kept):
                     tf.nn.sparse_softmax_cross_entropy_with_logits(target.astype(np.int32), y)
                 )
             else:
-                losses.append(tf.reduce_mean((y - target.astype(np.float64)) ** 2, 1))
+                each = [number[~np.isnan(number)] for number in target]
+                places = [np.flatnonzero(~np.isnan(number)) for number in target]
+                errors = [tf.gather(y[row], places[row]) - each[row] for row in range(ROWS)]
+                losses.append(tf.stack([tf.reduce_sum(error**2) for error in errors]))
             there = arrays["scored"][k, t] if signature.scored else np.ones(ROWS, bool)
-            scored.append(there)
-        there = np.stack(scored).astype(np.float64)
-        loss = tf.reduce_sum(tf.stack(losses) * there) / max(there.sum(), 1)
+            terms = 1 if signature.head == "softmax" else np.isfinite(target).sum(1)
+            scored.append((there, there * terms))
+        there, terms = np.moveaxis(np.array(scored, np.float64), 1, 0)
+        loss = tf.reduce_sum(tf.stack(losses) * there) / max(terms.sum(), 1)
     slopes = tape.gradient(loss, variables)
     after = np.stack([[c[layer], h[layer]] for layer in range(LAYERS)])
     return float(loss), after, {name: slope.numpy() for name, slope in slopes.items()}
@@ -89,6 +95,7 @@ SIGNATURES = {
     "sequences": Signature(1, (3,), 3, scored=True, starts=True),
     "one number": Signature(2, (), 1, "linear"),
     "sequences of numbers": Signature(0, (4,), 2, "linear", scored=True, starts=True),
+    "several numbers, not all known": Signature(2, (), 5, "linear", scored=True),
 }
 
 

@@ -60,3 +60,11 @@ def test_a_trial_is_what_train_and_eval_give_at_its_horizon(walk, tmp_path):
     found = api.evaluate("alone")
     assert table.test_loss[0] == pytest.approx(found.scores[0].loss, rel=1e-6)
     assert table.reference_loss[0] == pytest.approx(min(each.loss for each in found.baselines))
+
+
+def test_a_range_of_horizons_is_one_setting_with_an_output_for_each(walk):
+    plan = api.plan_of({**walk, **SMALL, "layers": "1,2", "horizon": "1-3"})
+    assert plan.swept == []
+    assert [each.signature.outputs for each in plan.settings] == [3, 3]
+    assert plan.identity["data"]["horizon"] == "1-3"
+    assert plan.unit({}).scale is None

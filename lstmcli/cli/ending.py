@@ -104,10 +104,25 @@ def summarise(run: Run) -> None:
     for best in run.best_at:
         if line := words.beyond_its_base(schema, best["seed"], best["val_loss"], baselines):
             typer.echo(f"{line} in validation")
+    _say_each_number(run)
     for omitted in [] if run.floor else run.baselines.omitted:
         typer.echo(f"note: {omitted}", err=True)
     _warn(run, baselines)
     _say_where(run.directory)
+
+
+def _say_each_number(run: Run) -> None:
+    """The validation of each of several numbers: of the best seed, beside what needs no network."""
+    import pandas as pd
+
+    from lstmcli.cli.scores import print_outputs
+
+    if not run.directory.targets.is_file():
+        return
+    best = min(run.best_at, key=lambda each: (each["val_loss"] is None, each["val_loss"]))
+    found = pd.read_csv(run.directory.targets)
+    several = len(run.best_at) > 1
+    print_outputs(found, best["seed"], f"`{run.directory.targets}`", several)
 
 
 def _say_what_patience_kept(run: Run) -> None:

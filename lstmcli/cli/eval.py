@@ -14,6 +14,8 @@ from lstmcli.config import OF_THE_CHECKPOINT
 from lstmcli.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lstmcli.api import Evaluation
     from lstmcli.columns import Schema
     from lstmcli.data.baselines import Baseline
@@ -72,7 +74,7 @@ def evaluate(
         return
     typer.echo(f"checkpoint: {visible(str(found.checkpoint))}, {_epochs(found)}")
     typer.echo(f"data: {visible(found.data)}")
-    print_scores(found.scores, found.baselines)
+    print_scores(found.scores, found.baselines, found.outputs)
 
 
 def _epochs(found: Evaluation) -> str:
@@ -85,7 +87,7 @@ def _as_dict(found: Evaluation) -> dict[str, Any]:
     """What `--json` prints; baselines, as `references`, only where there are any."""
     from lstmcli.report import words
 
-    results = [_result(each) for each in found.scores]
+    results = [_result(each) | _of_each(found.outputs, each.seed) for each in found.scores]
     known = {"checkpoint": str(found.checkpoint), "data": found.data, "results": results}
     schema = found.scores[0].schema
     baselines = [
@@ -95,11 +97,22 @@ def _as_dict(found: Evaluation) -> dict[str, Any]:
             "accuracy": each.accuracy,
             **(_errors(schema, each) if schema.classes is None else {}),
             **({"bits_per_character": each.loss / math.log(2)} if schema.kind == "text" else {}),
+            **_of_each(found.outputs, None, each.name),
         }
         for each in found.baselines
     ]
     beside = {"references": baselines} if baselines else {}
     return {**known, **beside, "epochs": found.epochs}
+
+
+def _of_each(
+    outputs: pd.DataFrame | None, seed: int | None, name: str | None = None
+) -> dict[str, Any]:
+    """The errors of each of several numbers, of a seed's model or of a baseline."""
+    if outputs is None:
+        return {}
+    own = outputs.seed.isna() & (outputs.predictor == name) if name else outputs.seed == seed
+    return {"outputs": outputs[own].drop(columns=["seed", "predictor"]).to_dict("records")}
 
 
 def _errors(schema: Schema, baseline: Baseline) -> dict[str, float | None]:

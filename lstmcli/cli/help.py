@@ -9,6 +9,8 @@ from typer.core import TyperCommand, TyperOption
 from lstmcli.config import OF_THE_FILE
 from lstmcli.errors import UsageError
 
+LISTS = ("target", "inputs", "categorical", "na_values", "calendar")
+"""Settings of a file that are several words with commas between them."""
 ARGUMENTS = "Arguments"
 UNNAMED = "Options"
 """The heading of options that name none."""
@@ -33,9 +35,10 @@ class GroupedCommand(TyperCommand):
         about_files = [each for each in order if each.name in ("data", *OF_THE_FILE)]
         for place, option in enumerate(about_files):
             if isinstance(option, TyperOption) and option in about_files[:place]:
-                raise UsageError(
-                    f"`{option.opts[0]}` is given twice", "give it once: it takes one value"
-                )
+                one = "it takes one value"
+                if option.name in LISTS:
+                    one = f"several stand in one value, such as `{option.opts[0]} a,b`"
+                raise UsageError(f"`{option.opts[0]}` is given twice", f"give it once: {one}")
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

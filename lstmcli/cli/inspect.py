@@ -120,7 +120,10 @@ def _print_schema(schema: Schema) -> None:
     targets = [schema.target] if isinstance(schema.target, Categorical) else [*schema.target]
     for kind, columns in (("input", inputs), ("target", targets)):
         for column in columns[:MOST_COLUMNS]:
-            typer.echo(f"{kind}: {words.name(column.name)}, {_column(schema, column)}")
+            lead = getattr(column, "lead", None)
+            ahead = f", {lead} step{'s' * (lead > 1)} ahead" if lead else ""
+            named = words.name(column.name) + ahead
+            typer.echo(f"{kind}: {named}, {_column(schema, column)}")
         if (more := len(columns) - MOST_COLUMNS) > 0:
             typer.echo(f"{kind}: and {more:,} others (`--json` shows all)")
     if (linear := schema.autoregression) is not None:

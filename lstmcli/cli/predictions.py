@@ -259,12 +259,22 @@ def _outputs(
             (f"probability_{name}", np.exp(given[:, number])) for number, name in enumerate(names)
         ]
         return [("label", _named(target, targets, scored)), *probabilities]
-    ends = [""] if len(target) == 1 else [f"_{visible(column.name)}" for column in target]
+    ends = _ends(target)
     known = [_in_units(column, targets[:, i], scored) for i, column in enumerate(target)]
     predicted = [_in_units(column, given[:, i]) for i, column in enumerate(target)]
     return [
         *((f"target{end}", values) for end, values in zip(ends, known, strict=True)),
         *((f"predicted{end}", values) for end, values in zip(ends, predicted, strict=True)),
+    ]
+
+
+def _ends(target: Sequence[Numeric]) -> list[str]:
+    """What tells the columns of several numbers apart: `_load`, `_load_lead_3`, `_lead_3`."""
+    several = len({column.name for column in target}) > 1
+    return [
+        (f"_{visible(column.name)}" if several else "")
+        + ("" if column.lead is None else f"_lead_{column.lead}")
+        for column in target
     ]
 
 

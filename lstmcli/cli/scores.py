@@ -11,6 +11,8 @@ from lstmcli.cli.output import print_table
 from lstmcli.report import words
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lstmcli.columns import Schema
     from lstmcli.data.baselines import Baseline
     from lstmcli.data.echo import Floor
@@ -20,7 +22,11 @@ LARGEST_TABLE = 12  # labels of which a table of all pairs can still be read
 MOST_CONFUSED = 10
 
 
-def print_scores(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
+def print_scores(
+    scores: Sequence[Score],
+    baselines: Sequence[Baseline],
+    outputs: pd.DataFrame | None = None,
+) -> None:
     """Prints each seed's figures beside what they are to be held against, and what was confused.
 
     Where no floor is known, that is of the best seed alone.
@@ -29,6 +35,7 @@ def print_scores(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None
         scores: one for each seed.
         baselines: what the same steps cost without a network. They are left out where the floor is
             known, which says more.
+        outputs: of several numbers that are predicted, the errors of each.
     """
     if not all(each.floor for each in scores):
         _print_beside_baselines(scores, baselines)
@@ -39,8 +46,35 @@ def print_scores(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None
             _print_confusion(each)
         else:
             _print_unbeaten(each, baselines)
+    if outputs is not None:
+        print_outputs(outputs, best.seed, "`--json`", several=len(scores) > 1)
     if not best.floor:  # Seeds of one model confuse much the same.
         _print_confusion(best, f"seed {best.seed}, of the lowest loss: " if scores[1:] else "")
+
+
+def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = False) -> None:
+    """Prints the errors of each of several numbers, beside the best that needs no network.
+
+    Args:
+        outputs: the columns of `targets.csv`.
+        seed: whose.
+        where: where all of them are, in words.
+        several: whether there are other seeds.
+    """
+    from lstmcli.report import outputs as each
+
+    rows = each.beside_baselines(outputs, seed)
+    headings, cells = each.table(rows)
+    note = each.shown(cells, rows, where)
+    typer.echo(
+        "each number, in its own units"
+        + (f", of seed {seed}, which has the lowest loss" if several else "")
+        + (f" ({note})" if note else "")
+        + ":"
+    )
+    print_table(headings, cells)
+    if said := each.unbeaten(rows):
+        typer.echo(said)
 
 
 def counted(score: Score) -> str:
@@ -103,7 +137,8 @@ def _target(schema: Schema) -> str:
     if schema.classes is not None:
         kind = "characters" if schema.kind == "text" else "classes"
         return f"{name}, one of {schema.classes:,} {kind}"
-    units = "; rmse and mae in its own units" if words.one_number(schema) else ""
+    count = schema.signature(False, False).outputs
+    units = f", the mean of all {count}" if count > 1 else "; rmse and mae in its own units"
     return f"{name} (loss: squared error of the standardised {words.learned(schema)}{units})"
 
 

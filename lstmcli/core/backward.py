@@ -76,11 +76,12 @@ def of_loss(logits: Array, targets: npt.NDArray[Any], head: str) -> Array:
 
     Args:
         logits: `[…, C]`.
-        targets: classes `[…]`, or numbers `[…, C]`.
+        targets: classes `[…]`, or numbers `[…, C]`, NaN where one of several is not known.
         head: `softmax` (cross-entropy) or `linear` (mean squared error).
     """
     if head == "linear":
-        return np.asarray((logits - targets) * (2 / logits.shape[-1]))
+        errors = np.where(np.isnan(targets), 0, logits - targets)
+        return np.asarray(errors * (2 / logits.shape[-1]))
     exponentials = np.exp(logits - logits.max(-1, keepdims=True))
     one_hot = targets[..., None] == np.arange(logits.shape[-1])
     return np.asarray(exponentials / exponentials.sum(-1, keepdims=True) - one_hot)

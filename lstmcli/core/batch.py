@@ -53,11 +53,12 @@ class Measures(NamedTuple):
     """What each window showed, `[windows, R]` each: the figures before the window's update.
 
     Attributes:
-        loss: mean over its scored steps: cross-entropy in nats, or squared error.
+        loss: mean over its scored steps, or over their numbers that are known: cross-entropy in
+            nats, or squared error.
         metric: likewise: the share of steps whose label has the largest logit, or the absolute
             error.
         grad_norm: global norm of the gradient, before clipping; empty from an evaluation.
-        labels: scored steps.
+        labels: scored steps, or their numbers that are known.
     """
 
     loss: Array
@@ -74,12 +75,12 @@ class Measures(NamedTuple):
         return float(np.average(values, weights=weights))
 
 
-def means(found: Sequence[Array], scored: npt.NDArray[np.bool_] | None = None) -> Measures:
+def means(found: Sequence[Array], scored: npt.NDArray[Any] | None = None) -> Measures:
     """What windows showed, from what their steps did.
 
     Args:
         found: losses and metrics `[windows, T, B, R]`, and the windows' gradient norms.
-        scored: which steps count; `None` for all.
+        scored: which steps count, or how much each does; `None` for all.
 
     A replica's steps are summed by themselves, so that the order, and with it the last bit, does
     not depend on how many replicas there are.
@@ -92,7 +93,7 @@ def means(found: Sequence[Array], scored: npt.NDArray[np.bool_] | None = None) -
     else:
         counted = _by_replica(scored).sum(-1).T
         columns = [
-            _by_replica(np.where(scored, each, 0)).sum(-1, dtype=np.float64).T
+            _by_replica(np.where(scored, each, 0) * scored).sum(-1, dtype=np.float64).T
             / np.maximum(counted, 1)
             for each in (loss, metric)
         ]

@@ -38,12 +38,13 @@ class Done(NamedTuple):
     Attributes:
         tensors: of all replicas.
         measured: of the call's windows, with the replicas in the last axis.
-        scored: which of their steps count, `[windows, T, B, R]`; `None` for all.
+        scored: which of their steps count, `[windows, T, B, R]`: of several numbers, how many;
+            `None` for all.
     """
 
     tensors: Tensors
     measured: list[Array]
-    scored: npt.NDArray[np.bool_] | None
+    scored: npt.NDArray[Any] | None
 
 
 class Group(NamedTuple):
@@ -124,11 +125,11 @@ class Calls:
             while begin < len(batch):
                 count = min(pace.windows, len(batch) - begin)
                 measured: list[list[Array]] = []
-                scored: list[npt.NDArray[np.bool_]] = []
+                scored: list[npt.NDArray[Any]] = []
                 with pace.call(count):
                     for index, group in enumerate(groups):
                         parts = batch.take(begin, length, group.replicas)
-                        scored += [parts["scored"][:count]] if "scored" in parts else []
+                        scored += [_counted(parts)[:count]] if "scored" in parts else []
                         parts |= extra(begin, length, group.replicas) if extra else {}
                         now[index], found = chunk(now[index], group.filled(parts, -1), count, begin)
                         measured.append(
@@ -149,6 +150,14 @@ class Calls:
             Group(slice(begin, end), begin + self._together - end)
             for begin, end in zip(begins, ends, strict=True)
         ]
+
+
+def _counted(parts: Arrays) -> npt.NDArray[Any]:
+    """Which steps count, or how many of their several numbers are known: `[K, T, B, R]`."""
+    scored, targets = parts["scored"], parts["targets"]
+    if targets.ndim == scored.ndim or targets.shape[-2] == 1:
+        return scored
+    return np.where(scored, np.isfinite(targets).sum(-2), 0)
 
 
 def _chunk_length(windows: int, seconds: float) -> int:

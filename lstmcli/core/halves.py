@@ -154,7 +154,7 @@ class Halves:
         """The parameters and slots after a window, and the norm `[1]` of its gradient."""
         schedule = self.step.schedule
         weights = schedule.pack(tensors, 0.0)
-        (first, second), scored = gradients, tf.maximum(tf.add_n(labels), 1)
+        (first, second), scored = gradients, tf.maximum(tf.add_n(labels), self.step.least)
         gradient = {name: (first[name] + second[name]) / scored for name in first}
         norm = schedule.norm(gradient)
         now, slots = self.step.update(

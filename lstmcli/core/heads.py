@@ -27,12 +27,14 @@ class Errors(NamedTuple):
         metric: the same shape.
         gradient: of the loss to the outputs; their shape. Zero where a step is not scored.
         labels: the scored steps of each replica, `[R]` or a number: a window's loss is the mean.
+        known: of several numbers, how many of a step are known: the shape of `loss`.
     """
 
     loss: tf.Tensor
     metric: tf.Tensor
     gradient: tf.Tensor
     labels: tf.Tensor | float = 1.0
+    known: tf.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,27 @@ def _log_softmax(logits: tf.Tensor) -> tf.Tensor:
 def _linear_errors(outputs: tf.Tensor, targets: tf.Tensor) -> Errors:
     """Mean squared error over the D numbers of a step, and mean absolute error.
 
+    Of several numbers those that are not known are NaN: they have no error, and no gradient.
+
     Args:
         outputs: `[D, …, R]`.
         targets: `[…, D, R]`.
     """
     axis = len(targets.shape) - 2
     order = [axis, *(each for each in range(axis + 2) if each != axis)]
-    errors = outputs - tf.transpose(targets, order)
-    count = outputs.shape[0]
+    targets = tf.transpose(targets, order)
+    errors, known, count = outputs - targets, None, outputs.shape[0]
+    terms: tf.Tensor | int = count
+    if count > 1:
+        there = tf.math.is_finite(targets)
+        errors = tf.where(there, errors, 0.0)
+        known = sums.halves(tf.cast(there, errors.dtype), 0)
+        terms = tf.maximum(known, 1.0)
     return Errors(
-        sums.halves(errors * errors, 0) / count,
-        sums.halves(tf.abs(errors), 0) / count,
+        sums.halves(errors * errors, 0) / terms,
+        sums.halves(tf.abs(errors), 0) / terms,
         errors * (2 / count),
+        known=known,
     )
 
 

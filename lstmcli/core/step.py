@@ -83,8 +83,16 @@ class Step:
             steps, rows = errors.loss.shape[:2]
             return errors._replace(labels=float(steps * rows))
         scored = tf.cast(parts["scored"], tf.float32)
-        count = tf.reduce_sum(scored, [0, 1])  # Whole numbers: exact in any order.
+        counted = scored if errors.known is None else scored * errors.known
+        count = tf.reduce_sum(counted, [0, 1])  # Whole numbers: exact in any order.
+        if errors.known is not None:
+            count /= self.signature.outputs
         return errors._replace(gradient=errors.gradient * scored, labels=count)
+
+    @property
+    def least(self) -> float:
+        """The smallest number of scored steps that is not none: one number of a step's several."""
+        return 1.0 if self.signature.head == "softmax" else 1.0 / self.signature.outputs
 
     def pack_slots(self, tensors: Tensors) -> list[list[tf.Tensor]]:
         """Each of the optimizer's slots, as the schedule lays out the weights, flat."""

@@ -83,7 +83,7 @@ class Whole:
             return k + 1, now, slots, state, _record(seen, k, found), scratch
 
         def errors_in(k: tf.Tensor) -> Callable[[tf.Tensor], Errors]:
-            return lambda outputs: _at_least_one(step.errors(outputs, _part(parts, k)))
+            return lambda outputs: _not_none(step.errors(outputs, _part(parts, k)), step.least)
 
         windows, *each_step = _each_step(parts)
         seen = tuple(_table(windows, shape) for shape in (each_step, each_step, each_step[-1:]))
@@ -163,11 +163,11 @@ def _each_step(parts: Parts) -> list[int]:
     return [*shape[:3], shape[-1]]
 
 
-def _at_least_one(errors: Errors) -> Errors:
+def _not_none(errors: Errors, least: float) -> Errors:
     """Errors of a window of which a replica may have no step scored: its gradient is zero."""
     if isinstance(errors.labels, float):
         return errors
-    return errors._replace(labels=tf.maximum(errors.labels, 1))
+    return errors._replace(labels=tf.maximum(errors.labels, least))
 
 
 def _constant(parts: Arrays) -> Parts:

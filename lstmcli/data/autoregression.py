@@ -42,8 +42,9 @@ UNCHOSEN = 4
 """Which one is taken where there is no validation part."""
 CLEAR = 2.0
 """Standard errors by which an autoregression has to be better, so that a model is built on it."""
-UNITS, MOST_FITTED = 300, 20_000
-"""Of a model of two steps that is not linear, and steps that it is fitted to."""
+UNITS, MOST_FITTED, LEAST_FITTED = 300, 20_000, 1_000
+"""Of a model of two steps that is not linear, and steps that it is fitted to: fewer of them where
+several numbers are predicted."""
 MUCH_LEFT = 2 / 3
 """Of an autoregression's squared error: where that model leaves less, nothing is built on lines."""
 LEAST_RESIDUAL = 1e-3
@@ -54,7 +55,8 @@ def fit(training: Series, validation: Series | None, lags: int) -> Autoregressio
     """Fits the scored steps of a training part.
 
     Validation chooses the strength of the ridge, and how many of the lags there are: all of them,
-    half as many, and so on. On one thread, as the last bits depend on their number.
+    half as many, and so on; of several numbers for each. On one thread, as the last bits depend on
+    their number.
 
     Args:
         training: the training part.
@@ -69,22 +71,71 @@ def fit(training: Series, validation: Series | None, lags: int) -> Autoregressio
     words = sum(column.size for column in training.schema.symbols)
     symbols = inputs + words <= MOST_TERMS // 2
     inputs += words if symbols else 0
-    steps = _known(training)
-    if not 0 < inputs <= MOST_TERMS or not len(steps):
+    if not 0 < inputs <= MOST_TERMS or not len(_known(training)):
         return None
-    lags = min(lags, MOST_TERMS // inputs)
+    together = _known_together(training, validation)
+    terms = int(MOST_TERMS / len(together) ** (1 / 3))  # A decomposition's time is their cube.
+    lags = max(1, min(lags, terms // inputs))
+    weights = np.zeros((lags, inputs, training.targets.shape[1]))
+    intercepts = np.zeros(weights.shape[-1])
     with threadpool_limits(1):
-        changes = training.targets - _last(training)
-        moments = _moments(_Past(training, symbols), steps, changes, lags)
-        if validation is None or not len(_known(validation)):
-            weights, intercepts = _solved(moments, lags)
-            return Autoregression(weights[UNCHOSEN], intercepts[UNCHOSEN], symbols)
-        past, found = _Past(validation, symbols), []
-        while lags:
-            found.append(_best(_solved(moments, lags), past, validation))
-            lags //= 2
-    _, weights, intercept = min(found, key=lambda each: each[0])
-    return Autoregression(weights, intercept, symbols)
+        for columns in together:
+            own = _only(training, columns)
+            chosen_by = None if validation is None else _only(validation, columns)
+            most = MOST_PRODUCTS / len(together)
+            found, intercepts[columns] = _fitted(own, chosen_by, lags, symbols, most)
+            weights[: len(found), :, columns] = found
+    used = np.flatnonzero(weights.any((1, 2)))
+    return Autoregression(weights[: used[-1] + 1 if len(used) else 1], intercepts, symbols)
+
+
+def _known_together(training: Series, validation: Series | None) -> list[Indices]:
+    """The numbers that are predicted, those together that are known at the same steps."""
+    if training.targets.shape[1] == 1:
+        return [np.arange(1)]
+    parts = [each for each in (training, validation) if each is not None]
+    _, which = np.unique(np.concatenate([*map(_cells, parts)]), axis=1, return_inverse=True)
+    return [np.flatnonzero(which.ravel() == group) for group in range(which.max() + 1)]
+
+
+def _only(series: Series, columns: Indices) -> Series:
+    """A series of some of the numbers that are predicted, all known at the same steps."""
+    if series.targets.shape[1] == 1:
+        return series
+    last = series.last_values
+    return replace(
+        series,
+        targets=series.targets[:, columns],
+        scored=_cells(series)[:, columns[0]],
+        last_values=None if last is None else last[:, columns],
+    )
+
+
+def _fitted(
+    training: Series,
+    validation: Series | None,
+    lags: int,
+    symbols: bool,
+    products_at_most: float,
+) -> tuple[Floats, Floats]:
+    """Weights `[lags, inputs, D]` and intercepts `[D]` of numbers that are known together."""
+    steps = _known(training)
+    changes = training.targets - _last(training)
+    moments = _moments(_Past(training, symbols), steps, changes, lags, products_at_most)
+    if validation is None or not len(_known(validation)):
+        weights, intercepts = _solved(moments, lags)
+        return weights[UNCHOSEN], intercepts[UNCHOSEN]
+    past, found = _Past(validation, symbols), []
+    while lags:
+        found.append(_best(_solved(moments, lags), past, validation))
+        lags //= 2
+    best = np.argmin([errors for errors, _, _ in found], 0)  # [D]
+    weights, intercepts = np.zeros_like(found[0][1]), np.zeros_like(found[0][2])
+    for place, number in enumerate(best):
+        _, own, intercept = found[number]
+        weights[: len(own), :, place] = own[..., place]
+        intercepts[place] = intercept[place]
+    return weights, intercepts
 
 
 def predict(model: Autoregression, read: Series, steps: Indices | None = None) -> Floats:
@@ -139,7 +190,7 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
     if model is None or not (asked or (validation and _is_base(model, training, validation))):
         return None
     steps = _known(training)
-    left = np.square(training.targets[steps] - predict(model, training, steps)).mean(0)
+    left = np.nanmean(np.square(_left(model, training, steps)), 0)
     shares = np.maximum(np.sqrt(left), LEAST_RESIDUAL)
     target = tuple(
         replace(column, scale=float(f"{column.scale * share:.3g}"))
@@ -148,6 +199,12 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
     scales = np.array([a.scale / b.scale for a, b in zip(schema.target, target, strict=True)])
     model = replace(model, weights=model.weights * scales, intercept=model.intercept * scales)
     return replace(schema, target=target, change=False, autoregression=model)
+
+
+def _left(model: Autoregression, series: Series, steps: Indices) -> Floats:
+    """What an autoregression leaves at some steps: `[len(steps), D]`, NaN where it is not known."""
+    targets = np.where(_cells(series), series.targets, np.float32(np.nan))[steps]
+    return np.asarray(targets - predict(model, series, steps))
 
 
 def _is_base(model: Autoregression, training: Series, validation: Series) -> bool:
@@ -160,9 +217,9 @@ def _wins(model: Autoregression, validation: Series) -> bool:
     By the mean difference of squared errors (Diebold and Mariano 1995), in standard errors.
     """
     steps = _known(validation)
-    targets = validation.targets[steps].astype(np.float64)
+    targets = np.where(_cells(validation), validation.targets, np.nan)[steps].astype(np.float64)
     guesses = (predict(model, validation, steps), _last(validation)[steps], 0)
-    errors, *others = (np.square(targets - each).mean(1) for each in guesses)
+    errors, *others = (np.nanmean(np.square(targets - each), 1) for each in guesses)
     gain = min(others, key=lambda each: float(each.mean())) - errors
     return len(gain) > 1 and bool(gain.mean() * len(gain) ** 0.5 > CLEAR * gain.std(ddof=1))
 
@@ -178,12 +235,13 @@ def _is_curved(model: Autoregression, training: Series, validation: Series) -> b
     drawn = rng.normal(size=(2 * inputs, UNITS)) / max(1, inputs) ** 0.5
     shifts, found = rng.normal(size=UNITS), []
     for series in (training, validation):
-        steps, past = _known(series)[-MOST_FITTED:], _Past(series, False)
+        most = max(LEAST_FITTED, MOST_FITTED // series.targets.shape[1])
+        steps, past = _known(series)[-most:], _Past(series, False)
         now, before = (past.at(steps, past.begins[steps], lag) for lag in (0, 1))
         if scale is None:
             scale = np.sqrt(np.square(now - before).mean(0)) + 1e-12
         units = np.tanh(np.concatenate([now, (now - before) / scale], 1) @ drawn + shifts)
-        found.append((units, series.targets[steps] - predict(model, series, steps)))
+        found.append((units, np.nan_to_num(_left(model, series, steps))))
     (units, left), (others, wanted) = found
     with threadpool_limits(1):
         squares, products = (units.T @ units)[None, :, None], (units.T @ left)[None]
@@ -242,10 +300,12 @@ class _Past:
         )
 
 
-def _moments(past: _Past, steps: Indices, targets: npt.NDArray[Any], lags: int) -> _Moments:
+def _moments(
+    past: _Past, steps: Indices, targets: npt.NDArray[Any], lags: int, products_at_most: float
+) -> _Moments:
     inputs = past.inputs.shape[1]
     last = np.flatnonzero(np.append(np.diff(steps) > 1, True))  # Of each run.
-    most = max(1, int(MOST_PRODUCTS / (2 * (lags * inputs) ** 2)))
+    most = max(1, int(products_at_most / (2 * (lags * inputs) ** 2)))
     if len(last) > most:
         steps = steps[last[-most - 1] + 1 :]
     first_row = np.zeros((lags, inputs, inputs))
@@ -316,17 +376,19 @@ def _solved(moments: _Moments, lags: int) -> tuple[Floats, Floats]:
 
 def _best(
     solved: tuple[Floats, Floats], past: _Past, validation: Series
-) -> tuple[float, Floats, Floats]:
-    """The strength with the lowest error in validation: that, the weights and the intercept."""
+) -> tuple[Floats, Floats, Floats]:
+    """Each number's strength with the lowest error in validation: that, weights and intercepts."""
     weights, intercepts = solved
     side_by_side = np.concatenate(weights, -1)  # [lags, inputs, strengths * D]
-    errors, changes = np.zeros(len(weights)), validation.targets - _last(validation)
-    for some in _blocks(_known(validation)):
+    errors: Floats = np.zeros_like(intercepts)  # [strengths, D]
+    changes = validation.targets - _last(validation)
+    for some in _blocks(_known(validation), max(1, BLOCK // changes.shape[1])):
         predicted = past.weighted(some, side_by_side).reshape(len(some), *intercepts.shape)
         predicted += intercepts - changes[some][:, np.newaxis]
-        errors += np.square(predicted).sum((0, 2))
-    best = int(errors.argmin())
-    return float(errors[best]), weights[best], intercepts[best]
+        errors += np.square(predicted).sum(0)
+    best, each = errors.argmin(0), np.arange(errors.shape[1])
+    chosen = np.stack([weights[strength, ..., place] for place, strength in enumerate(best)], -1)
+    return errors[best, each], chosen, intercepts[best, each]
 
 
 def _blocks(steps: Indices, size: int = BLOCK) -> Iterator[Indices]:
@@ -345,5 +407,13 @@ def _known(series: Series) -> Indices:
     """The scored steps, but for those before the first value of the target."""
     there = np.ones(len(series), np.bool_) if series.scored is None else series.scored
     if series.last_values is not None:
-        there = there & ~np.isnan(series.last_values).any(1)
+        there = there & ~np.isnan(series.last_values).all(1)
     return np.flatnonzero(there)
+
+
+def _cells(series: Series) -> npt.NDArray[np.bool_]:
+    """Which numbers of the scored steps are known, with a last value: `[steps, D]`."""
+    known = np.asarray(~np.isnan(series.targets))
+    if series.last_values is not None:
+        known &= ~np.isnan(series.last_values)
+    return known if series.scored is None else known & series.scored[:, np.newaxis]

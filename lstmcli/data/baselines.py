@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lstmcli.columns import Categorical, Schema
 from lstmcli.data import autoregression, ngrams, seasons
+from lstmcli.data.outputs import OutputErrors
 from lstmcli.data.series import Bools, Series
 
 Floats = npt.NDArray[np.float64]
@@ -38,12 +39,19 @@ class Baseline:
         loss: as a model's: nats a step, or squared error of the standardised target.
         accuracy: the share of steps guessed right; `None` for numbers.
         mae: mean absolute error of the standardised target; `None` for classes.
+        outputs: the errors of each of several numbers.
     """
 
     name: str
     loss: float
     accuracy: float | None = None
     mae: float | None = None
+    outputs: OutputErrors | None = field(default=None, compare=False)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As a run records it."""
+        return {name: value for name, value in vars(self).items() if name != "outputs"}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Baseline:
@@ -147,17 +155,20 @@ def _of_numbers(fitting: Fitting, read: Series, scored: Bools) -> Each:
 
 def _numeric(name: str, errors: npt.NDArray[np.floating[Any]]) -> Baseline:
     """Of errors `[steps, D]`."""
+    if errors.shape[1] > 1:
+        outputs = OutputErrors.of(errors)
+        return Baseline(name, outputs.loss, mae=outputs.mae, outputs=outputs)
     squared = np.square(errors, dtype=np.float64).mean()
     return Baseline(name, float(squared), mae=float(np.abs(errors).mean(dtype=np.float64)))
 
 
 def _seasonal(fitting: Fitting, read: Series, scored: Bools) -> Baseline | str:
-    period = seasons.period(fitting.schema, fitting.training)
-    if period is None:
+    periods = seasons.periods(fitting.schema, fitting.training)
+    if not (known := sorted({each for each in periods if each is not None})):
         return NO_TRAINING if fitting.training is None else "the training part shows no season"
-    before = seasons.before(read, period, fitting.horizon)
+    before = seasons.before(read, [each or 1 for each in periods], fitting.horizon)
     errors = read.targets[scored] - np.nan_to_num(before[scored])
-    return _numeric(f"seasonal naive ({period} steps ago)", errors)
+    return _numeric(f"seasonal naive ({' or '.join(map(str, known))} steps ago)", errors)
 
 
 def _autoregression(fitting: Fitting, read: Series, scored: Bools) -> Baseline | str:

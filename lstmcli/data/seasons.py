@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,24 +28,31 @@ NEARLY = 0.9
 """A peak of this share of the largest one is as good: of a season and its multiples, the season."""
 
 
-def period(schema: Schema, training: Series | None) -> int | None:
-    """Steps of a season, by the index's frequency or else by how the target repeats.
+def periods(schema: Schema, training: Series | None) -> list[int | None]:
+    """Steps of a season, by the index's frequency or else by how each target repeats.
 
     Args:
         schema: what the columns are.
         training: the training part; `None` where it is not at hand.
 
     Returns:
-        `None` where there is none, or where the training part does not hold it twice.
+        Of each number, `None` where there is none, or where the training part does not hold it
+        twice; of classes the one of the target.
     """
+    columns = (schema.target,) if isinstance(schema.target, Categorical) else schema.target
     longest = None if training is None else int(np.diff(training.bounds()).max()) // 2
     index = getattr(schema, "index", None)
     found = of_frequency(index.frequency if index and index.kind == "dates" else None, longest)
     if found is not None or training is None or training.last_values is None:
-        return found
+        return [found] * len(columns)
     if isinstance(schema.target, Categorical):
-        return None
-    return of_values(training.last_values[:, 0].astype(np.float64), training.bounds())
+        return [None]
+    last = {column.name: place for place, column in enumerate(schema.target)}
+    each = {
+        name: of_values(training.last_values[:, place].astype(np.float64), training.bounds())
+        for name, place in last.items()
+    }
+    return [each[column.name] for column in columns]
 
 
 def of_frequency(frequency: str | None, longest: int | None) -> int | None:
@@ -103,19 +111,23 @@ def of_values(values: Floats, bounds: npt.NDArray[np.int64]) -> int | None:
     return int(peaks[found[peaks] >= NEARLY * found[peaks].max()][0])
 
 
-def before(read: Series, steps: int, horizon: int) -> npt.NDArray[Any]:
+def before(read: Series, steps: int | Sequence[int], horizon: int) -> npt.NDArray[Any]:
     """What the target was a season before it, or several where the horizon is longer: `[steps, D]`.
 
     Where the sequence is younger, that is the last value.
 
     Args:
         read: with `last_values`.
-        steps: of a season.
-        horizon: how many steps ahead of each step its target lies.
+        steps: of a season, or of that of each number.
+        horizon: how many steps ahead of each step its target lies, where a number does not say so.
     """
-    assert read.last_values is not None
-    places = np.arange(len(read))
-    wanted = places - (-horizon % steps)
+    last, target = read.last_values, read.schema.target
+    assert last is not None
+    assert not isinstance(target, Categorical)
+    leads = [horizon if column.lead is None else column.lead for column in target]
+    places = np.arange(len(read))[:, np.newaxis]
+    wanted = places - (-np.array(leads) % np.broadcast_to(steps, len(target)))  # [steps, D]
     bounds = read.bounds()
-    begins = np.repeat(bounds[:-1], np.diff(bounds))
-    return np.asarray(read.last_values[np.where(wanted >= begins, wanted, places)])
+    begins = np.repeat(bounds[:-1], np.diff(bounds))[:, np.newaxis]
+    found = np.where(wanted >= begins, wanted, places)
+    return np.asarray(np.take_along_axis(last, found, 0))

@@ -29,7 +29,7 @@ class Series:
         numbers: numeric inputs, standardised: `[steps, N]`, float32.
         symbols: categorical inputs: `[steps, M]`, the smallest unsigned type that holds them.
         targets: `[steps]`, whole numbers of any type, for classes; `[steps, D]`, float32, for
-            numbers (standardised).
+            numbers (standardised): of several, NaN where one is not known.
         scored: `[steps]`: whether a step counts in loss, accuracy and gradient; `None` for all.
         starts: `[steps]`: whether a sequence begins here, before which the state is zero; `None`
             for one endless sequence a row, as in the article.

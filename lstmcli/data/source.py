@@ -136,7 +136,7 @@ class Source:
         return Fitting(
             self.schema,
             self.config.training.steps,
-            self.config.data.lead,
+            self.config.data.leads[0],
             self.example,
             validation[0].read if validation else None,
         )

@@ -182,9 +182,11 @@ def _repeated(given: Given, count: int) -> Given:
 
 
 def _losses(outputs: Array, targets: npt.NDArray[Any], head: str) -> Array:
-    """Each step's loss: cross-entropy in nats, or mean squared error."""
+    """Each step's loss: cross-entropy in nats, or mean squared error of the numbers known."""
     if head == "linear":
-        return np.asarray(np.square(outputs - targets).mean(-1))
+        known = np.isfinite(targets)
+        errors = np.where(known, outputs - targets, 0)
+        return np.asarray(np.square(errors).sum(-1) / np.maximum(known.sum(-1), 1))
     below = outputs - outputs.max(-1, keepdims=True)
     labels = np.broadcast_to(targets.astype(np.int64), below.shape[:-1])[..., None]
     own = np.take_along_axis(below, labels, -1)[..., 0]

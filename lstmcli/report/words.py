@@ -63,9 +63,12 @@ def target(schema: Schema) -> str:
     """The target's name, or the first ones of several."""
     if isinstance(schema.target, Categorical):
         return name(schema.target.name)
-    shown = ", ".join(name(column.name) for column in schema.target[:NAMED])
-    more = len(schema.target) - NAMED
-    return f"{shown} and {more:,} others" if more > 0 else shown
+    names = list(dict.fromkeys(column.name for column in schema.target))
+    shown = ", ".join(map(name, names[:NAMED]))
+    more = len(names) - NAMED
+    shown = f"{shown} and {more:,} others" if more > 0 else shown
+    first, last = (schema.target[place].lead for place in (0, -1))
+    return shown if last is None else f"{shown}, {first} to {last} steps ahead"
 
 
 def learned(schema: Schema) -> str:

@@ -13,7 +13,7 @@ from lstmcli.data.baselines import Baseline
 from lstmcli.data.tasks import described
 from lstmcli.errors import FileError
 from lstmcli.pictures import tables
-from lstmcli.report import words
+from lstmcli.report import outputs, words
 from lstmcli.report.page import Page, Section, Table, Text
 from lstmcli.reporting import commands, drawings, provenance, settings
 from lstmcli.runs import metrics, owned, paths, rundir, saved
@@ -53,7 +53,10 @@ def page(path: Path) -> Page:
         facts=_facts(config, status),
         sections=[
             Section("Figures", drawings.pictures(path)),
-            Section("Results", [*_notes(status), *_results(table, schema, baselines)]),
+            Section(
+                "Results",
+                [*_notes(status), *_each_number(path), *_results(table, schema, baselines)],
+            ),
             Section("Settings", [settings.table(settings.of(config))]),
             Section("Provenance", [provenance.table(status)]),
             Section("Commands", commands.of_run(path, config)),
@@ -186,6 +189,21 @@ def _results(
     if table.empty:
         return []
     return [_beside(table, schema, baselines), *_epochs(table)]
+
+
+def _each_number(path: Path) -> Iterator[Table]:
+    """A table for each seed of the errors of each of several numbers.
+
+    Raises:
+        FileError: `targets.csv` is damaged.
+    """
+    run = RunDirectory(path)
+    if not run.targets.is_file():
+        return
+    found = tables.read(run.targets, ["ahead", "loss", "rmse", "mae", "labels"], whole=["labels"])
+    for seed in found.seed.dropna().astype(int).unique()[:MOST_SEEDS]:
+        headings, cells = outputs.table(outputs.beside_baselines(found, seed), MOST_ROWS)
+        yield Table(f"Validation of each number, in its own units, seed {seed}.", headings, cells)
 
 
 def _beside(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) -> Table:

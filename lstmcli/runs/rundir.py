@@ -84,6 +84,11 @@ class RunDirectory:
         return self.path / "steps.csv"
 
     @property
+    def targets(self) -> Path:
+        """Of several numbers that are predicted, the errors of each in validation."""
+        return self.path / "targets.csv"
+
+    @property
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.path / "checkpoints" / "last.safetensors"
@@ -112,7 +117,8 @@ class RunDirectory:
     def written(self) -> list[Path]:
         """All that a run writes; what tells that it is a run's comes last."""
         checkpoints = [self.last, self.previous, self.damaged, self.best]
-        return [*checkpoints, self.config, self.metrics, self.steps, self.status]
+        tables = [self.metrics, self.steps, self.targets]
+        return [*checkpoints, self.config, *tables, self.status]
 
     @property
     def report(self) -> Path:

@@ -236,13 +236,28 @@ def values(name: str, given: Any) -> list[Any]:
     """
     if isinstance(given, str):
         found = parse(name, given)
-        if name == HORIZON:
-            found = [int(each) if each.isdecimal() else each for each in found]
-        return found
+        return _horizons(found) if name == HORIZON else found
     found = list(dict.fromkeys(given)) if isinstance(given, Iterable) else [given]
     if not found or (None in found and len(found) > 1):
         raise UsageError(f"`{option_name(name)}` takes values to sweep, got {given!r}")
     return [each.item() if hasattr(each, "item") else each for each in found]  # NumPy's numbers.
+
+
+def _horizons(found: list[str]) -> list[str | int]:
+    """Horizons of a sweep: a list of numbers, each a setting, or one value as a run has it.
+
+    Raises:
+        UsageError: a range, which is one model that predicts all of it, is in a list.
+    """
+    numbers: list[str | int] = [int(each) if each.isdecimal() else each for each in found]
+    if len(found) > 1 and not all(isinstance(each, int) for each in numbers):
+        raise UsageError(
+            f"`--horizon` takes a list of numbers in a sweep, such as `1,6,24`, got "
+            f"`{','.join(found)}`",
+            "a range such as `1-24` is one model that predicts at each of these steps: it stands "
+            "alone",
+        )
+    return numbers
 
 
 def single(name: str, given: Any) -> Any:

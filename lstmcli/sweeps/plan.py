@@ -111,7 +111,7 @@ def make(
             initial.weights(setting.config, setting.signature, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
     sized = opened.resolved(base) if opened else base
-    first = min(settings, key=lambda setting: setting.config.data.lead)  # In whichever order.
+    first = min(settings, key=lambda setting: setting.config.data.leads[0])  # In whichever order.
     identity = _identity(sized, first, swept, asked.match)
     notes = [*opened.notes()] if opened else []
     if asked.match:

@@ -188,6 +188,12 @@ def _with_target(config: DataConfig, known: Dialect) -> DataConfig:
                 f"it is not said which column of `{path}` has the labels",
                 f"pass `--target` with one of its columns: {of_columns(others)}",
             )
+    if target.strip() not in others and "," in target:
+        raise UsageError(
+            f"`--target {target}` names several columns, and with `--labels` a sequence has one "
+            "label",
+            f"name one of the columns of `{path}`: {of_columns(others)}",
+        )
     if target.strip() not in others:
         raise no_column(path, "--target", target.strip(), others)
     return replace(config, target=target.strip())

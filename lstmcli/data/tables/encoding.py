@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,8 +36,9 @@ class Values:
         numbers: numeric inputs by name, `[steps]` each, those of the calendar last; NaN where
             nothing is known yet.
         symbols: categorical inputs by name; -1 where nothing is known.
-        target: what is to be predicted at each step, the horizon counted in; NaN or -1 where it is
-            not known.
+        target: what is to be predicted at each step, the horizon counted in: words, or numbers
+            `[steps, D]`, each target's horizons side by side; -1 or NaN where it is not known.
+        leads: the horizons.
         last: the latest value of the target that is known at each step, likewise; `None` without
             a horizon, as the target of a step is not given to those after it then.
         sequences: where sequences lie.
@@ -51,13 +53,22 @@ class Values:
     last: Floats | Words | None
     sequences: Sequences
     labels: Labels | None = None
+    leads: Sequence[int] = (0,)
 
     @property
     def known(self) -> Bools:
         """Whether a step has a target: `[steps]`."""
         if isinstance(self.target, Words):
             return self.target.codes >= 0
-        return ~np.isnan(self.target)
+        return np.asarray(~np.isnan(self.target).all(1))
+
+    @property
+    def numeric_targets(self) -> dict[str, Floats]:
+        """The targets that are numbers, by name, at the first horizon: `[steps]`."""
+        if isinstance(self.target, Words):
+            return {}
+        columns = self.target.T[:: len(self.leads)]
+        return dict(zip(self.roles.targets, columns, strict=True))
 
 
 def read_values(
@@ -87,14 +98,14 @@ def read_values(
             then.
     """
     longest = int(sequences.lengths.max())
-    if config.lead >= longest:
+    if config.leads[-1] >= longest:
         kind = "the longest sequence" if sequences.many else "the table"
         raise UsageError(
             f"`--horizon {config.horizon}` leaves nothing to predict in `{table.path}`: {kind} has "
             f"{longest:,} {'step' if longest == 1 else 'steps'}",
             f"take a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
         )
-    target, last = _target(table, roles, sequences, config.lead)
+    target, last = _target(table, roles, sequences, config.leads)
     filling = Filling(table, sequences, config.missing, strict)
     cycles = labels.index.calendar if labels else ()
     values = Values(
@@ -106,15 +117,15 @@ def read_values(
         last,
         sequences,
         labels,
+        config.leads,
     )
-    return values, [*_lost(values), *filling.notes(), *_unscored(table, roles.target)]
+    return values, [*_lost(values), *filling.notes(), *_unscored(table, roles.targets)]
 
 
 def _lost(values: Values) -> list[str]:
     """Says which columns have larger whole numbers than are read to the last digit."""
     read = {name: values.numbers[name] for name in values.roles.numbers}
-    if not isinstance(values.target, Words):
-        read[values.roles.target] = values.target
+    read |= values.numeric_targets
     return [note for name, found in read.items() for note in lost_digits(values.table, name, found)]
 
 
@@ -153,8 +164,8 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
     targets, scored, strange = _targets(values, schema)
     last_values = _last_values(values, schema)
     if schema.predicts != "level" and last_values is not None:  # From nothing there is no change.
-        scored &= ~np.isnan(last_values).any(1)
-    unseen.append(Unseen(values.roles.target, True, strange))
+        targets, scored = _from_something(targets, scored, last_values)
+    unseen.append(Unseen(values.roles.targets[0], True, strange))
     given = _standardised(values, columns)
     series = Series(
         schema,
@@ -169,29 +180,32 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
     return replace(series, base=autoregression.base_of(series)), unseen
 
 
-def _unscored(table: Table, target: str) -> list[str]:
+def _unscored(table: Table, targets: Sequence[str]) -> list[str]:
     """Says how many rows have no target, where they may be meant to have one."""
-    empty = int(table.frame[target].isna().sum())
-    if not empty or empty == len(table) or target in table.beside:
-        return []
+    empty = {name: int(table.frame[name].isna().sum()) for name in targets}
     return [
-        f"{empty:,} of the {len(table):,} targets in `{table.path}` (`{target}`) are empty: those "
-        "steps are not scored"
+        f"{count:,} of the {len(table):,} targets in `{table.path}` (`{name}`) are empty: "
+        f"{'they' if targets[1:] else 'those steps'} are not scored"
+        for name, count in empty.items()
+        if 0 < count < len(table) and name not in table.beside
     ]
 
 
 def _target(
-    table: Table, roles: Roles, sequences: Sequences, horizon: int
+    table: Table, roles: Roles, sequences: Sequences, leads: Sequence[int]
 ) -> tuple[Floats | Words, Floats | Words | None]:
     """The target of each step, and its latest known value where there is a horizon."""
+    horizon = leads[0]
     if roles.classes:
-        labels = words(table, roles.target)
+        labels = words(table, roles.targets[0])
         last = filled(labels.codes, labels.codes < 0, sequences.begins)
         codes = ahead(labels.codes, horizon, sequences.ends, -1)
         return Words(codes, labels.names), Words(last, labels.names) if horizon else None
-    column = numbers(table, roles.target)
-    last_known = filled(column, np.isnan(column), sequences.begins)
-    return ahead(column, horizon, sequences.ends, np.nan), last_known if horizon else None
+    found, last_known = [], []
+    for column in (numbers(table, name) for name in roles.targets):
+        found += [ahead(column, lead, sequences.ends, np.nan) for lead in leads]
+        last_known += [filled(column, np.isnan(column), sequences.begins)] * len(leads)
+    return np.stack(found, 1), np.stack(last_known, 1) if horizon else None
 
 
 def _last_values(values: Values, schema: Schema) -> npt.NDArray[Any] | None:
@@ -204,8 +218,20 @@ def _last_values(values: Values, schema: Schema) -> npt.NDArray[Any] | None:
         return np.where(codes < schema.target.size, codes, -1).astype(np.int32)
     assert not isinstance(schema.target, Categorical)
     with np.errstate(over="ignore"):
-        last = schema.target[0].standardised(values.last)
-    return np.where(np.isfinite(last), last, np.nan)[:, np.newaxis]
+        each = zip(schema.target, values.last.T, strict=True)
+        last = np.stack([column.standardised(known) for column, known in each], 1)
+    return np.where(np.isfinite(last), last, np.nan)
+
+
+def _from_something(
+    targets: npt.NDArray[Any], scored: Bools, last_values: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], Bools]:
+    """Targets of which a change is to be predicted, and whether they count: with a last value."""
+    known = ~np.isnan(last_values)
+    if last_values.shape[1] > 1:
+        targets = np.where(known, targets, np.float32(np.nan))
+        known &= ~np.isnan(targets)
+    return targets, scored & known.any(1)
 
 
 def _labels(values: Values) -> dict[str, npt.NDArray[Any]]:
@@ -218,7 +244,7 @@ def _labels(values: Values) -> dict[str, npt.NDArray[Any]]:
     return {**labels, "file_row": table.file_rows + 1}
 
 
-def _standardised(values: Values, columns: dict[Numeric, Floats]) -> npt.NDArray[np.float32]:
+def _standardised(values: Values, columns: Mapping[Numeric, Floats]) -> npt.NDArray[np.float32]:
     """Numbers as a model sees them, zero, the mean, where there is none: `[steps, columns]`."""
     steps = len(values.table)
     given = np.empty((steps, len(columns)), np.float32)
@@ -258,12 +284,17 @@ def _numbered(found: Words, vocabulary: Categorical) -> tuple[Indices, Indices]:
 def _targets(
     values: Values, schema: Schema
 ) -> tuple[npt.NDArray[np.int32] | npt.NDArray[np.float32], Bools, Indices]:
-    """Targets, zero where they do not count; whether they do; and where training has none such."""
+    """Targets, whether they count, and where training has none such.
+
+    Where a target does not count it is zero; of several numbers it is NaN.
+    """
     if isinstance(schema.target, Categorical):
         assert isinstance(values.target, Words)
         codes, strange = _numbered(values.target, schema.target)
         scored = codes < schema.target.size
         return np.where(scored, codes, 0).astype(np.int32), scored, strange
     assert not isinstance(values.target, Words)
-    targets = _standardised(values, {schema.target[0]: values.target})
+    targets = _standardised(values, dict(zip(schema.target, values.target.T, strict=True)))
+    if len(schema.target) > 1:
+        targets[np.isnan(values.target)] = np.nan
     return targets, values.known, np.empty(0, np.int64)

@@ -50,23 +50,25 @@ def fit(
         _words(values, name, Words(column.codes[training], column.names), notes)
         for name, column in values.symbols.items()
     )
-    if not values.known[training].any():
-        raise FileError(
-            f"`{values.table.path}`, column `{values.roles.target}`: no step of the training part "
-            "has a target",
-            "fill the column, or choose another with `--target`",
-        )
+    for name, known in _known_targets(values, training).items():
+        if not known:
+            raise FileError(
+                f"`{values.table.path}`, column `{name}`: no step of the training part has a "
+                "target",
+                "fill the column, or choose another with `--target`",
+            )
     target: Categorical | tuple[Numeric, ...]
     if isinstance(values.target, Words):
         target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
     else:
-        target = (_target(values, values.target[training], notes),)
+        target = _targets(values, values.target[training], notes)
     changes = _changes(values, training, target, predict)
     if changes is not None and not isinstance(target, Categorical):
-        target = (replace(target[0], scale=changes),)
-    for name in dict.fromkeys((*values.roles.numbers, values.roles.target)):
-        column = values.numbers.get(name, values.target)
-        notes += [] if isinstance(column, Words) else _odd_numbers(name, column)
+        scales = zip(target, changes, strict=True)
+        target = tuple(replace(column, scale=scale) for column, scale in scales)
+    given = {name: values.numbers[name] for name in values.roles.numbers}
+    for name, column in (given | {**values.numeric_targets, **given}).items():
+        notes += _odd_numbers(name, column)
     index = None if values.labels is None else values.labels.index
     change = changes is not None
     return Schema("table", inputs, symbols, target, index, change=change), notes
@@ -100,8 +102,26 @@ def _words(values: Values, name: str, training: Words, notes: list[str]) -> Cate
     return vocabulary
 
 
-def _target(values: Values, training: Floats, notes: list[str]) -> Numeric:
-    known, name = _known(training), values.roles.target
+def _known_targets(values: Values, training: slice | Indices) -> dict[str, bool]:
+    """Whether any step of the training part has a target, of each column."""
+    if isinstance(values.target, Words):
+        return {values.roles.targets[0]: bool(values.known[training].any())}
+    unknown = np.isnan(values.target[training]).all(0).reshape(-1, len(values.leads))
+    return {name: not each.any() for name, each in zip(values.roles.targets, unknown, strict=True)}
+
+
+def _targets(values: Values, training: Floats, notes: list[str]) -> tuple[Numeric, ...]:
+    """The targets' scales, each at each horizon."""
+    leads = values.leads
+    named = [(name, lead) for name in values.roles.targets for lead in leads]
+    return tuple(
+        replace(_target(values, name, column, notes), lead=lead if len(leads) > 1 else None)
+        for (name, lead), column in zip(named, training.T, strict=True)
+    )
+
+
+def _target(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
+    known = _known(training)
     column = _scaled(name, known)
     if column is None:
         raise FileError(
@@ -124,18 +144,18 @@ def _changes(
     training: slice | Indices,
     target: Categorical | tuple[Numeric, ...],
     predict: str | None,
-) -> float | None:
-    """The scale of the target's changes, if those are to be predicted: their root mean square.
+) -> list[float] | None:
+    """The scales of the targets' changes, if those are to be predicted: their root mean squares.
 
     Where nobody says so they are, if the last value is a better guess than the mean.
 
     Raises:
         UsageError: they are asked for, and there is nothing that they could be changes of.
     """
-    name = values.roles.target
-    possible = not isinstance(target, Categorical) and name in values.numbers
-    if values.last is None or not possible or predict == "level":
+    lacking = [name for name in values.roles.targets if name not in values.numbers]
+    if values.last is None or lacking or predict == "level":
         if predict in ("change", "residual"):
+            name = (*lacking, *values.roles.targets)[0]
             raise UsageError(
                 f"`--predict {predict}` needs a number whose last value is known: `{name}` is to "
                 "be predicted without it",
@@ -145,13 +165,20 @@ def _changes(
     assert not isinstance(target, Categorical)
     assert not isinstance(values.target, Words)
     assert not isinstance(values.last, Words)
-    changes = _known((values.target - values.last)[training])
-    scale = math.sqrt(np.square(changes).mean()) if len(changes) else 0.0
-    return scale if scale > 0 and (predict == "change" or scale < target[0].scale) else None
+    changes = (values.target - values.last)[training]
+    scales = [_size(_known(column)) for column in changes.T]
+    shares = [scale / column.scale for scale, column in zip(scales, target, strict=True)]
+    helps = predict == "change" or float(np.square(shares).mean()) < 1
+    return scales if helps and min(scales) > 0 else None
+
+
+def _size(changes: Floats) -> float:
+    """The root mean square; 0 of none."""
+    return math.sqrt(np.square(changes).mean()) if len(changes) else 0.0
 
 
 def _classes(values: Values, training: Words, notes: list[str]) -> Categorical:
-    vocabulary = _vocabulary(values.roles.target, training)
+    vocabulary = _vocabulary(values.roles.targets[0], training)
     if vocabulary.size < 2:
         raise FileError(
             f"`{values.table.path}`, column `{vocabulary.name}`: expected two classes or more in "

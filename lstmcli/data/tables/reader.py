@@ -152,7 +152,7 @@ def read_whole(
     if to_score and not series.scored.any():
         raise FileError(
             f"`{path}` has no step whose target is known to the model",
-            f"fill its column `{schema_roles(schema).target}`",
+            f"fill its column `{schema_roles(schema).targets[0]}`",
         )
     return _all_scored([series])[0], notes
 
@@ -169,9 +169,9 @@ def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
     if labels is not None:
         table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
         notes += more
-    table, more = reading.labelled(table, sequences, asked.target, asked.categorical)
+    table, more = reading.labelled(table, sequences, asked.targets[0], asked.categorical)
     notes += more
-    roles, more = find_roles(table, asked, sequences, name)
+    roles, more = find_roles(table, asked, sequences, name, len(config.leads) > 1)
     calendar.check_asked(path, labels, asked.calendar, roles.columns)
     labels = labels and labels.with_calendar(asked.calendar)
     values, filled = read_values(table, roles, sequences, labels, config)
@@ -184,7 +184,7 @@ def _index(table: Table, sequences: Sequences, asked: Asked) -> Labels | None:
         return index.of_column(table, sequences, asked.index, asked=True)
     free = asked.free(table.columns)
     found = index.find(table, sequences, free)
-    only_input = found and asked.inputs is None and not asked.horizon and len(free) == 1
+    only_input = found and asked.inputs is None and not asked.ahead and len(free) == 1
     return None if found and only_input and found.index.kind == "numbers" else found
 
 
@@ -207,9 +207,9 @@ def _read(
     grouped = () if group is None else (group,)
     reading = Reading(config, _missing(config), _known(config))
     names = reading.names(path)
-    check_columns(path, names, (*roles.columns[:-1], *grouped))
-    if to_score:
-        check_target(path, names, roles.target)
+    check_columns(path, names, (*roles.inputs, *grouped))
+    for target in roles.targets if to_score else ():
+        check_target(path, names, target)
     table, notes = reading.table(path, (*roles.words, *grouped))
     table, sequences, more = in_sequences(table, group)
     notes += more
@@ -219,10 +219,10 @@ def _read(
     if labels is not None:
         table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
         notes += more
-    table, more = reading.labelled(table, sequences, roles.target, roles.words)
+    table, more = reading.labelled(table, sequences, roles.targets[0], roles.words)
     notes += more
-    if roles.target not in table.columns:
-        table = replace(table, frame=table.frame.assign(**{roles.target: np.nan}))
+    if lacking := {name: np.nan for name in roles.targets if name not in table.columns}:
+        table = replace(table, frame=table.frame.assign(**lacking))
     cycles = schema.index.calendar if schema.index else ()
     calendar.check_known(path, labels, cycles)
     labels = labels and labels.with_calendar(cycles)
@@ -296,9 +296,16 @@ def _cut(whole: Series, pick: slice | Indices) -> Series:
 
 def _all_scored(parts: list[Series]) -> list[Series]:
     """Takes `scored` away where all parts can do without: a program is compiled for all three."""
-    if all(part.scored is None or part.scored.all() for part in parts):
+    if all(part.scored is None or part.scored.all() for part in parts) and all(
+        map(_complete, parts)
+    ):
         return [replace(part, scored=None) for part in parts]
     return parts
+
+
+def _complete(part: Series) -> bool:
+    """Whether every number that is to be predicted is known."""
+    return part.classes > 0 or bool(np.isfinite(part.targets).all())
 
 
 def _unseen(unseen: Sequence[Unseen], part_of: Bytes, called: Sequence[str]) -> list[str]:

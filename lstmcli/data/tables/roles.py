@@ -16,7 +16,7 @@ from lstmcli.data.tables.frames import Table
 from lstmcli.data.tables.index import all_differ, grows
 from lstmcli.data.tables.sequences import Sequences
 from lstmcli.data.tables.values import is_categorical
-from lstmcli.errors import FileError, UsageError, listed
+from lstmcli.errors import FileError, UsageError, listed, pasteable
 
 LISTED = 20
 LOOKED_AT = 1_000
@@ -29,19 +29,19 @@ class Asked:
 
     Attributes:
         inputs: what is given; `None` where nothing is said.
-        target: what is predicted.
+        targets: what is predicted.
         group: what tells sequences apart, if there are any.
         categorical: columns that hold words, whatever they look like.
-        horizon: how many steps ahead the target lies.
+        ahead: whether the targets lie some steps ahead.
         index: what orders the rows; `None` where nothing is said.
         calendar: what of the index's dates is given beside the inputs.
     """
 
     inputs: tuple[str, ...] | None
-    target: str
+    targets: tuple[str, ...]
     group: str | None
     categorical: tuple[str, ...]
-    horizon: int
+    ahead: bool
     index: str | None = None
     calendar: tuple[str, ...] = ()
 
@@ -52,7 +52,7 @@ class Asked:
 
     def free(self, names: Sequence[str]) -> list[str]:
         """Columns of which nothing is said: one of them may be the index."""
-        used = (self.target, self.group, *(self.inputs or ()), *self.categorical)
+        used = (*self.targets, self.group, *(self.inputs or ()), *self.categorical)
         return [name for name in names if name not in used]
 
 
@@ -63,7 +63,7 @@ class Roles:
     Attributes:
         numbers: inputs that are numbers.
         symbols: inputs that are words.
-        target: what is predicted.
+        targets: what is predicted: several only where they are numbers.
         classes: whether the target is words.
         named: which columns the user says are words.
         group: what tells sequences apart.
@@ -71,20 +71,25 @@ class Roles:
 
     numbers: tuple[str, ...]
     symbols: tuple[str, ...]
-    target: str
+    targets: tuple[str, ...]
     classes: bool
     named: tuple[str, ...] = ()
     group: str | None = None
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """What is given."""
+        return (*self.numbers, *self.symbols)
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        """All of them; the target may be an input too."""
-        return (*self.numbers, *self.symbols, self.target)
+        """All of them; a target may be an input too."""
+        return (*self.inputs, *self.targets)
 
     @property
     def words(self) -> tuple[str, ...]:
         """Columns that hold words."""
-        return (*self.symbols, self.target) if self.classes else self.symbols
+        return (*self.symbols, *self.targets) if self.classes else self.symbols
 
 
 def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
@@ -93,20 +98,21 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     Raises:
         UsageError: they name a column that is not there, or one for two things at once.
     """
-    target = config.target.strip() if config.target is not None else "target"
+    targets = _targets(config.target, names)
     group = None if config.group is None else config.group.strip()
     inputs = None if config.inputs is None else _split("--inputs", config.inputs)
     categorical = _split("--categorical", config.categorical or "")
     index = None if config.index is None else config.index.strip()
     cycles = calendar.asked(config.calendar)
-    asked = Asked(inputs, target, group, categorical, config.lead, index, cycles)
-    if config.target is None and target not in names:
+    ahead = config.leads[0] > 0
+    asked = Asked(inputs, targets, group, categorical, ahead, index, cycles)
+    if config.target is None and "target" not in names:
         raise UsageError(
             f"`{path}` has no column `target`, and it is not said what is to be predicted",
             f"pass `--target` with one of its columns: {of_columns(names)}",
         )
     for option, columns in (
-        ("--target", (target,)),
+        ("--target", targets),
         ("--group", () if group is None else (group,)),
         ("--inputs", inputs or ()),
         ("--categorical", categorical),
@@ -120,7 +126,11 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
 
 
 def find_roles(
-    table: Table, asked: Asked, sequences: Sequences, index: str | None
+    table: Table,
+    asked: Asked,
+    sequences: Sequences,
+    index: str | None,
+    several_leads: bool = False,
 ) -> tuple[Roles, list[str]]:
     """What the columns of a table are, by the options and by what they hold.
 
@@ -129,6 +139,7 @@ def find_roles(
         asked: what the options say.
         sequences: where its sequences lie.
         index: the column that orders its rows.
+        several_leads: whether the targets are to be predicted at several horizons.
 
     Returns:
         The roles, and what the user should know.
@@ -146,35 +157,36 @@ def find_roles(
         raise UsageError(
             f"`{table.path}` has no column that could be given as input: it has "
             f"{of_columns(table.columns)}",
-            f"to predict `{asked.target}` from what it was before, pass `--horizon 1`",
+            f"to predict `{asked.targets[0]}` from what it was before, pass `--horizon 1`",
         )
     for name in asked.categorical:
-        if name not in (*inputs, asked.target):
+        if name not in (*inputs, *asked.targets):
             raise UsageError(
                 f"`--categorical {name}` has no effect: the column is no input and not the target",
                 f"name it in `--inputs` too, or leave `{name}` out of `--categorical`",
             )
     words = {
         name
-        for name in dict.fromkeys((*inputs, asked.target))
+        for name in dict.fromkeys((*inputs, *asked.targets))
         if name in asked.categorical or is_categorical(table, name)
     }
     numbers = tuple(name for name in inputs if name not in words)
     symbols = tuple(name for name in inputs if name in words)
-    classes = asked.target in words
-    roles = Roles(numbers, symbols, asked.target, classes, asked.categorical, asked.group)
+    classes = [name for name in asked.targets if name in words]
+    _check_alone(classes, asked.targets, several_leads)
+    roles = Roles(numbers, symbols, asked.targets, bool(classes), asked.categorical, asked.group)
     return roles, notes
 
 
 def schema_roles(schema: Schema, group: str | None = None) -> Roles:
     """The roles that columns have for a trained model."""
     classes = isinstance(schema.target, Categorical)
-    target = schema.target.name if isinstance(schema.target, Categorical) else schema.target[0].name
+    columns = (schema.target,) if isinstance(schema.target, Categorical) else schema.target
     made = calendar.names(schema.index.calendar if schema.index else ())
     return Roles(
         tuple(column.name for column in schema.numbers if column.name not in made),
         tuple(column.name for column in schema.symbols),
-        target,
+        tuple(dict.fromkeys(column.name for column in columns)),
         classes,
         group=group,
     )
@@ -211,9 +223,9 @@ def check_target(path: Path, names: Sequence[str], target: str) -> None:
 
 def _check_asked(asked: Asked) -> None:
     """Refuses a column that is asked to be two things."""
-    if asked.target == asked.group:
+    if asked.group in asked.targets:
         raise UsageError(
-            f"the column `{asked.target}` cannot be both `--target` and `--group`",
+            f"the column `{asked.group}` cannot be both `--target` and `--group`",
             "name the column that is to be predicted, and another that tells sequences apart",
         )
     if asked.inputs is not None and asked.group in asked.inputs:
@@ -222,7 +234,8 @@ def _check_asked(asked: Asked) -> None:
             "sequences apart is not given",
             f"leave `{asked.group}` out of `--inputs`",
         )
-    for option, column in (("--target", asked.target), ("--group", asked.group)):
+    taken = [*(("--target", name) for name in asked.targets), ("--group", asked.group)]
+    for option, column in taken:
         if column is not None and asked.index == column:
             raise UsageError(
                 f"the column `{column}` cannot be both `--index` and `{option}`",
@@ -233,12 +246,31 @@ def _check_asked(asked: Asked) -> None:
             f"the column `{asked.index}` is in `--inputs` and is the `--index`, which is not given",
             f"leave `{asked.index}` out of one of them",
         )
-    if asked.inputs is not None and asked.target in asked.inputs and not asked.horizon:
+    given = [name for name in asked.targets if name in (asked.inputs or ())]
+    if given and not asked.ahead:
         raise UsageError(
-            f"the column `{asked.target}` is given and is to be predicted at the same step",
-            f"pass `--horizon 1` to predict it a step ahead, or leave `{asked.target}` out of "
+            f"the column `{given[0]}` is given and is to be predicted at the same step",
+            f"pass `--horizon 1` to predict it a step ahead, or leave `{given[0]}` out of "
             "`--inputs`",
         )
+
+
+def _targets(text: str | None, names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that `--target` names; a comma may be a part of a name that is there."""
+    whole = "target" if text is None else text.strip()
+    return (whole,) if whole in names else _split("--target", whole)
+
+
+def _check_alone(classes: Sequence[str], targets: Sequence[str], several_leads: bool) -> None:
+    """Refuses words among several targets, or at several horizons."""
+    if not classes or not (targets[1:] or several_leads):
+        return
+    what = "several targets" if targets[1:] else "a range of horizons"
+    instead = f"`--target {pasteable(classes[0])}`" if targets[1:] else "`--horizon 1`"
+    raise UsageError(
+        f"{what} must be of numbers, and the column `{classes[0]}` holds words, which are classes",
+        f"predict it in a run of its own: {instead}",
+    )
 
 
 def _all_inputs(
@@ -246,11 +278,11 @@ def _all_inputs(
 ) -> tuple[tuple[str, ...], list[str]]:
     """Every column that is nothing else, and what was left out."""
     inputs, notes = [], []
-    alone = len(asked.free(table.columns)) == 1 and not asked.horizon
+    alone = len(asked.free(table.columns)) == 1 and not asked.ahead
     for place, name in enumerate(table.columns):
-        if name in (asked.group, index) or (name == asked.target and not asked.horizon):
+        if name in (asked.group, index) or (name in asked.targets and not asked.ahead):
             continue
-        if name == asked.target:
+        if name in asked.targets:
             notes.append(f"the target `{name}` is an input too, as `--horizon` lies ahead of it")
         elif name == "":
             _check_first(table, place)

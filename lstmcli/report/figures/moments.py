@@ -36,6 +36,7 @@ def draw_moments(figure: Any, window: Window) -> str:
         above, below = panels[2 * number : 2 * number + 2]
         _draw(above, below, at, truth, predicted, "" if alone else "-")
         name = canvas.shown(column.name, 22)
+        name += f" (+{column.lead})" if column.lead else ""
         above.set_ylabel(name, fontsize=9)
         below.set_ylabel("residual", fontsize=9)
     canvas.legend_above(panels[0], columns=2)
