@@ -29,7 +29,9 @@ TIMED = {
     *("started", "ended", "at", "argv", "resumed", "elapsed_seconds"),
     *("trials_sha256", "figures"),  # Of a table with seconds; and empty once a trial has gone on.
 }
-MOMENTS = (None, own_end.TABLES, own_end.FIGURES)
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+FEWEST = 10
+"""Interruptions that a sweep must have had, of the twelve that are tried."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,11 +42,12 @@ def many(kills):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """One that is grown stage by stage, and never disturbed."""
-    out = tmp_path_factory.mktemp("undisturbed") / "s"
+    """One that is grown stage by stage, never disturbed; and how many rows each stage left."""
+    out, rows = tmp_path_factory.mktemp("undisturbed") / "s", []
     for stage, options in enumerate(STAGES):
         assert ended(begin(out, options, stage)) == 0
-    return out
+        rows.append(lines(out))
+    return out, rows
 
 
 def begin(out, options, number, moment=None):
@@ -55,21 +58,36 @@ def begin(out, options, number, moment=None):
 
 def ended(process):
     _, stderr = process.communicate()
-    assert process.returncode in (0, -signal.SIGKILL), stderr
+    assert process.returncode in (0, -signal.SIGKILL, 130, 143), stderr
     return process.returncode
 
 
-def killed(out, options, number, chance):
-    """Begins a sweep or goes on with it, and kills it at some moment; whether that came."""
-    if kind := chance.choice(MOMENTS):
-        count = chance.randint(1, 10 if kind == own_end.TABLES else 2)
-        return ended(begin(out, options, number, [kind, count, chance.choice(own_end.PARTS)])) != 0
-    process, before = begin(out, options, number), lines(out)
-    while lines(out) < before + chance.randint(1, 40) and process.poll() is None:
-        time.sleep(0.01)
+def interrupted(out, options, number, rows, signum):
+    """Begins a sweep or goes on with it, and ends it once it has rows; whether that came."""
+    process = begin(out, options, number)
+    while lines(out) < rows and process.poll() is None:
+        time.sleep(0.005)
     with suppress(ProcessLookupError):  # It may be over already.
-        os.killpg(process.pid, signal.SIGKILL)
+        if signum == signal.SIGKILL:
+            os.killpg(process.pid, signum)
+        else:
+            process.send_signal(signum)
     return ended(process) != 0
+
+
+def at_own_end(out, options, number, kind, chance):
+    """Goes on with a sweep that is killed at its first write of a kind; whether that came."""
+    return ended(begin(out, options, number, [kind, 1, chance.choice(own_end.PARTS)])) != 0
+
+
+def disturbed(out, options, rows, chance):
+    """Interrupts a stage: twice as it has so many rows, at a write to a table, and at a figure."""
+    before = lines(out)
+    for share in sorted(chance.uniform(0, 0.8) for _ in range(2)):
+        wanted = before + 1 + int(share * (rows - before))
+        yield interrupted(out, options, chance.randrange(100), wanted, chance.choice(SIGNALS))
+    for kind in (own_end.TABLES, own_end.FIGURES):
+        yield at_own_end(out, options, chance.randrange(100), kind, chance)
 
 
 def content(path):
@@ -92,19 +110,18 @@ def files(sweep):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs process groups")
-def test_a_sweep_that_is_killed_and_grown_has_the_files_of_one_left_alone(
-    alone, few_kills, request, tmp_path
-):
+def test_a_sweep_that_is_killed_and_grown_has_the_files_of_one_left_alone(alone, request, tmp_path):
     chance, out, done = random.Random(request.config.getoption("--kill-seed")), tmp_path / "s", 0
     for stage, options in enumerate(STAGES):
-        for number in range(-(-few_kills // len(STAGES))):
-            done += killed(out, options, stage + number + 1, chance)
+        for came in disturbed(out, options, alone[1][stage], chance):
+            done += came
             for run in out.glob("trials/*"):
                 assert_sound(run)
         assert ended(begin(out, options, stage)) == 0
-    found, wanted = files(out), files(alone)
+    found, wanted = files(out), files(alone[0])
     assert not [name for name in found | wanted if found.get(name) != wanted.get(name)]
-    print(f"{done} kills of a sweep in {len(STAGES)} stages")
+    print(f"{done} interruptions of a sweep in {len(STAGES)} stages")
+    assert done >= FEWEST
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs process groups")
@@ -113,12 +130,13 @@ def test_a_sweep_that_is_grown_before_it_is_done_has_the_results_of_one_left_alo
 ):
     chance, out = random.Random(request.config.getoption("--kill-seed") + 1), tmp_path / "s"
     for number, options in enumerate(STAGES[:-1]):
-        killed(out, options, number + 1, chance)
+        rows = 1 + int(chance.uniform(0.1, 0.6) * alone[1][number])
+        interrupted(out, options, number + 1, rows, chance.choice(SIGNALS))
     assert ended(begin(out, STAGES[-1], 0)) == 0
     for name in TABLES:
         found, wanted = (
             without_times(each / name).drop(columns=["run_dir", "replicas"], errors="ignore")
-            for each in (out, alone)
+            for each in (out, alone[0])
         )
         pd.testing.assert_frame_equal(found, wanted)
     runs = [json.loads(file.read_text())["seeds"] for file in out.glob("trials/*/run.json")]
