@@ -168,12 +168,14 @@ LISTS = {
     "epochs": "1,2", "optimizer": "adagrad,adam", "learning-rate": "0.1,0.3", "clip-norm": "1,2",
     "dropout": "0.1,0.5", "patience": "1,2", "learning-rate-decay": "0.9,1", "decay-from": "2,3",
     "bits": "2,3", "sequence-length": "11,12", "order-symbols": "2,3",
+    "horizon": "1,2",
 }  # fmt: skip
 BESIDE = {
     "decay-from": {"learning_rate_decay": 0.9},
     "bits": {"task": "parity"},
     "sequence-length": {"task": "adding"},
     "order-symbols": {"task": "order"},
+    "horizon": {"data": "walk.csv", "target": "y", "series_length": None},
 }
 """What a setting has an effect with."""
 
@@ -195,6 +197,9 @@ def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeyp
     single.pop(key, None)
     lists[key] = grid.parse(key, LISTS[name])
     beside = {**single, **BESIDE.get(name, {})}
+    beside = {key: value for key, value in beside.items() if value is not None}
+    walk = np.random.default_rng(0).normal(size=300).cumsum()
+    pd.DataFrame({"y": walk}).to_csv("walk.csv", index=False)
     plan = plans.make(beside, lists, SweepConfig(seeds=6))
     with story.opened(plan, tmp_path / "s") as directory:
         for _ in story.run(plan, directory):
