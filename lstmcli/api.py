@@ -189,9 +189,7 @@ def check_data(found: Kept) -> None:
         LstmcliError: it is other data, or cannot be read.
     """
     if found.complete and found.data is not None:
-        from lstmcli import initial
-
-        opened = initial.open_source(found.config, found).of_task(found.status.get("task"))
+        opened = open_data(found.config, found).of_task(found.status.get("task"))
         found.check_data(opened.checksums())
 
 
@@ -207,7 +205,12 @@ def open_data(config: Config, found: Kept | None = None) -> Source:
     """
     from lstmcli import initial
 
-    return initial.open_source(config, found)
+    try:
+        return initial.open_source(config, found)
+    except UsageError as error:
+        if found is None or found.data is None:
+            raise  # Else: what the run's settings say of its file means nothing for this one.
+        raise found.other_data("begin another run with that file") from error
 
 
 def prepare(opened: Source, directory: RunDirectory, found: Kept | None = None) -> Run:

@@ -556,11 +556,13 @@ def _horizon(text: str) -> str | int:
     first, _, last = text.partition("-")
     if not last or int(first) == int(last):
         return int(first)
-    if not 1 < (count := int(last) - int(first) + 1) <= MOST_LEADS:
+    further = int(last) - int(first)
+    if not 0 < further < MOST_LEADS:
+        turned = 0 < -further < MOST_LEADS
         raise UsageError(
             f"`--horizon {text}` must be a range of up to {MOST_LEADS:,} steps, the smaller number "
             "first",
-            f"pass `--horizon {last}-{first}`" if count < 1 else "take a shorter range",
+            f"pass `--horizon {last}-{first}`" if turned else "take a shorter range",
         )
     return f"{int(first)}-{int(last)}"
 

@@ -150,10 +150,10 @@ def _extends(schema: Schema, known: Schema) -> bool:
 
 def _check_same_columns(path: Path, known: Schema, schema: Schema) -> None:
     """Refuses a model for which the same numbers mean something else."""
-    for what, of in (("inputs", _inputs), ("target", _target)):
+    for what, of in (("inputs are not those", _inputs), ("target is not that", _target)):
         if of(known) != of(schema):
             raise FileError(
-                f"`{path}` was trained on other columns: its {what} are not those of this data",
+                f"`{path}` was trained on other columns: its {what} of this data",
                 f"`lstmcli inspect {pasteable(path)}` shows its columns",
             )
 

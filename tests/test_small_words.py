@@ -1,12 +1,15 @@
 """Words that depend on a name or a number: they are right for each."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from lstmcli.cli import scores
-from lstmcli.errors import FileError, UsageError
-from lstmcli.runs import kept, paths
+from lstmcli.errors import FileError
+from lstmcli.runs import paths
 
 
 @pytest.mark.parametrize(
@@ -30,13 +33,16 @@ def test_one_sequence_is_no_plural(count, said, capsys, monkeypatch):
     assert f"seed 3: {said}" in capsys.readouterr().out
 
 
-def test_a_run_that_goes_on_with_a_file_of_another_kind_says_so(tmp_path):
-    """Not that `--target`, which the run has, means nothing to a text."""
-    directory = SimpleNamespace(base=tmp_path)
-    for name in ("a.csv", "b.csv", "book.txt"):
-        (tmp_path / name).write_text("x,y\n1,2\n")
-    settings = {"data": {"data": "a.csv", "target": "y"}, "training": {}}
-    with pytest.raises(UsageError, match=r"`--data` is a file that ends in `.csv` in this run"):
-        kept._with_files(directory, settings, {"data": tmp_path / "book.txt"})
-    found = kept._with_files(directory, settings, {"data": tmp_path / "b.csv"})
-    assert found["data"]["data"].endswith("b.csv")
+def test_a_run_goes_on_with_its_data_in_another_format_and_not_with_another_kind(run):
+    """Of a text it is not said that `--target`, which the run has, means nothing there."""
+    table = pd.DataFrame({"x": np.arange(400) % 7, "y": np.arange(400) % 5})
+    for name in ("a.csv", "a.csv.gz"):
+        table.to_csv(name, index=False)
+    Path("book.txt").write_text("x,y\n" * 400)
+    settings = ["--layers", 1, "--state-size", 4, "--epochs", 1, "--out", "r"]
+    run("train", "--data", "a.csv", "--target", "y", *settings)
+    error = run("train", "--resume", "r", "--data", "book.txt", "--epochs", 2, exit_code=2).stderr
+    assert "error: `--data book.txt` is not what this run is trained on: that is" in error
+    assert "hint: leave `--data` out; begin another run with that file" in error
+    run("train", "--resume", "r", "--data", "a.csv.gz", "--epochs", 2)
+    assert pd.read_csv("r/metrics.csv").epoch.max() == 2

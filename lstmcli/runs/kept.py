@@ -78,12 +78,10 @@ class Kept:
         if list(checksums) == list(self.status["data_sha256"]):
             return
         if self.data is not None:
-            raise UsageError(
-                f"`--data {self.data}` is not what this run is trained on: that is "
-                f"`{self.status.get('data')}`, as seen from its directory",
-                f"leave `--data` out; `lstmcli train --config {pasteable(self.directory.config)} "
-                f"--init-from {pasteable(self.directory.path)} --data {pasteable(self.data)}` "
-                "begins a new run with its settings and its weights",
+            raise self.other_data(
+                f"`lstmcli train --config {pasteable(self.directory.config)} --init-from "
+                f"{pasteable(self.directory.path)} --data {pasteable(self.data)}` begins a new run "
+                "with its settings and its weights"
             )
         file = self.config.data.data
         raise FileError(
@@ -93,6 +91,14 @@ class Kept:
             "put the file back as it was, or begin another run"
             if file
             else "resume it with the version of lstmcli and NumPy that `run.json` names",
+        )
+
+    def other_data(self, instead: str) -> UsageError:
+        """That the data which is named is not the run's, and what one can do instead."""
+        return UsageError(
+            f"`--data {self.data}` is not what this run is trained on: that is "
+            f"`{self.status.get('data')}`, as seen from its directory",
+            f"leave `--data` out; {instead}",
         )
 
     @property
@@ -182,23 +188,12 @@ def _with_files(
     tables = {name: dict(table) for name, table in settings.items()}
     for name in tables["data"].keys() & set(_FILES):  # Where they are now, if that is said.
         if given.get(name) is not None:
-            _check_kind(name, tables["data"][name], given[name])
             tables["data"][name] = str(Path(given[name]).absolute())
     weights = tables["training"].pop("init_from", None)
     tables = paths.with_data_from(tables, directory.base)
     if weights is not None:  # They have done what they were for, and may be gone.
         tables["training"]["init_from"] = os.path.normpath(directory.base.resolve() / weights)
     return tables
-
-
-def _check_kind(name: str, had: object, wanted: object) -> None:
-    """Refuses a file of another kind than a run has: its columns' settings would not fit it."""
-    before, now = Path(str(had)).suffix, Path(str(wanted)).suffix
-    if isinstance(had, str) and Path(str(wanted)).is_file() and before not in ("", now):
-        raise UsageError(
-            f"`{option_name(name)}` is a file that ends in `{before}` in this run, got `{wanted}`",
-            "name the file that the run was trained on, or begin another run",
-        )
 
 
 def _without_files(given: Mapping[str, Any], before: Config) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -196,11 +196,10 @@ def _reported(mailbox: Any, name: str, directory: Path) -> Iterator[None]:
             now = _versions(directory)
             changed = {each for each, version in now.items() if reported.get(each) != version}
             if changed:
-                files = _files(directory)
-                report = Report(set(now), {each: files[each] for each in changed & files.keys()})
-                with suppress(ray.exceptions.RayError):
+                report = Report(set(now), _files(directory, changed))
+                with suppress(ray.exceptions.RayError):  # Then it is tried again.
                     ray.get(mailbox.report.remote(name, report), timeout=GRACE_SECONDS)
-            reported = now
+                    reported = now
 
     over = threading.Event()
     watcher = threading.Thread(target=look, daemon=True)
@@ -230,12 +229,14 @@ def _versions(directory: Path) -> Versions:
     return found
 
 
-def _files(directory: Path) -> Files:
-    """What a run directory holds of a run."""
+def _files(directory: Path, names: Container[str] | None = None) -> Files:
+    """What a run directory holds of a run, or of it some files."""
     found = {}
     for path in _paths(directory):
-        with suppress(FileNotFoundError):
-            found[str(path.relative_to(directory))] = path.read_bytes()
+        name = str(path.relative_to(directory))
+        if names is None or name in names:
+            with suppress(FileNotFoundError):
+                found[name] = path.read_bytes()
     return found
 
 
