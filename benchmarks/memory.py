@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lstmcli import memory
 from lstmcli.config import Config
+from lstmcli.core import memory_use
 from lstmcli.data.source import open_source
 
 CUT = {"batch_size": 500, "bptt": 100, "state_size": 2}
@@ -62,7 +62,7 @@ def main(*names):
         settings = {"layers": 1, "epochs": 1, **SIZES[name]}
         source = open_source(Config.build(**settings))
         signature = source.signature
-        counted = memory.needed(source.config, signature.features, signature.outputs)
+        counted = memory_use.needed(source.config, signature.features, signature.outputs)
         del source
         found = measured(settings)
         print(f"{name:12} {counted / 1e9:7.2f} GB {found / 1e9:7.2f} GB {counted / found:7.2f}",

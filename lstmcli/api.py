@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli import files, memory
+from lstmcli import files
 from lstmcli.config import NOT_SWEPT, Config, SweepConfig
 from lstmcli.data.dataset import generate
 from lstmcli.errors import StoppedError, UsageError, of_system
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lstmcli.data.source import Source
     from lstmcli.scoring import Score
     from lstmcli.standing import Run
+    from lstmcli.sweeps.directory import SweepDirectory
     from lstmcli.sweeps.plan import Plan
     from lstmcli.sweeps.story import Result
 
@@ -234,10 +235,10 @@ def prepare(opened: Source, directory: RunDirectory, found: Kept | None = None) 
 
 def _load(opened: Source, found: Kept | None = None) -> None:
     """Loads TensorFlow as the programs for some data ask for it."""
-    from lstmcli.core import environment
+    from lstmcli.core import environment, memory_use
 
     config = opened.config
-    memory.check_model(config, opened.signature.features, opened.signature.outputs)
+    memory_use.check_model(config, opened.signature.features, opened.signature.outputs)
     exact = found.exact(config) if found else config
     before = found.instruction_set if found else None
     environment.set_up(exact, opened.signature.features, before)
@@ -370,7 +371,23 @@ def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: An
     with story.opened(plan, Path(out) if out else None, overwrite) as directory:
         for _ in story.run(plan, directory):
             pass
-        return story.conclude(plan, directory)
+        return conclude(plan, directory)
+
+
+def conclude(plan: Plan, directory: SweepDirectory) -> Result:
+    """Answers, and writes the tables and the figures of a sweep of which no trial is missing.
+
+    Raises:
+        FileError: the curves are not those of the trials; all is written nevertheless.
+    """
+    from lstmcli.pictures import figures
+    from lstmcli.sweeps import story, tables
+
+    result = story.conclude(plan, directory)
+    if len(result.curves):  # Where all trials ended before their first epoch there are none.
+        figures.write_all(directory.path)
+    tables.check_curves(result.trials, result.curves, plan.swept, directory.curves)
+    return result
 
 
 def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None) -> Plan:

@@ -19,7 +19,7 @@ from lstmcli import architecture
 from lstmcli.columns import Categorical
 from lstmcli.core import forward
 from lstmcli.data.layout import PADDING
-from lstmcli.report.strips import Glimpse, Moment
+from lstmcli.report.glimpses import Glimpse, Moment
 
 if TYPE_CHECKING:
     from lstmcli.standing import Run

@@ -8,14 +8,11 @@ the memory that is free.
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from lstmcli import architecture
-from lstmcli.config import Config, DataConfig
 from lstmcli.errors import FileError, LstmcliError, UsageError
 
 LIMITS = (
@@ -47,16 +44,6 @@ OF_A_STEP = 17
 are cut and what the oracle loses there."""
 OF_A_FILE = 2
 """Numbers for each step of a series in a file: an input and a label."""
-OF_A_PARAMETER, OF_ITS_GRADIENT = 4, 2
-"""Copies of a parameter, and of each of its optimizer's slots: as it was, as it is, as it becomes,
-and as it was at its best; and of its gradient."""
-SLOTS = {"sgd": 0, "adagrad": 1, "rmsprop": 1, "adam": 2}
-"""Numbers that an optimizer keeps for each parameter (`core/optimizers.py`)."""
-OF_A_UNIT, OF_A_LAYERS_UNIT = 7, 4
-"""Numbers that a step of a unit leaves for its gradient (`core/layered.py`), in all layers; and
-those that it has besides in the layer that is at work."""
-OF_AN_OUTPUT = 2
-"""Numbers for each feature and each class of a step; a symbol becomes as many features."""
 
 
 def installed() -> int | None:
@@ -133,20 +120,19 @@ def check_file(path: Path, size: int) -> None:
         )
 
 
-def check_series(config: DataConfig, replicas: int = 1, to_train: bool = True) -> None:
+def check_series(steps: int, replicas: int = 1, to_train: bool = True) -> None:
     """Refuses series that cannot be drawn.
 
     Args:
-        config: how long they are.
+        steps: of each.
         replicas: how many are held at once.
         to_train: whether a run holds them, or a file alone gets them.
 
     Raises:
         UsageError: they do not fit into memory.
     """
-    steps = config.series_length
     of = f" for each of {replicas:,} seeds" if replicas > 1 else ""
-    _check(
+    require(
         f"a series of {steps:,} steps{of}",
         NUMBER * steps * (OF_A_STEP * replicas if to_train else OF_A_FILE),
         "give a shorter `--series-length`" + (" or fewer seeds" if replicas > 1 else ""),
@@ -154,71 +140,22 @@ def check_series(config: DataConfig, replicas: int = 1, to_train: bool = True) -
     )
 
 
-def check_one_hot(config: DataConfig) -> None:
+def check_one_hot(steps: int, classes: int) -> None:
     """Refuses a series of symbols whose file would have a number for each of them at each step.
 
-    Raises:
-        UsageError: it does not fit into memory.
-    """
-    if config.task == "echo" and config.classes > 2:
-        _check(
-            f"a file of {config.series_length:,} steps with one of {config.classes:,} classes each",
-            NUMBER * config.classes * max(config.classes, config.series_length),
-            "give fewer `--classes` or a shorter `--series-length`",
-            0,
-        )
-
-
-def check_model(config: Config, features: int, outputs: int) -> None:
-    """Refuses a model that cannot be trained.
-
     Args:
-        config: all settings.
-        features: numbers in one step's input.
-        outputs: classes, or numbers that are predicted.
+        steps: of the series.
+        classes: its symbols.
 
     Raises:
         UsageError: it does not fit into memory.
     """
-    model, training, replicas = config.model, config.training, config.run.replicas
-    parameters = architecture.count(model, features, outputs)
-    learnt, window, series = _numbers(config, features, outputs)
-    of = f"{replicas:,} models" if replicas > 1 else "a model"
-    _check(
-        f"{of} of {parameters:,} parameters, with windows of {training.rows:,} rows and "
-        f"{training.steps:,} steps,",
-        NUMBER * (learnt + window + series),
-        _smaller(learnt > window, replicas, outputs > _of_units(config)),
+    require(
+        f"a file of {steps:,} steps with one of {classes:,} classes each",
+        NUMBER * classes * max(classes, steps),
+        "give fewer `--classes` or a shorter `--series-length`",
+        0,
     )
-
-
-def needed(config: Config, features: int, outputs: int) -> int:
-    """Bytes that a run takes at its peak, about; arguments as `check_model` has them."""
-    return PROCESS + NUMBER * sum(_numbers(config, features, outputs))
-
-
-def _numbers(config: Config, features: int, outputs: int) -> tuple[int, int, int]:
-    """Numbers of what is learnt, of a window and of series that are drawn.
-
-    Replicas go through a window one after the other.
-    """
-    model, training, replicas = config.model, config.training, config.run.replicas
-    parameters = architecture.count(model, features, outputs)
-    state = math.prod(architecture.state_shape(model, training.rows))
-    kept = OF_A_PARAMETER * (parameters * (1 + SLOTS[training.optimizer]) + state)
-    each_step = _of_units(config) + OF_AN_OUTPUT * (features + outputs)
-    drawn = 0 if config.data.data else OF_A_STEP * config.data.series_length
-    return (
-        replicas * kept + OF_ITS_GRADIENT * parameters,
-        training.rows * training.steps * each_step,
-        replicas * drawn,
-    )
-
-
-def _of_units(config: Config) -> int:
-    """Numbers of all units in a step of a row."""
-    model = config.model
-    return model.state_size * (OF_A_UNIT * model.layers + OF_A_LAYERS_UNIT)
 
 
 def check_programs() -> None:
@@ -240,18 +177,18 @@ def check_programs() -> None:
             )
 
 
-def _smaller(model: bool, replicas: int, classes: bool) -> str:
-    """What to ask less of: of the model, of the windows, or of the classes."""
-    if classes:
-        return "predict fewer classes, or give a smaller `--batch-size` or `--bptt`"
-    if not model:
-        return "give a smaller `--batch-size` or `--bptt`"
-    seeds = "train fewer seeds at once, or " if replicas > 1 else ""
-    return f"{seeds}give a smaller `--state-size` or fewer `--layers`"
+def require(what: str, size: int, hint: str, process: int = PROCESS) -> None:
+    """Refuses what this machine has not the memory for.
 
+    Args:
+        what: what would take it, as the error says it.
+        size: bytes.
+        hint: what to ask less of.
+        process: bytes that its process takes besides.
 
-def _check(what: str, size: int, hint: str, process: int = PROCESS) -> None:
-    """Refuses what would take so many bytes beside what its process takes, if that is too much."""
+    Raises:
+        UsageError: there is less.
+    """
     there = installed()
     if there is not None and size > SMALL and process + size > there:
         raise UsageError(

@@ -16,9 +16,10 @@ from lstmcli.errors import UsageError
 from lstmcli.glimpse import Watch
 from lstmcli.report import window
 from lstmcli.report.console import live_style
+from lstmcli.report.glimpses import Glimpse, Moment
 from lstmcli.report.live import Panel
 from lstmcli.report.sparkline import curve
-from lstmcli.report.strips import Glimpse, Moment, strips
+from lstmcli.report.strips import strips
 from lstmcli.runs import rundir
 
 LONG = ["train", "--epochs", "3000", "--out", "run"]

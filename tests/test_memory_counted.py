@@ -4,7 +4,7 @@ import pytest
 
 from lstmcli import memory
 from lstmcli.config import Config
-from lstmcli.core import optimizers
+from lstmcli.core import memory_use, optimizers
 from lstmcli.errors import UsageError
 
 CUT = {"batch_size": 500, "bptt": 100, "state_size": 2}
@@ -38,13 +38,13 @@ def widths(config):
 @pytest.mark.parametrize(("settings", "gigabytes"), MEASURED)
 def test_what_is_counted_is_within_a_fifth_of_what_was_measured(settings, gigabytes):
     config = resolved(settings)
-    counted = memory.needed(config, *widths(config)) / 1e9
+    counted = memory_use.needed(config, *widths(config)) / 1e9
     assert gigabytes / 1.2 < counted < gigabytes * 1.2
 
 
 def test_the_slots_that_are_counted_are_those_that_optimizers_keep():
     kept = {name: len(each.slots) for name, each in optimizers.OPTIMIZERS.items()}
-    assert kept == memory.SLOTS
+    assert kept == memory_use.SLOTS
 
 
 def test_a_model_is_refused_for_what_it_takes_at_its_peak(monkeypatch):
@@ -52,12 +52,12 @@ def test_a_model_is_refused_for_what_it_takes_at_its_peak(monkeypatch):
     monkeypatch.setattr(memory, "installed", lambda: 25_000_000_000)
     config = resolved({"state_size": 20_000})
     with pytest.raises(UsageError, match=r"would take 65\.0 GB of memory, and .* has 25\.0 GB"):
-        memory.check_model(config, 1, 2)
-    memory.check_model(resolved({"state_size": 10_000}), 1, 2)
+        memory_use.check_model(config, 1, 2)
+    memory_use.check_model(resolved({"state_size": 10_000}), 1, 2)
 
 
 def test_a_small_run_is_never_refused_for_what_every_run_takes(monkeypatch):
     monkeypatch.setattr(memory, "installed", lambda: 500_000_000)
     config = resolved({})
-    memory.check_series(config.data)
-    memory.check_model(config, 1, 2)
+    memory.check_series(config.data.series_length)
+    memory_use.check_model(config, 1, 2)

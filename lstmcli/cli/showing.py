@@ -68,7 +68,7 @@ def epochs(
     """Trains to the end; shows progress within an epoch, and yields each epoch's rows."""
     from lstmcli.experiment import Progress, train
     from lstmcli.glimpse import Watch
-    from lstmcli.report.strips import Moment
+    from lstmcli.report.glimpses import Moment
 
     watch = Watch(run) if picture else None
     before = None

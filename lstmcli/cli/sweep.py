@@ -93,7 +93,7 @@ def sweep(
         ):
             for found in story.run(plan, directory):
                 view.setting(**vars(found), ended=found.ended)
-        result = story.conclude(plan, directory)
+        result = api.conclude(plan, directory)
     if as_json:
         _print_json(result)
     else:

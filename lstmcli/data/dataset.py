@@ -34,8 +34,9 @@ def generate(
     seed = RunConfig(seed=settings.pop("seed", RunConfig.seed)).seed
     check_effect(settings, None, settings.get("task", DataConfig.task))
     config = DataConfig(**settings)
-    memory.check_series(config, to_train=False)
-    memory.check_one_hot(config)
+    memory.check_series(config.series_length, to_train=False)
+    if config.task == "echo" and config.classes > 2:
+        memory.check_one_hot(config.series_length, config.classes)
     lengths.check_bits(config)
     storage.check_free(Path(path), overwrite)
     series = tasks.generate(config, generator(seed, Stream.DATASET))

@@ -259,7 +259,7 @@ def open_source(config: Config, known: Schema | None = None) -> Source:
             memory.
     """
     if config.data.data is None:
-        memory.check_series(config.data, config.run.replicas)
+        memory.check_series(config.data.series_length, config.run.replicas)
         drawn = Source(_resolved(config, None))
         lengths.check_bits(config.data, drawn.config.training.rows)
         return drawn

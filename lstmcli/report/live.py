@@ -12,8 +12,9 @@ from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 from rich.text import Text
 
+from lstmcli.report.glimpses import Glimpse
 from lstmcli.report.sparkline import curve
-from lstmcli.report.strips import Glimpse, Strip, strips
+from lstmcli.report.strips import Strip, strips
 
 LEAST_COLUMNS, LEAST_LINES = 60, 16
 """Of a terminal: in a smaller one there is only the bar."""

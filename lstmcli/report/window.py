@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcli.columns import Categorical, Numeric
 from lstmcli.errors import UsageError
-from lstmcli.report.strips import Glimpse
+from lstmcli.report.glimpses import Glimpse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

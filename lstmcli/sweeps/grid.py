@@ -13,10 +13,10 @@ from functools import cached_property
 from os import PathLike
 from typing import Any
 
-from lstmcli import architecture, memory, preflight
+from lstmcli import architecture, preflight
 from lstmcli.architecture import Signature
 from lstmcli.config import DEFAULTS, GROUPS, OF_THE_FILE, Config
-from lstmcli.core import environment
+from lstmcli.core import environment, memory_use
 from lstmcli.data.source import Source, open_source
 from lstmcli.errors import UsageError
 from lstmcli.preflight import Preflight
@@ -334,7 +334,7 @@ def expand(
             of = source.resolved(base).model
             size = matching.nearest(match, of, config.model.layers, found.signature)
             config = replace(config, model=replace(config.model, state_size=size))
-        memory.check_model(config, found.signature.features, found.signature.outputs)
+        memory_use.check_model(config, found.signature.features, found.signature.outputs)
         own = {column(name): config.value(name) for name in swept}
         settings.append(Setting(config, own, found, weights))
     return settings

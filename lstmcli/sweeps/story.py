@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from lstmcli.config import SweepConfig
 from lstmcli.errors import ExitCode, StoppedError
-from lstmcli.pictures import figures as pictures
 from lstmcli.runs.finding import BestTrial
 from lstmcli.signals import name_of, stop_signals
 from lstmcli.sweeps import answer, cluster, execute, finished, joining, statistics, tables
@@ -81,7 +80,7 @@ class Result:
 
     Attributes:
         directory: where it is.
-        trials, summary: the columns of `trials.csv` and `summary.csv`.
+        trials, curves, summary: the columns of `trials.csv`, `curves.csv` and `summary.csv`.
         answers: a sentence for each combination of the settings swept besides depth.
         more: what may tell, where the data cannot.
         best: the trial that stands for all, of the depth that the answer is about; `None` where no
@@ -90,6 +89,7 @@ class Result:
 
     directory: Path
     trials: pd.DataFrame
+    curves: pd.DataFrame
     summary: pd.DataFrame
     answers: list[str]
     more: More | None
@@ -260,11 +260,7 @@ def _watch(setting: Setting, directory: SweepDirectory) -> tables.Watch:
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:
-    """Writes the tables and figures, and answers.
-
-    Raises:
-        FileError: the curves are not those of the trials; all is written nevertheless.
-    """
+    """Writes the tables, and answers."""
     trials = directory.add([], plan.swept)
     before = tables.read_curves_table(directory.curves, plan.swept)
     curves = tables.curves_table(trials, plan.swept, directory.path, before)
@@ -275,12 +271,10 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     answers = [answer.sentence(each, plan.unit(each.where)) for each in verdicts]
     best = finished.best_of(directory, verdicts)
     finished.record(directory, plan.asked.margin, answers, best)
-    if len(curves):  # Where all trials ended before their first epoch, there is nothing to draw.
-        pictures.write_all(directory.path)
-    tables.check_curves(trials, curves, plan.swept, directory.curves)
     return Result(
         directory.path,
         trials,
+        curves,
         summary,
         answers,
         more_seeds(trials, verdicts, workers(plan.asked)),
