@@ -42,7 +42,7 @@ def report(loss, seconds, count):
 def lstmcli(size):
     """This project's compiled program, without files, validation or progress."""
     from lstmcli.config import Config
-    from lstmcli.data.source import open_source
+    from lstmcli.data.datasets import open_source
 
     config = Config.build(
         layers=size["layers"], state_size=size["state"], batch_size=size["rows"],
@@ -52,11 +52,11 @@ def lstmcli(size):
     source = open_source(config)
     ready = program_now if hasattr(source, "signature") else program_before
     program, batch_of = ready(config, source)
-    from lstmcli.core import parameters
-    from lstmcli.streams import Stream, generator
+    from lstmcli.core import initialization
+    from lstmcli.utils.rng import Stream, generator
 
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
-    tensors = program.start(parameters.initialise(config.model, 1, CLASSES, rngs))
+    tensors = program.start(initialization.initialise(config.model, 1, CLASSES, rngs))
     for epoch in range(size["epochs"]):
         series = source.training(epoch)
         tensors["state"] = np.zeros_like(tensors["state"])
@@ -70,28 +70,28 @@ def lstmcli(size):
 
 def program_now(config, source):
     """The program for a source, and what makes a batch of its windows."""
-    from lstmcli.core import environment
+    from lstmcli.core import execution
 
     config, features = source.config, source.signature.features
-    environment.set_up(config, features)
+    execution.set_up(config, features)
     from lstmcli.core import device
-    from lstmcli.core.batch import Batch
-    from lstmcli.core.program import Program
+    from lstmcli.core.replica_windows import Batch
+    from lstmcli.core.runner import Program
 
-    where = device.resolve("cpu", environment.threads(config, features))
+    where = device.resolve("cpu", execution.threads(config, features))
     return Program(config, source.signature, where), Batch
 
 
 def program_before(config, source):
     """The same of a version that knew series of classes alone: data.py compares with one."""
-    from lstmcli.core import environment
+    from lstmcli.core import execution
 
-    environment.set_up(config)
+    execution.set_up(config)
     from lstmcli.core import device
-    from lstmcli.core.batch import Batch
-    from lstmcli.core.program import Program
+    from lstmcli.core.replica_windows import Batch
+    from lstmcli.core.runner import Program
 
-    where = device.resolve("cpu", environment.threads(config))
+    where = device.resolve("cpu", execution.threads(config))
     return Program(config, 1, CLASSES, where), Batch.stack
 
 

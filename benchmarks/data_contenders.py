@@ -149,12 +149,12 @@ def lstmcli_first_update(size):
     import lstmcli.cli.app  # noqa: F401 - the command loads it too.
     from lstmcli import api
     from lstmcli.config import Config
-    from lstmcli.runs import rundir
+    from lstmcli.training import run_dir
 
     config = Config.build(**size["settings"])
-    directory = rundir.create(Path("run"), api.label(config), False)
+    directory = run_dir.create(Path("run"), api.label(config), False)
     run = api.prepare(api.open_data(config), directory)
-    from lstmcli.experiment import Progress, train
+    from lstmcli.training.trainer import Progress, train
 
     for record in train(run):
         if isinstance(record, Progress) and record.windows:
@@ -177,7 +177,7 @@ def torch_table(size):
     import torch
 
     from lstmcli.config import Config
-    from lstmcli.data.source import open_source
+    from lstmcli.data.datasets import open_source
 
     torch.set_num_threads(1)  # So small a model is slower on two; its time is not compared.
     for seed in range(size["seeds"]):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lstmcli.config import Config
 from lstmcli.core import memory_use
-from lstmcli.data.source import open_source
+from lstmcli.data.datasets import open_source
 
 CUT = {"batch_size": 500, "bptt": 100, "state_size": 2}
 SIZES = {

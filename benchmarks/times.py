@@ -12,9 +12,9 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from lstmcli import api, preflight
+from lstmcli import api
 from lstmcli.config import Config
-from lstmcli.runs import rundir
+from lstmcli.training import estimate, run_dir
 
 SHORT = {"layers": 1, "series_length": 2000}
 SIZES = {
@@ -41,13 +41,13 @@ def train(settings):
     """What is said before of a run, and what it takes: by the clock, and of the processors."""
     source = api.open_data(Config.build(**settings, cache=False))
     with tempfile.TemporaryDirectory() as folder:
-        run = api.prepare(source, rundir.create(Path(folder, "run"), "", overwrite=False))
-        from lstmcli import experiment  # It needs TensorFlow, which `prepare` has set up.
+        run = api.prepare(source, run_dir.create(Path(folder, "run"), "", overwrite=False))
+        from lstmcli.training import trainer  # It needs TensorFlow, which `prepare` has set up.
 
-        data = preflight.of_data(run.source, run.floor, run.baselines.found)
-        said = preflight.of_config(run.config, run.program.signature, data).seconds
+        data = estimate.of_data(run.source, run.floor, run.baselines.found)
+        said = estimate.of_config(run.config, run.program.signature, data).seconds
         begun, used = time.monotonic(), time.process_time()
-        for _ in experiment.train(run):
+        for _ in trainer.train(run):
             pass
         return said, time.monotonic() - begun, time.process_time() - used
 

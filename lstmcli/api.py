@@ -14,28 +14,28 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli import files
 from lstmcli.config import NOT_SWEPT, Config, SweepConfig
-from lstmcli.data.dataset import generate
-from lstmcli.errors import StoppedError, UsageError, of_system
-from lstmcli.opening import AnyPath, open_checkpoint
-from lstmcli.probes.story import probe
-from lstmcli.runs import kept, latest, owned, rundir
-from lstmcli.runs.checkpoint import Checkpoint
-from lstmcli.runs.kept import Kept
-from lstmcli.runs.rundir import RunDirectory
-from lstmcli.settings import option_name
+from lstmcli.data.tasks.dataset import generate
+from lstmcli.probes.run import probe
+from lstmcli.training import load, resume, run_dir
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.load import AnyPath, open_checkpoint
+from lstmcli.training.resume import Kept
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils import files
+from lstmcli.utils.errors import StoppedError, UsageError, of_system
+from lstmcli.utils.settings import option_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.data.baselines import Baseline
-    from lstmcli.data.source import Source
-    from lstmcli.scoring import Score
-    from lstmcli.standing import Run
-    from lstmcli.sweeps.directory import SweepDirectory
+    from lstmcli.data.datasets import Source
     from lstmcli.sweeps.plan import Plan
-    from lstmcli.sweeps.story import Result
+    from lstmcli.sweeps.run import Result
+    from lstmcli.sweeps.sweep_dir import SweepDirectory
+    from lstmcli.training.evaluate import Score
+    from lstmcli.training.state import Run
 
 MANY_CLASSES, MOST_PROBABLE = 100, 10
 """Of more classes than the first, so many are kept of each step."""
@@ -67,7 +67,7 @@ class TrainedRun:
     @property
     def checkpoint(self) -> Checkpoint:
         """Each seed's model as it was at its lowest validation loss."""
-        return owned.read(self.directory)[1]
+        return load.read_own_checkpoint(self.directory)[1]
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ def train(
         settings["data"] = str(settings["data"])
     if resume is not None:
         check_alone("resume", {"out": out, "overwrite": overwrite})
-        return _resume(RunDirectory(latest.followed(Path(resume))), settings)
+        return _resume(RunDirectory(run_dir.follow_latest(Path(resume))), settings)
     opened = open_data(Config.build(**settings))
-    directory = rundir.create(Path(out) if out else None, label(opened.config), overwrite)
+    directory = run_dir.create(Path(out) if out else None, label(opened.config), overwrite)
     with directory.held():
         _train(prepare(opened, directory))
     return TrainedRun(directory.path)
@@ -127,7 +127,7 @@ def train(
 
 def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
     with held_run(directory):
-        found = kept.look_up(directory, settings)
+        found = resume.look_up(directory, settings)
         check_data(found)
         if not found.complete:
             _train(prepare(open_data(found.config, found), directory, found))
@@ -137,9 +137,9 @@ def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
 
 
 def _train(run: Run) -> None:
-    from lstmcli import experiment
+    from lstmcli.training import trainer
 
-    for _ in experiment.train(run, ["lstmcli.train"]):
+    for _ in trainer.train(run, ["lstmcli.train"]):
         pass
     draw(run.directory, run.source)
 
@@ -166,7 +166,7 @@ def held_run(directory: RunDirectory) -> Iterator[None]:
         FileError: there is none.
         UsageError: somebody else writes to it.
     """
-    kept.check_run(directory)  # Before a lock is put there.
+    resume.check_run(directory)  # Before a lock is put there.
     with directory.held():
         yield
 
@@ -204,10 +204,10 @@ def open_data(config: Config, found: Kept | None = None) -> Source:
     Raises:
         LstmcliError: it cannot be used as asked.
     """
-    from lstmcli import initial
+    from lstmcli.training import initial_weights
 
     try:
-        return initial.open_source(config, found)
+        return initial_weights.open_source(config, found)
     except UsageError as error:
         if found is None or found.data is None:
             raise  # Else: what the run's settings say of its file means nothing for this one.
@@ -228,21 +228,21 @@ def prepare(opened: Source, directory: RunDirectory, found: Kept | None = None) 
         LstmcliError: the data or the device cannot be used as asked.
     """
     _load(opened, found)
-    from lstmcli import experiment
+    from lstmcli.training import trainer
 
-    return experiment.prepare(opened.config, directory, opened, found)
+    return trainer.prepare(opened.config, directory, opened, found)
 
 
 def _load(opened: Source, found: Kept | None = None) -> None:
     """Loads TensorFlow as the programs for some data ask for it."""
-    from lstmcli.core import environment, memory_use
+    from lstmcli.core import execution, memory_use
 
     config = opened.config
     memory_use.check_model(config, opened.signature.features, opened.signature.outputs)
     exact = found.exact(config) if found else config
     before = found.instruction_set if found else None
-    environment.set_up(exact, opened.signature.features, before)
-    with environment.loading():
+    execution.set_up(exact, opened.signature.features, before)
+    with execution.loading():
         if config.training.until_solved:
             opened.check_floor_known()
 
@@ -255,7 +255,7 @@ def verify(config: Config) -> tuple[int, list[str]]:
     """
     opened = open_data(config)
     _load(opened)
-    from lstmcli import verification
+    from lstmcli.training import verify as verification
 
     return verification.verify(opened)
 
@@ -270,12 +270,12 @@ def draw(directory: RunDirectory, source: Source | None = None) -> str | None:
     Returns:
         What went wrong, in words: a run without figures is a run all the same.
     """
-    from lstmcli.pictures import figures
+    from lstmcli.reporting import plot
 
     try:
         directory.remove_half_written()
-        files = figures.write_all(directory.path, source)
-        directory.update_status(**{rundir.FIGURES: [file.name for file in files]})
+        files = plot.write_all(directory.path, source)
+        directory.update_status(**{run_dir.FIGURES: [file.name for file in files]})
     except StoppedError:
         raise
     except OSError as error:
@@ -310,18 +310,18 @@ def evaluate(
     opened = open_checkpoint(checkpoint, data, settings)
     model, config, trained_on = opened.model, opened.config, opened.trained_on
 
-    from lstmcli.core import environment
+    from lstmcli.core import execution
     from lstmcli.data.baselines import baselines
-    from lstmcli.data.source import unused_classes
+    from lstmcli.data.datasets import unused_classes
 
-    environment.set_up(config, model.metadata["features"])
+    execution.set_up(config, model.metadata["features"])
     tested = opened.tested()
     notes = [*opened.notes(), *tested.notes]
     if config.data.data and (note := unused_classes(f"`{tested.name}`", tested.series[0])):
         notes.append(note)
     if config.data.data and not data and not trained_on:
         notes.append(f"whether `{config.data.data}` has changed is not known")
-    from lstmcli.scoring import score
+    from lstmcli.training.evaluate import score
 
     device = settings.get("device", "auto")
     some = not all_classes and (model.schema.classes or 0) > MANY_CLASSES
@@ -365,11 +365,11 @@ def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: An
     Raises:
         LstmcliError: as `lstmcli sweep` would say it.
     """
-    from lstmcli.sweeps import story
+    from lstmcli.sweeps import run
 
     plan = plan_of(settings)
-    with story.opened(plan, Path(out) if out else None, overwrite) as directory:
-        for _ in story.run(plan, directory):
+    with run.opened(plan, Path(out) if out else None, overwrite) as directory:
+        for _ in run.run(plan, directory):
             pass
         return conclude(plan, directory)
 
@@ -380,12 +380,12 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     Raises:
         FileError: the curves are not those of the trials; all is written nevertheless.
     """
-    from lstmcli.pictures import figures
-    from lstmcli.sweeps import story, tables
+    from lstmcli.reporting import plot
+    from lstmcli.sweeps import run, tables
 
-    result = story.conclude(plan, directory)
+    result = run.conclude(plan, directory)
     if len(result.curves):  # Where all trials ended before their first epoch there are none.
-        figures.write_all(directory.path)
+        plot.write_all(directory.path)
     tables.check_curves(result.trials, result.curves, plan.swept, directory.curves)
     return result
 

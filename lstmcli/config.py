@@ -13,8 +13,8 @@ from typing import Any, Self, get_type_hints
 
 from lstmcli import defaults
 from lstmcli.defaults import ARTICLE, OFF
-from lstmcli.errors import UsageError
-from lstmcli.settings import Settings, by_rule, option_name, setting
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.settings import Settings, by_rule, option_name, setting
 
 SCHEDULES = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")

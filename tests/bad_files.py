@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lstmcli import api, saving
+from lstmcli import api
 from lstmcli.config import Config
-from lstmcli.runs import rundir
-from lstmcli.sweeps import story
+from lstmcli.sweeps import run
+from lstmcli.training import checkpointing, run_dir
 
 KINDS = ("txt", "csv", "csv.gz", "parquet", "npz", "safetensors", "toml")
 ESCAPE = "\x1b[31m"
@@ -215,11 +215,11 @@ def make_models(folder):
 
 def make_run(path, **settings):
     config = Config.build(**{**SMALL, **settings})
-    directory = rundir.create(path, "run", False)
+    directory = run_dir.create(path, "run", False)
     run = api.prepare(api.open_data(config), directory)
     directory.begin(run.config, status="completed", version="0", argv=[], seeds=config.run.seeds)
     run.best, run.best_changed = run.tensors, True
-    saving.save(run)
+    checkpointing.save(run)
 
 
 def safetensors_with(metadata):
@@ -230,7 +230,7 @@ def safetensors_with(metadata):
 def make_sweeps(folder):
     plan = api.plan_of({"layers": "1,2", "seeds": 2, "series_length": 1500, "epochs": 2})
     for name in ("sweep", "damaged sweep", "broken sweep", "begun sweep"):
-        with story.opened(plan, Path(name), False) as directory:
+        with run.opened(plan, Path(name), False) as directory:
             directory.begin(plan)
     make_run(folder / "begun sweep/trials/1x4-seeds-0-1", series_length=1500)
     (folder / "damaged sweep/trials.csv").write_text("trial\n1,2,3\n")

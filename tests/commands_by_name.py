@@ -16,7 +16,7 @@ from sweeping import TIMES, invented
 from typer.testing import CliRunner
 
 from lstmcli.cli.app import app
-from lstmcli.sweeps import execute
+from lstmcli.sweeps import workers
 
 TRAIN = ["--series-length", "150", "--layers", "1", "--epochs", "2", "--no-cache"]
 SWEPT = ["--echo-step", "2,3", "--noise", "0,0.1", "--learning-rate", "0.1,0.3"]
@@ -49,7 +49,7 @@ def content(path):
 
 
 def main():
-    execute.run_local = invented
+    workers.run_local = invented
     said = {}
     for command in COMMANDS:
         with contextlib.redirect_stderr(io.StringIO()):

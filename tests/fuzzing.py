@@ -27,32 +27,30 @@ if __name__ == "__main__":
 else:
     instrumented = nullcontext()
 with instrumented:
-    from lstmcli import columns
     from lstmcli.cli import inspect
     from lstmcli.config import Config, DataConfig
-    from lstmcli.data import readers, storage
-    from lstmcli.errors import LstmcliError
-    from lstmcli.pictures import runs as curves
-    from lstmcli.pictures.material import Material
-    from lstmcli.pictures.sweeps import figures_of_sweep
-    from lstmcli.report.page import render
-    from lstmcli.reporting import runs, sweeps
-    from lstmcli.runs import checkpoint as checkpoints
-    from lstmcli.runs import finding, kept, metrics, rundir
+    from lstmcli.data import arrays, readers, schema
+    from lstmcli.reporting import load as curves
+    from lstmcli.reporting import run_page, sweep_page
+    from lstmcli.reporting.html import render_page
+    from lstmcli.reporting.load import Material, figures_of_sweep
     from lstmcli.sweeps import tables
+    from lstmcli.training import checkpoint as checkpoints
+    from lstmcli.training import load, metrics, resume, run_dir
+    from lstmcli.utils.errors import LstmcliError
 
 KEPT = Path(__file__).parent / "kept"
 REFERENCES = [{"name": "majority class", "loss": 0.69, "accuracy": 0.5}]
 
 
 def _config(path):
-    Config.build(rundir.read_config(path))
+    Config.build(run_dir.read_config(path))
 
 
 def _status(path):
-    directory = rundir.RunDirectory(path.parent, overwrite=True)
+    directory = run_dir.RunDirectory(path.parent, overwrite=True)
     directory.check_free()
-    finding.data_checksums(path.parent)
+    load.data_checksums(path.parent)
 
 
 def _parts(path, **settings):
@@ -89,19 +87,19 @@ def _beside_the_kept(path, kind, use):
 
 
 def _page(path):
-    with mock.patch("lstmcli.reporting.drawings.pictures", return_value=[]):
-        _beside_the_kept(path, "run", lambda folder: render(runs.page(folder)))
+    with mock.patch("lstmcli.reporting.sections.drawn_figures", return_value=[]):
+        _beside_the_kept(path, "run", lambda folder: render_page(run_page.page(folder)))
 
 
 def _sweep_page(path):
-    with mock.patch("lstmcli.reporting.drawings.pictures", return_value=[]):
-        _beside_the_kept(path, "sweep", lambda folder: render(sweeps.page(folder)))
+    with mock.patch("lstmcli.reporting.sections.drawn_figures", return_value=[]):
+        _beside_the_kept(path, "sweep", lambda folder: render_page(sweep_page.page(folder)))
 
 
 def _curve(path):
-    run = rundir.RunDirectory(path.parent)
-    curves.curve_of(run, Material(Config.build(), columns.plain(1, 2)))
-    metrics.read(run.metrics)
+    run = run_dir.RunDirectory(path.parent)
+    curves.curve_of(run, Material(Config.build(), schema.plain(1, 2)))
+    metrics.read_metrics(run.metrics)
 
 
 def _figures(path):
@@ -109,13 +107,13 @@ def _figures(path):
 
 
 def _resume(path):
-    _beside_the_kept(path, "run", lambda folder: kept.look_up(rundir.RunDirectory(folder), {}))
+    _beside_the_kept(path, "run", lambda folder: resume.look_up(run_dir.RunDirectory(folder), {}))
 
 
 READERS = {
     "checkpoint": ("m.safetensors", checkpoints.read, ["sealed/text.safetensors"]),
-    "npz": ("x.npz", storage.read, ["sealed/echo.npz", "unsealed/adding.npz"]),
-    "csv": ("y.csv", storage.read, ["sealed/echo.csv"]),
+    "npz": ("x.npz", arrays.read, ["sealed/echo.npz", "unsealed/adding.npz"]),
+    "csv": ("y.csv", arrays.read, ["sealed/echo.csv"]),
     "beside": ("y.json", _beside, ["sealed/echo.json", "unsealed/echo.json"]),
     "table": ("t.csv", partial(_parts, target="target"), ["sealed/echo.csv"]),
     "text": ("t.txt", _parts, ["unsealed/text.txt"]),

@@ -9,10 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from lstmcli import api, experiment
+from lstmcli import api
+from lstmcli.cli import progress
 from lstmcli.config import Config
-from lstmcli.report import console
-from lstmcli.runs import metrics, rundir
+from lstmcli.training import metrics, run_dir, trainer
 
 
 def resident():
@@ -29,12 +29,12 @@ def traces(program):
 def main(path, settings):
     """Trains, and prints what was measured."""
     config = Config.build(**json.loads(settings))
-    directory = rundir.create(Path(path), "run", False)
+    directory = run_dir.create(Path(path), "run", False)
     run = api.prepare(api.open_data(config), directory)
-    view = console.TrainingView("plain", config.training.epochs, None, None)
+    view = progress.TrainingView("plain", config.training.epochs, None, None)
     measured = []
-    for record in experiment.train(run, ["long_run"]):
-        if isinstance(record, experiment.Progress):
+    for record in trainer.train(run, ["long_run"]):
+        if isinstance(record, trainer.Progress):
             view.windows(record.epoch, record.windows, record.of, record.loss, record.phase)
         else:
             view.epoch([metrics.as_dict(row) for row in record])

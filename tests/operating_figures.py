@@ -16,8 +16,8 @@ import sys
 import numpy as np
 
 from lstmcli.config import DataConfig
-from lstmcli.data import echo
-from lstmcli.data.layout import Layout
+from lstmcli.data.batching import Layout
+from lstmcli.data.tasks import echo
 from lstmcli.sweeps.comparison import LEVEL, Losses, weigh
 
 SEEDS = (5, 8, 20)

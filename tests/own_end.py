@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from lstmcli import files
+from lstmcli.utils import files
 
 PARTS = ("before", "halfway", "after")
 TABLES, FIGURES = (".csv",), (".png",)

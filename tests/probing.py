@@ -4,18 +4,18 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli import architecture
+from lstmcli import model_spec
 from lstmcli.config import Config
-from lstmcli.data import source
-from lstmcli.opening import Opened
-from lstmcli.probes.subject import Run, subject_of
-from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.data import datasets
+from lstmcli.probes.networks import Run, subject_of
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.load import Opened
 
 
 def subject(weights, steps=50_000, **settings):
     """Networks with these weights `[R, …]`, and the test series of their settings."""
-    config = source.open_source(Config.build(**settings)).config
-    schema = source.Source(config).schema
+    config = datasets.open_source(Config.build(**settings)).config
+    schema = datasets.Source(config).schema
     metadata = {
         "config": config.to_dict(),
         "seeds": config.run.seeds,
@@ -30,7 +30,7 @@ def subject(weights, steps=50_000, **settings):
 def drawn(config, features, outputs, seed=0, dtype=np.float32):
     """Random weights of some size, `[R, …]`."""
     rng = np.random.default_rng(seed)
-    shapes = architecture.shapes(config.model, features, outputs)
+    shapes = model_spec.shapes(config.model, features, outputs)
     return {
         name: rng.normal(0, 0.7, (config.run.replicas, *shape)).astype(dtype)
         for name, shape in shapes.items()

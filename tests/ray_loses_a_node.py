@@ -9,7 +9,7 @@ import ray
 from ray.cluster_utils import Cluster
 from test_sweep import settings
 
-from lstmcli.sweeps import cluster
+from lstmcli.sweeps import ray_workers
 
 
 def count_nodes():
@@ -23,7 +23,7 @@ if __name__ == "__main__":
     ray.init(address=nodes.address, log_to_driver=False)
     alive = [count_nodes()]
     rows, begun = [], time.monotonic()
-    for result in cluster.run_ray(settings(), Path(sys.argv[1])):
+    for result in ray_workers.run_ray(settings(), Path(sys.argv[1])):
         if len(alive) == 1 and time.monotonic() - begun > 1.5:
             nodes.remove_node(second, allow_graceful=False)
             while count_nodes() > 1:  # The cluster takes a moment to notice.

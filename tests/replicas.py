@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lstmcli.config import Config
-from lstmcli.core import parameters
-from lstmcli.core.batch import Batch
-from lstmcli.core.program import Program
-from lstmcli.data.source import open_source
-from lstmcli.streams import Stream, generator
+from lstmcli.core import initialization
+from lstmcli.core.replica_windows import Batch
+from lstmcli.core.runner import Program
+from lstmcli.data.datasets import open_source
+from lstmcli.utils.rng import Stream, generator
 
 
 @st.composite
@@ -51,7 +51,7 @@ def results(program, data, seeds, epochs=2):
     config, found = program.config, {}
     rngs = [generator(seed, Stream.WEIGHTS) for seed in seeds]
     features, classes = program.signature.features, program.signature.outputs
-    tensors = program.start(parameters.initialise(config.model, features, classes, rngs))
+    tensors = program.start(initialization.initialise(config.model, features, classes, rngs))
     for epoch in range(epochs):
         batch = Batch(data.training(epoch))
         for after, measures in program.train(tensors, batch, epoch * len(batch)):

@@ -5,29 +5,28 @@ from pathlib import Path
 
 import numpy as np
 
-from lstmcli import experiment
 from lstmcli.config import Config
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import kept, rundir
-from lstmcli.runs.rundir import RunDirectory
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training import resume, run_dir, trainer
+from lstmcli.training.run_dir import RunDirectory
 
 TIMES = ("epoch_seconds", "elapsed_seconds")
 
 
 def begun(path, **settings):
     """A run that is about to begin."""
-    return experiment.prepare(Config.build(**settings), rundir.create(path, "", overwrite=False))
+    return trainer.prepare(Config.build(**settings), run_dir.create(path, "", overwrite=False))
 
 
 def resumed(path, **given):
     """The run of a directory, as it is about to go on."""
-    found = kept.look_up(RunDirectory(path), given)
-    return experiment.prepare(found.config, found.directory, kept=found)
+    found = resume.look_up(RunDirectory(path), given)
+    return trainer.prepare(found.config, found.directory, kept=found)
 
 
 def torn_off(run, records):
     """Trains until a run has told so much, and no further; whether that was its end."""
-    training = experiment.train(run)
+    training = trainer.train(run)
     for _ in range(records):
         if next(training, None) is None:
             return True

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli.config import Config
-from lstmcli.runs import metrics
-from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.trial import TrialRow
+from lstmcli.training import metrics
+from lstmcli.training.run_dir import RunDirectory
 
 TINY = {"series_length": 1500, "epochs": 3}
 COMMAND = ["sweep", "--layers", "1,2", "--seeds", "2", "--series-length", "1500", "--epochs", "3"]
@@ -72,7 +72,7 @@ def invented(settings, folder, jobs):
         begun = {"status": "completed", "version": "0", "argv": [], "seeds": list(setting.trials)}
         run.status.write_text(json.dumps(begun | {"settings": run.settings(setting.config)}))
         run.metrics.unlink(missing_ok=True)
-        metrics.append(run.metrics, epochs(setting, 2))
+        metrics.append_metrics(run.metrics, epochs(setting, 2))
         yield setting, [row(setting, seed) for seed in setting.trials]
 
 

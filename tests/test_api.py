@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 import lstmcli
-from lstmcli import memory
 from lstmcli.config import Config
-from lstmcli.errors import FileError, LstmcliError, UsageError
-from lstmcli.runs import rundir
 from lstmcli.sweeps import grid
+from lstmcli.training import run_dir
+from lstmcli.utils import memory
+from lstmcli.utils.errors import FileError, LstmcliError, UsageError
 
 SMALL = {"series_length": 1530, "epochs": 3, "layers": 2}
 
@@ -25,7 +25,7 @@ def test_importing_the_package_loads_neither_tensorflow_nor_pandas(python):
 
 
 def test_the_verbs_stay_what_they_are_when_rooms_of_the_house_are_loaded():
-    import lstmcli.sweeps.story
+    import lstmcli.sweeps.run
 
     assert all(callable(getattr(lstmcli, name)) for name in lstmcli.__all__)
     with pytest.raises(AttributeError, match="no attribute `tarin`"):
@@ -49,7 +49,7 @@ def test_evaluate_scores_what_the_command_scores(trained, run):
     expected = json.loads(run("eval", trained, "--json").stdout)
     assert [score.loss for score in found.scores] == [row["loss"] for row in expected["results"]]
     assert (str(found.checkpoint), found.data) == (expected["checkpoint"], "test stream")
-    assert found.checkpoint == rundir.RunDirectory(trained).best
+    assert found.checkpoint == run_dir.RunDirectory(trained).best
 
 
 @pytest.mark.parametrize("name", ["layers", "state_size", "epochs", "seed", "replicas", "laiers"])

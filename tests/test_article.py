@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli import experiment
 from lstmcli.config import Config
-from lstmcli.runs import rundir
+from lstmcli.training import run_dir, trainer
 
 SCRIPT = pd.read_csv(Path(__file__).parent / "article_curves.csv")
 SEEDS = 8
@@ -21,11 +20,11 @@ SEEDS = 8
 
 def train(directory, **settings):
     """The mean loss of each epoch (rows) and seed (columns)."""
-    run = experiment.prepare(
+    run = trainer.prepare(
         Config.build(replicas=SEEDS, checkpoint_every="1000", **settings),
-        rundir.create(directory, "", overwrite=False),
+        run_dir.create(directory, "", overwrite=False),
     )
-    for _ in experiment.train(run):
+    for _ in trainer.train(run):
         pass
     return pd.read_csv(run.directory.metrics).pivot_table("loss", "epoch", "seed")
 

@@ -23,8 +23,8 @@ import bad_files
 import pytest
 import typer
 
-from lstmcli import memory
 from lstmcli.cli.app import app
+from lstmcli.utils import memory
 
 TABLES = Path(__file__).parent / "bad_input"
 SOURCES = sorted((Path(__file__).parent.parent / "lstmcli").rglob("*.py"))

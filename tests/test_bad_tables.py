@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.columns import Numeric, Schema
 from lstmcli.config import DataConfig
-from lstmcli.data.tables.reader import read_parts, read_whole
-from lstmcli.errors import FileError, UsageError
+from lstmcli.data.schema import Numeric, Schema
+from lstmcli.data.table.load import read_parts, read_whole
+from lstmcli.utils.errors import FileError, UsageError
 
 FILE, USAGE = (FileError, 4), (UsageError, 2)
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.columns import Categorical, Numeric, Schema
-from lstmcli.data import autoregression, ngrams, seasons
-from lstmcli.data.baselines import Fitting, baselines
+from lstmcli.data.baselines import Fitting, autoregression, baselines, ngrams, seasons
+from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.data.series import Series, no_numbers, no_symbols
 
 

@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from lstmcli import architecture, memory
+from lstmcli import model_spec
 from lstmcli.config import DataConfig, ModelConfig
-from lstmcli.core import parameters
-from lstmcli.data import bounded, parity, readers, storage
-from lstmcli.data.tables import frames
-from lstmcli.errors import FileError
-from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.core import initialization
+from lstmcli.data import arrays, bounded, readers
+from lstmcli.data.table import files
+from lstmcli.data.tasks import parity
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.utils import memory
+from lstmcli.utils.errors import FileError
 
 MEGABYTE = 1_000_000
 
@@ -70,7 +72,7 @@ def test_rows_without_number_are_refused_once_they_pass_their_share_of_the_memor
     error = refused(path, "more than this machine has room for", target="y")
     assert "take a part of the file" in error.hint
     room(64 * MEGABYTE)  # Four million rows of two numbers of eight bytes.
-    assert len(frames.read_table(path)) == 4_000_000
+    assert len(files.read_table(path)) == 4_000_000
 
 
 def test_one_cell_of_many_lines_is_refused_before_it_fills_the_memory(tmp_path, room):
@@ -148,7 +150,7 @@ def test_a_cell_that_is_too_long_is_named_by_line_and_column(tmp_path, name, tex
 def test_a_dataset_with_a_cell_that_is_too_long_is_refused_with_its_line(tmp_path):
     (tmp_path / "t.csv").write_text(f"input,target\n1,0\n{LONG},1\n")
     with pytest.raises(FileError, match="line 3, column 1: expected a cell of at most 131,072"):
-        storage.read(tmp_path / "t.csv")
+        arrays.read(tmp_path / "t.csv")
 
 
 # --- files that are holes
@@ -161,7 +163,7 @@ def test_a_file_that_is_larger_than_the_free_memory_is_not_read(tmp_path, monkey
         file.write(struct.pack("<Q", 90_000_000) if name[0] == "m" else b"PK")
         file.truncate(10**9)  # Without a byte on the disk.
     monkeypatch.setattr(memory, "free", lambda: 10**8)
-    read = checkpoints.read if name[0] == "m" else storage.read
+    read = checkpoints.read if name[0] == "m" else arrays.read
     with pytest.raises(FileError, match=r"has 1\.0 GB, and 0\.1 GB of memory are free"):
         read(path)
 
@@ -265,11 +267,11 @@ def test_bits_before_a_series_take_no_memory():
 def test_weights_are_drawn_in_the_memory_that_they_take_and_as_they_would_be_whole():
     model, features, classes = ModelConfig(layers=2, state_size=700), 3, 5
     most, found = peak(
-        lambda: parameters.initialise(
+        lambda: initialization.initialise(
             model, features, classes, [np.random.default_rng(seed) for seed in (0, 1)]
         )
     )
-    numbers = 2 * architecture.count(model, features, classes)
+    numbers = 2 * model_spec.count(model, features, classes)
     assert numbers == sum(array.size for array in found.values())
     assert most < 4 * numbers + 20 * MEGABYTE
     rng, limit = np.random.default_rng(1), np.sqrt(6 / (features + 5 * 700))

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.columns import Schema
 from lstmcli.config import DataConfig
-from lstmcli.data.tables.reader import read_parts, read_whole
-from lstmcli.errors import FileError, UsageError
-from lstmcli.runs import checkpoint
+from lstmcli.data.schema import Schema
+from lstmcli.data.table.load import read_parts, read_whole
+from lstmcli.training import checkpoint
+from lstmcli.utils.errors import FileError, UsageError
 
 HOURS = pd.date_range("2021-02-27 22:30", periods=400, freq="95min")
 NAMES = [f"{cycle}_{end}" for cycle in ("hour", "weekday", "month") for end in ("sin", "cos")]

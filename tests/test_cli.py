@@ -21,9 +21,9 @@ from lstmcli import __version__
 from lstmcli.cli import inspect
 from lstmcli.cli.app import app
 from lstmcli.config import GROUPS, DataConfig
-from lstmcli.data import echo
-from lstmcli.data.layout import Layout
-from lstmcli.streams import Stream, generator
+from lstmcli.data.batching import Layout
+from lstmcli.data.tasks import echo
+from lstmcli.utils.rng import Stream, generator
 
 COMMANDS = typer.main.get_command(app).commands
 RESULT = ["seed", "loss", "accuracy", "bayes_loss", "bayes_accuracy", "gap", "labels"]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmcli.config import OPTIMIZERS, Config
-from lstmcli.data.source import open_source
+from lstmcli.data.datasets import open_source
 from lstmcli.defaults import OFF
-from lstmcli.errors import UsageError
+from lstmcli.utils.errors import UsageError
 
 ARTICLE = {
     "model": {"layers": 3, "state_size": 4, "forget_bias": 1.0},

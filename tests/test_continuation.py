@@ -16,8 +16,8 @@ from reference import autoregression, forward
 
 import lstmcli
 from lstmcli import api
-from lstmcli.data.layout import continuation, overlapping
-from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.data.batching import continuation, overlapping
+from lstmcli.training import checkpoint as checkpoints
 
 STEPS = 900
 CUTS = 720, 810

@@ -21,14 +21,15 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 from typer.testing import CliRunner
 
-from lstmcli import memory, seals
 from lstmcli.cli.app import app
 from lstmcli.config import DataConfig
-from lstmcli.core import cache
-from lstmcli.data import readers, storage, tasks
-from lstmcli.errors import ExitCode, FileError, LstmcliError
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.sweeps.directory import SweepDirectory
+from lstmcli.core import compile_cache
+from lstmcli.data import arrays as array_files
+from lstmcli.data import readers, tasks
+from lstmcli.sweeps.sweep_dir import SweepDirectory
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.utils import files, memory
+from lstmcli.utils.errors import ExitCode, FileError, LstmcliError
 
 KEPT = Path(__file__).parent / "kept"
 UNSEALED = KEPT / "unsealed"
@@ -55,9 +56,9 @@ def sealed(tmp_path_factory):
     old = checkpoints.read(UNSEALED / "text/checkpoints/last.safetensors")
     old.write(folder / "m.safetensors")
     for name, kept in (("x.npz", "echo.npz"), ("y.csv", "echo.csv")):
-        storage.write(folder / name, *storage.read(UNSEALED / kept))
+        array_files.write(folder / name, *array_files.read(UNSEALED / kept))
     config = DataConfig(task="adding", series_length=3000)
-    storage.write(folder / "z.csv", tasks.generate(config, np.random.default_rng(0)), {})
+    array_files.write(folder / "z.csv", tasks.generate(config, np.random.default_rng(0)), {})
     return folder
 
 
@@ -93,7 +94,7 @@ def test_no_random_damage_is_read(name, damaged, read, sealed, tmp_path, damage_
 
 @pytest.mark.parametrize("name", ["m.safetensors", "x.npz", "y.csv"])
 def test_every_bit_of_a_file_counts(name, sealed, tmp_path):
-    read = checkpoints.read if name == "m.safetensors" else storage.read
+    read = checkpoints.read if name == "m.safetensors" else array_files.read
     shutil.copytree(sealed, tmp_path, dirs_exist_ok=True)
     for file in (name, "y.json") if name == "y.csv" else (name,):
         whole = (tmp_path / file).read_bytes()
@@ -113,7 +114,7 @@ def test_swapped_arrays_of_a_dataset_are_noticed(sealed, tmp_path):
         arrays["inputs"].astype(np.int32),
     )
     np.savez_compressed(tmp_path / "x.npz", **arrays)
-    assert_refused(storage.read, tmp_path / "x.npz", "swapped arrays")
+    assert_refused(array_files.read, tmp_path / "x.npz", "swapped arrays")
 
 
 def test_a_damaged_dataset_is_noticed_where_it_is_read_as_anybodys_table(sealed, tmp_path):
@@ -153,7 +154,7 @@ def test_a_sealed_checkpoint_is_an_ordinary_safetensors_file(sealed):
     content = (sealed / "m.safetensors").read_bytes()
     with safe_open(sealed / "m.safetensors", framework="np") as file:
         seal = file.metadata()["sha256"]
-    blanked = content.replace(seal.encode(), seals.BLANK.encode())
+    blanked = content.replace(seal.encode(), files.BLANK_CHECKSUM.encode())
     assert hashlib.sha256(blanked).hexdigest() == seal
 
 
@@ -184,7 +185,7 @@ def kept(tmp_path):
 )
 @pytest.mark.parametrize("folder", ["unsealed", "sealed"])
 def test_a_kept_dataset_is_read_for_ever(folder, name, steps, checksum):
-    series, metadata = storage.read(KEPT / folder / name)
+    series, metadata = array_files.read(KEPT / folder / name)
     assert (len(series), series.checksum()) == (steps, checksum)
     assert metadata["seed"] in (3, 4, 5)
 
@@ -238,13 +239,13 @@ def test_files_of_a_newer_format_are_refused_by_its_number(sealed, tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "FORMAT", 7)
         found.write(tmp_path / "m.safetensors")
-        patch.setattr("lstmcli.data.beside.FORMAT", 8)
+        patch.setattr("lstmcli.data.csv_series.SIDECAR_FORMAT", 8)
         for name, kept in (("x.npz", "echo.npz"), ("y.csv", "echo.csv")):
-            storage.write(tmp_path / name, *storage.read(UNSEALED / kept))
+            array_files.write(tmp_path / name, *array_files.read(UNSEALED / kept))
     for read, name, number in (
         (checkpoints.read, "m.safetensors", 7),
-        (storage.read, "x.npz", 8),
-        (storage.read, "y.csv", 8),
+        (array_files.read, "x.npz", 8),
+        (array_files.read, "y.csv", 8),
     ):
         with pytest.raises(
             FileError, match=rf"{name}` has \w+ format {number}, expected 1"
@@ -296,7 +297,7 @@ def test_an_npz_that_promises_terabytes_allocates_none(make, tmp_path):
     path = make(tmp_path / "x.npz")
     tracemalloc.start()
     try:
-        assert_refused(storage.read, path, "promises")
+        assert_refused(array_files.read, path, "promises")
         assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
     finally:
         tracemalloc.stop()
@@ -306,10 +307,10 @@ def test_arrays_beyond_the_machines_memory_are_refused_and_zeros_are_not(tmp_pat
     arrays = {"inputs": np.zeros(10**6, np.float32), "targets": np.zeros(10**6, np.int8)}
     np.savez_compressed(tmp_path / "x.npz", **arrays)
     assert (tmp_path / "x.npz").stat().st_size < 50_000
-    assert len(storage.read(tmp_path / "x.npz")[0]) == 10**6
+    assert len(array_files.read(tmp_path / "x.npz")[0]) == 10**6
     monkeypatch.setattr(memory, "free", lambda: 10**6 * memory.SHARE)
     with pytest.raises(FileError, match="and this machine has room for 1,000,000"):
-        storage.read(tmp_path / "x.npz")
+        array_files.read(tmp_path / "x.npz")
 
 
 def safetensors_of(header, data=b"", length=None):
@@ -366,7 +367,7 @@ def test_no_pickle_is_ever_read(where, tmp_path):
             np.save(file, np.array([evil], object), allow_pickle=True)
     else:
         np.savez(path, **{**arrays, where: np.array([evil] * 3, object)})
-    assert_refused(storage.read, path, where)
+    assert_refused(array_files.read, path, where)
     assert not (tmp_path / "made").exists()
     for read in (checkpoints.read,):
         assert_refused(read, path, where)
@@ -423,10 +424,10 @@ def test_metadata_nested_without_end_are_refused(sealed, tmp_path):
     assert_refused(checkpoints.read, tmp_path / "m.safetensors", "nested")
     text = np.array('{"task":' + "[" * 100_000)
     np.savez(tmp_path / "x.npz", inputs=np.zeros(3), targets=np.zeros(3), metadata=text)
-    assert_refused(storage.read, tmp_path / "x.npz", "nested")
+    assert_refused(array_files.read, tmp_path / "x.npz", "nested")
     (tmp_path / "y.csv").write_text("input,target\n0,1\n1,0\n")
     (tmp_path / "y.json").write_text("[" * 100_000)
-    assert_refused(storage.read, tmp_path / "y.csv", "nested")
+    assert_refused(array_files.read, tmp_path / "y.csv", "nested")
     assert_refused(parts_of, tmp_path / "y.csv", "nested")
 
 
@@ -534,7 +535,7 @@ def test_a_damaged_program_in_the_cache_is_compiled_again(python, tmp_path):
 
 
 def test_of_a_cache_that_has_grown_too_large_the_oldest_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "MOST_BYTES", 250)
+    monkeypatch.setattr(compile_cache, "MOST_BYTES", 250)
     names = ["0.pb", "older/1.pb", "used/2.pb", "newer/3.pb"]  # The first one of an older version.
     for time, name in enumerate(names):
         entry, content = tmp_path / name, bytes([time]) * 100
@@ -546,12 +547,12 @@ def test_of_a_cache_that_has_grown_too_large_the_oldest_go(tmp_path, monkeypatch
     for name in ("newer/half-written.tmp", "used/being-written.tmp"):
         (tmp_path / name).write_bytes(b"")
     os.utime(tmp_path / "newer/half-written.tmp", (0, 0))
-    cache.check(tmp_path / "used")
+    compile_cache.check(tmp_path / "used")
     left = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(left) == [
         "newer/3.pb", "newer/3.pb.sha256", "used/2.pb", "used/2.pb.sha256", "used/being-written.tmp"
     ]  # fmt: skip
-    assert cache.ABANDONED > 3600
+    assert compile_cache.ABANDONED > 3600
     os.utime(tmp_path / "older", (0, 0))
-    cache.check(tmp_path / "used")
+    compile_cache.check(tmp_path / "used")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["newer", "used"]

@@ -20,15 +20,16 @@ from hypothesis.extra import numpy as npst
 from typer.testing import CliRunner
 
 from lstmcli.cli.app import app
-from lstmcli.columns import plain
 from lstmcli.config import Config, DataConfig
-from lstmcli.data import echo, storage
+from lstmcli.data import arrays as array_files
 from lstmcli.data.baselines import baselines
-from lstmcli.data.layout import Layout, windows_of
+from lstmcli.data.batching import Layout, windows_of
+from lstmcli.data.datasets import open_source, series_to_test, unused_classes
+from lstmcli.data.schema import plain
 from lstmcli.data.series import Series, no_symbols
-from lstmcli.data.source import open_source, series_to_test, unused_classes
-from lstmcli.errors import FileError, UsageError
-from lstmcli.streams import Stream, generator
+from lstmcli.data.tasks import echo
+from lstmcli.utils.errors import FileError, UsageError
+from lstmcli.utils.rng import Stream, generator
 
 
 def draw(seed=0, **task):
@@ -110,7 +111,7 @@ def test_an_echo_series_is_to_the_bit_what_version_1_drew(classes, noise, digest
     inputs = drawn[:, None] if classes == 2 else drawn[:, None] == np.arange(classes)
     hashed = inputs.astype("<f4").tobytes() + series.targets.astype("<i4").tobytes()
     assert hashlib.sha256(hashed).hexdigest() == digest
-    assert storage.as_written(series).checksum() == digest
+    assert array_files.as_written(series).checksum() == digest
 
 
 # --- rows and windows
@@ -382,8 +383,8 @@ def datasets(draw):
 @given(series=datasets())
 def test_a_dataset_comes_back_from_its_file_to_the_bit(ending, tmp_path_factory, series):
     path = tmp_path_factory.getbasetemp() / f"dataset.{ending}"
-    storage.write(path, series, {"origin": "here"})
-    found, metadata = storage.read(path)
+    array_files.write(path, series, {"origin": "here"})
+    found, metadata = array_files.read(path)
     assert found.numbers.tobytes() == series.numbers.tobytes()
     assert found.numbers.shape == series.numbers.shape
     assert found.targets.tolist() == series.targets.tolist()
@@ -393,8 +394,8 @@ def test_a_dataset_comes_back_from_its_file_to_the_bit(ending, tmp_path_factory,
 @pytest.mark.parametrize("ending", ["npz", "csv"])
 def test_a_datasets_task_comes_back_with_it_and_so_does_its_floor(ending, tmp_path):
     series = draw(series_length=200, classes=3, noise=0.1)
-    storage.write(tmp_path / f"x.{ending}", series, {})
-    found, _ = storage.read(tmp_path / f"x.{ending}")
+    array_files.write(tmp_path / f"x.{ending}", series, {})
+    found, _ = array_files.read(tmp_path / f"x.{ending}")
     layout = Layout(200, 5, 15)
     ours, theirs = (echo.bayes_floor(each, layout) for each in (found, series))
     assert (ours.loss, ours.accuracy, ours.chance) == (theirs.loss, theirs.accuracy, theirs.chance)
@@ -423,37 +424,37 @@ def test_csv_holds_the_contracts_columns_and_its_metadata_lie_beside_it(run, tmp
 @pytest.mark.parametrize("name", ["x.npz", "x.csv"])
 def test_a_missing_dataset_is_refused_with_the_command_that_makes_one(name, tmp_path):
     with pytest.raises(FileError, match="no dataset") as caught:
-        storage.read(tmp_path / name)
+        array_files.read(tmp_path / name)
     assert "lstmcli generate" in caught.value.hint
 
 
 def test_another_ending_is_wrong_usage(tmp_path):
     with pytest.raises(UsageError, match=r"\.npz or \.csv"):
-        storage.read(tmp_path / "x.parquet")
+        array_files.read(tmp_path / "x.parquet")
 
 
 @pytest.mark.parametrize("ending", ["npz", "csv"])
 def test_a_file_cut_off_anywhere_is_refused(ending, tmp_path):
     path = tmp_path / f"x.{ending}"
     series = bare(np.float32([[0.25], [1.5], [-3]]), np.int32([0, 1, 1]), 2)
-    storage.write(path, series, {})
+    array_files.write(path, series, {})
     whole = path.read_bytes()
     for length in range(len(whole.rstrip())):
         path.write_bytes(whole[:length])
         with pytest.raises(FileError):
-            storage.read(path)
+            array_files.read(path)
 
 
 def test_an_npz_with_any_byte_damaged_is_refused_or_still_the_same(tmp_path):
     path = tmp_path / "x.npz"
     series = draw(series_length=100)
-    storage.write(path, series, {})
+    array_files.write(path, series, {})
     whole = path.read_bytes()
     refused = 0
     for position in range(len(whole)):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x55]) + whole[position + 1 :])
         try:
-            found, _ = storage.read(path)
+            found, _ = array_files.read(path)
         except FileError:
             refused += 1
         else:
@@ -463,10 +464,10 @@ def test_an_npz_with_any_byte_damaged_is_refused_or_still_the_same(tmp_path):
 
 def test_a_csv_that_was_changed_does_not_match_its_checksum(tmp_path):
     path = tmp_path / "x.csv"
-    storage.write(path, draw(series_length=100), {})
+    array_files.write(path, draw(series_length=100), {})
     path.write_text(path.read_text().replace("1,0", "1,1", 1))
     with pytest.raises(FileError, match="checksum"):
-        storage.read(path)
+        array_files.read(path)
 
 
 @pytest.mark.parametrize(
@@ -497,7 +498,7 @@ def test_a_csv_that_is_no_dataset_is_refused_by_what_is_wrong(text, complaint, t
     path = tmp_path / "x.csv"
     path.write_text(text)
     with pytest.raises(FileError, match=complaint):
-        storage.read(path)
+        array_files.read(path)
 
 
 def npz(path, **arrays):
@@ -534,12 +535,12 @@ def npz(path, **arrays):
 def test_an_npz_that_is_no_dataset_is_refused_by_what_is_wrong(arrays, complaint, tmp_path):
     npz(tmp_path / "x.npz", **arrays)
     with pytest.raises(FileError, match=complaint):
-        storage.read(tmp_path / "x.npz")
+        array_files.read(tmp_path / "x.npz")
 
 
 def test_an_npz_of_bare_arrays_is_a_dataset_of_a_stranger(tmp_path):
     npz(tmp_path / "x.npz", inputs=np.array([0.5, 2, 3]), targets=np.array([0, 2, 1]))
-    series, metadata = storage.read(tmp_path / "x.npz")
+    series, metadata = array_files.read(tmp_path / "x.npz")
     assert (series.classes, series.features, metadata) == (3, 1, {})
 
 
@@ -548,11 +549,11 @@ def test_labels_make_no_more_classes_than_there_are_steps(steps, tmp_path):
     targets = np.zeros(steps, int)
     targets[1] = steps - 1
     npz(tmp_path / "most.npz", inputs=np.zeros(steps), targets=targets)
-    assert storage.read(tmp_path / "most.npz")[0].classes == steps
+    assert array_files.read(tmp_path / "most.npz")[0].classes == steps
     targets[1] = 1_000_000
     npz(tmp_path / "x.npz", inputs=np.zeros(steps), targets=targets)
     with pytest.raises(FileError, match=rf"step 1 .*1,000,001 classes.* {steps} steps, with 2 "):
-        storage.read(tmp_path / "x.npz")
+        array_files.read(tmp_path / "x.npz")
 
 
 def test_classes_without_a_label_are_named_and_of_many_the_first():
@@ -574,7 +575,7 @@ def test_a_part_that_is_too_short_is_named_with_its_file_and_a_fraction_that_hel
     steps, fraction, part, length, tmp_path
 ):
     path = str(tmp_path / "x.csv")
-    storage.write(tmp_path / "x.csv", draw(series_length=steps), {})
+    array_files.write(tmp_path / "x.csv", draw(series_length=steps), {})
     with pytest.raises(FileError) as caught:
         open_source(Config.build(data=path, val_fraction=fraction))
     for words in (f"the {part} part of `{path}`", f"{length} of", f"{steps} steps", "75"):
@@ -589,7 +590,7 @@ def test_a_part_that_is_too_short_is_named_with_its_file_and_a_fraction_that_hel
 
 
 def test_a_dataset_that_is_too_short_to_be_scored_is_named(tmp_path):
-    storage.write(tmp_path / "x.npz", draw(series_length=74), {})
+    array_files.write(tmp_path / "x.npz", draw(series_length=74), {})
     with pytest.raises(FileError, match=r"x\.npz` is too short: it has 74 steps"):
         series_to_test(Config.build(batch_size=5, bptt=15), tmp_path / "x.npz", plain(1, 2))
 
@@ -613,7 +614,7 @@ def test_a_dataset_that_lstmcli_wrote_is_replaced_when_asked(name, run, tmp_path
     as_first_written(tmp_path)
     assert "--overwrite" in run("generate", name, "--series-length", 100, exit_code=2).stderr
     run("generate", name, "--series-length", 100, "--overwrite")
-    assert len(storage.read(tmp_path / name)[0]) == 100
+    assert len(array_files.read(tmp_path / name)[0]) == 100
     run("generate", name, "--series-length", 90, "--overwrite")
 
 

@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 from reference import forward
 
-from lstmcli import initial
 from lstmcli.config import Config
-from lstmcli.data.source import open_source
+from lstmcli.data.datasets import open_source
 from lstmcli.defaults import of_file
-from lstmcli.errors import UsageError
-from lstmcli.runs import owned
+from lstmcli.training import initial_weights, load
+from lstmcli.utils.errors import UsageError
 
 STEPS = 600
 OPTIONS = ("--data", "walk.csv", "--target", "x", "--horizon", "1")
@@ -89,7 +88,7 @@ def test_figures_of_a_model_of_changes_are_those_of_its_predictions_in_units(wal
     saved = tomllib.loads(Path("run/config.toml").read_text())
     assert saved["data"]["predict"] == "change"
     assert saved["model"] == {"layers": 1, "state_size": 4, "forget_bias": 1.0}
-    assert owned.read(Path("run"))[1].schema.change
+    assert load.read_own_checkpoint(Path("run"))[1].schema.change
     said = run("eval", "run", "--predictions", "predictions.csv", "--json").stdout
     [figures] = json.loads(said)["results"]
     table = pd.read_csv("predictions.csv")
@@ -98,8 +97,8 @@ def test_figures_of_a_model_of_changes_are_those_of_its_predictions_in_units(wal
     assert figures["mae"] == pytest.approx(errors.abs().mean(), rel=1e-4)
     assert abs(table.predicted - walk[-len(table) :]).max() < 5  # Near the last value.
     further = Config.build(data="walk.csv", target="x", horizon=1, init_from="run")
-    assert initial.sized(further).model.state_size == 4
-    assert initial.sized(further).data.predict == "change"
+    assert initial_weights.sized(further).model.state_size == 4
+    assert initial_weights.sized(further).data.predict == "change"
 
 
 def test_of_groups_with_holes_what_is_scored_is_the_last_value_and_the_change(run):
@@ -115,7 +114,7 @@ def test_of_groups_with_holes_what_is_scored_is_the_last_value_and_the_change(ru
     run("train", "--data", "groups.csv", *given, *small, "--out", "run")
     said = json.loads(run("eval", "run", "--data", "groups.csv", "--json").stdout)
     [figures] = said["results"]
-    model = owned.read(Path("run"))[1]
+    model = load.read_own_checkpoint(Path("run"))[1]
     weights = {name: array[0].astype(float) for name, array in model.tensors.items()}
     errors = []
     for _, group in table.groupby("g"):

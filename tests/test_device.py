@@ -5,12 +5,11 @@ import sys
 
 import pytest
 
-from lstmcli import experiment
 from lstmcli.config import Config
 from lstmcli.core import device
-from lstmcli.core.backend import tf
-from lstmcli.errors import DeviceError
-from lstmcli.runs import rundir
+from lstmcli.core.tensorflow import tf
+from lstmcli.training import run_dir, trainer
+from lstmcli.utils.errors import DeviceError
 
 
 @pytest.fixture
@@ -72,8 +71,8 @@ def test_a_run_on_the_cpu_takes_no_gpus_memory(machine):
 @pytest.mark.parametrize(("requested", "chosen"), [("auto", "gpu:0"), ("gpu:1", "gpu:1")])
 def test_the_devices_name_reaches_the_program(machine, tmp_path, requested, chosen):
     machine(gpus=2)
-    directory = rundir.create(tmp_path / "run", "", overwrite=False)
-    run = experiment.prepare(Config.build(device=requested, series_length=150), directory)
+    directory = run_dir.create(tmp_path / "run", "", overwrite=False)
+    run = trainer.prepare(Config.build(device=requested, series_length=150), directory)
     assert run.program.device == chosen
 
 
@@ -83,19 +82,19 @@ def test_devices_lists_what_there_is_and_which_is_taken(machine, run):
 
 
 PLACEMENT = """
-from lstmcli.core.backend import tf
+from lstmcli.core.tensorflow import tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 from pathlib import Path
-from lstmcli import experiment
+from lstmcli.training import trainer
 from lstmcli.config import Config
-from lstmcli.core.batch import Batch
-from lstmcli.runs import rundir
+from lstmcli.core.replica_windows import Batch
+from lstmcli.training import run_dir
 
 for name in ("cpu:0", "cpu:1"):
     config = Config.build(device=name, series_length=150, layers=1)
-    run = experiment.prepare(config, rundir.create(Path(name), "", overwrite=False))
+    run = trainer.prepare(config, run_dir.create(Path(name), "", overwrite=False))
     batch = Batch(run.source.training(0))
     *_, (tensors, _) = run.program.train(run.tensors, batch, 0)
     print(name, *sorted({tensor.device[-5:].lower() for tensor in tensors.values()}))

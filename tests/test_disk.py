@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lstmcli import experiment, files
 from lstmcli.config import Config
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import metrics, rundir
-from lstmcli.runs.metrics import StepRow
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training import metrics, run_dir, trainer
+from lstmcli.training.metrics import StepRow
+from lstmcli.utils import files
 
 KEPT = Path(__file__).parent / "kept" / "unsealed"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -118,12 +118,12 @@ def test_a_full_disk_leaves_the_old_file_or_none_and_nothing_half_written(small_
 @LINUX
 def test_of_rows_that_do_not_fit_none_is_in_the_table(small_disk):
     table = small_disk / "steps.csv"
-    metrics.append(table, [StepRow(1, 1, 0, 0.5, None, 0.1)])
+    metrics.append_metrics(table, [StepRow(1, 1, 0, 0.5, None, 0.1)])
     before = table.read_bytes()
     fill(small_disk)
     rows = [StepRow(2, step, 0, 0.123456789, None, 0.1) for step in range(2000)]
     with pytest.raises(OSError, match="No space left"):
-        metrics.append(table, rows)
+        metrics.append_metrics(table, rows)
     assert table.read_bytes() == before
 
 
@@ -139,8 +139,8 @@ def test_a_directory_that_cannot_be_made_leaves_none_above_it(small_disk, read_o
 
 def train(folder, epochs=5):
     config = Config.build(series_length=300, epochs=epochs, layers=1, state_size=2, cache=False)
-    prepared = experiment.prepare(config, rundir.create(folder, "", overwrite=False))
-    for event in experiment.train(prepared):
+    prepared = trainer.prepare(config, run_dir.create(folder, "", overwrite=False))
+    for event in trainer.train(prepared):
         if isinstance(event, list):
             yield event[0].epoch
 
@@ -284,19 +284,19 @@ class Cancelled(Ray.exceptions.RayError):
 def test_a_ray_task_that_came_to_no_end_says_what_it_was(error, said, tmp_path):
     from sweeping import settings
 
-    from lstmcli.sweeps import cluster
+    from lstmcli.sweeps import ray_workers
 
     class Failing(Ray):
         @staticmethod
         def get(reference):
             raise error
 
-    first, *_ = cluster._receive(Failing, None, settings()[0], tmp_path / "run")
+    first, *_ = ray_workers._receive(Failing, None, settings()[0], tmp_path / "run")
     assert first["error"] == f"its worker was lost: {said}"
 
 
 def test_the_ray_driver_writes_what_it_receives_whole_or_not_at_all(tmp_path, monkeypatch):
-    from lstmcli.sweeps import cluster
+    from lstmcli.sweeps import ray_workers
 
     content = {"run.json": b"{}", "checkpoints/last.safetensors": b"new"}
     (tmp_path / "run/checkpoints").mkdir(parents=True)
@@ -308,8 +308,8 @@ def test_the_ray_driver_writes_what_it_receives_whole_or_not_at_all(tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            cluster._receive(Ray, ([], content), None, tmp_path / "run")
+            ray_workers._receive(Ray, ([], content), None, tmp_path / "run")
     assert (tmp_path / "run/checkpoints/last.safetensors").read_bytes() == b"old"
     assert names(tmp_path / "run") == ["checkpoints", "checkpoints/last.safetensors"]
-    assert cluster._receive(Ray, ([1], content), None, tmp_path / "run") == [1]
+    assert ray_workers._receive(Ray, ([1], content), None, tmp_path / "run") == [1]
     assert (tmp_path / "run/checkpoints/last.safetensors").read_bytes() == b"new"

@@ -8,7 +8,7 @@ import pytest
 
 from lstmcli.config import DataConfig
 from lstmcli.data.readers import read_parts
-from lstmcli.errors import FileError, UsageError
+from lstmcli.utils.errors import FileError, UsageError
 
 ROWS = "".join(f"{step % 7},{('süß', 'naïve')[step % 2]},{step % 5}\n" for step in range(100))
 TABLE = "größe,wort,target\n" + ROWS

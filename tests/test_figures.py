@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from lstmcli.report.figures.axes import LossAxis
-from lstmcli.report.figures.sweep import sweep_figures
-from lstmcli.sweeps import statistics
+from lstmcli.reporting.figures.loss import LossAxis
+from lstmcli.reporting.figures.sweep import sweep_figures
+from lstmcli.sweeps import summary
 
 FLOOR, CHANCE = 0.0002, float(np.log(2))
 REFERENCES = pd.DataFrame({"bayes_loss": [FLOOR], "chance": [CHANCE]})
@@ -38,7 +38,7 @@ def tables(depths, swept=None, losses=lambda layers, value: FLOOR * (1 + 1 / lay
         ]
     names = [name] if name else []
     frame = pd.DataFrame(trials).astype({"solved": "boolean"})
-    return frame, statistics.judge(frame, names, 0.01)[0], pd.DataFrame(curves), names
+    return frame, summary.judge(frame, names, 0.01)[0], pd.DataFrame(curves), names
 
 
 def draw_all(found, **more):

@@ -12,7 +12,7 @@ from damages import KINDS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.training import checkpoint as checkpoints
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.runs import checkpoint
+from lstmcli.training import checkpoint
 
 # What it learns is too little to be better than in its first epoch.
 STUCK = ("--layers", 1, "--state-size", 3, "--learning-rate", 1e-30, "--epochs", 20)

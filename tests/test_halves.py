@@ -11,12 +11,11 @@ import replicas
 from test_program import started
 
 from lstmcli.config import Config
-from lstmcli.core import environment
-from lstmcli.core import program as program_module
-from lstmcli.core.batch import Batch
-from lstmcli.core.halves import Halves
-from lstmcli.core.whole import Whole
-from lstmcli.data.source import open_source
+from lstmcli.core import execution
+from lstmcli.core import runner as program_module
+from lstmcli.core.programs import Halves, Whole
+from lstmcli.core.replica_windows import Batch
+from lstmcli.data.datasets import open_source
 
 SIZE = {"layers": 2, "state_size": 12, "batch_size": 8, "bptt": 6, "series_length": 600}
 SHAPES = [
@@ -28,7 +27,7 @@ SHAPES = [
 
 def halve_all(monkeypatch):
     """Makes every size one that is trained in halves, whatever threads this process has."""
-    monkeypatch.setattr(environment, "halves", lambda config, features: True)
+    monkeypatch.setattr(execution, "halves", lambda config, features: True)
     monkeypatch.setattr(program_module, "threads", lambda: 2)
 
 
@@ -113,7 +112,7 @@ def test_what_fails_in_either_half_is_raised(halved, on_this_thread, monkeypatch
 )  # fmt: skip
 def test_long_windows_of_many_rows_and_units_are_halved(settings, expected):
     large = {"state_size": 64, "batch_size": 64, "bptt": 64}
-    assert environment.halves(Config.build(**large | settings), 1) == expected
+    assert execution.halves(Config.build(**large | settings), 1) == expected
 
 
 @pytest.mark.parametrize(

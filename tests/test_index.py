@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.columns import Index, Schema
 from lstmcli.config import DataConfig
-from lstmcli.data.tables.reader import read_parts, read_whole
-from lstmcli.errors import FileError, UsageError
+from lstmcli.data.schema import Index, Schema
+from lstmcli.data.table.load import read_parts, read_whole
+from lstmcli.utils.errors import FileError, UsageError
 
 VALUE = np.random.default_rng(0).normal(size=120).round(3)
 

@@ -14,9 +14,9 @@ from forking import Command
 from resumes import assert_same, rows
 from sweeping import COMMAND, start, without_times
 
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs.metrics import EpochRow, StepRow, columns
-from lstmcli.runs.rundir import RunDirectory
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training.metrics import EpochRow, StepRow, columns
+from lstmcli.training.run_dir import RunDirectory
 
 # Little training and much writing: of each kind of moment there are enough.
 WRITING = ["--series-length", "150", "--layers", "1", "--replicas", "2", "--progress", "none"]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from lstmcli.config import Config
-from lstmcli.data.source import open_source
+from lstmcli.data.datasets import open_source
 
 
 def parts(tmp_path, table, **settings):

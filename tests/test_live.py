@@ -7,20 +7,16 @@ import numpy as np
 import pytest
 from terminal import Terminal
 
-from lstmcli import experiment
-from lstmcli import glimpse as glimpses
-from lstmcli.columns import Categorical, Numeric, Schema, plain
+from lstmcli.cli import live_window
+from lstmcli.cli.live import Panel, sparkline, strips
+from lstmcli.cli.progress import live_style
 from lstmcli.config import Config
-from lstmcli.core.batch import Batch
-from lstmcli.errors import UsageError
-from lstmcli.glimpse import Watch
-from lstmcli.report import window
-from lstmcli.report.console import live_style
-from lstmcli.report.glimpses import Glimpse, Moment
-from lstmcli.report.live import Panel
-from lstmcli.report.sparkline import curve
-from lstmcli.report.strips import strips
-from lstmcli.runs import rundir
+from lstmcli.core.replica_windows import Batch
+from lstmcli.data.schema import Categorical, Numeric, Schema, plain
+from lstmcli.reporting import predictions as glimpses
+from lstmcli.reporting.predictions import Glimpse, Moment, Watch
+from lstmcli.training import run_dir, trainer
+from lstmcli.utils.errors import UsageError
 
 LONG = ["train", "--epochs", "3000", "--out", "run"]
 
@@ -74,7 +70,7 @@ def test_a_value_has_a_short_code(names, plain, codes):
 @pytest.mark.parametrize("plain", [False, True])
 def test_a_curve_falls_on_a_logarithmic_scale_to_its_floor(plain):
     points = [(n, 10.0**-n) for n in range(5)]
-    lines = curve(points, 40, 9, floor=1e-4, plain=plain)
+    lines = sparkline(points, 40, 9, floor=1e-4, plain=plain)
     assert {len(line) for line in lines} == {40}
     marks = [[n for n, mark in enumerate(line[8:]) if mark not in " .┄floor"] for line in lines[:8]]
     middles = [np.mean(row) for row in marks if row]
@@ -87,7 +83,7 @@ def test_a_curve_falls_on_a_logarithmic_scale_to_its_floor(plain):
 
 @pytest.mark.parametrize("points", [[(1, 0.5)], [(1, 0.5), (2, 0.5)], [(1, 0.0), (2, 1e9)]])
 def test_a_curve_can_have_one_point_or_none_but_the_same(points):
-    assert len(curve(points, 40, 9)) == 9
+    assert len(sparkline(points, 40, 9)) == 9
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])
@@ -145,8 +141,8 @@ def test_rows_are_renewed_soon_however_slow_the_first_look_was():
 def test_a_glimpse_is_what_the_compiled_program_predicts(given, tmp_path, monkeypatch):
     monkeypatch.setattr(glimpses, "STAYS", 1e9)  # However slow the machine is.
     config = Config.build(layers=2, series_length=900, replicas=2, epochs=1, **given)
-    run = experiment.prepare(config, rundir.create(tmp_path / "run", "", overwrite=False))
-    for record in experiment.train(run):
+    run = trainer.prepare(config, run_dir.create(tmp_path / "run", "", overwrite=False))
+    for record in trainer.train(run):
         pass
     watch = Watch(run)
     found, bptt = (
@@ -207,7 +203,7 @@ def test_the_live_view_moves_and_ctrl_c_leaves_the_bar_alone(settings, python):
 
 
 def test_without_a_display_a_window_is_refused_before_anything_begins(run, monkeypatch):
-    monkeypatch.setattr(window, "BACKENDS", ("NoSuchAgg",))
+    monkeypatch.setattr(live_window, "BACKENDS", ("NoSuchAgg",))
     told = run("train", "--live", "window", "--out", "run", exit_code=2).stderr
     assert "`--live window` needs a display" in told
     assert "hint: `--live auto`" in told
@@ -223,10 +219,10 @@ def test_strips_are_for_terminals():
 
 
 def test_the_window_shows_the_curve_and_a_panel_for_each_row(monkeypatch, tmp_path):
-    monkeypatch.setattr(window, "BACKENDS", ("agg",))
+    monkeypatch.setattr(live_window, "BACKENDS", ("agg",))
     monkeypatch.setattr("matplotlib.figure.Figure.show", lambda self: None)
     assert live_style("window", "none") == "window"
-    shown = window.Window(0.001)
+    shown = live_window.Window(0.001)
     for epoch in range(3):
         shown.add(epoch, 0.5 / (epoch + 1))
     shown.show(glimpse([[0, 1, 0]] * 5, [[0, 1, 1]] * 5))

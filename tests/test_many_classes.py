@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from bad_files import make_run
 
-from lstmcli import files
-from lstmcli.cli import predictions
+from lstmcli.cli import predictions_csv
+from lstmcli.utils import files
 
 CLASSES = 150
 
@@ -53,7 +53,7 @@ def test_of_many_classes_the_ten_most_probable_are_written_or_all(run, folder):
 @pytest.mark.parametrize("option", [(), ("--all-classes",)])
 def test_predictions_in_pieces_and_from_a_file_are_the_same(run, folder, monkeypatch, option):
     run("eval", folder / "run", "--predictions", "whole.csv", *option)
-    monkeypatch.setattr(predictions, "CELLS", 70)  # A piece has a step, or seven of them.
+    monkeypatch.setattr(predictions_csv, "CELLS", 70)  # A piece has a step, or seven of them.
     monkeypatch.setattr(files, "LARGEST_ARRAY", 10)
     run("eval", folder / "run", "--predictions", "pieces.csv", *option)
     assert Path("pieces.csv").read_bytes() == Path("whole.csv").read_bytes()
@@ -67,7 +67,7 @@ def test_all_classes_of_no_predictions_are_refused(run, folder):
 
 def test_of_the_steps_that_only_warm_up_nothing_is_kept(run, folder, monkeypatch):
     seen = []
-    monkeypatch.setattr(predictions, "write", lambda path, scores: seen.extend(scores))
+    monkeypatch.setattr(predictions_csv, "write", lambda path, scores: seen.extend(scores))
     run("eval", folder / "run", "--predictions", "none.csv", "--all-classes")
     windows = len(seen[0].windows)
     assert windows * 16 >= 1200  # Read from the file's first step on,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from lstmcli import memory
 from lstmcli.config import Config
 from lstmcli.core import memory_use, optimizers
-from lstmcli.errors import UsageError
+from lstmcli.utils import memory
+from lstmcli.utils.errors import UsageError
 
 CUT = {"batch_size": 500, "bptt": 100, "state_size": 2}
 MEASURED = [

@@ -6,18 +6,18 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmcli import architecture
-from lstmcli.architecture import Signature
+from lstmcli import model_spec
 from lstmcli.config import Config, ModelConfig
-from lstmcli.core import parameters
-from lstmcli.core.backend import tf
-from lstmcli.core.batch import Batch
+from lstmcli.core import initialization
 from lstmcli.core.heads import HEADS
+from lstmcli.core.inputs import Window
 from lstmcli.core.layered import Layered
 from lstmcli.core.optimizers import OPTIMIZERS
-from lstmcli.core.program import Program
+from lstmcli.core.replica_windows import Batch
+from lstmcli.core.runner import Program
+from lstmcli.core.tensorflow import tf
 from lstmcli.core.wavefront import Wavefront
-from lstmcli.core.window import Window
+from lstmcli.model_spec import Signature
 
 SIZES = [  # layers, state size, features, classes, rows, steps
     (1, 4, 1, 2, 5, 15),
@@ -36,7 +36,7 @@ def draw(size, replicas=1, dtype=np.float32, seed=0):
     rngs = [np.random.default_rng([seed, replica]) for replica in range(replicas)]
     weights = {
         name: (array + 0.1 * rng.normal(size=array.shape)).astype(dtype)
-        for name, array in parameters.initialise(model, features, classes, rngs).items()
+        for name, array in initialization.initialise(model, features, classes, rngs).items()
     }
     state = rng.normal(0, 0.5, (replicas, layers, 2, rows, state_size)).astype(dtype)
     inputs = rng.normal(size=(steps, rows, features, replicas)).astype(dtype)
@@ -253,16 +253,16 @@ def test_parameter_count_follows_the_formula(layers, size, features, classes):
     above = (layers - 1) * 4 * size * (2 * size + 1)
     model = ModelConfig(layers=layers, state_size=size)
     expected = first + above + (size + 1) * classes
-    assert architecture.count(model, features, classes) == expected
+    assert model_spec.count(model, features, classes) == expected
 
 
 def test_the_articles_network_has_394_parameters():
-    assert architecture.count(Config().model, features=1, classes=2) == 394
+    assert model_spec.count(Config().model, features=1, classes=2) == 394
 
 
 def test_initial_weights_are_the_articles():
     model = ModelConfig(layers=2, state_size=100, forget_bias=0.7)
-    arrays = one(parameters.initialise(model, 1, 2, [np.random.default_rng(0)]), 0)
+    arrays = one(initialization.initialise(model, 1, 2, [np.random.default_rng(0)]), 0)
     for layer, inputs in ((0, 1), (1, 100)):
         kernels = [
             arrays[f"lstm.{layer}.{name}"].ravel() for name in ("kernel", "recurrent_kernel")

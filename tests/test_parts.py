@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 from test_model import Given
 
-from lstmcli import architecture
-from lstmcli.architecture import Signature
+from lstmcli import model_spec
 from lstmcli.config import Config
-from lstmcli.core import environment, parameters
-from lstmcli.core.batch import Batch
-from lstmcli.core.program import Program
-from lstmcli.core.window import dropout_bits
-from lstmcli.streams import Stream, generator
+from lstmcli.core import execution, initialization
+from lstmcli.core.inputs import dropout_bits
+from lstmcli.core.replica_windows import Batch
+from lstmcli.core.runner import Program
+from lstmcli.model_spec import Signature
+from lstmcli.utils.rng import Stream, generator
 
 LAYERS, SIZE, ROWS, STEPS, WINDOWS = 3, 4, 3, 7, 2
 
@@ -105,14 +105,14 @@ SIGNATURES = {
 def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
     name, schedule, dropout, monkeypatch
 ):
-    monkeypatch.setattr(environment, "halves", lambda *_: schedule == "layered in halves")
-    monkeypatch.setattr("lstmcli.core.program.threads", lambda: 2)
+    monkeypatch.setattr(execution, "halves", lambda *_: schedule == "layered in halves")
+    monkeypatch.setattr("lstmcli.core.runner.threads", lambda: 2)
     signature, rng = SIGNATURES[name], np.random.default_rng(len(name))
     config = Config.build(
         layers=LAYERS, state_size=SIZE, batch_size=ROWS, bptt=STEPS, optimizer="sgd",
         learning_rate=0.5, schedule=schedule.split()[0], dropout=dropout, seed=3,
     )  # fmt: skip
-    shapes = architecture.shapes(config.model, signature.features, signature.outputs)
+    shapes = model_spec.shapes(config.model, signature.features, signature.outputs)
     weights = {
         name: rng.normal(scale=0.5, size=(1, *shape)).astype(np.float32)
         for name, shape in shapes.items()
@@ -125,7 +125,7 @@ def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
         dropped = round(dropout * 2**16) / 2**16
         kept = (bits / 2**16 >= dropped) / (1 - dropped)
     program = Program(config, signature, "cpu:0")
-    now = {**weights, "state": parameters.zero_state(config.model, 1, ROWS)}
+    now = {**weights, "state": initialization.zero_state(config.model, 1, ROWS)}
     chunks = list(program.train(now, Batch([Given(arrays)]), 0))
     found, state = (
         {name: value.astype(np.float64) for name, value in weights.items()},

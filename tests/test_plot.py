@@ -14,17 +14,17 @@ from matplotlib.transforms import Bbox
 from reference import forward
 
 from lstmcli.config import Config
-from lstmcli.core import parameters
-from lstmcli.data.source import open_source
-from lstmcli.pictures import figures
-from lstmcli.pictures.figures import figures_of
-from lstmcli.report.figures.canvas import character, shown
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import metrics, rundir
-from lstmcli.runs.checkpoint import Checkpoint
-from lstmcli.runs.metrics import EpochRow
-from lstmcli.runs.rundir import RunDirectory
-from lstmcli.streams import Stream
+from lstmcli.core import initialization
+from lstmcli.data.datasets import open_source
+from lstmcli.reporting import plot
+from lstmcli.reporting.figures.style import character, shown
+from lstmcli.reporting.plot import figures_of
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training import metrics, run_dir
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.metrics import EpochRow
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils.rng import Stream
 
 STEPS, ROWS = 15, 5  # of a window, as in the article
 WINDOWS = 20  # of the small run's validation series: all of them are carried through
@@ -95,10 +95,10 @@ def make(out, config):
     source = open_source(config)
     config, signature = source.config, source.signature
     rng = np.random.default_rng(1)
-    drawn = parameters.initialise(config.model, signature.features, signature.outputs, [rng])
+    drawn = initialization.initialise(config.model, signature.features, signature.outputs, [rng])
     tensors = {name: 2 * tensor for name, tensor in drawn.items()}
-    tensors["state"] = parameters.zero_state(config.model, 1, config.training.rows)
-    directory = rundir.create(out, "", overwrite=False)
+    tensors["state"] = initialization.zero_state(config.model, 1, config.training.rows)
+    directory = run_dir.create(out, "", overwrite=False)
     schema = source.schema
     status = {"version": "0", "argv": [], "seeds": [0], "status": "completed"}
     directory.begin(config, **status, classes=schema.classes, target=[])
@@ -106,7 +106,7 @@ def make(out, config):
         EpochRow(epoch, 10 * epoch, 0, 2 / epoch, 0.5, 3 / epoch, 0.5, None, 0.1, 1, 1, epoch)
         for epoch in (1, 2)
     ]
-    metrics.append(directory.metrics, rows)
+    metrics.append_metrics(directory.metrics, rows)
     metadata = {
         "version": "0",
         "kind": "best",
@@ -513,7 +513,7 @@ def test_a_run_that_diverged_shows_the_epochs_that_it_had(copied, run):
     for name in model.tensors:
         model.tensors[name] = np.full_like(model.tensors[name], np.nan)
     model.write(copied / "checkpoints" / "best.safetensors")
-    drawn = figures.draw(copied)
+    drawn = plot.draw(copied)
     assert list(drawn.figures) == ["loss"]
     assert "not finite" in drawn.notes[0]
     [axes] = drawn.figures["loss"].axes

@@ -8,12 +8,12 @@ import forgetful
 import numpy as np
 import pytest
 
-from lstmcli import experiment, files
 from lstmcli.config import Config
-from lstmcli.errors import FileError
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import metrics, rundir
-from lstmcli.runs.metrics import EpochRow, StepRow
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training import metrics, run_dir, trainer
+from lstmcli.training.metrics import EpochRow, StepRow
+from lstmcli.utils import files
+from lstmcli.utils.errors import FileError
 
 KEPT = Path(__file__).parent / "kept/unsealed/run/checkpoints/last.safetensors"
 
@@ -122,7 +122,7 @@ def test_rows_are_never_older_than_the_checkpoint_that_follows_them(model, tmp_p
         run = folder / "run"
         files.make_directories(run / "checkpoints")
         for epoch in (1, 2, 3):
-            metrics.append(run / "steps.csv", [StepRow(epoch, epoch, 0, 0.5, None, 0.1)])
+            metrics.append_metrics(run / "steps.csv", [StepRow(epoch, epoch, 0, 0.5, None, 0.1)])
             at(model, epoch).write(run / "checkpoints/last.safetensors")
     seen = set()
     for _, tree in power_losses(watcher, damage_count, 1):
@@ -145,8 +145,8 @@ def test_a_run_has_a_checkpoint_to_go_on_from_whenever_the_power_goes(tmp_path, 
     config = Config.build(series_length=300, epochs=3, layers=1, state_size=2, cache=False)
     watcher = forgetful.Watcher(folder)
     with watcher.watching():
-        prepared = experiment.prepare(config, rundir.create(folder / "run", "", overwrite=False))
-        for event in experiment.train(prepared):
+        prepared = trainer.prepare(config, run_dir.create(folder / "run", "", overwrite=False))
+        for event in trainer.train(prepared):
             if isinstance(event, list):
                 watcher.note = event[0].epoch
     seen = set()

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmcli import preflight
+from lstmcli.cli import run_summary
 from lstmcli.config import Config
-from lstmcli.data import order, reach
-from lstmcli.data.layout import PADDING, Layout
-from lstmcli.data.source import floor_of, open_source
-from lstmcli.report import briefing
+from lstmcli.data.batching import PADDING, Layout
+from lstmcli.data.datasets import floor_of, open_source
+from lstmcli.data.tasks import temporal_order
+from lstmcli.training import estimate
 
 
 def facts(**given):
     """What is known of the data of some settings, and their windows."""
     source = open_source(Config.build(**given))
     windows = source.windows(source.example)
-    return preflight.of_data(source, floor_of(windows), []), windows
+    return estimate.of_data(source, floor_of(windows), []), windows
 
 
 def places(windows):
@@ -52,7 +52,9 @@ def sources(series, step):
     if not series.scored[step]:
         return []
     telling = (
-        series.symbols[:, 0] >= order.X if task["name"] == "order" else series.numbers[:, 1] == 1
+        series.symbols[:, 0] >= temporal_order.X
+        if task["name"] == "order"
+        else series.numbers[:, 1] == 1
     )
     return [each for each in range(begin, step) if telling[each]]
 
@@ -110,10 +112,11 @@ def test_a_table_says_its_longest_sequence_beside_the_window_and_knows_no_source
         Config.build(data=str(tmp_path / "t.csv"), target="y", group="who", bptt=20)
     )
     longest = max(np.diff(source.held.training.bounds()))
-    found = preflight.of_data(source, None, [])
+    found = estimate.of_data(source, None, [])
     assert (found.longest, found.outside) == (longest, None)
     assert (
-        f"20 steps at most; the longest sequence has {longest} steps" in briefing.of_data(found)[1]
+        f"20 steps at most; the longest sequence has {longest} steps"
+        in run_summary.of_data(found)[1]
     )
 
 
@@ -122,7 +125,7 @@ def test_labels_that_do_not_count_are_not_counted(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(["x,y", *rows]))
     source = open_source(Config.build(data=str(tmp_path / "t.csv"), target="y"))
     windows = source.windows(source.example)
-    assert reach.labels(windows) == windows.all("scored").sum() < len(source.example) / 3
+    assert estimate.label_count(windows) == windows.all("scored").sum() < len(source.example) / 3
 
 
 def test_train_says_what_is_possible_unless_it_is_to_be_quiet(run):
@@ -147,12 +150,16 @@ def test_a_run_that_goes_on_says_where_and_how_much_is_left(run):
 def test_a_part_of_an_epoch_takes_a_part_of_its_time():
     source = open_source(Config.build(epochs=302))
     config = source.config
-    data = preflight.of_data(source, floor_of(source.windows(source.example)), [])
-    whole, left = (preflight.of_config(config, source.signature, data, done) for done in (0, 300.5))
+    data = estimate.of_data(source, floor_of(source.windows(source.example)), [])
+    whole, left = (estimate.of_config(config, source.signature, data, done) for done in (0, 300.5))
     assert (whole.epochs, left.epochs) == (302, 2)
     assert left.training == pytest.approx(whole.training * 1.5 / 302)
-    assert briefing.of_time(left).startswith("about 1 s of training for the 2 epochs that are left")
-    assert briefing.going_on(300, 333, 666) == "resuming within epoch 301, after window 333 of 666"
+    assert run_summary.of_time(left).startswith(
+        "about 1 s of training for the 2 epochs that are left"
+    )
+    assert (
+        run_summary.going_on(300, 333, 666) == "resuming within epoch 301, after window 333 of 666"
+    )
 
 
 def test_what_no_gradient_can_teach_is_warned_of(run):
@@ -180,19 +187,19 @@ def test_a_dry_run_says_it_for_each_setting(run):
     [(None, "-"), (0, "0 %"), (0.004, "<1 %"), (0.2, "20 %"), (0.997, ">99 %"), (1, "100 %")],
 )
 def test_a_share_is_none_or_all_only_where_it_is(part, text):
-    assert briefing.share(part) == text
+    assert run_summary.outside_share(part) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(8.2, "8 s"), (400, "7 min"), (9000, "2.5 h")])
 def test_a_guess_has_few_digits(seconds, text):
-    assert briefing.duration(seconds) == text
+    assert run_summary.duration(seconds) == text
 
 
 def test_the_guess_of_the_time_is_near_what_was_measured():
     """Beside `benchmarks/results.csv`, so that a slip in the formula shows; not a timed test."""
     for microseconds, chosen in MEASURED:
         source = open_source(Config.build(**chosen))
-        guess = preflight._window_seconds(source.config, source.signature) * 1e6
+        guess = estimate._window_seconds(source.config, source.signature) * 1e6
         assert microseconds / 1.7 < guess < microseconds * 1.7, chosen
 
 
@@ -230,7 +237,7 @@ cores that others used too."""
 @pytest.mark.parametrize(("seconds", "settings"), TAKEN)
 def test_the_time_that_is_told_counts_seeds_and_compiling(seconds, settings):
     source = open_source(Config.build(**settings))
-    data = preflight.of_data(source, floor_of(source.windows(source.example)), [])
-    told = preflight.of_config(source.config, source.signature, data).seconds
+    data = estimate.of_data(source, floor_of(source.windows(source.example)), [])
+    told = estimate.of_config(source.config, source.signature, data).seconds
     print(settings, told / seconds)
     assert seconds / 2 < told < 2 * seconds

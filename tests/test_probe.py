@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import lstmcli
 from lstmcli import api
-from lstmcli.probes import drawing, story
+from lstmcli.probes import run
+from lstmcli.reporting.figures import probe
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +77,7 @@ def test_several_seeds_have_rows_of_their_own_and_three_no_interval(trained, run
 
 @pytest.mark.parametrize("mode", [[], ["--gradient"], ["--ablate"]])
 def test_tables_fit_a_terminal_of_80_columns(mode, trained, run, monkeypatch):
-    from lstmcli.report import terminal
+    from lstmcli.utils import terminal
 
     monkeypatch.setattr(terminal, "width", lambda stream: 80)
     for where in (trained, trained / "checkpoints" / "last.safetensors"):
@@ -135,7 +136,7 @@ def test_what_cannot_be_probed_is_refused(trained, run, tmp_path):
     assert "no figure" in run("probe", trained, "--output", "mine.png", exit_code=2).stderr
     run("probe", tmp_path, exit_code=4)
     run("probe", trained, "--lags", 0, exit_code=2)
-    with pytest.raises(lstmcli.errors.UsageError, match="device"):
+    with pytest.raises(lstmcli.utils.errors.UsageError, match="device"):
         api.probe(trained, device="cpu")
 
 
@@ -155,7 +156,7 @@ def test_the_same_probe_gives_the_same_figure(ending, trained, run, tmp_path):
 
 
 def drawn(found):
-    figure = drawing.figure(found)
+    figure = probe.probe_figure(found)
     FigureCanvasAgg(figure).draw()
     return figure
 
@@ -179,7 +180,7 @@ def test_figures_of_gradients_and_ablations_have_axes_with_units(trained):
     assert np.nanmax(truncated.get_xdata()[np.isfinite(truncated.get_ydata())]) == 14
     ablation = drawn([lstmcli.probe(trained, ablate=True, lags=5)])
     assert ablation.axes[0].get_ylabel() == "loss"
-    assert story.ABLATION in drawing.KINDS
+    assert run.ABLATION in probe.KINDS
 
 
 def test_what_rows_are_too_short_for_has_no_gradient(trained, run):

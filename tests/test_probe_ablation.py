@@ -52,11 +52,11 @@ def test_scored_steps_alone_count():
     found = subject(drawn(config, 2, 1), layers=1, state_size=3, **settings)
     losses, _ = ablation.losses_of(found, [0], [Variant(0)])
     network, scored = found.networks("trained", [0])[0], ablation._scored(found, [0])[:, 0]
-    from lstmcli.core import forward
+    from lstmcli.core import numpy_lstm
 
-    stack = forward.side_by_side([network])
+    stack = numpy_lstm.side_by_side([network])
     states = next(iter(found.runs(["trained"]))).states
-    outputs = forward.readout(stack, states[:, -1, 1][:, None])[:, 0]
+    outputs = numpy_lstm.readout(stack, states[:, -1, 1][:, None])[:, 0]
     errors = np.square(outputs - found.arrays[0]["targets"]).mean(-1)
     assert losses[0, 0] == pytest.approx(errors[scored].mean(), rel=1e-5)
     assert 0 < scored.sum() < scored.size / 5

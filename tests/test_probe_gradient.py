@@ -5,10 +5,10 @@ import pytest
 import reference
 from probing import drawn, run_of, subject
 
-from lstmcli.architecture import Signature
 from lstmcli.config import Config
-from lstmcli.core import backward, forward
-from lstmcli.core.forward import Given
+from lstmcli.core import numpy_lstm
+from lstmcli.core.numpy_lstm import Given
+from lstmcli.model_spec import Signature
 from lstmcli.probes import gradient
 
 LAYERS, SIZE, ROWS, STEPS = 2, 3, 4, 6
@@ -19,16 +19,16 @@ def one_network(features=2, symbols=(), outputs=3, seed=0):
     config = Config.build(layers=LAYERS, state_size=SIZE)
     weights = drawn(config, features + sum(symbols), outputs, seed, np.float64)
     signature = Signature(features, symbols, outputs)
-    return weights, forward.side_by_side([forward.network(weights, 0, signature)])
+    return weights, numpy_lstm.side_by_side([numpy_lstm.network(weights, 0, signature)])
 
 
 def followed(network, given, state, targets, head="softmax"):
     """The gradients of the last step's losses, the newest step first."""
-    states = np.concatenate(list(forward.unroll(network, state, given)))
-    logits = forward.readout(network, states[-1, -1, 1])
-    outputs = backward.of_loss(logits, targets[None], head)
-    found = backward.slopes(network, state, given, states)
-    steps = list(backward.back(network, found, given, outputs))
+    states = np.concatenate(list(numpy_lstm.unroll(network, state, given)))
+    logits = numpy_lstm.readout(network, states[-1, -1, 1])
+    outputs = numpy_lstm.loss_gradient(logits, targets[None], head)
+    found = numpy_lstm.slopes(network, state, given, states)
+    steps = list(numpy_lstm.backpropagate(network, found, given, outputs))
     return [each.inputs[0].copy() for each in steps], [each.states[:, :, 0] for each in steps]
 
 
@@ -148,7 +148,7 @@ def test_the_reach_is_exactly_zero_beyond_the_window_and_as_a_truncated_pass_has
     run, norms = run_of(found), np.zeros(5)
     losses = gradient.chosen(found, 0, 20)
     targets, numbers = (found.arrays[0][name] for name in ("targets", "numbers"))
-    network = forward.side_by_side([run.network])
+    network = numpy_lstm.side_by_side([run.network])
     for step, row in zip(losses.steps, losses.rows, strict=True):
         begin = step - step % 5
         state = run.states[begin - 1][:, :, None, [row]]

@@ -7,10 +7,9 @@ from probing import delay_line, run_of, subject
 
 from lstmcli.config import Config
 from lstmcli.data.series import Series
-from lstmcli.probes import bits, memory, ridge, summary
+from lstmcli.probes import memory, readout, summary
 from lstmcli.probes.memory import recovered
-from lstmcli.probes.places import CHOOSE, FIT, JUDGE, Places
-from lstmcli.probes.ridge import Targets
+from lstmcli.probes.readout import CHOOSE, FIT, JUDGE, Places, Targets
 
 STEPS, ROWS = 12_000, 5
 
@@ -39,9 +38,9 @@ def test_ridge_solves_the_normal_equations(strength, monkeypatch):
     rng = np.random.default_rng(0)
     states = rng.normal(size=(300, 6)) @ rng.normal(size=(6, 6))
     values = states[:, :3] + rng.normal(size=(300, 3))
-    monkeypatch.setattr(ridge, "STRENGTHS", np.array([strength, np.inf]))
-    fit, choose = ridge.standardised(states, states)
-    found = ridge.fit(fit, Targets(values, 0), choose, Targets(values, 0))
+    monkeypatch.setattr(readout, "STRENGTHS", np.array([strength, np.inf]))
+    fit, choose = readout.standardised(states, states)
+    found = readout.fit_ridge(fit, Targets(values, 0), choose, Targets(values, 0))
     assert (found.strengths == strength).all()
     # As least squares with further rows sqrt(n strength) I, which have targets of 0.
     below = np.sqrt(300 * strength) * np.eye(6)
@@ -58,13 +57,13 @@ def test_the_strength_is_the_one_with_the_least_error_on_other_steps():
     values, beside = (
         (each @ weights + 5 * rng.normal(size=len(each)))[:, None] for each in (states, other)
     )
-    fit, choose = ridge.standardised(states, other)
-    found = ridge.fit(fit, Targets(values, 0), choose, Targets(beside, 0))
+    fit, choose = readout.standardised(states, other)
+    found = readout.fit_ridge(fit, Targets(values, 0), choose, Targets(beside, 0))
     errors = []
-    for strength in ridge.STRENGTHS[:-1]:
+    for strength in readout.STRENGTHS[:-1]:
         solved = np.linalg.solve(fit.T @ fit + 40 * strength * np.eye(30), fit.T @ values)
         errors.append(np.square(beside - values.mean() - choose @ solved).mean())
-    assert found.strengths[0] == ridge.STRENGTHS[np.argmin(errors)] > 1e-3
+    assert found.strengths[0] == readout.STRENGTHS[np.argmin(errors)] > 1e-3
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -126,7 +125,7 @@ def test_calibration_undoes_a_scale_and_an_offset():
     rng = np.random.default_rng(6)
     labels = rng.integers(0, 3, 5000)
     logits = rng.normal(size=(3, 5000)) + 2 * np.eye(3)[:, labels]  # q = softmax(2 logits).
-    slope, offsets = bits.calibrate(logits / 7 + np.array([[1.0], [0], [-2]]), labels)
+    slope, offsets = readout.calibrate(logits / 7 + np.array([[1.0], [0], [-2]]), labels)
     assert slope / 7 == pytest.approx(2, rel=0.1)
     assert offsets - offsets[1] == pytest.approx([-slope, 0, 2 * slope], abs=0.3)
 
@@ -241,7 +240,7 @@ def test_a_unit_that_never_moves_counts_for_nothing():
 
 
 def test_symbols_numbers_and_bits_are_told_apart():
-    from lstmcli.probes.inputs import inputs_of
+    from lstmcli.probes.networks import inputs_of
 
     bits_of_echo = subject(delay_line(2), layers=1, state_size=2, series_length=600)
     assert [each.classes for each in inputs_of(bits_of_echo)] == [2]

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from lstmcli.config import Config
-from lstmcli.core import environment, parameters
-from lstmcli.core.batch import Batch
-from lstmcli.core.pace import Pace
-from lstmcli.core.program import Program, programs_for
-from lstmcli.data.source import open_source
-from lstmcli.streams import Stream, generator
+from lstmcli.core import execution, initialization
+from lstmcli.core.replica_windows import Batch
+from lstmcli.core.runner import Pace, Program, programs_for
+from lstmcli.data.datasets import open_source
+from lstmcli.utils.rng import Stream, generator
 
 SHAPES = [
     {"layers": 3},
@@ -37,7 +36,7 @@ def started(make=lambda config, signature: Program(config, signature, "cpu:0"), 
     config = data.config
     program = make(replace(config, run=replace(config.run, seed=0)), data.signature)
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
-    weights = parameters.initialise(
+    weights = initialization.initialise(
         config.model, data.signature.features, data.signature.outputs, rngs
     )
     return program, data, program.start(weights)
@@ -63,7 +62,7 @@ def trained(**settings):
 def test_a_call_that_reads_out_gives_back_few_numbers_and_the_same_ones(monkeypatch):
     program, data, tensors = started(layers=1)
     whole = np.concatenate(list(program.predict(tensors, Batch(data.validation()))))
-    monkeypatch.setattr("lstmcli.core.program.READOUTS", 3 * whole[0].size)
+    monkeypatch.setattr("lstmcli.core.runner.READOUTS", 3 * whole[0].size)
     program, data, tensors = started(layers=1)
     pieces = list(program.predict(tensors, Batch(data.validation())))
     assert len(whole) > 3
@@ -83,7 +82,7 @@ def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
 
 @pytest.mark.parametrize("schedule", ["wavefront", "layered"])
 def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeypatch):
-    monkeypatch.setattr("lstmcli.core.chunks.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
+    monkeypatch.setattr("lstmcli.core.runner.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
     programs_for.cache_clear()
     program, data, tensors = started(schedule=schedule, bptt=15)
     chunks = 0
@@ -107,7 +106,7 @@ def test_runs_that_differ_in_their_data_and_seeds_share_what_is_compiled():
 
 def test_chunks_change_nothing(monkeypatch):
     whole = trained(layers=2)
-    monkeypatch.setattr("lstmcli.core.chunks.CHUNK_SECONDS", 1e-4)
+    monkeypatch.setattr("lstmcli.core.runner.CHUNK_SECONDS", 1e-4)
     program, data, tensors = started(layers=2)
     for after, _ in program.train(tensors, Batch(data.training(0)), 0):
         pass
@@ -128,8 +127,8 @@ def test_chunks_change_nothing(monkeypatch):
 def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedule, threads):
     source = open_source(Config.build(**settings))
     config, features = source.config, source.signature.features
-    assert environment.schedule(config, features) == schedule
-    assert environment.threads(config, features) == threads
+    assert execution.schedule(config, features) == schedule
+    assert execution.threads(config, features) == threads
 
 
 def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tmp_path, python):
@@ -160,7 +159,7 @@ def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tm
 def paced(monkeypatch, length, fixed, each, calls=10):
     """How many windows each call goes, of a program that takes so many seconds for them."""
     now, gone = [0.0], []
-    monkeypatch.setattr("lstmcli.core.pace.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lstmcli.core.runner.time.monotonic", lambda: now[0])
     pace = Pace(length)
     for _ in range(calls):
         gone.append(pace.windows)

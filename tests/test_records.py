@@ -24,21 +24,20 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import lstmcli
-from lstmcli import experiment
-from lstmcli.architecture import Signature
 from lstmcli.config import Config
-from lstmcli.core import parameters
-from lstmcli.core.batch import Batch, Measures
-from lstmcli.core.program import Program
-from lstmcli.data import echo
-from lstmcli.data.source import open_source
-from lstmcli.errors import DivergedError, FileError
-from lstmcli.files import write_atomically
-from lstmcli.pictures import figures
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import metrics, rundir
-from lstmcli.runs.metrics import EpochRow
-from lstmcli.streams import Stream, generator
+from lstmcli.core import initialization
+from lstmcli.core.replica_windows import Batch, Measures
+from lstmcli.core.runner import Program
+from lstmcli.data.datasets import open_source
+from lstmcli.data.tasks import echo
+from lstmcli.model_spec import Signature
+from lstmcli.reporting import plot
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training import metrics, run_dir, trainer
+from lstmcli.training.metrics import EpochRow
+from lstmcli.utils.errors import DivergedError, FileError
+from lstmcli.utils.files import write_atomically
+from lstmcli.utils.rng import Stream, generator
 
 COLUMNS = (
     "epoch,step,seed,loss,accuracy,val_loss,val_accuracy,bayes_loss,"
@@ -75,7 +74,7 @@ def replay(config, epochs, windows=0):
     program = Program(source.config, signature, "cpu:0")
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
     now = program.start(
-        parameters.initialise(config.model, signature.features, signature.outputs, rngs)
+        initialization.initialise(config.model, signature.features, signature.outputs, rngs)
     )
     measured = []
     for epoch in range(epochs + (windows > 0)):
@@ -122,8 +121,8 @@ NUMBERS = st.floats(allow_nan=False)
 def test_cells_read_back_to_the_same_values_and_an_unmeasured_one_is_empty(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "metrics.csv"
     path.unlink(missing_ok=True)
-    metrics.append(path, rows[:1])
-    metrics.append(path, rows[1:])
+    metrics.append_metrics(path, rows[:1])
+    metrics.append_metrics(path, rows[1:])
     with path.open(newline="") as file:
         header, *lines = csv.reader(file)
     assert ",".join(header) == COLUMNS
@@ -194,7 +193,7 @@ def test_status_names_the_dataset_from_the_run_directory_and_by_its_checksum(tra
 
 
 def test_config_toml_is_every_setting_resolved(trained):
-    found = Config.build(rundir.read_config(trained / "config.toml"))
+    found = Config.build(run_dir.read_config(trained / "config.toml"))
     given = {"series_length": 1530, "epochs": 3, "layers": 2, "replicas": 3}
     assert found == Config.build(**given, batch_size=5, bptt=15)
     assert "learning_rate = 0.3" in (trained / "config.toml").read_text()
@@ -213,7 +212,7 @@ def test_runs_of_one_second_get_directories_of_their_own(monkeypatch):
     others = []
     monkeypatch.setattr(time, "strftime", lambda form: "2026-01-01-000000")
     monkeypatch.setattr(Path, "mkdir", late)
-    made = [rundir.create(None, "echo", overwrite=False).path for _ in range(3)]
+    made = [run_dir.create(None, "echo", overwrite=False).path for _ in range(3)]
     assert [path.name for path in others] == ["2026-01-01-000000-echo", "2026-01-01-000000-echo-2"]
     assert len({*made, *others}) == 5
     assert all(path.is_dir() for path in made)
@@ -303,7 +302,7 @@ def test_a_file_called_latest_is_not_replaced_by_the_link(run):
 HOLD = """
 import sys, time
 from pathlib import Path
-from lstmcli.locks import held
+from lstmcli.utils.locks import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(100)
@@ -340,11 +339,11 @@ def test_what_a_killed_process_held_is_free_and_its_lock_leaves_nothing(run, hol
 
 
 def test_of_two_runs_in_one_directory_the_second_is_refused_and_the_first_goes_on(run, tmp_path):
-    first = experiment.prepare(
+    first = trainer.prepare(
         Config.build(series_length=150, epochs=2, layers=1),
-        rundir.create(tmp_path / "run", "", overwrite=False),
+        run_dir.create(tmp_path / "run", "", overwrite=False),
     )
-    records = experiment.train(first)
+    records = trainer.train(first)
     next(records)
     other = ["train", "--seed", 1, "--epochs", 1, "--out", "run", "--overwrite"]
     assert f"process {os.getpid()} " in run(*other, exit_code=2).stderr
@@ -505,8 +504,8 @@ def test_best_checkpoint_is_each_seeds_lowest_validation_loss(trained):
 
 def test_best_checkpoint_of_one_seed_stands_at_the_epoch_of_its_tensors(tmp_path):
     config = Config.build(series_length=150, epochs=3, layers=1)
-    prepared = experiment.prepare(config, rundir.create(tmp_path / "run", "", overwrite=False))
-    for rows in experiment.train(prepared):
+    prepared = trainer.prepare(config, run_dir.create(tmp_path / "run", "", overwrite=False))
+    for rows in trainer.train(prepared):
         if isinstance(rows, list):
             # As if no later epoch were as good.
             prepared.best_at[0]["val_loss"] = 0.0
@@ -709,10 +708,10 @@ def test_a_run_that_diverges_says_so_in_its_exit_code_its_status_and_a_hint(run)
 
 def test_a_replica_that_diverges_takes_no_other_with_it(tmp_path):
     config = Config.build(series_length=150, epochs=2, layers=1, replicas=2)
-    prepared = experiment.prepare(config, rundir.create(tmp_path / "run", "", overwrite=False))
+    prepared = trainer.prepare(config, run_dir.create(tmp_path / "run", "", overwrite=False))
     prepared.tensors["dense.bias"][0] = np.nan
     with pytest.raises(DivergedError, match="seed 0 "):
-        list(experiment.train(prepared))
+        list(trainer.train(prepared))
     found = tensors(tmp_path / "run")
     assert np.isnan(found["dense.bias"][0]).all()
     expected, _ = replay(Config.build(series_length=150, epochs=2, layers=1, seed=1), epochs=2)
@@ -725,9 +724,7 @@ FIGURES = ["echo.png", "loss.png"]
 
 def test_sigterm_while_figures_are_drawn_ends_with_its_code(run, small, monkeypatch, tmp_path):
     with monkeypatch.context() as patched:
-        patched.setattr(
-            figures, "write_all", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM)
-        )
+        patched.setattr(plot, "write_all", lambda *arguments: os.kill(os.getpid(), signal.SIGTERM))
         done = run("train", *small, "--out", "run", exit_code=143)
     assert "error: stopped by SIGTERM" in done.stderr
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "completed"

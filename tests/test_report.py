@@ -21,11 +21,11 @@ from sweeping import without_times
 import lstmcli
 from lstmcli import api
 from lstmcli.config import Config
-from lstmcli.report import markup
-from lstmcli.runs.rundir import RunDirectory
-from lstmcli.sweeps import finished
-from lstmcli.sweeps.directory import SweepDirectory
+from lstmcli.reporting import html as page_html
+from lstmcli.sweeps import load
+from lstmcli.sweeps.sweep_dir import SweepDirectory
 from lstmcli.sweeps.trial import TrialRow
+from lstmcli.training.run_dir import RunDirectory
 
 HOSTILE = '<script>alert("1")</script>\'&amp;'
 ROOT = Path(lstmcli.__file__).parent
@@ -136,7 +136,7 @@ def test_a_sweep_of_other_settings_is_found_finished_too(run, settings):
     with directory.held():
         directory.begin(plan)
         directory.add([row for each in plan.settings for row in ended(each)], plan.swept)
-        finished.record(directory, plan.asked.margin, [], None)
+        load.record(directory, plan.asked.margin, [], None)
     run("report", "s")
     _, extended = commands(Path("s/report.html"), "sweep")
     assert f"{plan.trials} trials, 0 to run" in run(*extended, "--dry-run").stdout
@@ -225,8 +225,8 @@ def test_the_command_of_a_run_on_a_file_names_it(run, hostile):
 
 @pytest.mark.parametrize("text", ["\x00\x1b[2J", "\u202eabc", "\ud800", "</title></style>"])
 def test_any_text_and_attribute_survives_as_text(text, tmp_path):
-    shown = markup.element("p", text, title=text)
-    (tmp_path / "x.html").write_text(markup.document(shown), "utf-8")
+    shown = page_html.element("p", text, title=text)
+    (tmp_path / "x.html").write_text(page_html.html_document(shown), "utf-8")
     found = parsed(tmp_path / "x.html")
     assert found.counts == {"p": 1}
     assert found.values("title") == [found.text.strip()]
@@ -457,10 +457,10 @@ def test_a_table_is_sorted_by_mouse_and_keyboard(sweep_page, swept, browser):
     ],
 )
 def test_numbers_are_sorted_as_numbers_and_gaps_stay_last(browser, tmp_path, cells, ascending):
-    from lstmcli.report.page import Page, Section, Table, render
+    from lstmcli.reporting.html import Page, Section, Table, render_page
 
     table = Table("t", ["name", "value"], [[str(i), cell] for i, cell in enumerate(cells)])
-    (tmp_path / "x.html").write_text(render(Page("x", "y", [], [], [Section("s", [table])])))
+    (tmp_path / "x.html").write_text(render_page(Page("x", "y", [], [], [Section("s", [table])])))
     show(browser, tmp_path / "x.html")
     button = browser.find_elements("css selector", "th button")[1]
     found = "return [...document.querySelectorAll('td')].map((cell) => cell.textContent)"

@@ -12,15 +12,15 @@ from reference import autoregression as linear
 from reference import forward
 
 import lstmcli
-from lstmcli import api, initial
-from lstmcli.columns import Schema
+from lstmcli import api
 from lstmcli.config import Config
-from lstmcli.data import joining, readers
+from lstmcli.data import continuation, readers
 from lstmcli.data.baselines import Baseline
-from lstmcli.data.source import open_source
-from lstmcli.errors import UsageError
-from lstmcli.report import words
-from lstmcli.runs import owned
+from lstmcli.data.datasets import open_source
+from lstmcli.data.schema import Schema
+from lstmcli.reporting import formatting
+from lstmcli.training import initial_weights, load
+from lstmcli.utils.errors import UsageError
 
 STEPS = 600
 ASKED = {"target": "x", "horizon": 1}
@@ -93,7 +93,7 @@ def test_nothing_is_built_on_lines_where_two_steps_tell_what_they_leave(wave):
 def test_what_is_on_top_of_a_guess_begins_with_that_guess(wave):
     for predict, nothing in (("residual", True), ("change", True), ("level", False)):
         source = open_source(Config.build(data="wave.csv", predict=predict, **ASKED))
-        found = initial.weights(source.config, source.signature, source.schema)
+        found = initial_weights.weights(source.config, source.signature, source.schema)
         assert (found["dense.kernel"] == 0).all() == nothing
         assert found["lstm.0.kernel"].any()
 
@@ -123,7 +123,7 @@ def test_an_autoregression_is_kept_to_the_bit_and_gives_the_same_on_every_file(w
         readers.read_whole(Path(name), schema, Config.build(data=name, **ASKED).data)[0]
         for name in ("begin.csv", "end.csv")
     )
-    joined = joining.following(begin, end)
+    joined = continuation.following(begin, end)
     whole = source.held.training.recording
     np.testing.assert_array_equal(begin.base, whole.base[:500])
     np.testing.assert_array_equal(joined.base, whole.base[500:])
@@ -168,7 +168,7 @@ def test_a_run_of_residuals_is_scored_in_units_and_goes_on_with_the_same_bits(wa
     assert whole.metrics.val_loss.tolist() == part.metrics.val_loss.tolist()
     assert tomllib.loads(Path("whole/config.toml").read_text())["data"]["predict"] == "residual"
 
-    model = owned.read(Path("whole"))[1]
+    model = load.read_own_checkpoint(Path("whole"))[1]
     [column] = model.schema.target
     weights = {name: array[0].astype(float) for name, array in model.tensors.items()}
     inputs = ((wave - wave[:480].mean()) / wave[:480].std(ddof=0)).to_numpy()
@@ -185,7 +185,7 @@ def test_a_run_of_residuals_is_scored_in_units_and_goes_on_with_the_same_bits(wa
 def test_what_a_network_adds_to_its_base_is_said_in_rmse(wave):
     schema = open_source(Config.build(data="wave.csv", **ASKED)).schema
     known = [Baseline("mean", 9.0), Baseline("linear autoregression", 4.0)]
-    line = words.beyond_its_base(schema, 3, 1.0, known)
+    line = formatting.beyond_its_base(schema, 3, 1.0, known)
     assert line == "seed 3: the network takes 50.0 % off the rmse of its linear autoregression"
-    assert "adds 50.0 % to" in words.beyond_its_base(schema, 3, 9.0, known)
-    assert words.beyond_its_base(replace(schema, autoregression=None), 3, 1.0, known) is None
+    assert "adds 50.0 % to" in formatting.beyond_its_base(schema, 3, 9.0, known)
+    assert formatting.beyond_its_base(replace(schema, autoregression=None), 3, 1.0, known) is None

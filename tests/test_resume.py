@@ -18,11 +18,11 @@ from safetensors.numpy import load_file
 from sweeping import wait_for
 
 import lstmcli
-from lstmcli import experiment, verification
-from lstmcli.core import pace
-from lstmcli.core.program import Program
-from lstmcli.errors import DivergedError, StoppedError
-from lstmcli.runs import checkpoint as checkpoints
+from lstmcli.core import runner
+from lstmcli.core.runner import Program
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training import trainer, verify
+from lstmcli.utils.errors import DivergedError, StoppedError
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +45,12 @@ def quick(monkeypatch):
     compiled, usual = {}, Program
 
     def program(config, signature, where):
-        key = (config.model, config.data, config.run.seeds[-1], pace.GROWTH)
+        key = (config.model, config.data, config.run.seeds[-1], runner.GROWTH)
         if key not in compiled:
             compiled[key] = usual(config, signature, where)
         return compiled[key]
 
-    monkeypatch.setattr(experiment, "Program", program)
+    monkeypatch.setattr(trainer, "Program", program)
 
 
 KINDS = {
@@ -86,7 +86,7 @@ KINDS = {
 def finish(run):
     """Trains to the end; whether it diverged."""
     try:
-        for _ in experiment.train(run):
+        for _ in trainer.train(run):
             pass
     except DivergedError:
         return True
@@ -102,7 +102,7 @@ def test_a_run_torn_off_again_and_again_ends_with_the_bits_of_one_left_alone(
     if "data" in settings:
         settings["data"] = str(files / settings["data"])
     diverged = finish(begun(Path("alone"), **settings))
-    monkeypatch.setattr(pace, "GROWTH", 1)  # The one left alone went many at once.
+    monkeypatch.setattr(runner, "GROWTH", 1)  # The one left alone went many at once.
     run, times, ended = begun(Path("torn"), **settings, checkpoint_every="0s"), 0, False
     for records in itertools.cycle([7, 12, 5, 31]):
         try:
@@ -127,8 +127,8 @@ def test_a_run_torn_off_again_and_again_ends_with_the_bits_of_one_left_alone(
 
 def stop_within(run, epoch):
     """Trains until Ctrl-C, in the middle of an epoch."""
-    for record in experiment.train(run):
-        if isinstance(record, experiment.Progress) and record.epoch == epoch:
+    for record in trainer.train(run):
+        if isinstance(record, trainer.Progress) and record.epoch == epoch:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -141,7 +141,7 @@ def half(tmp_path_factory, run):
         stop_within(begun(folder / "run", **options), epoch=2)
     assert stopped.value.exit_code == 130
     assert "lstmcli train --resume" in stopped.value.hint
-    for _ in experiment.train(begun(folder / "alone", **options)):
+    for _ in trainer.train(begun(folder / "alone", **options)):
         pass
     return folder
 
@@ -338,7 +338,7 @@ def test_what_the_bits_depend_on_is_kept_and_a_change_of_it_is_said(copied, run)
 
 def spoil(run):
     """Trains an epoch, puts an infinite number into the weights, and goes on."""
-    for record in experiment.train(run):
+    for record in trainer.train(run):
         if isinstance(record, list):
             run.tensors["dense.bias"] = np.full_like(run.tensors["dense.bias"], np.inf)
 
@@ -373,14 +373,14 @@ def test_verify_resumes_in_a_new_process_and_names_what_differs(run, monkeypatch
 
 
 def test_verify_says_why_a_run_does_not_go_on(run, monkeypatch):
-    usual = verification._resume
+    usual = verify._resume
 
     def damaged(directory):
         directory.last.write_bytes(b"x")
         directory.previous.unlink(missing_ok=True)
         usual(directory)
 
-    monkeypatch.setattr(verification, "_resume", damaged)
+    monkeypatch.setattr(verify, "_resume", damaged)
     error = run(*VERIFY, exit_code=4).stderr
     assert "does not go on: `" in error
     assert "last.safetensors` is not a checkpoint" in error
@@ -392,14 +392,14 @@ def test_a_run_resumed_through_a_link_stays_where_it_is_when_the_link_moves(monk
         lstmcli.train(name, epochs=1, **settings)
     link, before = Path("latest"), left_by("other")
     link.symlink_to("mine")
-    validate = experiment._validate
+    validate = trainer._validate
 
     def moved(*arguments):
         link.unlink()
         link.symlink_to("other")
         return validate(*arguments)
 
-    monkeypatch.setattr(experiment, "_validate", moved)
+    monkeypatch.setattr(trainer, "_validate", moved)
     assert lstmcli.train(resume=link, epochs=2).directory == Path("mine")
     assert left_by("other") == before
     assert rows(Path("mine/metrics.csv"))[-1][0] == "2"
@@ -416,8 +416,7 @@ def test_a_run_that_overwrites_through_a_link_leaves_the_link(monkeypatch):
 COMPILING = """
 import time
 from pathlib import Path
-from lstmcli import experiment
-from lstmcli.core.program import Program
+from lstmcli.core.runner import Program
 
 def compile_for_long(*arguments):  # In native code, as the compiler is: no handler ends it.
     import hashlib

@@ -11,13 +11,13 @@ import reference
 from scipy import stats
 from terminal import Terminal
 
-from lstmcli import __version__, architecture
-from lstmcli.architecture import Signature
+from lstmcli import __version__, model_spec
 from lstmcli.cli import sample
-from lstmcli.columns import Categorical, Schema, plain
 from lstmcli.config import Config, ModelConfig
-from lstmcli.core import forward
-from lstmcli.runs.checkpoint import Checkpoint
+from lstmcli.core import numpy_lstm
+from lstmcli.data.schema import Categorical, Schema, plain
+from lstmcli.model_spec import Signature
+from lstmcli.training.checkpoint import Checkpoint
 
 STACKS = [(1, 4, 5), (2, 8, 30), (3, 5, 2)]  # layers, state size, vocabulary
 
@@ -25,7 +25,7 @@ STACKS = [(1, 4, 5), (2, 8, 30), (3, 5, 2)]  # layers, state size, vocabulary
 def draw(layers, size, features, classes, replicas=1):
     """Random parameters in a checkpoint's names and shapes."""
     rng = np.random.default_rng(3)
-    shapes = architecture.shapes(ModelConfig(layers=layers, state_size=size), features, classes)
+    shapes = model_spec.shapes(ModelConfig(layers=layers, state_size=size), features, classes)
     return {
         name: rng.normal(0, 0.7, (replicas, *shape)).astype(np.float32)
         for name, shape in shapes.items()
@@ -36,7 +36,7 @@ def steps(network, state, symbols, numbers=None):
     """Logits `[T, B, C]` and the state after, of `symbols` `[T, B, M]`."""
     logits = []
     for step, given in enumerate(symbols):
-        found, state = forward.step(
+        found, state = numpy_lstm.step(
             network, state, given, None if numbers is None else numbers[step]
         )
         logits.append(found)
@@ -60,8 +60,8 @@ def test_logits_equal_a_keras_stack_with_the_same_weights(layers, size, vocabula
     model = keras.Sequential([keras.Input((7, vocabulary)), *stack, keras.layers.Dense(vocabulary)])
     model.set_weights([array[0] for array in tensors.values()])
     symbols = np.random.default_rng(0).integers(0, vocabulary, (7, 3, 1))
-    network = forward.network(tensors, 0, Signature(0, (vocabulary,), vocabulary))
-    logits, _ = steps(network, forward.zero_state(network, 3), symbols)
+    network = numpy_lstm.network(tensors, 0, Signature(0, (vocabulary,), vocabulary))
+    logits, _ = steps(network, numpy_lstm.zero_state(network, 3), symbols)
     inputs = one_hot(symbols[..., 0], vocabulary).swapaxes(0, 1)
     np.testing.assert_allclose(logits, model(inputs).numpy().swapaxes(0, 1), atol=1e-5)
 
@@ -79,7 +79,7 @@ def test_numbers_and_several_symbols_one_of_them_unknown_equal_their_one_hot_inp
     hot = [one_hot(symbols[..., column], size) for column, size in enumerate((3, 5))]
     inputs = np.concatenate([numbers, *hot], axis=-1)
     for replica in range(3):
-        network = forward.network(tensors, replica, signature)
+        network = numpy_lstm.network(tensors, replica, signature)
         logits, after = steps(network, state, symbols, numbers)
         one = {name: array[replica] for name, array in tensors.items()}
         expected = reference.forward(one, state, inputs, layers)

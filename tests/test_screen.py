@@ -8,13 +8,12 @@ import pytest
 from rich.console import Console
 from terminal import Terminal
 
-from lstmcli import experiment
+from lstmcli.cli import progress
+from lstmcli.cli.progress import SweepView, TrainingView, progress_style
 from lstmcli.config import Config
-from lstmcli.core import backend, pace
-from lstmcli.experiment import Progress
-from lstmcli.report import bars
-from lstmcli.report.console import SweepView, TrainingView, progress_style
-from lstmcli.runs import rundir
+from lstmcli.core import runner, tensorflow
+from lstmcli.training import run_dir, trainer
+from lstmcli.training.trainer import Progress
 
 LARGE = "--layers 3 --state-size 256 --batch-size 64 --bptt 64 --series-length 200000 --epochs 1"
 SMALL = "--layers 1 --series-length 750 --epochs 2 --out run"
@@ -102,18 +101,18 @@ def test_the_c_locale_gets_ascii_alone(environment):
 
 def test_native_errors_of_a_first_call_show_and_the_caches_complaint_does_not(capfd, monkeypatch):
     monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=x")
-    with backend.first_call():
+    with tensorflow.first_call():
         os.write(2, b"Error parsing text-format tensorflow.XlaSerializedCacheEntry\nout of room\n")
     assert capfd.readouterr().err == "out of room\n"
-    with pytest.raises(ZeroDivisionError), backend.first_call():
+    with pytest.raises(ZeroDivisionError), tensorflow.first_call():
         raise ZeroDivisionError(os.write(2, b"why\n"))
     assert capfd.readouterr().err == "why\n"
 
 
 def test_calls_get_shorter_where_windows_take_longer_than_guessed_and_longer_again(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(pace, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
-    paced, counts = pace.Pace(1000), []
+    monkeypatch.setattr(runner, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
+    paced, counts = runner.Pace(1000), []
     for window_seconds in [20] + [1 / 1024] * 6 + [1 / 8] * 2 + [3] * 2 + [1 / 1024] * 4:
         counts.append(paced.windows)
         with paced.call(paced.windows):
@@ -122,7 +121,7 @@ def test_calls_get_shorter_where_windows_take_longer_than_guessed_and_longer_aga
 
 
 def test_a_ragged_end_does_not_slow_the_next_epoch_down(monkeypatch):
-    paced = pace.Pace(100)
+    paced = runner.Pace(100)
     for count in (1, 1, 8, 64, 100, 1):
         with paced.call(count):
             pass
@@ -131,10 +130,10 @@ def test_a_ragged_end_does_not_slow_the_next_epoch_down(monkeypatch):
 
 def test_training_tells_its_phases_before_they_begin(tmp_path):
     config = Config.build(layers=1, series_length=1500, epochs=2)
-    run = experiment.prepare(config, rundir.create(tmp_path / "run", "", overwrite=False))
+    run = trainer.prepare(config, run_dir.create(tmp_path / "run", "", overwrite=False))
     found = [
         (record.epoch, record.phase, record.windows) if isinstance(record, Progress) else "rows"
-        for record in experiment.train(run)
+        for record in trainer.train(run)
     ]
     assert found[:3] == [(1, "compiling", 0), (1, "training", 1), (1, "training", 2)]
     first, second = (n for n, record in enumerate(found) if record == "rows")
@@ -204,4 +203,4 @@ def test_a_dumb_terminal_is_not_asked_to_move_a_bar(monkeypatch):
     ("seconds", "text"), [(7.24, "7.2 s"), (67.2, "1:07.2"), (3607.2, "1:00:07.2")]
 )
 def test_a_clock_runs_in_tenths(seconds, text):
-    assert bars.clock(seconds) == text
+    assert progress.clock(seconds) == text

@@ -11,11 +11,11 @@ import pytest
 from forking import Command
 from resumes import assert_same, rows
 
-from lstmcli import api, experiment
+from lstmcli import api
 from lstmcli.config import Config
-from lstmcli.core import environment
-from lstmcli.runs import kept, rundir
-from lstmcli.runs.rundir import RunDirectory
+from lstmcli.core import execution
+from lstmcli.training import resume, run_dir, trainer
+from lstmcli.training.run_dir import RunDirectory
 
 SIZES = (
     {"state_size": 4},
@@ -39,19 +39,19 @@ def files(tmp_path_factory):
 def set_up(monkeypatch):
     """What a process was set up for: instruction set, threads, halves; and what asked for it."""
     asked = []
-    monkeypatch.setattr(environment, "set_up", lambda *given: asked.append(given))
+    monkeypatch.setattr(execution, "set_up", lambda *given: asked.append(given))
     return asked
 
 
 def meant(config, features):
-    return (*environment.kind(config, features), environment.halves(config, features))
+    return (*execution.kind(config, features), execution.halves(config, features))
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
 def test_a_process_is_set_up_for_the_programs_that_it_compiles(kind, files, set_up):
     for number, (size, other) in enumerate(itertools.product(SIZES, OTHERS)):
         config = Config.build(**kinds.settings(kind, files), **size, **other, layers=1)
-        directory = rundir.create(Path(f"run-{number}"), "", overwrite=False)
+        directory = run_dir.create(Path(f"run-{number}"), "", overwrite=False)
         run = api.prepare(api.open_data(config), directory)
         program, (given, features, before) = run.program, set_up.pop()
         assert meant(given, features) == meant(program.config, program.signature.features)
@@ -61,7 +61,7 @@ def test_a_process_is_set_up_for_the_programs_that_it_compiles(kind, files, set_
 def test_weights_to_begin_with_change_nothing_of_how_a_process_is_set_up(files, set_up, trained):
     settings = kinds.settings("echo", files) | {"layers": 2, "init_from": str(trained)}
     opened = api.open_data(Config.build(**settings, replicas=3))
-    run = api.prepare(opened, rundir.create(Path("a"), "", False))
+    run = api.prepare(opened, run_dir.create(Path("a"), "", False))
     assert set_up.pop()[0] == run.program.config
 
 
@@ -69,7 +69,7 @@ def test_weights_to_begin_with_change_nothing_of_how_a_process_is_set_up(files, 
 def test_halves_schedule_and_threads_cannot_be_asked_of_settings_that_are_not_resolved(size):
     config = Config.build(**size, data="x.csv")
     if "batch_size" not in size:
-        for ask in (environment.schedule, environment.threads, environment.halves):
+        for ask in (execution.schedule, execution.threads, execution.halves):
             with pytest.raises(ValueError, match="`batch_size` is not resolved"):
                 ask(config, 1)
     with pytest.raises(ValueError, match="is not resolved"):
@@ -84,28 +84,28 @@ def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
 ):
     """An older version recorded another one than its programs ask for now."""
     config = Config.build(**kinds.settings("sequences", files), layers=1, state_size=8, epochs=2)
-    run = api.prepare(api.open_data(config), rundir.create(Path("run"), "", overwrite=False))
-    experiment._begin(run, [])
+    run = api.prepare(api.open_data(config), run_dir.create(Path("run"), "", overwrite=False))
+    trainer._begin(run, [])
     status = {**run.directory.read_status(), "instruction_set": recorded, "threads": 1}
     run.directory.update_status(**status)
-    found = kept.look_up(RunDirectory(Path("run")), {})
+    found = resume.look_up(RunDirectory(Path("run")), {})
     api._load(api.open_data(found.config), found)
     given, features, before = set_up.pop()
-    assert (given.run.threads, environment.schedule(given, features)) == (1, "layered")
+    assert (given.run.threads, execution.schedule(given, features)) == (1, "layered")
     monkeypatch.undo()
-    monkeypatch.delitem(environment.sys.modules, "lstmcli.core.backend")
+    monkeypatch.delitem(execution.sys.modules, "lstmcli.core.tensorflow")
     for name in ("XLA_FLAGS", "TF_XLA_FLAGS"):
         monkeypatch.setenv(name, "")
         monkeypatch.setenv(f"LSTMCLI_GIVEN_{name}", "")
-    environment.set_up(given, features, before)
-    assert environment.flag(environment.MAX_ISA) == (taken or "AVX2")
+    execution.set_up(given, features, before)
+    assert execution.flag(execution.MAX_ISA) == (taken or "AVX2")
 
 
 def test_bits_depend_on_no_kill_and_on_nothing_that_the_cache_of_programs_holds(forks, files):
     """Sequences; no cache, an empty one, a full one, and one that a neighbour has filled."""
     command = ["train", *kinds.options(kinds.settings("sequences", files)), "--layers", 1]
     command += ["--state-size", 8, "--epochs", 10, "--progress", "none"]
-    other = {"XLA_FLAGS": f"{environment.MAX_ISA}=AVX"}
+    other = {"XLA_FLAGS": f"{execution.MAX_ISA}=AVX"}
 
     def train(cache, *arguments, kill_at=None, **flags):
         home = {"XDG_CACHE_HOME": str(Path(cache).absolute()), **flags}

@@ -13,9 +13,9 @@ from reference import forward
 from lstmcli import api
 from lstmcli.config import Config, DataConfig
 from lstmcli.data import readers
-from lstmcli.data.source import open_source
-from lstmcli.errors import FileError, UsageError
-from lstmcli.runs import checkpoint
+from lstmcli.data.datasets import open_source
+from lstmcli.training import checkpoint
+from lstmcli.utils.errors import FileError, UsageError
 
 WORDS = ["the ", "cat ", "sat ", "on ", "a ", "mat. "]
 TINY = ("--layers", 1, "--state-size", 3, "--epochs", 1)

@@ -7,16 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.columns import Numeric, Schema
 from lstmcli.config import Config, DataConfig
-from lstmcli.core import backward
-from lstmcli.data import autoregression
+from lstmcli.core import numpy_lstm
+from lstmcli.data.baselines import autoregression
+from lstmcli.data.datasets import open_source
 from lstmcli.data.outputs import COLUMNS
-from lstmcli.data.source import open_source
-from lstmcli.errors import UsageError
+from lstmcli.data.schema import Numeric, Schema
 from lstmcli.probes.ablation import _losses
-from lstmcli.report import outputs
-from lstmcli.runs.checkpoint import read
+from lstmcli.reporting import formatting
+from lstmcli.training.checkpoint import read
+from lstmcli.utils.errors import UsageError
 
 STEPS, TRAINING = 500, slice(0, 400)
 LEADS = (1, 2, 3)
@@ -212,7 +212,7 @@ def test_a_number_that_is_not_known_has_no_part_in_a_probes_loss_and_gradient():
     outputs_of_model = np.array([[1.0, 2.0, 4.0], [0.5, 0.0, 1.0]])
     targets = np.array([[0.0, np.nan, 1.0], [np.nan, np.nan, 3.0]])
     assert _losses(outputs_of_model, targets, "linear") == pytest.approx([(1 + 9) / 2, 4])
-    slopes = backward.of_loss(outputs_of_model, targets, "linear")
+    slopes = numpy_lstm.loss_gradient(outputs_of_model, targets, "linear")
     np.testing.assert_allclose(slopes, np.array([[2, 0, 6], [0, 0, -4]]) / 3)
 
 
@@ -223,11 +223,14 @@ def test_of_many_horizons_evenly_spaced_ones_are_shown():
         rows += [(None, who, name, lead, error, error, 1.0, 9) for name in "ab"
                  for lead in range(1, 49)]  # fmt: skip
     errors = pd.DataFrame(rows, columns=COLUMNS)
-    beside = outputs.beside_baselines(errors, 0)
-    _, cells = outputs.table(beside)
+    beside = formatting.beside_baselines(errors, 0)
+    _, cells = formatting.outputs_table(beside)
     assert len(beside) == 96
     assert [cell[1] for cell in cells if cell[0] == "a"] == [cell[1] for cell in cells[12:]]
     assert len(cells) == 24
     assert (cells[0][1], cells[11][1]) == ("1", "48")
     assert {cell[4] for cell in cells} == {"last value"}
-    assert outputs.unbeaten(beside) == "for 58 of 96 what needs no network is as good or better"
+    assert (
+        formatting.unbeaten_outputs(beside)
+        == "for 58 of 96 what needs no network is as good or better"
+    )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lstmcli.config import Config
-from lstmcli.data.source import open_source, series_to_test
+from lstmcli.data.datasets import open_source, series_to_test
 
 WORDS = np.array(["the ", "cat ", "sat ", "on ", "a ", "mat. "])
 TEXT = "".join(WORDS[np.random.default_rng(0).integers(0, 6, 12_000)])

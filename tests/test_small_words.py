@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.cli import scores
-from lstmcli.errors import FileError
-from lstmcli.runs import paths
+from lstmcli.cli import eval
+from lstmcli.training import run_dir
+from lstmcli.utils.errors import FileError
 
 
 @pytest.mark.parametrize(
@@ -20,16 +20,16 @@ def test_a_file_that_is_not_where_a_run_had_it_is_asked_for_by_its_own_option(
     name, option, tmp_path
 ):
     with pytest.raises(FileError, match="is not there") as caught:
-        paths.with_data_from({"data": {name: "lost.csv"}}, tmp_path)
+        run_dir.with_paths_from({"data": {name: "lost.csv"}}, tmp_path)
     assert f"`{option} FILE`" in caught.value.hint
 
 
 @pytest.mark.parametrize(("count", "said"), [(1, "1 sequence\n"), (2000, "2,000 sequences\n")])
 def test_one_sequence_is_no_plural(count, said, capsys, monkeypatch):
-    monkeypatch.setattr(scores, "counted", lambda score: "sequences")
+    monkeypatch.setattr(eval, "counted", lambda score: "sequences")
     score = SimpleNamespace(seed=3, labels=count, loss=0.5, accuracy=0.9)
     floor = SimpleNamespace(gap=lambda loss: 0.1, loss=0.4, oracle=0.4, accuracy=0.95)
-    scores._print_beside_floor(score, floor)
+    eval._print_beside_floor(score, floor)
     assert f"seed 3: {said}" in capsys.readouterr().out
 
 

@@ -7,7 +7,7 @@ import operating_figures
 import pandas as pd
 import pytest
 
-from lstmcli.sweeps import answer, comparison, statistics, story
+from lstmcli.sweeps import comparison, conclusion, run, summary
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from lstmcli.sweeps import answer, comparison, statistics, story
 )
 def test_solve_rate_interval_is_wilsons_as_newcombe_tabulates_it(solved, seeds, low, high):
     """Newcombe 1998, Statistics in Medicine 17, table I, method 3."""
-    assert statistics.wilson_interval(solved, seeds) == pytest.approx((low, high), abs=5e-5)
+    assert summary.wilson_interval(solved, seeds) == pytest.approx((low, high), abs=5e-5)
 
 
 DARWIN = np.array([49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48.0])
@@ -107,7 +107,7 @@ def test_bootstrap_interval_covers_the_mean_as_often_as_it_says():
     rng = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
-        low, high = statistics.bootstrap_interval(rng.normal(size=20))
+        low, high = summary.bootstrap_interval(rng.normal(size=20))
         covered += low < 0 < high
     assert 0.85 < covered / 200 < 0.99
 
@@ -132,12 +132,12 @@ def trials(losses, swept=None, **columns):
 
 
 def judge(table, swept=(), margin=0.01, **more):
-    return statistics.judge(table, list(swept), margin, **more)
+    return summary.judge(table, list(swept), margin, **more)
 
 
 def sentence(losses, **more):
     _, [verdict] = judge(trials(losses), **more)
-    return answer.sentence(verdict)
+    return conclusion.sentence(verdict)
 
 
 LOW = [0.0020, 0.0021, 0.0022, 0.0023, 0.0024, 0.0025, 0.0026, 0.0027]
@@ -186,7 +186,7 @@ def test_the_depth_that_is_said_to_be_lowest_is_the_lowest_of_the_table():
     middles = [np.mean([0.10, 0.105, 0.11]), 0.20]
     assert list(summary.iqm) == pytest.approx(middles)
     assert verdict.findings.lowest == pytest.approx(middles[0])
-    assert "1 layer has the lowest loss, with a test loss of 0.105, but 2" in answer.sentence(
+    assert "1 layer has the lowest loss, with a test loss of 0.105, but 2" in conclusion.sentence(
         verdict
     )
 
@@ -243,7 +243,7 @@ def test_a_depth_that_diverged_is_named_and_worth_a_guess():
     table.loc[lost, ["test_loss", "gap", "solved", "epoch_seconds"]] = None
     table.loc[lost, "status"] = "diverged"
     summary, [verdict] = judge(table)
-    text = answer.sentence(verdict)
+    text = conclusion.sentence(verdict)
     assert text.startswith("1 layer is enough")
     assert "with 2 layers all 8 seeds diverged" in text
     assert summary.bound[1] == pytest.approx(CHANCE - LOW[0], abs=0.001)
@@ -256,17 +256,17 @@ def test_what_is_no_better_than_a_guess_is_neither_enough_nor_lowest(losses):
     table["gap"] = table.test_loss
     table.loc[table.test_loss.isna(), ["status"]] = "diverged"
     summary, [verdict] = judge(table)
-    text = answer.sentence(verdict)
+    text = conclusion.sentence(verdict)
     assert text.startswith("no depth is better than a uniform guess by more than the margin")
     assert "nan" not in text
     assert "times the loss" not in text
     assert not summary.enough.any()
-    assert story.more_seeds(table, [verdict], 2) is None
+    assert run.more_seeds(table, [verdict], 2) is None
 
 
 def test_a_sweep_in_which_everything_diverged_says_so():
     table = trials({1: [np.nan] * 8, 2: [np.nan] * 8}, status="diverged", bayes_loss=None)
-    text = answer.sentence(judge(table)[1][0])
+    text = conclusion.sentence(judge(table)[1][0])
     assert text.startswith("no depth is better than a uniform guess")
     assert "with 1 layer all 8 seeds diverged" in text
     assert "nan" not in text
@@ -282,7 +282,7 @@ def test_seeds_that_failed_at_either_depth_are_no_common_seeds():
     table = trials({1: HIGH[:5], 2: LOW[:5]})
     table.loc[(table.layers == 1) & (table.seed > 2), ["test_loss", "solved"]] = None
     table.loc[table.test_loss.isna(), "status"] = "failed"
-    assert "3 common seeds can support no claim" in answer.sentence(judge(table)[1][0])
+    assert "3 common seeds can support no claim" in conclusion.sentence(judge(table)[1][0])
 
 
 def test_epochs_to_solve_are_of_the_seeds_that_solve_it():
@@ -295,14 +295,14 @@ def test_losses_far_above_chance_are_named():
     table = trials({1: LOW, 2: [78.0] * 8})
     table.loc[table.layers == 2, "status"] = "worse than chance"
     _, [verdict] = judge(table)
-    assert "with 2 layers all 8 seeds ended worse than chance" in answer.sentence(verdict)
+    assert "with 2 layers all 8 seeds ended worse than chance" in conclusion.sentence(verdict)
 
 
 def test_without_a_floor_or_a_reference_the_margin_is_a_part_of_chance():
     table = trials({1: HIGH, 2: [loss - 0.001 for loss in HIGH]}, bayes_loss=None, solved=None)
     summary, [verdict] = judge(table, margin=0.05)
     assert verdict.margin == pytest.approx(0.05 * CHANCE)
-    assert answer.sentence(verdict).startswith("1 layer is enough: the test loss is 0.52")
+    assert conclusion.sentence(verdict).startswith("1 layer is enough: the test loss is 0.52")
     assert summary.solve_rate.isna().all()
 
 
@@ -324,7 +324,7 @@ def test_a_failed_seed_counts_against_the_solve_rate():
     row = summary.iloc[0]
     assert (row.seeds, row.failed, row.solve_rate) == (8, 1, 7 / 8)
     assert row["mean"] == pytest.approx(np.mean(LOW[:7]))
-    assert "with 1 layer 1 of 8 seeds failed" in answer.sentence(verdict)
+    assert "with 1 layer 1 of 8 seeds failed" in conclusion.sentence(verdict)
 
 
 def test_each_value_of_another_swept_setting_has_its_own_answer_and_rows():
@@ -332,15 +332,15 @@ def test_each_value_of_another_swept_setting_has_its_own_answer_and_rows():
     hard = trials({1: HIGH, 2: LOW}, {"echo_step": 20})
     summary, verdicts = judge(pd.concat([hard, easy], ignore_index=True), ["echo_step"])
     assert list(summary.echo_step) == [3, 3, 20, 20]
-    assert answer.sentence(verdicts[0]).startswith("echo step 3: 1 layer is enough")
-    assert answer.sentence(verdicts[1]).startswith("echo step 20: 2 layers are enough")
+    assert conclusion.sentence(verdicts[0]).startswith("echo step 3: 1 layer is enough")
+    assert conclusion.sentence(verdicts[1]).startswith("echo step 20: 2 layers are enough")
 
 
 def test_swept_sizes_have_answers_of_their_own():
     small, large = trials({1: HIGH, 2: LOW}), trials({1: LOW, 2: LOW}, state_size=8)
     _, verdicts = judge(pd.concat([small, large], ignore_index=True), ["state_size"])
-    assert answer.sentence(verdicts[0]).startswith("state size 4: 2 layers are enough")
-    assert answer.sentence(verdicts[1]).startswith("state size 8: 1 layer is enough")
+    assert conclusion.sentence(verdicts[0]).startswith("state size 4: 2 layers are enough")
+    assert conclusion.sentence(verdicts[1]).startswith("state size 8: 1 layer is enough")
 
 
 def test_table_and_sentence_give_the_same_p_value():
@@ -348,7 +348,7 @@ def test_table_and_sentence_give_the_same_p_value():
     table = trials({1: LOW, 2: [loss * rng.uniform(0.7, 0.99) for loss in LOW]})
     summary, [verdict] = judge(table)
     assert 1e-4 < summary.p_value[1] < 0.05
-    assert f"p = {summary.p_value[1]:.2g}" in answer.sentence(verdict)
+    assert f"p = {summary.p_value[1]:.2g}" in conclusion.sentence(verdict)
 
 
 def test_more_seeds_are_asked_for_only_where_they_would_tell():

@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from lstmcli.columns import Categorical, Numeric, Schema, plain
 from lstmcli.config import DataConfig
-from lstmcli.data import beside, echo, storage, tasks
+from lstmcli.data import arrays as array_files
+from lstmcli.data import csv_series, tasks
+from lstmcli.data.schema import Categorical, Numeric, Schema, plain
 from lstmcli.data.series import Series, no_symbols
-from lstmcli.errors import FileError
+from lstmcli.data.tasks import echo
+from lstmcli.utils.errors import FileError
 
 
 def npz(path, **arrays):
@@ -19,11 +21,11 @@ def npz(path, **arrays):
 
 
 def read(path, **arrays):
-    return storage.read(npz(path, **arrays))[0]
+    return array_files.read(npz(path, **arrays))[0]
 
 
 def parts_of(path, **settings):
-    return storage.read_parts(DataConfig(data=str(path), **settings))
+    return array_files.read_parts(DataConfig(data=str(path), **settings))
 
 
 @pytest.fixture
@@ -58,8 +60,8 @@ def everything():
 @pytest.mark.parametrize("ending", ["npz", "csv"])
 def test_a_series_of_all_arrays_comes_back_to_the_bit(ending, tmp_path):
     series = everything()
-    storage.write(tmp_path / f"x.{ending}", series, {})
-    found, metadata = storage.read(tmp_path / f"x.{ending}")
+    array_files.write(tmp_path / f"x.{ending}", series, {})
+    found, metadata = array_files.read(tmp_path / f"x.{ending}")
     assert set(found.arrays) == {"numbers", "symbols", "targets", "scored", "starts"}
     for name, array in series.arrays.items():
         assert found.arrays[name].dtype == array.dtype
@@ -69,14 +71,14 @@ def test_a_series_of_all_arrays_comes_back_to_the_bit(ending, tmp_path):
 
 
 def test_csv_of_all_arrays_has_a_column_for_each(tmp_path):
-    storage.write(tmp_path / "x.csv", everything(), {})
+    array_files.write(tmp_path / "x.csv", everything(), {})
     first = (tmp_path / "x.csv").read_text().splitlines()[0]
     assert first == "input_0,input_1,symbol_0,symbol_1,target_0,target_1,scored,starts"
 
 
 def test_npz_of_echo_is_as_it_was_before_there_were_symbols(x):
     series = echo.generate(DataConfig(series_length=90, classes=3), np.random.default_rng(0))
-    storage.write(x, series, {})
+    array_files.write(x, series, {})
     with np.load(x) as file:
         assert set(file) == {"inputs", "targets", "metadata"}
         np.testing.assert_array_equal(file["inputs"], np.eye(3)[series.symbols[:, 0]])
@@ -86,10 +88,10 @@ def test_npz_of_echo_is_as_it_was_before_there_were_symbols(x):
             "sha256",
             "lstmcli_format",
         }
-    found, _ = storage.read(x)
+    found, _ = array_files.read(x)
     assert (found.features, found.schema) == (3, plain(3, 3))
-    storage.write(x.with_name("again.npz"), found, {})
-    assert storage.read(x.with_name("again.npz"))[0].checksum() == found.checksum()
+    array_files.write(x.with_name("again.npz"), found, {})
+    assert array_files.read(x.with_name("again.npz"))[0].checksum() == found.checksum()
 
 
 @pytest.mark.parametrize(
@@ -164,14 +166,14 @@ def test_a_sequence_begins_at_the_first_step_whatever_the_file_says(x):
 def test_arrays_that_are_no_series_are_refused_by_what_is_wrong(arrays, complaint, x):
     npz(x, **{"targets": np.zeros(3, int), **arrays})
     with pytest.raises(FileError, match=complaint):
-        storage.read(x)
+        array_files.read(x)
 
 
 def test_arrays_that_a_schema_does_not_describe_are_refused(x):
     schema = json.dumps({"schema": plain(2, 2).to_dict()})
     npz(x, inputs=np.zeros(3), targets=np.zeros(3), metadata=schema)
     with pytest.raises(FileError, match="schema in its metadata"):
-        storage.read(x)
+        array_files.read(x)
 
 
 @pytest.mark.parametrize(
@@ -179,14 +181,14 @@ def test_arrays_that_a_schema_does_not_describe_are_refused(x):
     [(3, "x", "line 4, column `symbol_1`: .*`x`"), (5, "", "line 4, column `target_1`: .*empty")],
 )
 def test_a_bad_cell_of_a_csv_is_named_by_its_line_and_column(column, value, complaint, tmp_path):
-    storage.write(tmp_path / "x.csv", everything(), {})
+    array_files.write(tmp_path / "x.csv", everything(), {})
     lines = (tmp_path / "x.csv").read_text().splitlines()
     cells = lines[3].split(",")
     cells[column] = value
     lines[3] = ",".join(cells)
     (tmp_path / "x.csv").write_text("\n".join(lines))
     with pytest.raises(FileError, match=complaint):
-        storage.read(tmp_path / "x.csv")
+        array_files.read(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize(
@@ -202,12 +204,12 @@ def test_a_bad_cell_of_a_csv_is_named_by_its_line_and_column(column, value, comp
 )
 def test_a_table_is_told_from_a_dataset_by_its_first_line(text, own, tmp_path):
     (tmp_path / "x.csv").write_text(text)
-    assert beside.is_own_table(tmp_path / "x.csv") == own
-    storage.write(tmp_path / "y.csv", everything(), {})
-    assert beside.is_own_table(tmp_path / "y.csv")
+    assert csv_series.is_own_table(tmp_path / "x.csv") == own
+    array_files.write(tmp_path / "y.csv", everything(), {})
+    assert csv_series.is_own_table(tmp_path / "y.csv")
     (tmp_path / "y.json").unlink()
-    assert not beside.is_own_table(tmp_path / "y.csv")
-    assert not beside.is_own_table(tmp_path / "none.csv")
+    assert not csv_series.is_own_table(tmp_path / "y.csv")
+    assert not csv_series.is_own_table(tmp_path / "none.csv")
 
 
 # --- parts
@@ -229,7 +231,7 @@ def test_an_endless_series_is_cut_by_time_and_a_part_with_a_file_takes_no_share(
 
 def test_sequences_are_divided_whole_by_the_split_seed(x):
     series = tasks.generate(DataConfig(task="order", series_length=5000), np.random.default_rng(0))
-    storage.write(x, series, {})
+    array_files.write(x, series, {})
     parts, _ = parts_of(x, val_fraction=0.2, test_fraction=0.3)
     bounds = series.bounds()
     whole = {series.symbols[a:b].tobytes() for a, b in itertools.pairwise(bounds)}
@@ -280,7 +282,7 @@ def test_targets_in_numbers_are_standardised_by_the_scored_steps_of_the_training
 
 def test_targets_of_a_task_keep_the_tasks_own_scale(x):
     series = tasks.generate(DataConfig(task="adding", series_length=4000), np.random.default_rng(0))
-    storage.write(x, series, {})
+    array_files.write(x, series, {})
     parts, _ = parts_of(x)
     assert all(part.schema == series.schema for part in parts)
     assert sorted(np.concatenate([p.targets[p.scored, 0] for p in parts])) == sorted(
@@ -313,12 +315,12 @@ def test_a_part_in_which_nothing_is_scored_is_refused(x):
 
 
 def whole(path, schema):
-    return storage.read_whole(path, schema, DataConfig())[0]
+    return array_files.read_whole(path, schema, DataConfig())[0]
 
 
 def test_a_one_hot_file_fits_a_model_of_drawn_symbols_and_the_other_way_round(x):
     drawn = echo.generate(DataConfig(series_length=90, classes=3), np.random.default_rng(0))
-    storage.write(x, drawn, {})
+    array_files.write(x, drawn, {})
     found = whole(x, drawn.schema)
     assert (found.schema, found.checksum()) == (drawn.schema, drawn.checksum())
     y = npz(x.with_name("y.npz"), symbols=drawn.symbols, targets=drawn.targets)
@@ -353,5 +355,5 @@ def test_numbers_of_a_stranger_are_seen_on_the_models_scale(x):
     npz(x, inputs=np.array([10.0, 12, 16]), targets=np.array([-5, 7, 11]))
     assert whole(x, schema).targets.tolist() == [[-1], [2], [3]]
     ours = Series(schema, np.zeros((3, 1), np.float32), no_symbols(3), found.targets)
-    storage.write(x, ours, {})
+    array_files.write(x, ours, {})
     assert whole(x, schema).checksum() == ours.checksum()

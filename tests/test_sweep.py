@@ -10,10 +10,10 @@ from safetensors.numpy import load_file
 from sweeping import COMMAND, TIMES, invented, settings
 
 from lstmcli.config import GROUPS, Config, SweepConfig
-from lstmcli.data.source import open_source
-from lstmcli.errors import UsageError
-from lstmcli.sweeps import execute, grid, story, tables
+from lstmcli.data.datasets import open_source
+from lstmcli.sweeps import grid, run, tables, workers
 from lstmcli.sweeps import plan as plans
+from lstmcli.utils.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_every_setting_that_a_sweep_takes_as_a_list_is_tried_below():
 @pytest.mark.parametrize("name", sorted(LISTS))
 def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeypatch, tmp_path):
     """Its trials are not trained: tables, answer and figures are what is tried."""
-    monkeypatch.setattr(execute, "run_local", invented)
+    monkeypatch.setattr(workers, "run_local", invented)
     single = {"series_length": 300, "epochs": 2}
     lists = {"layers": [1, 2]}
     key = name.replace("-", "_")
@@ -201,10 +201,10 @@ def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeyp
     walk = np.random.default_rng(0).normal(size=300).cumsum()
     pd.DataFrame({"y": walk}).to_csv("walk.csv", index=False)
     plan = plans.make(beside, lists, SweepConfig(seeds=6))
-    with story.opened(plan, tmp_path / "s") as directory:
-        for _ in story.run(plan, directory):
+    with run.opened(plan, tmp_path / "s") as directory:
+        for _ in run.run(plan, directory):
             pass
-        result = story.conclude(plan, directory)
+        result = run.conclude(plan, directory)
     groups = 1 if key == "layers" else 2
     assert len(result.answers) == groups
     assert all("enough" in sentence for sentence in result.answers)

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from lstmcli import api
-from lstmcli.data.source import open_source
-from lstmcli.errors import FileError, UsageError
-from lstmcli.report.console import SweepView
-from lstmcli.runs.metrics import EpochRow, append
-from lstmcli.runs.rundir import RunDirectory
-from lstmcli.sweeps import answer, execute, statistics, trial
-from lstmcli.sweeps.material import NATS, Unit, check_unchanged
+from lstmcli.cli.progress import SweepView
+from lstmcli.data.datasets import open_source
+from lstmcli.sweeps import conclusion, summary, trial, workers
+from lstmcli.sweeps.data_info import NATS, Unit, check_unchanged
 from lstmcli.sweeps.tables import Watch
+from lstmcli.training.metrics import EpochRow, append_metrics
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils.errors import FileError, UsageError
 
 FAST = ["--optimizer", "adam", "--learning-rate", "0.02", "--jobs", "1"]
 ON_TEXT = ["--layers", "1,2", "--seeds", "2", "--state-size", "6", "--epochs", "2", *FAST]
@@ -130,7 +130,7 @@ def test_a_file_that_changes_while_a_sweep_runs_is_not_trained_on(tmp_path):
     write_text(Path("book.txt"), length=1300)
     with pytest.raises(FileError, match="has changed since the sweep began"):
         check_unchanged(open_source(plan.base), plan.settings[0].material.digest)
-    rows = execute.attempt(plan.settings[0], tmp_path / "r")
+    rows = workers.attempt(plan.settings[0], tmp_path / "r")
     assert "has changed since the sweep began" in rows[0]["error"]
 
 
@@ -258,7 +258,7 @@ def test_a_drawn_task_is_held_against_its_own_baseline(tmp_path):
     assert (rows.bayes_loss == 0).all()
     assert rows.gap.to_numpy() == pytest.approx(rows.test_loss.to_numpy())
     assert rows.solved.tolist() == [False, False]
-    assert statistics.judge(rows, [], 0.02)[1][0].margin == pytest.approx(0.02)
+    assert summary.judge(rows, [], 0.02)[1][0].margin == pytest.approx(0.02)
 
 
 def test_sequences_of_the_default_length_are_the_same_sweep_as_of_that_length():
@@ -285,8 +285,8 @@ def trials_of(losses, reference="bigrams", loss=1.5, chance=4.0):
 
 
 def judged(losses, unit=NATS, margin=0.02, **more):
-    _, [verdict] = statistics.judge(trials_of(losses, **more), [], margin)
-    return verdict, answer.sentence(verdict, unit)
+    _, [verdict] = summary.judge(trials_of(losses, **more), [], margin)
+    return verdict, conclusion.sentence(verdict, unit)
 
 
 def test_without_a_floor_the_margin_is_a_part_of_what_the_reference_loses():
@@ -332,8 +332,8 @@ def test_a_test_part_that_is_harder_than_chance_still_tells_depths_apart():
 def test_a_sweep_whose_trials_all_failed_says_so():
     table = trials_of(LOSSES, reference=None, loss=None).astype({"reference_loss": float})
     table[["test_loss", "chance"]] = None
-    _, [verdict] = statistics.judge(table.assign(status="failed"), [], 0.01)
-    assert answer.sentence(verdict).startswith("no trial ended with a loss")
+    _, [verdict] = summary.judge(table.assign(status="failed"), [], 0.01)
+    assert conclusion.sentence(verdict).startswith("no trial ended with a loss")
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_trial_that_is_trained_anew_is_watched_from_its_first_line(tmp_path):
     def write(*losses):
         table.unlink(missing_ok=True)
         rows = (EpochRow(i, i, 0, 1, 1, loss, 1, None, 0.1, 1, 1, i) for i, loss in losses)
-        append(table, rows)
+        append_metrics(table, rows)
 
     watch = Watch(tmp_path, None)
     write((1, 0.5), (2, 0.25), (3, 0.75))

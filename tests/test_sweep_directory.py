@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from sweeping import COMMAND
 
-from lstmcli.sweeps import directory as sweep_directory
+from lstmcli.sweeps import sweep_dir as sweep_directory
 
 
 def test_more_seeds_and_depths_extend_a_sweep_and_nothing_is_thrown_away(swept, run, tmp_path):

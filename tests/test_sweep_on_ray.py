@@ -11,12 +11,12 @@ from sweeping import COMMAND, is_alive, settings, start, wait_for
 from terminal import Terminal
 
 from lstmcli import api
-from lstmcli.errors import LstmcliError
-from lstmcli.runs import checkpoint as checkpoints
-from lstmcli.runs import metrics
-from lstmcli.runs.rundir import RunDirectory
-from lstmcli.sweeps import cluster, joining, story, trial
-from lstmcli.sweeps.remaining import Remaining
+from lstmcli.sweeps import ray_workers, run, trial
+from lstmcli.sweeps.workers import Remaining
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training import metrics
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils.errors import LstmcliError
 
 SAYS_WHEN_IT_WAITS = """
 from pathlib import Path
@@ -58,26 +58,26 @@ def listening():
 
 def refused(address, match):
     pytest.importorskip("ray")
-    with pytest.raises(LstmcliError, match=match), joining.joined(address, 1):
+    with pytest.raises(LstmcliError, match=match), ray_workers.joined(address, 1):
         pass
 
 
 def test_what_answers_and_is_no_cluster_is_given_up_in_time(listening, monkeypatch):
-    assert joining.ANSWER_SECONDS + joining.JOIN_SECONDS < 30
-    monkeypatch.setattr(joining, "JOIN_SECONDS", 0.2)
+    assert ray_workers.ANSWER_SECONDS + ray_workers.JOIN_SECONDS < 30
+    monkeypatch.setattr(ray_workers, "JOIN_SECONDS", 0.2)
     refused(listening, "does not answer as one")
 
 
 def test_a_cluster_that_refuses_is_there_and_said_to_refuse(listening, monkeypatch):
     said = "AuthenticationError: the token is not valid"
-    monkeypatch.setattr(joining, "_tried", lambda address: said)
+    monkeypatch.setattr(ray_workers, "_tried", lambda address: said)
     refused(listening, "refuses: its token is not known here")
 
 
 def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nobody)
     monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: None)
-    address, notes = joining._choose(None)
+    address, notes = ray_workers._choose(None)
     assert address is None
     assert "`RAY_ADDRESS` names a Ray cluster that is passed over" in notes[0]
     assert notes[-1] == "a local Ray cluster is started"
@@ -85,8 +85,8 @@ def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):
 
 def test_a_cluster_that_runs_is_used_and_said(nobody, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nobody)
-    monkeypatch.setattr(joining, "_check", lambda address, asked: None)
-    address, [note] = joining._choose(None)
+    monkeypatch.setattr(ray_workers, "_check", lambda address, asked: None)
+    address, [note] = ray_workers._choose(None)
     assert address == nobody
     assert note == f"the trials run on the Ray cluster at `{nobody}`: `RAY_ADDRESS`"
 
@@ -99,27 +99,27 @@ def test_a_cluster_that_ray_start_has_left_is_found_as_ray_finds_it(monkeypatch)
 
     def check(address, asked):
         if asked != "auto":
-            raise joining.NotThereError("nobody there")
+            raise ray_workers.NotThereError("nobody there")
 
-    monkeypatch.setattr(joining, "_check", check)
-    address, notes = joining._choose(None)
+    monkeypatch.setattr(ray_workers, "_check", check)
+    address, notes = ray_workers._choose(None)
     assert address == "auto"
     assert notes[-1].startswith(
         "the trials run on the Ray cluster at `192.0.2.2:6379`: `ray start`"
     )
-    with joining._as_found(address):  # Ray would take what was passed over.
+    with ray_workers._as_found(address):  # Ray would take what was passed over.
         assert "RAY_ADDRESS" not in os.environ
     assert os.environ["RAY_ADDRESS"] == "192.0.2.9:1"
 
 
 def test_reports_that_were_not_fetched_in_time_are_one_and_a_rerun_task_begins_with_all(tmp_path):
-    box, last = cluster.Mailbox({"a": {"run.json": b"old"}}), "checkpoints/last.safetensors"
-    box.report("a", cluster.Report({"run.json", "metrics.csv", last}, {"metrics.csv": b"1"}))
-    box.report("a", cluster.Report({"run.json", "metrics.csv"}, {"run.json": b"new"}))
+    box, last = ray_workers.Mailbox({"a": {"run.json": b"old"}}), "checkpoints/last.safetensors"
+    box.report("a", ray_workers.Report({"run.json", "metrics.csv", last}, {"metrics.csv": b"1"}))
+    box.report("a", ray_workers.Report({"run.json", "metrics.csv"}, {"run.json": b"new"}))
     assert box.files("a") == {"run.json": b"new", "metrics.csv": b"1"}
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / last).write_bytes(b"that the task has not")
-    cluster._write(tmp_path, box.fetch()["a"])
+    ray_workers._write(tmp_path, box.fetch()["a"])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == {
         "run.json": b"new",
         "metrics.csv": b"1",
@@ -168,14 +168,14 @@ def test_a_ray_sweep_shows_its_epochs_and_goes_on_after_ctrl_c_with_the_same_bit
     stood = {run.name: checkpoints.read(RunDirectory(run).last).metadata["position"]["epoch"]
              for run in (tmp_path / "s/trials").glob("1x4*")}  # fmt: skip
     assert 0 < stood["1x4-seeds-0-0"] < 250
-    first = metrics.read(RunDirectory(tmp_path / "s/trials/1x4-seeds-0-0").metrics)[0]
+    first = metrics.read_metrics(RunDirectory(tmp_path / "s/trials/1x4-seeds-0-0").metrics)[0]
     for out, options in (("s", ["--backend", "ray", "--address", "local"]), ("alone", [])):
         process = start(tmp_path / out, "--jobs", "1", *options, command=["sweep", *LONG])
         _, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr
     name = "trials/1x4-seeds-0-0"
     assert_same(tmp_path / "s" / name, tmp_path / "alone" / name)
-    went_on = metrics.read(RunDirectory(tmp_path / "s/trials/1x4-seeds-0-0").metrics)[0]
+    went_on = metrics.read_metrics(RunDirectory(tmp_path / "s/trials/1x4-seeds-0-0").metrics)[0]
     assert went_on == first  # With the seconds that it took then.
 
 
@@ -201,13 +201,13 @@ def test_settings_that_came_to_no_result_are_called_what_they_are():
     diverged = [{**row, "status": "diverged"} for row in failed]
     for rows, ending in ((failed, "failed"), (said, "failed"), (lost, "lost"), (done, "done"),
                          (diverged, "diverged"), (failed[:1] + done[1:], "done")):  # fmt: skip
-        progress = story._ended(setting, rows, None)
+        progress = run._ended(setting, rows, None)
         assert (progress.phase, progress.ended) == (ending, True)
 
 
 def test_the_time_left_follows_from_what_settings_took_and_the_sizes_of_the_others(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("lstmcli.sweeps.remaining.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("lstmcli.sweeps.workers.time.monotonic", lambda: now[0])
     small, large = settings()
     guessed = small.seconds, large.seconds
     clock = Remaining([small, large])

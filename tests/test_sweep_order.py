@@ -14,9 +14,10 @@ import tomli_w
 from sweeping import epochs, invented
 
 from lstmcli import api
-from lstmcli.errors import FileError, UsageError
-from lstmcli.runs import metrics
-from lstmcli.sweeps import execute, story
+from lstmcli.sweeps import run as sweep_run
+from lstmcli.sweeps import workers
+from lstmcli.training import metrics
+from lstmcli.utils.errors import FileError, UsageError
 
 LISTS = {"layers": [1, 2], "echo_step": [2, 3], "learning_rate": [0.1, 0.3], "noise": [0.0, 0.1]}
 SINGLE = {"series_length": 300, "epochs": 2}
@@ -26,7 +27,7 @@ OF_KEPT = {"layers": [1, 2], "state_size": 2, "series_length": 400, "epochs": 2,
 
 @pytest.fixture(autouse=True)
 def without_training(monkeypatch):
-    monkeypatch.setattr(execute, "run_local", invented)
+    monkeypatch.setattr(workers, "run_local", invented)
 
 
 def plan(**more):
@@ -96,7 +97,7 @@ def test_what_was_begun_goes_on_in_its_own_directory_whatever_it_is_called(tmp_p
     sweep(out, seeds=5)
     in_another_order(out)
     pd.read_csv(out / "trials.csv")[:0].to_csv(out / "trials.csv", index=False)
-    found = story.find_directory(wanted := plan(seeds=8), out)
+    found = sweep_run.find_directory(wanted := plan(seeds=8), out)
     left = found.missing(wanted.settings)
     names = [each.name for each in left]
     assert names[:2] == [
@@ -114,7 +115,7 @@ def test_a_sweep_beside_an_old_one_takes_its_trials_over_with_their_curves(tmp_p
     in_another_order(tmp_path / "old")
     lost = sorted((tmp_path / "old" / "trials").iterdir())[0]
     shutil.rmtree(lost)
-    found = story.find_directory(plan(seeds=5), tmp_path / "new")
+    found = sweep_run.find_directory(plan(seeds=5), tmp_path / "new")
     assert found.neighbours == {tmp_path / "old": 75}
     assert [list(each.trials) for each in found.missing(plan(seeds=5).settings)] == [[*range(5)]]
     sweep(tmp_path / "new", seeds=5)
@@ -156,7 +157,7 @@ def test_a_run_that_a_grown_sweep_has_twice_is_counted_once(tmp_path):
     shutil.copytree(run, run.with_name("an-orphan"))
     [setting] = [each for each in plan(seeds=5).settings if each.name == run.name]
     (run.with_name("an-orphan") / "metrics.csv").unlink()
-    metrics.append(run.with_name("an-orphan") / "metrics.csv", epochs(setting, 1))
+    metrics.append_metrics(run.with_name("an-orphan") / "metrics.csv", epochs(setting, 1))
     result = sweep(out, seeds=5)
     assert len(pd.read_csv(out / "curves.csv")) == 16 * 5 * 2
     assert "trials/an-orphan" not in set(result.trials.run_dir)
@@ -197,7 +198,7 @@ def test_a_sweep_that_is_older_than_a_setting_is_extended_and_taken_over(tmp_pat
     assert (result.trials.trial.str.startswith("older-")).sum() == 16 * 5
     with pytest.raises(UsageError, match=r"`--forget-bias` 1.0 there, 2.0 here"):
         sweep(renamed, forget_bias=2.0)
-    beside = story.find_directory(plan(seeds=5, noise=[0.0]), Path("runs/beside"))
+    beside = sweep_run.find_directory(plan(seeds=5, noise=[0.0]), Path("runs/beside"))
     assert beside.neighbours == {renamed: 8 * 5}
 
 
@@ -217,7 +218,7 @@ def test_a_sweep_of_an_older_version_is_extended(tmp_path):
 
 def test_the_types_of_trials_are_the_same_whatever_is_missing(tmp_path):
     wanted = plan(seeds=5)
-    with story.opened(wanted, tmp_path / "s") as directory:
+    with sweep_run.opened(wanted, tmp_path / "s") as directory:
         whole = sweep(tmp_path / "t", seeds=5).trials
         rows = [
             setting.keys | {"trial": trial, "seed": seed, "parameters": 1, "status": "failed",

@@ -18,10 +18,11 @@ from resumes import assert_same
 from safetensors.numpy import load_file
 from sweeping import COMMAND, TIMES, is_alive, settings, start, wait_for, without_times
 
-from lstmcli import locks
-from lstmcli.core.program import Program
-from lstmcli.errors import StoppedError, UsageError
-from lstmcli.sweeps import execute, joining, trial
+from lstmcli.core.runner import Program
+from lstmcli.sweeps import ray_workers, trial
+from lstmcli.sweeps import workers as local_workers
+from lstmcli.utils import locks
+from lstmcli.utils.errors import StoppedError, UsageError
 
 
 def test_a_trial_has_the_bits_of_a_run_of_its_own_whatever_its_worker_trained_before(run, tmp_path):
@@ -70,7 +71,7 @@ def test_workers_get_shares_that_end_together(seconds, workers, longest):
         seconds: int
 
     jobs = [Job(each) for each in seconds]
-    shares = execute.share(jobs, workers)
+    shares = local_workers.share(jobs, workers)
     assert max(sum(job.seconds for job in each) for each in shares) == longest
     assert sorted((job for each in shares for job in each), key=jobs.index) == jobs
     assert all(each == sorted(each, key=lambda job: -job.seconds) for each in shares)
@@ -108,20 +109,20 @@ def kill_a_worker(times, folder):
 @pytest.mark.parametrize(("times", "status"), [(1, "completed"), (2, "failed")])
 def test_a_worker_that_dies_costs_its_own_setting_one_retry(times, status, tmp_path, swept):
     both = [each for each in settings(epochs=2000) if each.keys["layers"] == 2]
-    rows = drain(execute.run_local(both, tmp_path, 1), kill_a_worker(times, tmp_path))
+    rows = drain(local_workers.run_local(both, tmp_path, 1), kill_a_worker(times, tmp_path))
     assert [row["status"] for row in rows] == [status] * 2
     assert ("SIGKILL" in rows[0]["error"]) == (status == "failed")
 
 
 def test_a_worker_is_replaced_before_its_programs_fill_its_memory_maps(monkeypatch, tmp_path):
-    monkeypatch.setattr(execute, "MOST_SETTINGS", 1)
+    monkeypatch.setattr(local_workers, "MOST_SETTINGS", 1)
     seen = set()
 
     def look(done):
         seen.update(child.pid for child in multiprocessing.active_children())
         return 0
 
-    rows = drain(execute.run_local(settings(), tmp_path, 1), look)
+    rows = drain(local_workers.run_local(settings(), tmp_path, 1), look)
     assert [row["status"] for row in rows] == ["completed"] * 4
     assert len(seen) == 2
 
@@ -132,11 +133,11 @@ def test_a_setting_that_the_worker_of_a_killed_sweep_is_still_at_is_left_to_it(t
     file.parent.mkdir()
     file.write_text("the other's")
     with locks.held(file.parent):
-        rows = execute.attempt(setting, file.parent)
+        rows = local_workers.attempt(setting, file.parent)
         assert [(row["status"], row["exit_code"]) for row in rows] == [("failed", 2)] * 2
         assert f"process {os.getpid()}" in rows[0]["error"]
         assert file.read_text() == "the other's"
-    assert {row["status"] for row in execute.attempt(setting, file.parent)} == {"completed"}
+    assert {row["status"] for row in local_workers.attempt(setting, file.parent)} == {"completed"}
 
 
 def test_a_trial_that_was_stopped_goes_on_where_it_stood_and_gives_the_same_row(
@@ -237,7 +238,10 @@ def test_an_address_without_ray_is_refused(run):
 
 def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match="Ray, which is not installed"), joining.joined(None, 1):
+    with (
+        pytest.raises(UsageError, match="Ray, which is not installed"),
+        ray_workers.joined(None, 1),
+    ):
         pass
 
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from lstmcli.config import Config, DataConfig
-from lstmcli.data.tables.reader import read_parts
-from lstmcli.errors import UsageError
+from lstmcli.data.table.load import read_parts
+from lstmcli.utils.errors import UsageError
 
 STEPS = 24 * 60
 VALUE = np.random.default_rng(0).normal(size=STEPS).round(3)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstmcli.cli import eval as command
 from lstmcli.cli import output
-from lstmcli.cli import scores as command
-from lstmcli.columns import plain
-from lstmcli.report import terminal
-from lstmcli.report.tables import render
+from lstmcli.data.schema import plain
+from lstmcli.reporting.formatting import render_table
+from lstmcli.utils import terminal
 
 HEADINGS = ["layers", "size", "echo step", "learning rate", "params", "solved", "test loss", "95 %",
             "epochs", "gap", "chance", "p"]  # fmt: skip
@@ -31,7 +31,7 @@ def figures(text):
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, None])
 def test_a_summary_of_twelve_columns_keeps_every_figure_at_every_width(width):
-    text = render(HEADINGS, ROWS, width)
+    text = render_table(HEADINGS, ROWS, width)
     expected = figures(" ".join(cell for row in [HEADINGS, *ROWS] for cell in row))
     assert figures(text) == expected
     assert text.isascii()
@@ -40,7 +40,7 @@ def test_a_summary_of_twelve_columns_keeps_every_figure_at_every_width(width):
 
 
 def test_a_summary_of_twelve_columns_at_80_columns():
-    assert render(HEADINGS, ROWS, 80).splitlines()[-4:] == [
+    assert render_table(HEADINGS, ROWS, 80).splitlines()[-4:] == [
         "     1     4     3       0.3        106     0/8   0.000783  0.00058-0.00091",
         "         -  1.2e-05   0.693  0.031",
         "    12    64    12      0.03  1,106,304     8/8  0.0005212  0.00034-0.00052",
@@ -49,7 +49,7 @@ def test_a_summary_of_twelve_columns_at_80_columns():
 
 
 def test_a_pipe_gets_a_line_a_row_and_one_of_headings():
-    lines = render(HEADINGS, ROWS, None).splitlines()
+    lines = render_table(HEADINGS, ROWS, None).splitlines()
     assert len(lines) == 3
     assert lines[0].split("  ")[0] == "layers"
     for line, row in zip(lines[1:], ROWS, strict=True):
@@ -57,14 +57,14 @@ def test_a_pipe_gets_a_line_a_row_and_one_of_headings():
 
 
 def test_long_headings_take_two_lines_before_a_row_does():
-    text = render(["learning rate", "95 % interval"], [["0.3", "1-2"]], 20)
+    text = render_table(["learning rate", "95 % interval"], [["0.3", "1-2"]], 20)
     assert text.splitlines() == ["learning      95 %", "    rate  interval", "     0.3       1-2"]
 
 
 @given(st.lists(st.lists(st.integers(), min_size=4, max_size=4), min_size=1), st.integers(1, 99))
 def test_every_cell_stands_whole_and_in_its_order(numbers, width):
     rows = [[str(number) for number in row] for row in numbers]
-    text = render(["a", "b", "c", "d"], rows, width)
+    text = render_table(["a", "b", "c", "d"], rows, width)
     assert text.split() == ["a", "b", "c", "d", *(cell for row in rows for cell in row)]
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstmcli.columns import Categorical, Schema
 from lstmcli.config import DataConfig
-from lstmcli.data.tables.reader import read_parts, read_whole
-from lstmcli.errors import FileError
+from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.table.load import read_parts, read_whole
+from lstmcli.utils.errors import FileError
 
 
 @pytest.fixture
@@ -401,7 +401,7 @@ def test_large_numbers_with_small_differences_keep_them():
     st.integers(0, 3),
 )
 def test_filling_and_looking_ahead_agree_with_pandas(tmp_path_factory, sequences, horizon):
-    from lstmcli.data.tables.sequences import Sequences, ahead, filled
+    from lstmcli.data.table.sequences import Sequences, ahead, filled
 
     bounds = np.concatenate([[0], np.cumsum([len(each) for each in sequences])])
     frame = pd.DataFrame(

@@ -15,11 +15,12 @@ import pytest
 
 from lstmcli import config as configs
 from lstmcli.config import Config, DataConfig
-from lstmcli.data import adding, storage, tasks
-from lstmcli.data.layout import Layout
-from lstmcli.errors import UsageError
-from lstmcli.settings import option_name
-from lstmcli.streams import Stream, generator
+from lstmcli.data import arrays, tasks
+from lstmcli.data.batching import Layout
+from lstmcli.data.tasks import adding
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.rng import Stream, generator
+from lstmcli.utils.settings import option_name
 
 OF_SEQUENCES = tuple(configs.SEQUENCE_LENGTHS)
 
@@ -333,7 +334,7 @@ def test_a_sequence_too_short_for_its_task_is_refused(task, least):
 def test_a_generated_dataset_comes_back_as_the_series_that_it_is(run, name, ending):
     settings = ("--task", name, "--series-length", 600)
     found = json.loads(run("generate", f"x.{ending}", *settings, "--json").stdout)
-    series, _ = storage.read(Path(f"x.{ending}"))
+    series, _ = arrays.read(Path(f"x.{ending}"))
     assert (found["name"], found["sha256"]) == (name, series.checksum())
     config = DataConfig(task=name, series_length=600)
     drawn = tasks.generate(config, generator(0, Stream.DATASET))

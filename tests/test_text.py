@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lstmcli.columns import Schema
 from lstmcli.config import DataConfig
 from lstmcli.data import text
-from lstmcli.errors import FileError, UsageError
+from lstmcli.data.schema import Schema
+from lstmcli.utils.errors import FileError, UsageError
 
 
 def parts_of(content, **settings):

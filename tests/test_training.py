@@ -10,7 +10,7 @@ from replicas import readied, results
 from safetensors.numpy import load_file
 
 from lstmcli.config import Config
-from lstmcli.data.source import open_source
+from lstmcli.data.datasets import open_source
 
 SMALL = ["--layers", 1, "--state-size", 8, "--optimizer", "adam", "--learning-rate", 0.05]
 
@@ -63,7 +63,7 @@ def test_a_decayed_epoch_is_one_with_that_learning_rate():
     program, data = readied(settings | {"learning_rate_decay": 0.5})
     halved, _ = readied(settings | {"learning_rate": 0.05})
     after_one = results(program, data, [0], epochs=1)
-    from lstmcli.core.batch import Batch
+    from lstmcli.core.replica_windows import Batch
 
     names = [name for name in after_one if name.startswith(("lstm", "dense", "state"))]
     now = {name: after_one[name] for name in names}

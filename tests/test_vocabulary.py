@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lstmcli import initial, streams
 from lstmcli.config import Config
-from lstmcli.core import parameters
-from lstmcli.errors import FileError, UsageError
-from lstmcli.runs import checkpoint
+from lstmcli.core import initialization
+from lstmcli.training import checkpoint, initial_weights
+from lstmcli.utils import rng as random_streams
+from lstmcli.utils.errors import FileError, UsageError
 
 CAT = "the cat sat on a mat. " * 40
 TINY = ("--layers", 2, "--state-size", 3, "--epochs", 1)
@@ -31,9 +31,9 @@ def begun(first, text, **settings):
     """The source of a run that begins with the first one's model, its weights, and that model."""
     Path("new.txt").write_text(text)
     config = Config.build(data="new.txt", init_from=str(first / "run"), **SETTINGS, **settings)
-    source = initial.open_source(config)
+    source = initial_weights.open_source(config)
     model = checkpoint.read(first / "run/checkpoints/best.safetensors")
-    return source, initial.weights(source.config, source.signature, source.schema), model
+    return source, initial_weights.weights(source.config, source.signature, source.schema), model
 
 
 @pytest.mark.parametrize("text", ["no mat. " * 40, CAT[::-1]], ids=["fewer", "the same"])
@@ -58,8 +58,8 @@ def test_a_vocabulary_is_extended_by_new_rows_and_columns_and_the_rest_is_kept(f
     names = source.schema.symbols[0].values
     assert names == (*known.values, "2", "ä")
     assert text.startswith("".join(names[code] for code in source.held.training.symbols[:, 0]))
-    rng = streams.generator(0, streams.Stream.WEIGHTS)
-    drawn = parameters.initialise(source.config.model, len(names), len(names), [rng])
+    rng = random_streams.generator(0, random_streams.Stream.WEIGHTS)
+    drawn = initialization.initialise(source.config.model, len(names), len(names), [rng])
     for name, array in weights.items():
         kept = tuple(map(slice, model.tensors[name].shape))
         np.testing.assert_array_equal(array[kept], model.tensors[name])
@@ -75,7 +75,7 @@ def test_an_extension_that_extends_nothing_is_refused(first):
     Path("t.csv").write_text("x,target\n" + "1,2\n3,4\n" * 50)
     config = Config.build(data="t.csv", init_from=str(first / "run"), extend_vocabulary=True)
     with pytest.raises(UsageError, match="about the characters of a text"):
-        initial.open_source(config)
+        initial_weights.open_source(config)
 
 
 def test_a_run_with_an_extended_vocabulary_goes_on_and_is_used_without_the_first(run, first):

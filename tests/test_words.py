@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.cli.scores import print_scores
-from lstmcli.columns import Categorical, Numeric, Schema
-from lstmcli.core import forward
-from lstmcli.report import tables, words
-from lstmcli.report.console import TrainingView
-from lstmcli.report.terminal import visible
-from lstmcli.runs import checkpoint, finding
+from lstmcli.cli.eval import print_scores
+from lstmcli.cli.progress import TrainingView
+from lstmcli.core import numpy_lstm
+from lstmcli.data.schema import Categorical, Numeric, Schema
+from lstmcli.reporting import formatting
+from lstmcli.training import checkpoint
+from lstmcli.training import load as loading
+from lstmcli.utils.terminal import visible
 
 QUICK = ("--layers", 1, "--epochs", 1, "--progress", "plain")
 SCHEMA = Schema(
@@ -29,7 +30,7 @@ SCHEMA = Schema(
 
 
 def load(directory):
-    return checkpoint.read(finding.find_checkpoint(directory))
+    return checkpoint.read(loading.find_checkpoint(directory))
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +105,10 @@ def test_predictions_of_a_text_name_its_characters_and_are_those_of_a_forward_pa
     assert table.label.tolist() == [shown[each] for each in test[1:]]
 
     model = load(text.run)
-    network = forward.network(model.tensors, 0, model.schema.signature(False, False))
-    state, expected = forward.zero_state(network, 1), []
+    network = numpy_lstm.network(model.tensors, 0, model.schema.signature(False, False))
+    state, expected = numpy_lstm.zero_state(network, 1), []
     for character in content[:-1]:  # All that precedes the part is read before it.
-        logits, state = forward.step(network, state, np.array([[known.index(character)]]))
+        logits, state = numpy_lstm.step(network, state, np.array([[known.index(character)]]))
         expected.append(probabilities(logits)[0])
     np.testing.assert_allclose(table[names], expected[-199:], rtol=1e-3, atol=1e-6)
 
@@ -137,12 +138,12 @@ def test_predictions_of_sequences_have_each_step_once_with_names_and_units(run, 
         expected = [n if s else "" for n, s in zip(labels, weather.scored, strict=True)]
         assert own.label.tolist() == expected
 
-        network = forward.network(model.tensors, replica, SCHEMA.signature(True, True))
+        network = numpy_lstm.network(model.tensors, replica, SCHEMA.signature(True, True))
         given = []
         for step, start in enumerate(weather.starts):
-            state = forward.zero_state(network, 1) if start else state  # noqa: F821
+            state = numpy_lstm.zero_state(network, 1) if start else state  # noqa: F821
             place = slice(step, step + 1)
-            logits, state = forward.step(
+            logits, state = numpy_lstm.step(
                 network, state, weather.symbols[place], weather.numbers[place]
             )
             given.append(probabilities(logits)[0])
@@ -302,10 +303,10 @@ def test_train_on_numbers_shows_the_error_in_units_and_no_accuracy(load_of_a_gri
 
 def test_a_seed_that_beats_the_baselines_is_not_warned_of():
     references = [SimpleNamespace(loss=2.0), SimpleNamespace(loss=1.5)]
-    assert words.best_unbeaten_baseline(1.4, references) is None
+    assert formatting.best_unbeaten_baseline(1.4, references) is None
     for loss in (1.5, 1.7, float("nan"), None):
-        assert words.best_unbeaten_baseline(loss, references) is references[1]
-    assert words.best_unbeaten_baseline(1.4, []) is None
+        assert formatting.best_unbeaten_baseline(loss, references) is references[1]
+    assert formatting.best_unbeaten_baseline(1.4, []) is None
 
 
 def test_the_progress_of_numbers_without_one_unit_has_no_empty_place(capsys):
@@ -376,14 +377,16 @@ def test_what_does_not_print_is_escaped_and_all_else_stays(given, shown):
 
 
 def test_a_name_is_never_nothing_and_never_long(monkeypatch):
-    assert words.name("") == "''"
-    assert words.name("a ") == "'a '"
-    assert words.name("'", quoted=True) == '"\'"'
-    assert words.name("x" * 100) == "x" * 21 + "..."
+    assert formatting.name("") == "''"
+    assert formatting.name("a ") == "'a '"
+    assert formatting.name("'", quoted=True) == '"\'"'
+    assert formatting.name("x" * 100) == "x" * 21 + "..."
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), "latin-1"))
-    assert words.name("é€") == r"\xe9\u20ac"
+    assert formatting.name("é€") == r"\xe9\u20ac"
 
 
 def test_a_table_with_wide_characters_stays_in_line():
-    lines = tables.render(["label", "count"], [["中文", "1"], ["abcd", "22"]], None).splitlines()
+    lines = formatting.render_table(
+        ["label", "count"], [["中文", "1"], ["abcd", "22"]], None
+    ).splitlines()
     assert lines == ["label  count", "中文       1", "abcd      22"]

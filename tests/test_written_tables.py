@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from lstmcli.config import DataConfig
-from lstmcli.data.tables.reader import read_parts
-from lstmcli.errors import FileError
+from lstmcli.data.table.load import read_parts
+from lstmcli.utils.errors import FileError
 
 X = np.random.default_rng(0).normal(2000, 900, 60).round(2)
 FRAME = pd.DataFrame({"x": X, "w": list("ab") * 30, "target": (X * 7 % 13).round(2)})

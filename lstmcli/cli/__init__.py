@@ -1,1 +1,1 @@
-"""The command line: one file per command, named after it."""
+"""The command line: a file for each command, and what they share."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstmcli.cli.options import PATH_OPTION, CheckpointPath, Given, Json, with_settings
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, print_table
 from lstmcli.config import OF_THE_CHECKPOINT
-from lstmcli.errors import UsageError
+from lstmcli.reporting import formatting
+from lstmcli.utils.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.api import Evaluation
-    from lstmcli.columns import Schema
     from lstmcli.data.baselines import Baseline
-    from lstmcli.scoring import Score
+    from lstmcli.data.schema import Schema
+    from lstmcli.data.tasks.echo import Floor
+    from lstmcli.training.evaluate import Score
 
 
 @with_settings("data", "run", leave_out=OF_THE_CHECKPOINT, show_defaults=False)
@@ -52,9 +55,8 @@ def evaluate(
     are the checkpoint's, unless given.
     """
     from lstmcli import api
-    from lstmcli.cli import predictions as table
-    from lstmcli.cli.scores import print_scores
-    from lstmcli.report.terminal import visible
+    from lstmcli.cli import predictions_csv as table
+    from lstmcli.utils.terminal import visible
 
     if predictions is not None:
         table.check_free(predictions, overwrite)
@@ -85,14 +87,14 @@ def _epochs(found: Evaluation) -> str:
 
 def _as_dict(found: Evaluation) -> dict[str, Any]:
     """What `--json` prints; baselines, as `references`, only where there are any."""
-    from lstmcli.report import words
+    from lstmcli.reporting import formatting
 
     results = [_result(each) | _of_each(found.outputs, each.seed) for each in found.scores]
     known = {"checkpoint": str(found.checkpoint), "data": found.data, "results": results}
     schema = found.scores[0].schema
     baselines = [
         {
-            "name": words.baseline(schema, each.name),
+            "name": formatting.baseline(schema, each.name),
             "loss": each.loss,
             "accuracy": each.accuracy,
             **(_errors(schema, each) if schema.classes is None else {}),
@@ -116,11 +118,11 @@ def _of_each(
 
 
 def _errors(schema: Schema, baseline: Baseline) -> dict[str, float | None]:
-    from lstmcli.report import words
+    from lstmcli.reporting import formatting
 
     return {
-        "rmse": words.rmse(schema, baseline.loss),
-        "mae": words.mae(schema, baseline.mae),
+        "rmse": formatting.rmse(schema, baseline.loss),
+        "mae": formatting.mae(schema, baseline.mae),
     }
 
 
@@ -141,3 +143,187 @@ def _result(score: Score) -> dict[str, Any]:
     if score.schema.kind == "text":
         result["bits_per_character"] = score.bits_per_character
     return result
+
+
+LARGEST_TABLE = 12  # labels of which a table of all pairs can still be read
+MOST_CONFUSED = 10
+
+
+def print_scores(
+    scores: Sequence[Score],
+    baselines: Sequence[Baseline],
+    outputs: pd.DataFrame | None = None,
+) -> None:
+    """Prints each seed's figures beside what they are to be held against, and what was confused.
+
+    Where no floor is known, that is of the best seed alone.
+
+    Args:
+        scores: one for each seed.
+        baselines: what the same steps cost without a network. They are left out where the floor is
+            known, which says more.
+        outputs: of several numbers that are predicted, the errors of each.
+    """
+    if not all(each.floor for each in scores):
+        _print_beside_baselines(scores, baselines)
+    best = min(scores, key=lambda score: score.loss)
+    for each in scores:
+        if each.floor:
+            _print_beside_floor(each, each.floor)
+            _print_confusion(each)
+        else:
+            _print_unbeaten(each, baselines)
+    if outputs is not None:
+        print_outputs(outputs, best.seed, "`--json`", several=len(scores) > 1)
+    if not best.floor:  # Seeds of one model confuse much the same.
+        _print_confusion(best, f"seed {best.seed}, of the lowest loss: " if scores[1:] else "")
+
+
+def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = False) -> None:
+    """Prints the errors of each of several numbers, beside the best that needs no network.
+
+    Args:
+        outputs: the columns of `targets.csv`.
+        seed: whose.
+        where: where all of them are, in words.
+        several: whether there are other seeds.
+    """
+    from lstmcli.reporting import formatting as each
+
+    rows = each.beside_baselines(outputs, seed)
+    headings, cells = each.outputs_table(rows)
+    note = each.said_of_rows_left_out(cells, rows, where)
+    typer.echo(
+        "each number, in its own units"
+        + (f", of seed {seed}, which has the lowest loss" if several else "")
+        + (f" ({note})" if note else "")
+        + ":"
+    )
+    print_table(headings, cells)
+    if said := each.unbeaten_outputs(rows):
+        typer.echo(said)
+
+
+def counted(score: Score) -> str:
+    """What was scored: `characters`, `sequences` (one step of each), `labels` or `targets`."""
+    import numpy as np
+
+    series = score.windows.series
+    if score.schema.kind == "text":
+        return "characters"
+    if series.starts is not None and series.scored is not None:
+        begins = series.bounds()[:-1]
+        if (np.add.reduceat(series.scored.astype(np.int64), begins) == 1).all():
+            return "sequences"
+    return "labels" if score.classes else "targets"
+
+
+def _print_beside_floor(score: Score, floor: Floor) -> None:
+    gap = floor.gap(score.loss)
+    unit = counted(score) if score.labels != 1 else counted(score).removesuffix("s")
+    typer.echo(f"seed {score.seed}: {score.labels:,} {unit}")
+    typer.echo(
+        f"  loss     {formatting.six_digits(score.loss)}  floor   {floor.loss:.6f}  (expected)"
+    )
+    typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
+    if score.accuracy is not None:
+        typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {floor.accuracy:.5f}")
+    elif score.rmse is not None and score.mae is not None:
+        units = f"(in units of {formatting.target(score.schema)})"
+        typer.echo(f"  rmse     {score.rmse:<8.6g}  mae     {score.mae:.6g}  {units}")
+
+
+def _print_beside_baselines(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
+    """A table: a row for each seed, then one for each baseline."""
+    schema, unit = scores[0].schema, counted(scores[0])
+    typer.echo(f"target: {_target(schema)}")
+    own = [
+        (
+            f"seed {each.seed}",
+            formatting.figures(schema, each.loss, each.accuracy, each.mae),
+            each.labels,
+        )
+        for each in scores
+    ]
+    without = [
+        (
+            formatting.baseline(schema, each.name),
+            formatting.baseline_figures(schema, each),
+            None,
+        )
+        for each in baselines
+    ]
+    rows = [
+        [name, *figures.values(), "-" if count is None else f"{count:,}"]
+        for name, figures, count in [*own, *without]
+    ]
+    print_table(["", *own[0][1], unit], rows)
+
+
+def _target(schema: Schema) -> str:
+    """What was to be predicted, and in which units the figures are."""
+    name = formatting.target(schema)
+    if schema.classes is not None:
+        kind = "characters" if schema.kind == "text" else "classes"
+        return f"{name}, one of {schema.classes:,} {kind}"
+    count = schema.signature(False, False).outputs
+    units = f", the mean of all {count}" if count > 1 else "; rmse and mae in its own units"
+    return f"{name} (loss: squared error of the standardised {formatting.learned(schema)}{units})"
+
+
+def _print_unbeaten(score: Score, baselines: Sequence[Baseline]) -> None:
+    """Says what a model adds to its base, and where it knows nothing that needs no network."""
+    if line := formatting.beyond_its_base(score.schema, score.seed, score.loss, baselines):
+        typer.echo(line)
+    if best := formatting.best_unbeaten_baseline(score.loss, baselines):
+        name = formatting.baseline(score.schema, best.name)
+        typer.echo(
+            f"seed {score.seed} does not beat `{name}`, which needs no network: loss "
+            f"{formatting.six_digits(score.loss)} against {formatting.six_digits(best.loss)}"
+        )
+
+
+def _print_confusion(score: Score, whose: str = "") -> None:
+    """A small table of all labels; of many, the pairs that were confused most often."""
+    from lstmcli.data.schema import Categorical
+
+    counts, target = score.confusion, score.schema.target
+    if not isinstance(target, Categorical) or not counts.size:
+        return
+    if len(counts) <= 2 and target.values is None:
+        return
+    names = [formatting.value(score.schema, target, label) for label in range(len(counts))]
+    kind = "characters" if score.schema.kind == "text" else "labels"
+    if len(counts) <= LARGEST_TABLE:
+        typer.echo(f"{whose}{kind} (rows) and what they were taken for:")
+        rows = [[name, *(f"{n:,}" for n in row)] for name, row in zip(names, counts, strict=True)]
+        print_table([kind[:-1], *names], rows)
+        return
+    _print_most_confused(counts, names, whose, kind)
+
+
+def _print_most_confused(counts: Any, names: Sequence[str], whose: str, kind: str) -> None:
+    totals = counts.sum(1)
+    pairs = [
+        [names[label], names[guess], f"{count:,}", f"{count / totals[label]:.1%}"]
+        for label, guess, count in _most_confused(counts)
+    ]
+    if not pairs:
+        typer.echo(f"{whose}no {kind[:-1]} was taken for another")
+        return
+    typer.echo(
+        f"{whose}{kind} that were taken for another most often, and the share of the "
+        f"{kind[:-1]}'s steps:"
+    )
+    print_table([kind[:-1], "taken for", "count", "share"], pairs)
+
+
+def _most_confused(counts: Any) -> list[tuple[int, int, int]]:
+    """Label, what it was taken for, and how often, of the most frequent mistakes."""
+    import numpy as np
+
+    mistakes = counts.copy()
+    np.fill_diagonal(mistakes, 0)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:MOST_CONFUSED]
+    found = [divmod(int(place), len(counts)) for place in order]
+    return [(*pair, int(mistakes[pair])) for pair in found if mistakes[pair]]

@@ -11,10 +11,10 @@ import typer
 from lstmcli.cli.options import PATH, Given, Json, Overwrite, with_settings
 from lstmcli.cli.output import print_json
 from lstmcli.config import OF_THE_FILE, RunConfig
-from lstmcli.errors import pasteable
+from lstmcli.utils.errors import pasteable
 
 if TYPE_CHECKING:
-    from lstmcli.columns import Schema
+    from lstmcli.data.schema import Schema
     from lstmcli.data.series import Series
 
 RUN_OPTIONS = {"seed"}
@@ -37,7 +37,7 @@ def generate(
     In the echo task the label at each step is the input some steps before; `--task` names others.
     `lstmcli train --data` and `lstmcli eval --data` read the file back.
     """
-    from lstmcli.data import dataset
+    from lstmcli.data.tasks import dataset
 
     series, metadata = dataset.generate(out, overwrite=overwrite, **given)
     if as_json:

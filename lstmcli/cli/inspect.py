@@ -12,8 +12,8 @@ from lstmcli.cli.options import CheckpointPath, Json
 from lstmcli.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from lstmcli.columns import Categorical, Numeric, Schema
-    from lstmcli.runs.checkpoint import Checkpoint
+    from lstmcli.data.schema import Categorical, Numeric, Schema
+    from lstmcli.training.checkpoint import Checkpoint
 
 MOST_COLUMNS = 12  # so many inputs and targets have a line each; JSON has all
 
@@ -24,21 +24,21 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     The state is the article's tensor [layers, 2, batch, state]: for each layer its cell state c and
     its hidden state h, a row for each row of the series.
     """
-    from lstmcli.errors import FileError
-    from lstmcli.report.terminal import visible
-    from lstmcli.runs import owned
-    from lstmcli.runs.checkpoint import diverged
-    from lstmcli.runs.finding import best_trial, folder_of
-    from lstmcli.runs.paths import with_data_from
+    from lstmcli.training import load
+    from lstmcli.training.checkpoint import diverged
+    from lstmcli.training.load import best_trial, folder_of
+    from lstmcli.training.run_dir import with_paths_from
+    from lstmcli.utils.errors import FileError
+    from lstmcli.utils.terminal import visible
 
-    path, model = owned.read(checkpoint, finite=False)
+    path, model = load.read_own_checkpoint(checkpoint, finite=False)
     if trial := best_trial(checkpoint):
         typer.echo(f"note: {visible(trial.note)}", err=True)
     if strange := diverged(path, model):
         typer.echo(f"warning: {visible(strange.message)}", err=True)
     description = {"checkpoint": str(path), **_describe(model)}
     with suppress(FileError):  # Where the dataset was is worth knowing too.
-        description["config"] = with_data_from(description["config"], folder_of(path))
+        description["config"] = with_paths_from(description["config"], folder_of(path))
     if as_json:
         state = {
             str(seed): model.tensors["state"][i].tolist() for i, seed in enumerate(model.seeds)
@@ -96,7 +96,7 @@ def _order(group: tuple[str, Any]) -> tuple[bool, int]:
 def _print_provenance(description: dict[str, Any]) -> None:
     from lstmcli.config import Config
     from lstmcli.data.tasks import described
-    from lstmcli.report.terminal import visible
+    from lstmcli.utils.terminal import visible
 
     path, version = visible(description["checkpoint"]), visible(description["version"])
     typer.echo(f"checkpoint: {path} (lstmcli {version})")
@@ -112,8 +112,8 @@ def _print_provenance(description: dict[str, Any]) -> None:
 
 def _print_schema(schema: Schema) -> None:
     """What each input and each target is, and the head and the loss that follow from that."""
-    from lstmcli.columns import Categorical
-    from lstmcli.report import words
+    from lstmcli.data.schema import Categorical
+    from lstmcli.reporting import formatting
 
     inputs: list[Numeric | Categorical] = [*schema.numbers, *schema.symbols]
     classes = isinstance(schema.target, Categorical)
@@ -122,7 +122,7 @@ def _print_schema(schema: Schema) -> None:
         for column in columns[:MOST_COLUMNS]:
             lead = getattr(column, "lead", None)
             ahead = f", {lead} step{'s' * (lead > 1)} ahead" if lead else ""
-            named = words.name(column.name) + ahead
+            named = formatting.name(column.name) + ahead
             typer.echo(f"{kind}: {named}, {_column(schema, column)}")
         if (more := len(columns) - MOST_COLUMNS) > 0:
             typer.echo(f"{kind}: and {more:,} others (`--json` shows all)")
@@ -130,19 +130,19 @@ def _print_schema(schema: Schema) -> None:
         lags = len(linear.weights)
         steps = f"the last {lags:,} steps'" if lags > 1 else "a step's"
         typer.echo(f"linear autoregression: on {steps} inputs")
-    squared = f"squared error of the standardised {words.learned(schema)}"
+    squared = f"squared error of the standardised {formatting.learned(schema)}"
     loss = "cross-entropy in nats" if classes else squared
     typer.echo(f"head: {'softmax' if classes else 'linear'}; the loss is the {loss}")
 
 
 def _column(schema: Schema, column: Numeric | Categorical) -> str:
     """What a column holds, in words."""
-    from lstmcli.columns import Numeric
-    from lstmcli.report import words
+    from lstmcli.data.schema import Numeric
+    from lstmcli.reporting import formatting
 
     if isinstance(column, Numeric):
         return f"a number (mean {column.mean:.6g}, scale {column.scale:.6g})"
-    return f"one of {column.size:,}: {words.values(schema, column)}"
+    return f"one of {column.size:,}: {formatting.values(schema, column)}"
 
 
 def _extent(description: dict[str, Any]) -> str:

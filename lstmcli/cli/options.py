@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 
 from lstmcli.config import GROUPS, SweepConfig
-from lstmcli.errors import UsageError
-from lstmcli.settings import Settings, option_name, setting_types
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.settings import Settings, option_name, setting_types
 
 OPTION_GROUPS: dict[str, type[Settings]] = {**GROUPS, "sweep": SweepConfig}
 SINGLE = ("run", "sweep")

@@ -11,7 +11,8 @@ from typing import Any
 
 import typer
 
-from lstmcli.report import tables, terminal
+from lstmcli.reporting import formatting
+from lstmcli.utils import terminal
 
 
 def print_json(result: Any) -> None:
@@ -21,7 +22,7 @@ def print_json(result: Any) -> None:
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table, as wide as the terminal allows; a pipe gets whole lines."""
-    typer.echo(tables.render(headings, rows, terminal.width(sys.stdout)))
+    typer.echo(formatting.render_table(headings, rows, terminal.width(sys.stdout)))
 
 
 def print_sentence(text: str) -> None:

@@ -37,17 +37,17 @@ def plot(
     makes of the series. `--output` takes the figure that the file is named after (`curves.svg`),
     else the one that says most.
     """
-    from lstmcli import figure_files
-    from lstmcli.pictures import figures
-    from lstmcli.report import console
-    from lstmcli.report.terminal import visible
+    from lstmcli.cli import progress
+    from lstmcli.reporting import plot as plotting
+    from lstmcli.utils import files as file_utils
+    from lstmcli.utils.terminal import visible
 
     if output is not None:
-        figure_files.check_ending(output)
-        figure_files.check_replaceable(output)
-    with console.waiting("drawing", console.progress_style("auto")):
-        drawn = figures.draw(path)
-        files = figures.save(drawn, output, figures.folder_of(path))
+        file_utils.check_figure_ending(output)
+        file_utils.check_figure_replaceable(output)
+    with progress.waiting("drawing", progress.progress_style("auto")):
+        drawn = plotting.draw(path)
+        files = plotting.save(drawn, output, plotting.folder_of(path))
     for note in drawn.notes:
         typer.echo(f"note: {visible(note)}", err=True)
     if as_json:

@@ -30,7 +30,7 @@ def report(
     that give the same results again. It needs nothing but itself: it opens from the disk and loads
     nothing. A page that lstmcli wrote is replaced, anything else is not.
     """
-    from lstmcli.report.terminal import visible
-    from lstmcli.reporting import story
+    from lstmcli.reporting import write_page
+    from lstmcli.utils.terminal import visible
 
-    typer.echo(f"report: {visible(str(story.write(directory, output)))}")
+    typer.echo(f"report: {visible(str(write_page.write(directory, output)))}")

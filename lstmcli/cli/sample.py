@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.options import CheckpointPath
-from lstmcli.errors import FileError, UsageError, pasteable
-from lstmcli.settings import Settings, setting
+from lstmcli.utils.errors import FileError, UsageError, pasteable
+from lstmcli.utils.settings import Settings, setting
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from lstmcli.columns import Schema
-    from lstmcli.core.forward import Network
-    from lstmcli.runs.checkpoint import Checkpoint
+    from lstmcli.core.numpy_lstm import Network
+    from lstmcli.data.schema import Schema
+    from lstmcli.training.checkpoint import Checkpoint
 
 BETWEEN_WRITES = 1 / 15
 """Seconds: as often as text that appears looks steady, and no oftener, as each write costs."""
@@ -60,19 +60,19 @@ def sample(
     next input. Of a run directory, the best checkpoint counts; of several seeds, the one with the
     lowest validation loss.
     """
-    from lstmcli.core import forward
-    from lstmcli.report.terminal import visible
-    from lstmcli.runs import owned
-    from lstmcli.runs.finding import best_trial
+    from lstmcli.core import numpy_lstm
+    from lstmcli.training import load
+    from lstmcli.training.load import best_trial
+    from lstmcli.utils.terminal import visible
 
     config = SampleConfig(length, temperature, prompt, seed)
-    path, model = owned.read(checkpoint)
+    path, model = load.read_own_checkpoint(checkpoint)
     if trial := best_trial(checkpoint):
         typer.echo(f"note: {visible(trial.note)}", err=True)
     schema = _schema(model, path)
     begin = _numbers(prompt, schema)
     replica = _best_replica(model)
-    network = forward.network(model.tensors, replica, schema.signature(False, False))
+    network = numpy_lstm.network(model.tensors, replica, schema.signature(False, False))
     names = schema.symbols[0].values or ()
     drawn = (names[number] for number in _draw(network, begin, config))
     _write(_pieces(prompt, drawn))
@@ -84,7 +84,7 @@ def _schema(model: Checkpoint, path: Path) -> Schema:
     Raises:
         FileError: it was not, or its schema does not fit its tensors.
     """
-    from lstmcli.columns import Schema
+    from lstmcli.data.schema import Schema
 
     saved = model.metadata.get("schema")
     if saved is None or (isinstance(saved, dict) and saved.get("kind") != "text"):
@@ -145,14 +145,14 @@ def _draw(network: Network, begin: list[int], config: SampleConfig) -> Iterator[
     """
     import numpy as np
 
-    from lstmcli.core import forward
+    from lstmcli.core import numpy_lstm
 
     rng = np.random.default_rng(config.seed)
-    state = forward.zero_state(network, rows=1)
+    state = numpy_lstm.zero_state(network, rows=1)
     given = begin
     for _ in range(config.length):
         for number in given:
-            logits, state = forward.step(network, state, np.array([[number]]))
+            logits, state = numpy_lstm.step(network, state, np.array([[number]]))
         chosen = _choose(logits[0], config.temperature, rng)
         yield chosen
         given = [chosen]

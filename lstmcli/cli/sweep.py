@@ -21,15 +21,15 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.output import print_json, print_sentence, print_table
 from lstmcli.config import DEPTHS, NOT_SWEPT
-from lstmcli.errors import ExitCode, LstmcliError, StoppedError, pasteable
-from lstmcli.settings import option_name
+from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, pasteable
+from lstmcli.utils.settings import option_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lstmcli.sweeps.directory import SweepDirectory
     from lstmcli.sweeps.plan import Plan
-    from lstmcli.sweeps.story import Result
+    from lstmcli.sweeps.run import Result
+    from lstmcli.sweeps.sweep_dir import SweepDirectory
 
 
 @with_settings(
@@ -63,25 +63,26 @@ def sweep(
     what is missing, and with more seeds or depths it adds them. What is about a file has one value,
     as all trials are on the same parts of it, but for the list `--horizon 1,6,24`.
     """
-    from lstmcli import api, signals
-    from lstmcli.report import console
-    from lstmcli.runs.rundir import read_config
-    from lstmcli.sweeps import story
+    from lstmcli import api
+    from lstmcli.cli import progress as screens
+    from lstmcli.sweeps import run
+    from lstmcli.training.run_dir import read_config
+    from lstmcli.utils import signals
 
     ctx.with_resource(signals.terminable())
-    style = console.progress_style(progress)
+    style = screens.progress_style(progress)
     plan = api.plan_of(
         given, read_config(config_file, "data" not in given) if config_file else None
     )
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
     if dry_run:
-        place = story.find_directory(plan, out, overwrite)
+        place = run.find_directory(plan, out, overwrite)
         _say_neighbours(place)
         _brief(plan, quiet=style == "none")
         _show_plan(plan, place, as_json)
         return
-    with story.opened(plan, out, overwrite) as directory:
+    with run.opened(plan, out, overwrite) as directory:
         _say_neighbours(directory)
         for note in directory.notes:
             typer.echo(f"note: {note}", err=True)
@@ -89,9 +90,9 @@ def sweep(
         bars = [(each.name, each.config.training.epochs) for each in left]
         with (
             _told_how_to_go_on(ctx.obj),
-            console.SweepView(style if left else "none", bars) as view,
+            screens.SweepView(style if left else "none", bars) as view,
         ):
-            for found in story.run(plan, directory):
+            for found in run.run(plan, directory):
                 view.setting(**vars(found), ended=found.ended)
         result = api.conclude(plan, directory)
     if as_json:
@@ -119,21 +120,22 @@ def _say_neighbours(directory: SweepDirectory) -> None:
 
 def _brief(plan: Plan, quiet: bool) -> None:
     """Says on standard error what all settings make possible, and which of them are hopeless."""
-    from lstmcli.report import briefing, terminal
+    from lstmcli.cli import run_summary
+    from lstmcli.utils import terminal
 
     columns = terminal.width(sys.stderr)
     data = [setting.material.facts for setting in plan.settings]
-    told = [briefing.of_data(each) for each in data]
+    told = [run_summary.of_data(each) for each in data]
     for line in [] if quiet else told[0]:
         if all(line in lines for lines in told):
-            typer.echo(briefing.folded(line, columns), err=True)
-    for hopeless in dict.fromkeys(filter(None, map(briefing.warning, data))):
+            typer.echo(run_summary.folded(line, columns), err=True)
+    for hopeless in dict.fromkeys(filter(None, map(run_summary.data_warning, data))):
         typer.echo(f"warning: {hopeless}", err=True)
 
 
 def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
-    from lstmcli.report.briefing import share
-    from lstmcli.sweeps import story
+    from lstmcli.cli.run_summary import outside_share
+    from lstmcli.sweeps import run
 
     settings = [
         {
@@ -148,13 +150,15 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
         for setting in plan.settings
     ]
     left = directory.missing(plan.settings)
-    workers, seconds = story.forecast(plan, left)
+    workers, seconds = run.forecast(plan, left)
     remaining = sum(len(each.trials) for each in left)
     if as_json:
         plan_of_all = {"trials": plan.trials, "to_run": remaining, "seconds": round(seconds)}
         print_json({"sweep": str(directory.path), "settings": settings, **plan_of_all})
         return
-    shares = [{"outside": share(setting.material.facts.outside)} for setting in plan.settings]
+    shares = [
+        {"outside": outside_share(setting.material.facts.outside)} for setting in plan.settings
+    ]
     rows = [
         [*map(str, (row | shown).values())] for row, shown in zip(settings, shares, strict=True)
     ]
@@ -174,8 +178,8 @@ def _print_json(result: Result) -> None:
 
 
 def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
-    from lstmcli.report.terminal import visible
     from lstmcli.sweeps import overview
+    from lstmcli.utils.terminal import visible
 
     print_table(*overview.summary_table(result.summary, plan.swept))
     for sentence in result.answers:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli import ending, showing
+from lstmcli.cli import run_summary
 from lstmcli.cli.options import (
     ConfigFile,
     Given,
@@ -22,9 +24,16 @@ from lstmcli.cli.options import (
 from lstmcli.config import Config
 
 if TYPE_CHECKING:
-    from lstmcli.runs.kept import Kept
-    from lstmcli.runs.rundir import RunDirectory
-    from lstmcli.standing import Run
+    from lstmcli.cli.live import Panel
+    from lstmcli.cli.live_window import Window
+    from lstmcli.cli.progress import TrainingView
+    from lstmcli.training.metrics import EpochRow
+    from lstmcli.training.resume import Kept
+    from lstmcli.training.run_dir import RunDirectory
+    from lstmcli.training.state import Run
+    from lstmcli.training.trainer import Progress
+
+    Picture = Panel | Window
 
 Resume = Annotated[
     Path | None,
@@ -64,50 +73,51 @@ def train(
     With no options it does the article's experiment. The run directory holds every setting, a table
     with a row for each epoch, and the checkpoints that `lstmcli eval` and `lstmcli inspect` read.
     """
-    from lstmcli import api, signals
-    from lstmcli.report import console
-    from lstmcli.runs import rundir
+    from lstmcli import api
+    from lstmcli.cli import progress as screens
+    from lstmcli.training import run_dir
+    from lstmcli.utils import signals
 
-    style = console.progress_style(progress)
-    shown = console.live_style(live, style)
+    style = screens.progress_style(progress)
+    shown = screens.live_style(live, style)
     ctx.with_resource(signals.terminable())
     if verify:
         api.check_alone("verify", {"out": out, "resume": resume, "overwrite": overwrite})
-        ending.verified(*api.verify(_config(config_file, given)), as_json)
+        run_summary.verified(*api.verify(_config(config_file, given)), as_json)
         return
     if resume:
         api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
         directory, found = _found(ctx, resume, given)
         if found.complete:
-            ending.complete(found, as_json)
+            run_summary.complete(found, as_json)
             return
         opened = api.open_data(found.config, found)
     else:
         opened, found = api.open_data(_config(config_file, given)), None
-        directory = rundir.create(out, api.label(opened.config), overwrite)
+        directory = run_dir.create(out, api.label(opened.config), overwrite)
         ctx.with_resource(directory.held())
-    with console.waiting("loading TensorFlow", style):
+    with screens.waiting("loading TensorFlow", style):
         run = api.prepare(opened, directory, found)
     _brief(run, found, quiet=style == "none")
     _show(ctx, run, style, shown, as_json)
 
 
 def _config(file: Path | None, given: Given) -> Config:
-    from lstmcli.runs import rundir
+    from lstmcli.training import run_dir
 
-    saved = rundir.read_config(file, "data" not in given) if file else None
+    saved = run_dir.read_config(file, "data" not in given) if file else None
     return Config.build(saved, **given)
 
 
 def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, Kept]:
     """The run that is to go on, whose directory is held from now on."""
     from lstmcli import api
-    from lstmcli.runs import kept, latest
-    from lstmcli.runs.rundir import RunDirectory
+    from lstmcli.training import resume, run_dir
+    from lstmcli.training.run_dir import RunDirectory
 
-    directory = RunDirectory(latest.followed(path))
+    directory = RunDirectory(run_dir.follow_latest(path))
     ctx.with_resource(api.held_run(directory))
-    found = kept.look_up(directory, given)
+    found = resume.look_up(directory, given)
     api.check_data(found)
     if found.warning:
         _say("warning", found.warning)
@@ -116,11 +126,11 @@ def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, 
 
 def _brief(run: Run, found: Kept | None, quiet: bool) -> None:
     """What the settings make possible, and what is odd about a run that goes on."""
-    showing.brief(run, quiet)
+    say_brief(run, quiet)
     if found:
-        from lstmcli import resuming
+        from lstmcli.training import resume
 
-        for note in resuming.notes(run, found):
+        for note in resume.notes(run, found):
             _say("note", note)
         if found.longer and found.early_stopping and not run.at_work:
             more = "; a larger `--patience` does" if found.config.training.patience else ""
@@ -129,28 +139,106 @@ def _brief(run: Run, found: Kept | None, quiet: bool) -> None:
 
 
 def _say(kind: str, text: str) -> None:
-    from lstmcli.report.terminal import visible
+    from lstmcli.utils.terminal import visible
 
     typer.echo(f"{kind}: {visible(text)}", err=True)
 
 
 def _show(ctx: typer.Context, run: Run, style: str, live: str, as_json: bool) -> None:
     """Trains to the end, shows how it goes, and says how it has ended."""
-    from lstmcli import saving
-    from lstmcli.runs import metrics
+    from lstmcli.training import checkpointing, metrics
 
-    view, picture = showing.view(run, style, live)
+    view, picture = training_view(run, style, live)
     try:
-        for rows in showing.epochs(run, ctx.obj, view, picture):
+        for rows in shown_epochs(run, ctx.obj, view, picture):
             view.epoch([metrics.as_dict(row) for row in rows])
     except OSError as error:
-        raise saving.broken_off(run, error) from error
+        raise checkpointing.broken_off(run, error) from error
     finally:
         view.close()
         if as_json:
-            ending.print_rows(run.directory, list(run.latest.values()))
-    ending.draw(run.directory, run.source)
+            run_summary.print_rows(run.directory, list(run.latest.values()))
+    run_summary.draw(run.directory, run.source)
     if not as_json:
-        ending.summarise(run)
+        run_summary.summarise(run)
     if picture:
         picture.wait()
+
+
+def say_brief(run: Run, quiet: bool) -> None:
+    """Says on standard error what the settings make possible, and what is odd."""
+    from lstmcli.cli import run_summary
+    from lstmcli.training import estimate
+    from lstmcli.utils import terminal
+
+    for note in run.source.notes():
+        typer.echo(f"note: {terminal.visible(note)}", err=True)
+    data = estimate.of_data(run.source, run.floor, run.baselines.found)
+    begun = run.within.windows if run.within else 0
+    done = run.epoch + begun / data.windows
+    found = estimate.of_config(run.config, run.program.signature, data, done)
+    columns = terminal.width(sys.stderr)
+    for line in [] if quiet else run_summary.briefing_lines(found):
+        typer.echo(run_summary.folded(line, columns), err=True)
+    if run.resumed and not quiet:
+        typer.echo(run_summary.going_on(run.epoch, begun, data.windows), err=True)
+    if hopeless := run_summary.data_warning(data):
+        typer.echo(f"warning: {hopeless}", err=True)
+
+
+def training_view(run: Run, style: str, live: str) -> tuple[TrainingView, Picture | None]:
+    """The bar, and what is drawn of the run.
+
+    Args:
+        run: what is to be trained.
+        style: as `console.progress_style` gives it.
+        live: as `console.live_style` gives it.
+    """
+    from lstmcli.cli import progress
+    from lstmcli.cli.live import Panel
+    from lstmcli.reporting import formatting
+    from lstmcli.utils import terminal
+
+    floor = run.floor.loss if run.floor else None
+    number = formatting.one_number(run.source.schema)
+    panel = Panel(floor, terminal.ascii_only(sys.stderr)) if live == "strips" else None
+    scale = number.scale if number else None
+    bar = progress.TrainingView(style, run.config.training.epochs, floor, scale, panel)
+    if live != "window":
+        return bar, panel
+    from lstmcli.cli.live_window import Window
+
+    return bar, Window(floor)
+
+
+def shown_epochs(
+    run: Run, argv: list[str], bar: TrainingView, picture: Picture | None
+) -> Iterator[list[EpochRow]]:
+    """Trains to the end; shows progress within an epoch, and yields each epoch's rows."""
+    from lstmcli.reporting.predictions import Moment, Watch
+    from lstmcli.training.trainer import Progress, train
+
+    watch = Watch(run) if picture else None
+    before = None
+    for record in train(run, argv):
+        if not isinstance(record, Progress):
+            yield record
+            continue
+        bar.windows(record.epoch, record.windows, record.of, record.loss, record.phase)
+        if watch and picture and record.tensors is not None:
+            picture.add(record.epoch - 1 + record.windows / record.of, _since(before, record))
+            if watch.due:
+                moment = Moment(record.epoch, record.windows, record.of)
+                picture.show(watch.look(record.tensors, moment))
+        before = record
+
+
+def _since(before: Progress | None, now: Progress) -> float:
+    """The mean loss of the windows since the record before, if that is of the same epoch.
+
+    Of windows with as many labels each; else it is near that.
+    """
+    if before is None or before.epoch != now.epoch or not before.windows:
+        return now.loss
+    lost = now.loss * now.windows - before.loss * before.windows
+    return lost / (now.windows - before.windows) if lost > 0 else now.loss

@@ -1,1 +1,1 @@
-"""The model and its compiled training: the only rooms that import TensorFlow."""
+"""The model, its gradient and its compiled programs: the only room that imports TensorFlow."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from lstmcli.core import backend, environment
-from lstmcli.core.backend import tf
-from lstmcli.errors import DeviceError
+from lstmcli.core import execution, tensorflow
+from lstmcli.core.tensorflow import tf
+from lstmcli.utils.errors import DeviceError
 
 
 def available() -> list[str]:
@@ -20,14 +20,14 @@ def available() -> list[str]:
 
 def instruction_set() -> str | None:
     """The largest that this process's programs may use, as it was set when TensorFlow loaded."""
-    return backend.instruction_set
+    return tensorflow.instruction_set
 
 
 def threads() -> int:
     """Threads of the CPU's thread pool in this process; large products' last bits depend on it."""
     if given := tf.config.threading.get_intra_op_parallelism_threads():
         return int(given)
-    return environment.cores()
+    return execution.cores()
 
 
 def resolve(requested: str, threads: int | None = None) -> str:

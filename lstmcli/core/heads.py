@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core import sums
-from lstmcli.core.backend import tf
+from lstmcli.core import reductions
+from lstmcli.core.tensorflow import tf
 
 CLASSES = 0
 """The axis of the outputs along which the classes, or the numbers, lie."""
@@ -64,7 +64,7 @@ def _softmax_errors(logits: tf.Tensor, labels: tf.Tensor) -> Errors:
     one_hot = tf.cast(tf.expand_dims(labels, CLASSES) == classes, logits.dtype)
     largest = tf.reduce_max(logits, CLASSES, keepdims=True)
     exponentials = tf.exp(logits - largest)
-    total = tf.expand_dims(sums.halves(exponentials, CLASSES), CLASSES)
+    total = tf.expand_dims(reductions.halves(exponentials, CLASSES), CLASSES)
     below = tf.reduce_sum(one_hot * (largest - logits), CLASSES)
     loss = tf.math.log(tf.squeeze(total, CLASSES)) + below
     # The division comes last: the compiler then keeps the result instead of computing it again.
@@ -74,7 +74,7 @@ def _softmax_errors(logits: tf.Tensor, labels: tf.Tensor) -> Errors:
 
 def _log_softmax(logits: tf.Tensor) -> tf.Tensor:
     below = logits - tf.reduce_max(logits, CLASSES, keepdims=True)
-    return below - tf.expand_dims(tf.math.log(sums.halves(tf.exp(below), CLASSES)), CLASSES)
+    return below - tf.expand_dims(tf.math.log(reductions.halves(tf.exp(below), CLASSES)), CLASSES)
 
 
 def _linear_errors(outputs: tf.Tensor, targets: tf.Tensor) -> Errors:
@@ -94,11 +94,11 @@ def _linear_errors(outputs: tf.Tensor, targets: tf.Tensor) -> Errors:
     if count > 1:
         there = tf.math.is_finite(targets)
         errors = tf.where(there, errors, 0.0)
-        known = sums.halves(tf.cast(there, errors.dtype), 0)
+        known = reductions.halves(tf.cast(there, errors.dtype), 0)
         terms = tf.maximum(known, 1.0)
     return Errors(
-        sums.halves(errors * errors, 0) / terms,
-        sums.halves(tf.abs(errors), 0) / terms,
+        reductions.halves(errors * errors, 0) / terms,
+        reductions.halves(tf.abs(errors), 0) / terms,
         errors * (2 / count),
         known=known,
     )

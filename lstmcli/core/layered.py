@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from lstmcli.core import model
-from lstmcli.core.backend import tf
 from lstmcli.core.heads import Errors
-from lstmcli.core.window import Window
+from lstmcli.core.inputs import Window
+from lstmcli.core.tensorflow import tf
 
 Tensors = dict[str, tf.Tensor]
 Scratch = tuple[tuple[tf.TensorArray, ...], ...]

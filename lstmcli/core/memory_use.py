@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
-from lstmcli import architecture
+from lstmcli import model_spec
 from lstmcli.config import Config
-from lstmcli.memory import NUMBER, OF_A_STEP, PROCESS, require
+from lstmcli.utils.memory import NUMBER, OF_A_STEP, PROCESS, require
 
 OF_A_PARAMETER, OF_ITS_GRADIENT = 4, 2
 """Copies of a parameter, and of each of its optimizer's slots: as it was, as it is, as it becomes,
@@ -35,7 +35,7 @@ def check_model(config: Config, features: int, outputs: int) -> None:
         UsageError: it does not fit into memory.
     """
     model, training, replicas = config.model, config.training, config.run.replicas
-    parameters = architecture.count(model, features, outputs)
+    parameters = model_spec.count(model, features, outputs)
     learnt, window, series = _numbers(config, features, outputs)
     of = f"{replicas:,} models" if replicas > 1 else "a model"
     require(
@@ -57,8 +57,8 @@ def _numbers(config: Config, features: int, outputs: int) -> tuple[int, int, int
     Replicas go through a window one after the other.
     """
     model, training, replicas = config.model, config.training, config.run.replicas
-    parameters = architecture.count(model, features, outputs)
-    state = math.prod(architecture.state_shape(model, training.rows))
+    parameters = model_spec.count(model, features, outputs)
+    state = math.prod(model_spec.state_shape(model, training.rows))
     kept = OF_A_PARAMETER * (parameters * (1 + SLOTS[training.optimizer]) + state)
     each_step = _of_units(config) + OF_AN_OUTPUT * (features + outputs)
     drawn = 0 if config.data.data else OF_A_STEP * config.data.series_length

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core.backend import tf
+from lstmcli.core.tensorflow import tf
 
 SCALES = np.array([0.5, 0.5, 1, 0.5], np.float32)
 """sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one tanh serves all gates: i, f, g, o."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lstmcli.core.backend import tf
+from lstmcli.core.tensorflow import tf
 
 Slots = tuple[tf.Tensor, ...]
 

@@ -1,41 +1,17 @@
-"""The wavefront schedule: all layers advance in one batched operation, for tiny matrices.
-
-Layer l works on step w - l at wave w, so T + L - 1 waves of one cell each do the work of T L cells
-(Appleyard, Kocisky and Blunsom 2016, arXiv 1604.01946). A layer's matrices and bias are one matrix,
-applied to [x, h, 1], and a product with it is a multiplication and a sum, which the compiler fuses
-where a call into a matmul library would cost more than the arithmetic.
-
-The layout is chosen for the compiler. The gates come first and everything behind the layer is one
-flat axis M = B S R, so that a loop over it is long enough to be vectorised. The replica axis is
-innermost, so that every operation is elementwise over it: a replica has the same bits however many
-others there are. Slopes of a layer that is not at work (before wave l, from wave T + l on) are
-stored as zeros, so that the backward waves need no mask.
-
-Shapes: R replicas, L layers, S units, F input features, I = max(F, S) columns for a layer's input
-(missing ones are zero), C classes, B rows, T steps of a window, W = T + L - 1 waves.
-"""
+"""The wavefront schedule: all layers advance in one batched operation, for tiny matrices."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from lstmcli.core import environment, model, sums
-from lstmcli.core.backend import tf
+from lstmcli.core import execution, model, reductions
 from lstmcli.core.heads import Errors
-from lstmcli.core.waves import (
-    Scratch,
-    State,
-    Waves,
-    Weights,
-    at_work_by_wave,
-    from_above,
-    waves_of,
-    with_one,
-)
-from lstmcli.core.window import Window
+from lstmcli.core.inputs import Window
+from lstmcli.core.tensorflow import tf
 
 Tensors = dict[str, tf.Tensor]
 GATES = 0  # the axis of [4, L, M] along which the gates lie
@@ -55,7 +31,7 @@ class Wavefront:
 
         Where they are not, their order could depend on the number of replicas: see `sums`.
         """
-        return self.columns + self.state_size <= environment.LARGEST_WAVEFRONT
+        return self.columns + self.state_size <= execution.LARGEST_WAVEFRONT
 
     @property
     def columns(self) -> int:
@@ -109,7 +85,7 @@ class Wavefront:
             tf.reduce_sum(part * part, 0) for part in gradient
         )  # over the gates, the classes
         rows = (tf.reshape(part, [-1, part.shape[-1]]) for part in squares)
-        return tf.sqrt(tf.add_n([sums.halves(part, 0) for part in rows]))
+        return tf.sqrt(tf.add_n([reductions.halves(part, 0) for part in rows]))
 
     @staticmethod
     def scale(gradient: Weights, factor: tf.Tensor) -> Weights:
@@ -244,7 +220,7 @@ class Wavefront:
         waves = Waves(scratch.inputs.stack(), slopes, *by_wave)
         errors = errors_of(outputs)
         d_outputs = (errors.gradient / errors.labels)[:, :, :, None]  # [C, T, B, 1, R]
-        d_dense = sums.halves(sums.short(top * d_outputs, 2), 1)
+        d_dense = reductions.halves(reductions.short(top * d_outputs, 2), 1)
         d_top = tf.reduce_sum(d_outputs * weights.dense[:, None, None, :size], 0)
         if window.kept is not None:
             d_top *= window.kept[:, -1]
@@ -274,7 +250,7 @@ class Wavefront:
         def wave(w: tf.Tensor, dz: tf.Tensor, dc: tf.Tensor, d_lstm: tf.Tensor) -> tuple:
             """Takes dz and dc of wave w + 1: h of wave w was an input to it."""
             after = tf.reshape(dz, [4, layers, rows, size, replicas])
-            d_lstm += sums.short(waves.inputs[w + 1][:, :, :, None] * after[:, :, :, None], 2)
+            d_lstm += reductions.short(waves.inputs[w + 1][:, :, :, None] * after[:, :, :, None], 2)
             i, f, g, o = tf.unstack(tf.reshape(to_hidden(w + 1, after), dz.shape))
             dh = i + f + g + o + d_top[w] * is_top
             slopes = model.Slopes(*(part[w] for part in waves.slopes))
@@ -284,3 +260,91 @@ class Wavefront:
         zeros = (tf.zeros([4, *flat], own.dtype), tf.zeros(flat, own.dtype))
         start = (count - 1, *zeros, tf.zeros_like(weights.lstm))
         return tf.while_loop(lambda w, *_: w >= -1, wave, start, maximum_iterations=count + 1)[-1]
+
+
+class Weights(NamedTuple):
+    """Parameters, gradients or slots in this schedule's layout.
+
+    Attributes:
+        lstm: `[4, L, I + S + 1, S, R]`: rows for the layer's input, its hidden state, the bias.
+        dense: `[C, S + 1, R]`: rows for the hidden state and the bias.
+    """
+
+    lstm: tf.Tensor
+    dense: tf.Tensor
+
+
+class Scratch(NamedTuple):
+    """Room for what the waves leave.
+
+    Attributes:
+        inputs, slopes: as in `Waves`; no slopes for a forward pass alone.
+        top: the top layer's hidden state `[W, B, S, R]`, where sequences begin; else nothing.
+    """
+
+    inputs: tf.TensorArray
+    slopes: tuple[tf.TensorArray, ...]
+    top: tuple[tf.TensorArray, ...]
+
+
+class State(NamedTuple):
+    """Cell state and hidden state, each `[L, M]`."""
+
+    c: tf.Tensor
+    h: tf.Tensor
+
+
+class Waves(NamedTuple):
+    """What the forward waves leave for the backward ones.
+
+    Attributes:
+        inputs: `[W, L, B, I + S + 1, R]`: [x, h, 1] of each layer.
+        slopes: `[W, 4, L, M]`, `[W, L, M]`, `[W, L, M]`.
+        carried: `[W, L, B, 1, R]`, or `None`.
+        kept: `[W, L, B, S, R]`, or `None`.
+    """
+
+    inputs: tf.Tensor
+    slopes: model.Slopes
+    carried: tf.Tensor | None = None
+    kept: tf.Tensor | None = None
+
+
+def waves_of(window: Window, layers: int) -> tuple[tf.Tensor | None, tf.Tensor | None]:
+    """What is carried and kept, `[W, L, B, …, R]`: in wave w, layer l is at step w - l.
+
+    A layer's place in `kept` is for what it is given: the output of the layer below.
+    """
+    carried = kept = None
+    if window.carried is not None:
+        carried = _diagonal([window.carried] * layers)
+    if window.kept is not None:
+        given = tf.unstack(window.kept, axis=1)
+        kept = _diagonal([tf.ones_like(given[0]), *given[:-1]])
+    return carried, kept
+
+
+def _diagonal(parts: list[tf.Tensor]) -> tf.Tensor:
+    """Each layer's `[T, …]`, in the wave in which it is due: `[W, L, …]`, ones elsewhere."""
+    rest = [[0, 0]] * (len(parts[0].shape) - 1)
+    padded = (
+        tf.pad(part, [[layer, len(parts) - 1 - layer], *rest], constant_values=1.0)
+        for layer, part in enumerate(parts)
+    )
+    return tf.stack(list(padded), 1)
+
+
+def at_work_by_wave(layers: int, steps: int) -> np.ndarray:
+    """Whether each layer has a step to do in each wave: `[W, L, 1]`."""
+    step = np.arange(steps + layers - 1)[:, None] - np.arange(layers)
+    return ((step >= 0) & (step < steps))[:, :, None]
+
+
+def from_above(values: tf.Tensor) -> tf.Tensor:
+    """`[4, L, …]` with each layer's part replaced by the one of the layer above it, or zeros."""
+    return tf.pad(values[:, 1:], [[0, 0], [0, 1], *[[0, 0]] * (len(values.shape) - 2)])
+
+
+def with_one(x: tf.Tensor) -> tf.Tensor:
+    """`[T, B, S, R]` -> `[T, B, S + 1, R]`: a column of ones for the bias."""
+    return tf.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0]], constant_values=1.0)

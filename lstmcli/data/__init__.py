@@ -1,1 +1,1 @@
-"""Labelled series: where they come from, how they are cut into windows, and their files."""
+"""Series from files and tasks, how they are cut, and what they cost without a network."""

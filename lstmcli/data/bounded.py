@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from lstmcli import memory
-from lstmcli.errors import FileError
+from lstmcli.utils import memory
+from lstmcli.utils.errors import FileError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import gzip
 import io
 from pathlib import Path
 
-from lstmcli.errors import FileError
+from lstmcli.utils.errors import FileError
 
 READ = 1 << 20
 """Bytes that are looked at to guess an encoding."""

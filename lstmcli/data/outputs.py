@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.columns import Categorical, Schema
+from lstmcli.data.schema import Categorical, Schema
 
 if TYPE_CHECKING:
     import pandas as pd

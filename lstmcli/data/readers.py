@@ -9,20 +9,19 @@ from itertools import chain, combinations, product
 from pathlib import Path
 from types import ModuleType
 
-from lstmcli import files
-from lstmcli.columns import Schema
 from lstmcli.config import OF_TABLES, DataConfig
-from lstmcli.data import beside, joining, several, storage, text
-from lstmcli.data.series import Series
-from lstmcli.data.split import Parts
-from lstmcli.data.tables import reader as table
-from lstmcli.errors import FileError, UsageError, pasteable
-from lstmcli.settings import option_name
+from lstmcli.data import arrays, continuation, csv_series, text
+from lstmcli.data.schema import Schema
+from lstmcli.data.series import Parts, Series
+from lstmcli.data.table import load as table
+from lstmcli.utils import files
+from lstmcli.utils.errors import FileError, UsageError, pasteable
+from lstmcli.utils.settings import option_name
 
 TABLES = (".csv", ".csv.gz", ".parquet")
 ENCODED = (".txt", ".csv", ".csv.gz")
 """What is text, in an encoding."""
-ENDINGS: dict[str, ModuleType] = {".txt": text, ".npz": storage}
+ENDINGS: dict[str, ModuleType] = {".txt": text, ".npz": arrays}
 KINDS = {text: "text", table: "table"}
 """What the data of a reader always is; arrays may be of any kind."""
 
@@ -49,7 +48,7 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
             parts, notes = reader.read_parts(config, known)
         else:
             parts, notes = reader.read_parts(config)
-    return joining.continued(parts, config) if config.continues else parts, notes
+    return continuation.continued(parts, config) if config.continues else parts, notes
 
 
 def read_whole(
@@ -128,8 +127,8 @@ def _check_different(config: DataConfig) -> None:
 def _check_same_kind(path: Path, reader: ModuleType, part: str | None) -> None:
     """Raises UsageError where the file of a part is of another kind than the main file."""
     endings = [each for each, its in ENDINGS.items() if its is reader] or list(TABLES)
-    if reader is storage:
-        endings = list(storage.FORMATS)
+    if reader is arrays:
+        endings = list(arrays.FORMATS)
     if part is not None and not _example(Path(part)).name.endswith(tuple(endings)):
         raise UsageError(
             f"`{part}` is to be a part of `{path}`, but is of another kind: expected a name that "
@@ -145,7 +144,7 @@ def _example(path: Path) -> Path:
         FileError: a folder or a pattern has no such file.
         UsageError: it has files of several kinds.
     """
-    found = several.files_of(path, (text.ENDING, *TABLES))
+    found = files.files_with_endings(path, (text.ENDING, *TABLES))
     if found is None:
         return path
     texts = [each.suffix == text.ENDING for each in found]
@@ -174,7 +173,7 @@ def _check_known(path: Path) -> None:
 
 def _check_unpacked(path: Path, otherwise: str = "") -> None:
     """Raises UsageError for a compressed dataset of `generate`, which a table's reader misreads."""
-    if path.suffix == ".gz" and beside.is_own_table(path):
+    if path.suffix == ".gz" and csv_series.is_own_table(path):
         raise UsageError(
             f"`{path}` has the columns of a dataset of `lstmcli generate`, which is read from a "
             "plain `.csv`",
@@ -187,7 +186,7 @@ def _whole_reader(path: Path, schema: Schema) -> ModuleType:
     example = _example(path)
     _check_known(example)
     if example.suffix == ".csv" and schema.kind == "series":
-        return storage
+        return arrays
     if schema.kind == "series":
         _check_unpacked(example)
     return _table_reader(path) if example.name.endswith(TABLES) else ENDINGS[example.suffix]
@@ -195,8 +194,8 @@ def _whole_reader(path: Path, schema: Schema) -> ModuleType:
 
 def _table_reader(path: Path) -> ModuleType:
     """The reader of tables, for one that is whole if it is a dataset of `generate`."""
-    for file in several.files_of(path, TABLES) or [path]:
-        storage.check_seal(file)
+    for file in files.files_with_endings(path, TABLES) or [path]:
+        arrays.check_seal(file)
     return table
 
 
@@ -204,13 +203,13 @@ def _reader(path: Path, config: DataConfig) -> ModuleType:
     given = [name for name in OF_TABLES if getattr(config, name) not in (None, False)]
     example = _example(path)
     _check_known(example)
-    own = example == path and path.suffix == ".csv" and not given and beside.is_own_table(path)
+    own = example == path and path.suffix == ".csv" and not given and csv_series.is_own_table(path)
     if config.encoding is not None:
         check_encoded(path, own)
     if example.name.endswith(TABLES):
         if not given:
             _check_unpacked(example, "; if it is a table, pass `--target target`")
-        return storage if own else _table_reader(path)
+        return arrays if own else _table_reader(path)
     if given:
         option = f"`{option_name(given[0])}`"
         raise UsageError(

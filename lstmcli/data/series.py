@@ -1,4 +1,4 @@
-"""A series: what is given and what is to be predicted at each of its steps."""
+"""A series: what is given and what is to be predicted at each step; and its three parts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.architecture import Signature
-from lstmcli.columns import Schema
+from lstmcli.data.schema import Schema
+from lstmcli.model_spec import Signature
+from lstmcli.utils.rng import Stream, generator
 
 Bools = npt.NDArray[np.bool_]
 
@@ -188,3 +189,45 @@ def is_one_hot(numbers: npt.NDArray[Any]) -> bool:
     return numbers.shape[1] > 1 and bool(
         (numbers.sum(1) == 1).all() and (numbers.max(1) == 1).all()
     )
+
+
+class Parts(NamedTuple):
+    """A dataset's parts.
+
+    Attributes:
+        training: what a model is trained on; vocabularies and scales come from it alone.
+        validation: chooses the checkpoint, and stops early.
+        test: is reported, and looked at once.
+    """
+
+    training: Series
+    validation: Series
+    test: Series
+
+
+def split_by_time(
+    steps: int, val_fraction: float, test_fraction: float
+) -> tuple[slice, slice, slice]:
+    """One long recording: the last part is the test part, the one before it the validation part."""
+    test = steps - round(steps * test_fraction)
+    validation = test - round(steps * val_fraction)
+    return slice(0, validation), slice(validation, test), slice(test, steps)
+
+
+def split_by_sequence(
+    sequences: int, val_fraction: float, test_fraction: float, seed: int
+) -> tuple[npt.NDArray[np.int64], ...]:
+    """Many sequences: whole ones are drawn for each part, by a seed that is the dataset's own.
+
+    Returns:
+        The numbers of the sequences of the training, the validation and the test part, each in
+        ascending order. A part with a fraction above 0 has one sequence at least, while there are
+        enough.
+    """
+    order = generator(seed, Stream.SPLIT).permutation(sequences)
+    counts = [
+        max(1, round(sequences * fraction)) if fraction else 0
+        for fraction in (val_fraction, test_fraction)
+    ]
+    validation, test = order[: counts[0]], order[counts[0] : sum(counts)]
+    return tuple(np.sort(part) for part in (order[sum(counts) :], validation, test))

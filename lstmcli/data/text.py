@@ -22,13 +22,12 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli import memory
-from lstmcli.columns import Categorical, Schema, symbol_type
 from lstmcli.config import DataConfig
-from lstmcli.data import decoding, several
-from lstmcli.data.series import Series, no_numbers
-from lstmcli.data.split import Parts, by_time
-from lstmcli.errors import FileError
+from lstmcli.data import decoding
+from lstmcli.data.schema import Categorical, Schema, symbol_type
+from lstmcli.data.series import Parts, Series, no_numbers, split_by_time
+from lstmcli.utils import files, memory
+from lstmcli.utils.errors import FileError
 
 ENDING = ".txt"
 PIECE = 1 << 20
@@ -60,7 +59,7 @@ class _File:
     @property
     def paths(self) -> list[Path]:
         """The files, in the order in which they are joined."""
-        return several.files_of(self.path, (ENDING,)) or [self.path]
+        return files.files_with_endings(self.path, (ENDING,)) or [self.path]
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
         "validation": (config.val_data, config.val_fraction),
         "test": (config.test_data, config.test_fraction),
     }
-    training, *others = by_time(
+    training, *others = split_by_time(
         text.characters, *(0 if file else share for file, share in shares.values())
     )
     schema = known or _schema(text, training)
@@ -129,7 +128,7 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
         all_scored = not unknown and part.starts is None
         found.append(replace(part, scored=None) if all_scored else part)
     joined = (
-        [several.joined(text.path, text.file.paths, "one text after the other")]
+        [files.said_of_several(text.path, text.file.paths, "one text after the other")]
         if text.begins
         else []
     )

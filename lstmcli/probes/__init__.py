@@ -1,1 +1,1 @@
-"""What a trained network does: what each layer remembers, and what it is for."""
+"""What a network remembers, and what its layers are for."""

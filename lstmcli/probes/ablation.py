@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli import architecture
-from lstmcli.core import forward
-from lstmcli.core.forward import Array, Given, Zeroing
-from lstmcli.probes import ridge
-from lstmcli.probes.inputs import Input, inputs_of
-from lstmcli.probes.places import Places
-from lstmcli.probes.ridge import Targets
-from lstmcli.probes.subject import TRAINED, Run, Subject, one_thread
+from lstmcli import model_spec
+from lstmcli.core import numpy_lstm
+from lstmcli.core.numpy_lstm import Array, Given, Zeroing
+from lstmcli.probes import readout
+from lstmcli.probes.networks import TRAINED, Input, Run, Subject, inputs_of, one_thread
+from lstmcli.probes.readout import Places, Targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +77,7 @@ def ablation(subject: Subject, lags: int) -> pd.DataFrame:
 def steps_for(subject: Subject, variants: int) -> int:
     """Steps of each row on which so many variants can be run in a reasonable time; 0 for none."""
     signature, model = subject.signature, subject.model.config.model
-    parameters = architecture.count(model, signature.features, signature.outputs)
+    parameters = model_spec.count(model, signature.features, signature.outputs)
     steps, rows = subject.arrays[0]["targets"].shape[:2]
     affordable = int(PRODUCTS / (variants * parameters))
     if affordable < min(FEWEST_STEPS, steps * rows):
@@ -137,15 +135,15 @@ def losses_of(
     targets = np.stack([subject.arrays[each]["targets"][:length] for each in replicas], 1)
     scored = _scored(subject, replicas)[:length]  # [T, R, B]
     model, rows = subject.model.config.model, targets.shape[2]
-    stack = forward.side_by_side(subject.networks(TRAINED, replicas))
+    stack = numpy_lstm.side_by_side(subject.networks(TRAINED, replicas))
     shape = model.layers, 2, len(replicas), count * rows, model.state_size
     state = np.zeros(shape, np.float32)
     zeroing = zeroing_of(variants, every, model.layers, model.state_size, rows)
     sums, done = np.zeros((len(replicas), count)), 0
     with one_thread():
-        for states in forward.unroll(stack, state, given, zeroing):
+        for states in numpy_lstm.unroll(stack, state, given, zeroing):
             part = slice(done, done + len(states))
-            outputs = forward.readout(stack, states[:, -1, 1])
+            outputs = numpy_lstm.readout(stack, states[:, -1, 1])
             outputs = outputs.reshape(len(states), len(replicas), count, rows, -1)
             found = _losses(outputs, targets[part, :, None], subject.signature.head)
             sums += (found * scored[part, :, None]).sum((0, 3), dtype=np.float64)
@@ -238,7 +236,7 @@ def explained(run: Run, layer: int, each: Input, places: Places, lags: int) -> F
         if not len(at):
             found.append(np.zeros((flat.shape[-1], len(block.lags))))
             continue
-        [states] = ridge.standardised(flat[at].astype(np.float64))
+        [states] = readout.standardised(flat[at].astype(np.float64))
         targets = Targets(values[at[:, None] - np.asarray(block.lags) * rows], each.classes)
         spread = targets.spread(targets.means)
         share = np.square(targets.cross(states)).sum(2)

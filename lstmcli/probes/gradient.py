@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.core import backward, forward
-from lstmcli.core.forward import Array, Given
-from lstmcli.probes.subject import TRAINED, UNTRAINED, Run, Subject, one_thread
+from lstmcli.core import numpy_lstm
+from lstmcli.core.numpy_lstm import Array, Given
+from lstmcli.probes.networks import TRAINED, UNTRAINED, Run, Subject, one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,14 +126,14 @@ def _followed(run: Run, state: Array, given: Given, targets: npt.NDArray[Any], h
         targets: of the last steps: `[M]` or `[M, D]`.
         head: `softmax` or `linear`.
     """
-    network = forward.side_by_side([run.network])
-    states = np.concatenate(list(forward.unroll(network, state, given)))
-    logits = forward.readout(network, states[-1, -1, 1])
-    outputs = backward.of_loss(logits, targets[None], head)
-    found = backward.slopes(network, state, given, states)
+    network = numpy_lstm.side_by_side([run.network])
+    states = np.concatenate(list(numpy_lstm.unroll(network, state, given)))
+    logits = numpy_lstm.readout(network, states[-1, -1, 1])
+    outputs = numpy_lstm.loss_gradient(logits, targets[None], head)
+    found = numpy_lstm.slopes(network, state, given, states)
     norms = [
         Norms(*(np.linalg.norm(part, axis=-1) for part in step))
-        for step in backward.back(network, found, given, outputs)
+        for step in numpy_lstm.backpropagate(network, found, given, outputs)
     ]
     inputs, layers = zip(*norms, strict=True)
     return Norms(

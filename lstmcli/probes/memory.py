@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.errors import UsageError
-from lstmcli.probes import bits, ridge
-from lstmcli.probes.inputs import inputs_of
-from lstmcli.probes.places import FEWEST_PAIRS, Block
-from lstmcli.probes.ridge import Readout, Targets
-from lstmcli.probes.subject import TRAINED, UNTRAINED, Run, Subject
+from lstmcli.probes import readout
+from lstmcli.probes.networks import TRAINED, UNTRAINED, Run, Subject, inputs_of
+from lstmcli.probes.readout import FEWEST_PAIRS, Block, Readout, Targets
+from lstmcli.utils.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,7 +137,7 @@ def recovered(states: npt.NDArray[Any], asked: Sequence[Asked]) -> Iterator[Reco
         if min(map(len, block.parts)) < FEWEST_PAIRS:
             yield from (Recovered(lag, np.nan, np.nan, np.nan) for lag in block.lags)
             continue
-        parts = ridge.standardised(*(flat[places].astype(np.float64) for places in block.parts))
+        parts = readout.standardised(*(flat[places].astype(np.float64) for places in block.parts))
         yield from _judged(parts, targets, block.lags)
 
 
@@ -148,9 +146,9 @@ def _judged(
 ) -> Iterator[Recovered]:
     """Fits, chooses and judges the readouts of some lags."""
     fit, choose, judge = parts
-    fitted = ridge.fit(fit, targets[0], choose, targets[1])
+    fitted = readout.fit_ridge(fit, targets[0], choose, targets[1])
     if not targets[0].classes:
-        explained = ridge.r_squared(fitted, judge, targets[2])
+        explained = readout.r_squared(fitted, judge, targets[2])
         for place, lag in enumerate(lags):
             yield Recovered(lag, float(explained[place]), 1.0, float(fitted.strengths[place]))
         return
@@ -169,11 +167,11 @@ def _known(
     """The bits of a symbol that a readout knows."""
     classes, strength = targets[0].classes, float(fitted.strengths[place])
     calibrated_by, labels = targets[1].values[:, place], targets[2].values[:, place]
-    most = bits.entropy(labels, classes)
+    most = readout.entropy(labels, classes)
     if np.isinf(strength):  # What knows nothing guesses the frequencies, and loses the entropy.
         return Recovered(lag, 0.0, most, strength)
     calibrating, judging = slice(CALIBRATED), slice(JUDGED // classes)
-    known = bits.known(
+    known = readout.known_bits(
         fitted.scores(choose[calibrating], place),
         calibrated_by[calibrating],
         fitted.scores(judge[judging], place),

@@ -1,1 +1,1 @@
-"""The page about a run or a sweep, from what is on disk. TensorFlow is not needed here."""
+"""All that is drawn or written for people to look at later: figures, pages, tables."""

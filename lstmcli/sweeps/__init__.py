@@ -1,1 +1,1 @@
-"""The sweep: every depth and seed trained, and what a statistician would say of it."""
+"""Many runs, and how many layers are enough."""

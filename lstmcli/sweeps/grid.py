@@ -11,19 +11,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lstmcli import architecture, preflight
-from lstmcli.architecture import Signature
-from lstmcli.config import DEFAULTS, GROUPS, OF_THE_FILE, Config
-from lstmcli.core import environment, memory_use
-from lstmcli.data.source import Source, open_source
-from lstmcli.errors import UsageError
-from lstmcli.preflight import Preflight
-from lstmcli.runs.sweepfiles import RUNS
-from lstmcli.settings import option_name, setting_types
-from lstmcli.sweeps import matching
-from lstmcli.sweeps.material import Material, identity, material
+from lstmcli import model_spec
+from lstmcli.config import DEFAULTS, GROUPS, OF_THE_FILE, Config, ModelConfig
+from lstmcli.core import execution, memory_use
+from lstmcli.data.datasets import Source, open_source
+from lstmcli.model_spec import Signature
+from lstmcli.sweeps.data_info import Material, identity, material
+from lstmcli.training import estimate
+from lstmcli.training.estimate import Preflight
+from lstmcli.training.run_dir import RUNS
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.settings import option_name, setting_types
+
+if TYPE_CHECKING:
+    pass
 
 SIZES = ("layers", "state_size")
 HORIZON = "horizon"
@@ -112,12 +115,12 @@ class Setting:
     @property
     def kind(self) -> object:
         """What a process has to be set up for to train it."""
-        return environment.kind(self.config, self.signature.features)
+        return execution.kind(self.config, self.signature.features)
 
     @cached_property
     def preflight(self) -> Preflight:
         """What it makes possible."""
-        return preflight.of_config(self.config, self.signature, self.material.facts)
+        return estimate.of_config(self.config, self.signature, self.material.facts)
 
     @property
     def seconds(self) -> float:
@@ -190,7 +193,7 @@ def key_names(swept: Sequence[str]) -> list[str]:
 
 def _count(config: Config, signature: Signature) -> int:
     """Number of parameters of one replica."""
-    return architecture.count(config.model, signature.features, signature.outputs)
+    return model_spec.count(config.model, signature.features, signature.outputs)
 
 
 def parse(name: str, text: str) -> list[Any]:
@@ -332,9 +335,69 @@ def expand(
         config = source.resolved(config)
         if match:
             of = source.resolved(base).model
-            size = matching.nearest(match, of, config.model.layers, found.signature)
+            size = nearest_state_size(match, of, config.model.layers, found.signature)
             config = replace(config, model=replace(config.model, state_size=size))
         memory_use.check_model(config, found.signature.features, found.signature.outputs)
         own = {column(name): config.value(name) for name in swept}
         settings.append(Setting(config, own, found, weights))
     return settings
+
+
+NOTED = 0.1
+"""How far from its target a size may be before that is said: a part of the target."""
+NAMES = {"params": "parameters", "state": "numbers of state"}
+
+
+def matched_count(match: str, layers: int, state_size: int, signature: Signature) -> int:
+    """What a model has of that in which depths are to be equal."""
+    if match == "state":
+        return layers * 2 * state_size  # c and h.
+    model = ModelConfig(layers=layers, state_size=state_size)
+    return model_spec.count(model, signature.features, signature.outputs)
+
+
+def nearest_state_size(match: str, base: ModelConfig, layers: int, signature: Signature) -> int:
+    """The state size with which a depth comes closest to what `base` has.
+
+    No larger one than looked at does, as a layer of all of `base`'s units has more than it.
+    """
+    target = matched_count(match, base.layers, base.state_size, signature)
+    sizes = range(1, base.layers * base.state_size + 2)
+    return min(sizes, key=lambda size: abs(matched_count(match, layers, size, signature) - target))
+
+
+def matching_notes(match: str, base: ModelConfig, settings: Iterable[Setting]) -> list[str]:
+    """What the sizes of settings were chosen by, what they came to, and which are far from it."""
+    targets: dict[int, dict[str, int]] = {}
+    for setting in settings:
+        model, signature = setting.config.model, setting.signature
+        target = matched_count(match, base.layers, base.state_size, signature)
+        own = matched_count(match, model.layers, model.state_size, signature)
+        targets.setdefault(target, {})[f"{model.layers}x{model.state_size}"] = own
+    found = [_note(match, base, *each) for each in targets.items()]
+    return found + [note for each in targets.items() if (note := _far(match, *each))]
+
+
+def _note(match: str, base: ModelConfig, target: int, counts: Mapping[str, int]) -> str:
+    layers = f"{base.layers} layer{'s' if base.layers > 1 else ''}"
+    units = f"{base.state_size} unit{'s' if base.state_size > 1 else ''}"
+    listed = ", ".join(f"{name} has {own:,}" for name, own in counts.items())
+    return (
+        f"`--match {match}` takes the state sizes that come closest to {target:,} {NAMES[match]}, "
+        f"those of {layers} of {units}: {listed}"
+    )
+
+
+def _far(match: str, target: int, counts: Mapping[str, int]) -> str:
+    """Which are more than a tenth off; empty where none is."""
+    far = [
+        f"{name} has {100 * abs(own / target - 1):.0f} % {'more' if own > target else 'fewer'}"
+        for name, own in counts.items()
+        if abs(own / target - 1) > NOTED
+    ]
+    if not far:
+        return ""
+    return (
+        f"no state size comes nearer to {target:,} {NAMES[match]}: {', '.join(far)}; a larger "
+        "`--state-size` leaves less of a difference"
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstmcli.sweeps.grid import SIZES, words
-from lstmcli.sweeps.statistics import GUESS
+from lstmcli.sweeps.summary import GUESS
 
 if TYPE_CHECKING:
     import pandas as pd

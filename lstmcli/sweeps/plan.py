@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lstmcli import initial
 from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
-from lstmcli.errors import UsageError
-from lstmcli.runs import finding, owned, paths
-from lstmcli.settings import option_name
-from lstmcli.sweeps import grid, matching
+from lstmcli.sweeps import grid
+from lstmcli.sweeps.data_info import Unit
+from lstmcli.sweeps.data_info import identity as identity_of
 from lstmcli.sweeps.grid import Setting
-from lstmcli.sweeps.material import Unit
-from lstmcli.sweeps.material import identity as identity_of
+from lstmcli.training import initial_weights, load, run_dir
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.settings import option_name
 
 FILES = ("data", "init_from")
 """What an identity has as a checksum."""
@@ -95,27 +94,27 @@ def make(
     base = Config.build(
         saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": CHECKPOINTS}
     )
-    base = initial.sized(base)
+    base = initial_weights.sized(base)
     depths = [base.model.layers] if base.training.init_from else grid.parse("layers", DEPTHS)
     lists = {"layers": depths, **lists}
     lists = {name: lists[name] for name in grid.in_order(lists)}
-    weights = _weights(paths.absolute(base))
-    opened = initial.open_source(base) if base.data.data is not None else None
+    weights = _weights(run_dir.with_absolute_paths(base))
+    opened = initial_weights.open_source(base) if base.data.data is not None else None
     if opened and base.training.until_solved:
         opened.check_floor_known()
-    base = paths.absolute(base)  # Workers may stand elsewhere.
+    base = run_dir.with_absolute_paths(base)  # Workers may stand elsewhere.
     settings = grid.expand(base, lists, asked.match, opened, weights)
     if base.training.init_from is not None:
         for setting in settings:
-            source = opened or initial.open_source(setting.config)
-            initial.weights(setting.config, setting.signature, source.schema)
+            source = opened or initial_weights.open_source(setting.config)
+            initial_weights.weights(setting.config, setting.signature, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
     sized = opened.resolved(base) if opened else base
     first = min(settings, key=lambda setting: setting.config.data.leads[0])  # In whichever order.
     identity = _identity(sized, first, swept, asked.match)
     notes = [*opened.notes()] if opened else []
     if asked.match:
-        notes += matching.notes(asked.match, sized.model, settings)
+        notes += grid.matching_notes(asked.match, sized.model, settings)
     return Plan(settings, [grid.column(name) for name in swept], identity, asked, tuple(notes))
 
 
@@ -123,7 +122,7 @@ def _weights(base: Config) -> str | None:
     """The checksum of the checkpoint to begin with, which must hold one model for all seeds."""
     if base.training.init_from is None:
         return None
-    path, found = owned.read(Path(base.training.init_from))
+    path, found = load.read_own_checkpoint(Path(base.training.init_from))
     seeds = found.seeds
     if len(seeds) > 1:
         raise UsageError(
@@ -132,7 +131,7 @@ def _weights(base: Config) -> str | None:
             "name a checkpoint of one model with `--init-from`",
         )
     digest = hashlib.sha256(path.read_bytes())
-    if trial := finding.best_trial(Path(base.training.init_from)):
+    if trial := load.best_trial(Path(base.training.init_from)):
         digest.update(str(trial.seed).encode())  # Others are in the same file.
     return digest.hexdigest()
 

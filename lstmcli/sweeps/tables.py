@@ -9,17 +9,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.data.echo import SOLVED_BELOW
-from lstmcli.errors import FileError
-from lstmcli.files import write_atomically
-from lstmcli.runs import metrics
-from lstmcli.runs.metrics import EpochRow
-from lstmcli.runs.rundir import RunDirectory
-from lstmcli.runs.sweepfiles import RUNS
+from lstmcli.data.tasks.echo import SOLVED_BELOW
 from lstmcli.sweeps import grid, trial
 from lstmcli.sweeps.grid import Setting
 from lstmcli.sweeps.trial import Status, TrialRow
 from lstmcli.sweeps.trial_runs import read_curves
+from lstmcli.training import metrics
+from lstmcli.training.metrics import EpochRow
+from lstmcli.training.run_dir import RUNS, RunDirectory
+from lstmcli.utils.errors import FileError
+from lstmcli.utils.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd

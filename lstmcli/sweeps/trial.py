@@ -10,20 +10,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli import locks
 from lstmcli.config import Config
-from lstmcli.errors import DivergedError, ExitCode, LstmcliError, UsageError
-from lstmcli.runs import kept, metrics, owned, rundir
-from lstmcli.runs.metrics import EpochRow
-from lstmcli.runs.rundir import RunDirectory
 from lstmcli.sweeps.grid import Setting, key_names
+from lstmcli.training import load, metrics, run_dir
+from lstmcli.training.metrics import EpochRow
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils import locks
+from lstmcli.utils.errors import DivergedError, ExitCode, LstmcliError, UsageError
 
 if TYPE_CHECKING:
     from lstmcli.data.baselines import Baseline
-    from lstmcli.data.echo import Floor
-    from lstmcli.data.layout import Windows
-    from lstmcli.data.source import Source
-    from lstmcli.standing import Run
+    from lstmcli.data.batching import Windows
+    from lstmcli.data.datasets import Source
+    from lstmcli.data.tasks.echo import Floor
+    from lstmcli.training.state import Run
 
 
 class LostRows(list[dict[str, Any]]):
@@ -119,30 +119,30 @@ def run(setting: Setting, directory: Path, moves_to: Path | None = None) -> list
     Returns:
         A row of `trials.csv` for each seed.
     """
-    from lstmcli.core import environment
-    from lstmcli.initial import open_source
-    from lstmcli.sweeps.material import check_unchanged
+    from lstmcli.core import execution
+    from lstmcli.sweeps.data_info import check_unchanged
+    from lstmcli.training.initial_weights import open_source
 
-    environment.set_up(setting.config, setting.signature.features)
-    from lstmcli import experiment
+    execution.set_up(setting.config, setting.signature.features)
+    from lstmcli.training import trainer
 
     source = open_source(setting.config)
     check_unchanged(source, setting.material.digest)
     source.known_baselines.update(setting.material.baselines)
     run = _resumed(directory, source, moves_to) or _begun(directory, source, moves_to)
     with suppress(DivergedError):  # Which seeds it met shows in the run; the others count.
-        for _ in experiment.train(run, ["sweep", setting.name]):
+        for _ in trainer.train(run, ["sweep", setting.name]):
             pass
     return _rows(setting, run)
 
 
 def _begun(directory: Path, source: Source, moves_to: Path | None) -> Run:
     """A new run."""
-    from lstmcli import experiment
+    from lstmcli.training import trainer
 
-    place = replace(rundir.create(directory, "", overwrite=False), moves_to=moves_to)
+    place = replace(run_dir.create(directory, "", overwrite=False), moves_to=moves_to)
     with place.given_back():
-        return experiment.prepare(source.config, place, source)
+        return trainer.prepare(source.config, place, source)
 
 
 def _resumed(directory: Path, source: Source, moves_to: Path | None) -> Run | None:
@@ -166,14 +166,14 @@ def _put_back(place: RunDirectory, source: Source) -> Run:
     Raises:
         LstmcliError: it is damaged, or cannot become what one left alone would have become.
     """
-    from lstmcli import experiment, resuming
+    from lstmcli.training import resume, trainer
 
-    found = kept.look_up(place, {})
-    known = Config.build(found.status[rundir.SETTINGS])  # With defaults where it is older.
-    if owned.lasting(known.to_dict()) != owned.lasting(source.config.to_dict()):
+    found = resume.look_up(place, {})
+    known = Config.build(found.status[run_dir.SETTINGS])  # With defaults where it is older.
+    if load.fixed_settings(known.to_dict()) != load.fixed_settings(source.config.to_dict()):
         raise UsageError(f"`{place.path}` has other settings")
-    run = experiment.prepare(source.config, place, source, found)
-    if changes := resuming.notes(run, found):
+    run = trainer.prepare(source.config, place, source, found)
+    if changes := resume.notes(run, found):
         raise UsageError(changes[0])
     return run
 
@@ -181,7 +181,7 @@ def _put_back(place: RunDirectory, source: Source) -> Run:
 def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
     windows = run.source.test()
     tested = _test(run, windows)
-    rows = metrics.read(run.directory.metrics)  # Those of before it was resumed too.
+    rows = metrics.read_metrics(run.directory.metrics)  # Those of before it was resumed too.
     # The first epoch holds the compilation; of the others, the fastest was disturbed least.
     seconds = list({row.epoch: row.epoch_seconds for row in rows}.values())
     fastest = min(seconds[1:] or seconds, default=None)
@@ -265,8 +265,8 @@ def _test(run: Run, windows: list[Windows]) -> list[tuple[float, float | None, F
     The program that validated does it, so that nothing is compiled for it. Empty if no epoch was
     finished.
     """
-    from lstmcli.core.batch import Batch
-    from lstmcli.data.source import floor_of
+    from lstmcli.core.replica_windows import Batch
+    from lstmcli.data.datasets import floor_of
 
     if not run.best:
         return []

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.config import Config
-from lstmcli.errors import LstmcliError
-from lstmcli.runs import rundir
-from lstmcli.runs.rundir import SETTINGS, RunDirectory
-from lstmcli.runs.sweepfiles import RUNS
 from lstmcli.sweeps import grid
+from lstmcli.training import run_dir
+from lstmcli.training.run_dir import RUNS, SETTINGS, RunDirectory
+from lstmcli.utils.errors import LstmcliError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +75,7 @@ def _config(directory: RunDirectory) -> Config | None:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
                   LstmcliError):  # fmt: skip
         status = directory.read_status()
-        saved = status[SETTINGS] if SETTINGS in status else rundir.read_config(directory.config)
+        saved = status[SETTINGS] if SETTINGS in status else run_dir.read_config(directory.config)
         return Config.build(saved)
     return None
 

@@ -1,0 +1,378 @@
+"""What stands below the bar of a training run: the loss as a curve, and a few rows as strips."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
+from rich.text import Text
+
+from lstmcli.data.schema import Categorical
+from lstmcli.reporting.predictions import Bools, Column, Glimpse
+
+LEAST_COLUMNS, LEAST_LINES = 60, 16
+"""Of a terminal: in a smaller one there is only the bar."""
+MARGIN = 4
+"""Columns that stay free, as beside the bar."""
+BESIDE = 2
+"""Lines that stay free: the bar's own, and one below."""
+LINES_A_ROW = 4
+NAMES = 11
+"""Columns of `input`, `label` and `prediction`."""
+NARROWEST_CURVE, WIDEST_CURVE = 26, 70
+MOST_POINTS = 1_000
+
+STYLES = {"given": "cyan", "labels": "", "right": "green", "wrong": "bold red", "name": "dim"}
+
+
+class Panel:
+    """The curve and the strips, laid out for the terminal as large as it is at the moment.
+
+    Args:
+        floor: the lowest loss that can be expected, where it is known.
+        plain: whether only ASCII may be used.
+    """
+
+    def __init__(self, floor: float | None, plain: bool) -> None:
+        self._floor = floor
+        self._plain = plain
+        self._points: list[tuple[float, float]] = []
+        self._glimpse: Glimpse | None = None
+        self._drawn: tuple[object, list[list[Segment]]] = (None, [])
+
+    def add(self, place: float, loss: float) -> None:
+        """Goes on with the curve: the loss at a place, in epochs."""
+        if not math.isfinite(loss):
+            return
+        points = [*self._points, (place, loss)]
+        if len(points) > MOST_POINTS:
+            points = [_mean(pair) for pair in zip(points[::2], points[1::2], strict=False)]
+        self._points = points
+
+    def show(self, glimpse: Glimpse) -> None:
+        """Goes on to what a network makes of some rows."""
+        self._glimpse = glimpse
+
+    def wait(self) -> None:
+        """Nothing: it is gone with the bar."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Its lines; they are made anew only where something has changed."""
+        key = (console.size, self._glimpse, self._points[-1:])
+        if key != self._drawn[0]:
+            texts = self.lines(console.width, console.height)
+            self._drawn = key, [[*text.render(console), Segment.line()] for text in texts]
+        for line in self._drawn[1]:
+            yield from line
+
+    def lines(self, columns: int, lines: int) -> list[Text]:
+        """What shows in a terminal of a size: nothing in a small one."""
+        small = columns < LEAST_COLUMNS or lines < LEAST_LINES
+        if small or self._glimpse is None or not self._points:
+            return []
+        room = columns - MARGIN
+        shown = strips(self._glimpse, self._plain)[: (lines - BESIDE - 1) // LINES_A_ROW]
+        right = _strip_lines(self._glimpse, shown, room - NARROWEST_CURVE - 2)
+        wide = min(room - 2 - max(text.cell_len for text in right), WIDEST_CURVE)
+        left = sparkline(self._points, wide, len(right) - 1, self._floor, self._plain)
+        title = f"{'loss':>7} (log scale)"
+        return [
+            Text.assemble((f"{line:{wide}}", "dim" if not n else ""), "  ", text, no_wrap=True)
+            for n, (line, text) in enumerate(zip([title, *left], right, strict=True))
+        ]
+
+
+def _mean(pair: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The place and the loss between two points; the loss as on a logarithmic scale."""
+    (first, before), (second, after) = pair
+    return (first + second) / 2, math.sqrt(before * after)
+
+
+def _strip_lines(glimpse: Glimpse, shown: Sequence[Strip], room: int) -> list[Text]:
+    """A heading, and four lines for each row: what is given, due and predicted, and what is wrong.
+
+    Args:
+        glimpse: what is shown.
+        shown: its rows.
+        room: columns that there are.
+    """
+    columns = max(strip.columns for strip in shown)
+    steps = len(shown[0].given)
+    gap = 1 if steps * (columns + 1) <= room - NAMES else 0
+    fitting = min(steps, (room - NAMES) // (columns + gap))
+    first = glimpse.step + steps - fitting
+    steps_shown = f"steps {first:,} to {first + fitting - 1:,}"
+    lines = [Text(_heading(glimpse, steps_shown, room), "dim")]
+    for strip in shown:
+        lines += _row_lines(glimpse, strip.last(fitting), columns, " " * gap)
+    return lines
+
+
+def _heading(glimpse: Glimpse, steps: str, room: int) -> str:
+    """When the rows were predicted, and what they are, as far as there is room.
+
+    It is as wide as in an epoch's last window, so that nothing beside it moves.
+    """
+    moment = glimpse.moment
+    wordings = (
+        f"seed {glimpse.seed}, epoch {moment.epoch:,}, window {{}}: validation, {steps}",
+        f"epoch {moment.epoch:,}, window {{}}: validation, {steps}",
+        f"epoch {moment.epoch:,}, window {{}}: {steps}",
+        f"epoch {moment.epoch:,}, window {{}}",
+    )
+    widest = [len(wording.format(f"{moment.windows:,}")) for wording in wordings]
+    chosen = next((n for n, wide in enumerate(widest) if wide <= room), len(wordings) - 1)
+    heading = wordings[chosen].format(f"{moment.window:,}")
+    return heading.ljust(widest[chosen])[:room]
+
+
+def _row_lines(glimpse: Glimpse, strip: Strip, columns: int, gap: str) -> list[Text]:
+    """The four lines of a row."""
+    marks = ["^" if wrong else "" for wrong in strip.wrong]
+    judged = [STYLES["wrong" if wrong else "right"] for wrong in strip.wrong]
+    every = len(marks)
+    return [
+        _line(name, codes, styles, columns, gap)
+        for name, codes, styles in (
+            ("input", strip.given, [STYLES["given"]] * every),
+            ("label", strip.labels, [STYLES["labels"]] * every),
+            ("prediction", strip.predicted, judged),
+            ("wrong" if any(marks) else "", marks, judged),
+        )
+    ]
+
+
+def _line(name: str, codes: Sequence[str], styles: Sequence[str], columns: int, gap: str) -> Text:
+    """A name, and a code for each step; steps of one style are one span, as a frame is to be small.
+
+    What a terminal has not read yet is lost at Ctrl-C, and with it the count of lines.
+    """
+    line = Text.assemble((f"{name:{NAMES}}", STYLES["name"]))
+    for style, steps in groupby(zip(styles, codes, strict=True), itemgetter(0)):
+        padded = (code + " " * (columns - cell_len(code)) + gap for _, code in steps)
+        line.append("".join(padded), style)
+    line.rstrip()
+    return line
+
+
+Floats = npt.NDArray[np.float64]
+Canvas = npt.NDArray[np.bool_]
+
+BRAILLE = 0x2800
+DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""The bit of each dot of a braille character (Unicode, block U+2800): `[4, 2]`."""
+LEAST = 1e-12
+"""Where a loss of zero stands on a logarithmic scale."""
+GUTTER = 8
+"""Columns of the losses beside the curve."""
+
+
+def sparkline(
+    points: Sequence[tuple[float, float]],
+    columns: int,
+    lines: int,
+    floor: float | None = None,
+    plain: bool = False,
+) -> list[str]:
+    """Lines of characters with a curve, the losses at its ends, and its first and last place.
+
+    Args:
+        points: place and loss of each, in the order of the places; at least one.
+        columns: of all.
+        lines: of all, the one for the places included.
+        floor: a loss at which a dotted line stands, where it is known.
+        plain: whether only ASCII may be used.
+    """
+    places, losses = np.asarray(points, np.float64).T
+    losses = np.maximum(losses, LEAST)
+    levels = losses if not floor else np.append(losses, floor)
+    low, high = _ends(levels)
+    height, width = lines - 1, columns - GUTTER
+    canvas = np.zeros((height, width) if plain else (4 * height, 2 * width), np.bool_)
+    _draw(canvas, places, _rows(losses, low, high, len(canvas)))
+    drawn = _characters(canvas, plain)
+    if floor:
+        row = int(_rows(np.array([floor]), low, high, height)[0])
+        drawn[row] = _with_floor(drawn[row], plain)
+    names = [""] * height
+    names[0], names[-1] = f"{high:.2g}", f"{low:.2g}"
+    edge = "|" if plain else "│"
+    drawn = [f"{name:>{GUTTER - 1}}{edge}{line}" for name, line in zip(names, drawn, strict=True)]
+    first, last = f"{places[0]:.0f}", f"{places[-1]:.0f}"
+    return [*drawn, f"{'epoch':>{GUTTER - 1}} {first}{last:>{max(0, width - len(first))}}"]
+
+
+def _ends(levels: Floats) -> tuple[float, float]:
+    """The lowest and the highest level, never the same."""
+    low, high = float(levels.min()), float(levels.max())
+    return (low, high) if high > 1.05 * low else (low / 1.5, high * 1.5)
+
+
+def _rows(losses: Floats, low: float, high: float, height: int) -> npt.NDArray[np.int64]:
+    """The row of each loss, from the top."""
+    share = np.log(losses / low) / math.log(high / low)
+    return np.rint((1 - share) * (height - 1)).astype(np.int64)
+
+
+def _draw(canvas: Canvas, places: Floats, rows: npt.NDArray[np.int64]) -> None:
+    """Marks a curve: a mean for each column, joined to its neighbours."""
+    width = canvas.shape[1]
+    span = places[-1] - places[0]
+    at = np.rint((places - places[0]) / span * (width - 1)).astype(int) if span else np.array([0])
+    counts = np.bincount(at)
+    known = np.flatnonzero(counts)
+    means = np.bincount(at, rows[: len(at)])[known] / counts[known]
+    line = np.rint(np.interp(np.arange(known[-1] + 1), known, means)).astype(int)
+    for column, (before, now) in enumerate(zip(np.append(line[:1], line), line, strict=False)):
+        low, high = sorted((before, now))
+        canvas[low + (before < now) : high + (before <= now), column] = True
+
+
+def _characters(canvas: Canvas, plain: bool) -> list[str]:
+    """The characters that show a canvas."""
+    if plain:
+        return ["".join("*" if dot else " " for dot in row) for row in canvas.tolist()]
+    height, width = (length // each for length, each in zip(canvas.shape, DOTS.shape, strict=True))
+    cells = canvas.reshape(height, 4, width, 2)
+    bits = (cells * DOTS[:, None, :]).sum((1, 3))
+    return ["".join(chr(BRAILLE + bit) if bit else " " for bit in row) for row in bits.tolist()]
+
+
+def _with_floor(line: str, plain: bool) -> str:
+    """A line with the floor's dots where nothing is, and its name."""
+    dot = "." if plain else "┄"
+    line = "".join(dot if each == " " else each for each in line)
+    return f"floor {line[6:]}" if line[:6] == 6 * dot else line
+
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+DIGITS = "0123456789"
+"""Levels of a number where only ASCII may be used."""
+SIGNS = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
+PLAIN_SIGNS = {" ": "_", "\n": "/", "\t": ">", "\r": "<"}
+MOST_NAMED = 64
+"""Values up to which a column's names are cut to letters; else their numbers are shown."""
+LONGEST_CODE = 3
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row of a glimpse: a code for each step of what is given, due and predicted."""
+
+    given: list[str]
+    labels: list[str]
+    predicted: list[str]
+    wrong: list[bool]
+
+    def last(self, steps: int) -> Strip:
+        """Its last steps."""
+        parts = (self.given, self.labels, self.predicted)
+        given, labels, predicted = (codes[-steps:] for codes in parts)
+        return Strip(given, labels, predicted, self.wrong[-steps:])
+
+    @property
+    def columns(self) -> int:
+        """Of its widest code."""
+        return max(map(cell_len, [*self.given, *self.labels, *self.predicted]))
+
+
+def strips(glimpse: Glimpse, plain: bool) -> list[Strip]:
+    """A strip for each row.
+
+    Args:
+        glimpse: what there is.
+        plain: whether only ASCII may be used.
+    """
+    known, none = glimpse.labels[glimpse.scored], "." if plain else "·"
+    given = _codes(glimpse.column, glimpse.given, glimpse.given, plain)
+    labels = _codes(glimpse.target, glimpse.labels, known, plain)
+    predicted = _codes(glimpse.target, glimpse.predicted, known, plain)
+    rows = zip(
+        _where(glimpse.there, given, " "),
+        _where(glimpse.there, _where(glimpse.scored, labels, none), " "),
+        _where(glimpse.there, _where(glimpse.scored, predicted, none), " "),
+        glimpse.wrong.tolist(),
+        strict=True,
+    )
+    return [Strip(*row) for row in rows]
+
+
+def _where(chosen: Bools, codes: list[list[str]], other: str) -> list[list[str]]:
+    """Codes `[rows, steps]` where they are chosen, and another one elsewhere."""
+    return [
+        [code if there else other for code, there in zip(*row, strict=True)]
+        for row in zip(codes, chosen.tolist(), strict=True)
+    ]
+
+
+def _codes(
+    column: Column, values: npt.NDArray[Any], known: npt.NDArray[Any], plain: bool
+) -> list[list[str]]:
+    """A short code for each value `[rows, steps]`; `known` are the values that set the scale."""
+    if isinstance(column, Categorical):
+        return [[_code(column, value, plain) for value in row] for row in values.tolist()]
+    if values is known and _are_digits(units := column.in_units(values)):
+        return [[f"{value:.0f}" for value in row] for row in units.tolist()]
+    signs = DIGITS if plain else BLOCKS
+    return [[signs[level] for level in row] for row in _levels(values, known, len(signs)).tolist()]
+
+
+def _are_digits(values: npt.NDArray[np.float64]) -> bool:
+    """Whether numbers can be written as a digit each."""
+    return bool((np.abs(values - np.rint(values)) < 1e-3).all() and (abs(values - 4.5) < 5).all())
+
+
+def _levels(
+    values: npt.NDArray[Any], known: npt.NDArray[Any], count: int
+) -> npt.NDArray[np.integer[Any]]:
+    """The level of each number, between the smallest and the largest that is known."""
+    if not known.size:
+        return np.zeros(values.shape, np.int64)
+    low, span = float(known.min()), float(np.ptp(known)) or 1.0
+    share = np.nan_to_num((values - low) / span)
+    return np.clip((share * count).astype(np.int64), 0, count - 1)
+
+
+@lru_cache(maxsize=4096)
+def _code(column: Categorical, number: int, plain: bool) -> str:
+    """A character, letters or the number of a value."""
+    if column.values is None:
+        return str(number) if 0 <= number < column.size else "?"
+    if not 0 <= number < column.size:
+        return "?"
+    name = column.values[number]
+    if all(len(each) == 1 for each in column.values):
+        return _character(name, plain)
+    length = _telling(column.values)
+    return str(number) if length is None else _printable(name[:length], plain)
+
+
+@lru_cache(maxsize=16)
+def _telling(names: Sequence[str]) -> int | None:
+    """How many letters tell all names apart; `None` if that takes many."""
+    lengths = range(1, LONGEST_CODE + 1) if len(names) <= MOST_NAMED else []
+    return next((n for n in lengths if len({name[:n] for name in names}) == len(names)), None)
+
+
+def _character(character: str, plain: bool) -> str:
+    """A character of a text that takes a place of its own."""
+    signs = PLAIN_SIGNS if plain else SIGNS
+    return signs.get(character) or _printable(character, plain)
+
+
+def _printable(text: str, plain: bool) -> str:
+    """A text in which nothing is but what shows."""
+    return "".join(
+        each if each.isprintable() and cell_len(each) and (each.isascii() or not plain) else "?"
+        for each in text
+    )

@@ -1,0 +1,160 @@
+"""The article's moving window: the loss on the left, five rows of a window beside it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstmcli.data.schema import Categorical, Numeric
+from lstmcli.reporting.predictions import Glimpse
+from lstmcli.utils.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BACKENDS = ("macosx", "QtAgg", "GTK4Agg", "GTK3Agg", "TkAgg", "WxAgg")
+"""What matplotlib can open a window with, where it is installed."""
+ROWS = 5
+PATIENCE = 4
+"""Times the seconds of a drawing until the next: they take at most a fifth of a run."""
+LEAST = 1e-12
+INPUT, LABEL, PREDICTION, WRONG = "#bbbbbb", "#0072b2", "#e69f00", "#d55e00"
+"""Told apart by colour-blind people too (Okabe and Ito 2008); wrong ones are crosses besides."""
+
+
+def check_display() -> None:
+    """Finds what opens windows.
+
+    Raises:
+        UsageError: there is no display, or nothing that opens a window on it.
+    """
+    from matplotlib import pyplot
+
+    for name in BACKENDS:
+        try:
+            pyplot.switch_backend(name)
+        except (ImportError, RuntimeError):
+            continue
+        return
+    raise UsageError(
+        "`--live window` needs a display, and Tk, Qt, GTK or wx for Python: none was found",
+        "`--live auto` draws the same on the terminal",
+    )
+
+
+class Window:
+    """A window that moves while a run trains; it can be closed without harm.
+
+    Args:
+        floor: the lowest loss that can be expected, where it is known.
+    """
+
+    def __init__(self, floor: float | None) -> None:
+        from matplotlib import pyplot
+
+        self.figure = pyplot.figure("lstmcli", figsize=(11, 7), layout="constrained")
+        grid = self.figure.add_gridspec(ROWS, 2)
+        self._curve: Axes = self.figure.add_subplot(grid[:, 0])
+        self._rows = [self.figure.add_subplot(grid[row, 1]) for row in range(ROWS)]
+        self._floor = floor
+        self._points: list[tuple[float, float]] = []
+        self._glimpse: Glimpse | None = None
+        self._next = 0.0
+        self.figure.show()
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody has closed it."""
+        from matplotlib import pyplot
+
+        return bool(pyplot.fignum_exists(self.figure.number))
+
+    def add(self, place: float, loss: float) -> None:
+        """Goes on with the curve: the loss at a place, in epochs."""
+        self._points.append((place, loss))
+        if self.open:
+            self.figure.canvas.flush_events()
+
+    def show(self, glimpse: Glimpse) -> None:
+        """Goes on to what a network makes of some rows."""
+        self._glimpse = glimpse
+        if time.monotonic() >= self._next:
+            self._draw()
+
+    def wait(self) -> None:
+        """Shows how it has ended, until somebody closes it."""
+        from matplotlib import pyplot
+
+        if not self.open or self.figure.canvas.required_interactive_framework is None:
+            return
+        self._draw()
+        print("note: close the window to end", file=sys.stderr, flush=True)
+        pyplot.show(block=True)
+
+    def close(self) -> None:
+        """Closes it."""
+        from matplotlib import pyplot
+
+        pyplot.close(self.figure)
+
+    def _draw(self) -> None:
+        if not self.open or self._glimpse is None:
+            return
+        begun = time.monotonic()
+        self._draw_curve()
+        for row, axes in enumerate(self._rows):
+            axes.clear()
+            axes.set_visible(row < len(self._glimpse.given))
+            if axes.get_visible():
+                _draw_row(axes, self._glimpse, row)
+        self._rows[0].set_title(_heading(self._glimpse), fontsize="medium", pad=18)
+        self._rows[-1].set_xlabel("step of the row")
+        self.figure.canvas.draw()
+        self.figure.canvas.flush_events()
+        now = time.monotonic()
+        self._next = now + PATIENCE * (now - begun)
+
+    def _draw_curve(self) -> None:
+        axes = self._curve
+        axes.clear()
+        places, losses = np.asarray(self._points).T
+        axes.semilogy(places, np.maximum(losses, LEAST), color=LABEL, label="training")
+        if self._floor:
+            axes.axhline(self._floor, color="black", linestyle=":", label="floor")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+
+
+def _heading(glimpse: Glimpse) -> str:
+    """When the rows were predicted, and what they are."""
+    moment = glimpse.moment
+    when = f"epoch {moment.epoch:,}, window {moment.window:,}"
+    return f"seed {glimpse.seed}, {when}: validation, one panel a row"
+
+
+def _draw_row(axes: Any, glimpse: Glimpse, row: int) -> None:
+    """A row: what is given, due and predicted at each step."""
+    steps = np.arange(glimpse.step, glimpse.step + glimpse.given.shape[1])
+    known, wrong = glimpse.scored[row], glimpse.wrong[row]
+    given = _units(glimpse.column, glimpse.given[row])
+    due, made = (_units(glimpse.target, each[row]) for each in (glimpse.labels, glimpse.predicted))
+    axes.bar(steps, given, width=1, color=INPUT, label="input")
+    axes.step(steps, np.where(known, due, np.nan), where="mid", color=LABEL, label="label")
+    right = known & ~wrong
+    axes.plot(steps[right], made[right], "o", color=PREDICTION, markersize=4, label="prediction")
+    axes.plot(steps[wrong], made[wrong], "x", color=WRONG, markeredgewidth=2, label="wrong")
+    axes.spines[["top", "right"]].set_visible(False)
+    if row == 0:
+        axes.legend(frameon=False, ncols=4, fontsize="x-small", loc="lower left",
+                    bbox_to_anchor=(0, 0.92))  # fmt: skip
+
+
+def _units(column: Categorical | Numeric, values: Any) -> Any:
+    """Numbers in the column's own units; classes as their numbers."""
+    values = np.asarray(values, np.float64)
+    return values if isinstance(column, Categorical) else column.in_units(values)

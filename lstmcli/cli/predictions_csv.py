@@ -1,0 +1,306 @@
+"""The table that `lstmcli eval --predictions` writes: a row for each step, a column for each name.
+
+Numbers stand in their own units, classes and characters by their names; what does not print is
+escaped as in Python, so that every row is one line.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstmcli.data.schema import Categorical, Numeric
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.files import check_writable, write_pieces
+from lstmcli.utils.terminal import visible
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from lstmcli.data.batching import Windows
+    from lstmcli.data.series import Series
+    from lstmcli.training.evaluate import Score
+
+PLACES = (["step", "row"], ["sequence", "step"])
+"""What the first columns say of a step: of one endless series, and of sequences."""
+DIGITS, OF_THE_SCALE = 6, 4
+"""Decimals of a number in its own units that may be known in single precision: of its size, and at
+least so many of its scale."""
+
+CELLS = 1 << 20
+"""Probabilities or numbers that are made text at a time."""
+
+Columns = list[tuple[str, Any]]
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Checks that predictions can be written, and replace nothing but predictions.
+
+    Args:
+        path: the file.
+        overwrite: whether older predictions may be replaced.
+
+    Raises:
+        UsageError: the file cannot be written, or holds something that is not to be replaced.
+    """
+    check_writable(path)
+    if not path.is_file() or not path.stat().st_size:
+        return
+    if not _holds_predictions(path):
+        raise UsageError(
+            f"`{path}` is there already and holds no predictions", "choose another name for them"
+        )
+    if not overwrite:
+        raise UsageError(
+            f"`{path}` is there already", "choose another name, or pass `--overwrite` to replace it"
+        )
+
+
+def _holds_predictions(path: Path) -> bool:
+    """Whether a file's first line is that of predictions."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            names = next(csv.reader(file), [])
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    names = names[1:] if names[:1] == ["seed"] else names
+    return names[:2] in PLACES and any(
+        name.startswith(("probability_", "predicted")) for name in names
+    )
+
+
+def write(path: Path, scores: Sequence[Score]) -> None:
+    """Writes the predictions of each seed, one after the other, some steps at a time.
+
+    Args:
+        path: the CSV file.
+        scores: with their readouts.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_pieces(path, _pieces(scores))
+
+
+def _pieces(scores: Sequence[Score]) -> Iterator[bytes]:
+    """The table's text, its line of names first."""
+    dates = _date_format(scores[0].windows.series)
+    header = True
+    for score in scores:
+        for frame in frames(score):
+            if len(scores) > 1:
+                frame.insert(0, "seed", score.seed)
+            yield frame.to_csv(index=False, header=header, date_format=dates).encode()
+            header = False
+
+
+def frames(score: Score) -> Iterator[pd.DataFrame]:
+    """A row for each step: where it is, its inputs, its label or target, and what was predicted.
+
+    Of a table its sequence's name, its index and its row in the file, from 1 on, come last.
+
+    The steps of one endless series come row by row; those of sequences in the series' order, and
+    each once. A step that is not scored has no label. An input whose name another column has is
+    called `input_<name>`.
+
+    Args:
+        score: with its readout.
+
+    Yields:
+        The rows of some steps, all with the same columns.
+    """
+    import numpy as np
+
+    assert score.readout is not None
+    windows, columns = score.windows, score.readout.shape[-1]
+    steps, order = _steps(windows)
+    rows, places = np.divmod(order, len(windows) * windows.cut.bptt)
+    window, step = np.divmod(places, windows.cut.bptt)
+    at = (window - score.kept_from, step, rows)
+    length = max(1, CELLS // columns)
+    for begin in range(0, len(steps), length):
+        block = slice(begin, begin + length)
+        where = tuple(each[block] for each in at)
+        kept = None if score.classes_kept is None else score.classes_kept[where]
+        yield _frame(score, steps[block], score.readout[where], kept)
+
+
+def _frame(
+    score: Score,
+    steps: npt.NDArray[Any],
+    given: npt.NDArray[Any],
+    classes: npt.NDArray[Any] | None,
+) -> pd.DataFrame:
+    """The rows of some steps; `given` and `classes` are as `_outputs` takes them."""
+    import pandas as pd
+
+    windows = score.windows
+    outputs = _outputs(score, windows.series, steps, given, classes)
+    taken = {name for name, _ in outputs} | {"seed", "step", "row", "sequence"}
+    inputs = _inputs(windows.series, steps, taken)
+    labels = _free(((name, its[steps]) for name, its in windows.series.labels.items()), taken)
+    columns = [*_places(windows, steps), *inputs, *outputs, *labels]
+    frame = pd.DataFrame(dict(enumerate(values for _, values in columns)))
+    frame.columns = pd.Index([name for name, _ in columns])
+    return frame
+
+
+def _date_format(series: Series) -> str | None:
+    """How dates are written, alike in all rows; `None` where there are none."""
+    import numpy as np
+
+    for values in series.labels.values():
+        if values.dtype.kind == "M":
+            there = values[~np.isnat(values)]
+            if (there == there.astype("datetime64[D]")).all():
+                return "%Y-%m-%d"
+            whole = (there == there.astype("datetime64[s]")).all()
+            return "%Y-%m-%d %H:%M:%S" if whole else "%Y-%m-%d %H:%M:%S.%f"
+    return None
+
+
+def _steps(windows: Windows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The numbers of the steps to write, and where each is in the flattened rows."""
+    import numpy as np
+
+    from lstmcli.data.batching import PADDING, Layout, Spans
+
+    cut = windows.cut
+    places = cut.places(0, len(windows))
+    if isinstance(cut, Layout):
+        return places.ravel(), np.arange(places.size)
+    wanted = cut.scored(places) if isinstance(cut, Spans) else places != PADDING
+    places, there = places.ravel(), np.flatnonzero(wanted)
+    order = there[np.argsort(places[there])]
+    return places[order], order
+
+
+def _places(windows: Windows, steps: npt.NDArray[Any]) -> Columns:
+    """Which step it is: of which row or of which sequence; a part of a recording is one row."""
+    import numpy as np
+
+    from lstmcli.data.batching import Layout, Spans
+
+    if isinstance(windows.cut, Spans):
+        return [("step", steps - windows.cut.part.start), ("row", np.zeros_like(steps))]
+    if isinstance(windows.cut, Layout):
+        rows, within = np.divmod(steps, windows.cut.row_length)
+        return [("step", within), ("row", rows)]
+    bounds = windows.series.bounds()
+    sequences = np.searchsorted(bounds, steps, side="right") - 1
+    return [("sequence", sequences), ("step", steps - bounds[sequences])]
+
+
+def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns:
+    from lstmcli.data.series import is_one_hot
+
+    schema = series.schema
+    numbers = series.numbers[steps]
+    if schema.kind == "series" and not schema.symbols and is_one_hot(series.numbers):
+        return [("input", numbers.argmax(1))]
+    columns: Columns = [
+        (column.name, _in_units(column, numbers[:, i])) for i, column in enumerate(schema.numbers)
+    ]
+    columns += [
+        (column.name, _named(column, series.symbols[steps, i]))
+        for i, column in enumerate(schema.symbols)
+    ]
+    return _free(columns, taken, "input")
+
+
+def _free(columns: Iterable[tuple[str, Any]], taken: set[str], kind: str = "file") -> Columns:
+    """Columns under names that are not taken yet, which are then."""
+    found: Columns = []
+    for name, values in columns:
+        free = visible(name)
+        while free in taken:
+            free = f"{kind}_{free}"
+        taken.add(free)
+        found.append((free, values))
+    return found
+
+
+def _outputs(
+    score: Score,
+    series: Series,
+    steps: npt.NDArray[Any],
+    given: npt.NDArray[Any],
+    classes: npt.NDArray[Any] | None,
+) -> Columns:
+    """The label and each class's probability, or the target and what was predicted for it.
+
+    Of very many classes the most probable ones, each beside its probability.
+
+    Args:
+        score: for what the model calls its target.
+        series: what was scored.
+        steps: the numbers of its steps.
+        given: what the head gave for them: `[steps, C or D]`.
+        classes: of which classes: `[steps, C]`; `None` for all.
+    """
+    import numpy as np
+
+    target, targets = score.schema.target, series.targets[steps]
+    given = given if series.base is None else given + series.base[steps]
+    scored = None if series.scored is None else series.scored[steps]
+    if isinstance(target, Categorical) and classes is not None:
+        likely: Columns = []
+        for place in range(classes.shape[1]):
+            likely.append((f"predicted_{place + 1}", _named(target, classes[:, place])))
+            likely.append((f"probability_{place + 1}", np.exp(given[:, place])))
+        return [("label", _named(target, targets, scored)), *likely]
+    if isinstance(target, Categorical):
+        names = (visible(target.label(number)) for number in range(target.size))
+        probabilities = [
+            (f"probability_{name}", np.exp(given[:, number])) for number, name in enumerate(names)
+        ]
+        return [("label", _named(target, targets, scored)), *probabilities]
+    ends = _ends(target)
+    known = [_in_units(column, targets[:, i], scored) for i, column in enumerate(target)]
+    predicted = [_in_units(column, given[:, i]) for i, column in enumerate(target)]
+    return [
+        *((f"target{end}", values) for end, values in zip(ends, known, strict=True)),
+        *((f"predicted{end}", values) for end, values in zip(ends, predicted, strict=True)),
+    ]
+
+
+def _ends(target: Sequence[Numeric]) -> list[str]:
+    """What tells the columns of several numbers apart: `_load`, `_load_lead_3`, `_lead_3`."""
+    several = len({column.name for column in target}) > 1
+    return [
+        (f"_{visible(column.name)}" if several else "")
+        + ("" if column.lead is None else f"_lead_{column.lead}")
+        for column in target
+    ]
+
+
+def _named(
+    column: Categorical, numbers: npt.NDArray[Any], scored: npt.NDArray[Any] | None = None
+) -> Any:
+    """Values by their names, or numbers where these are the names; nothing where not scored."""
+    import numpy as np
+    import pandas as pd
+
+    hidden = np.zeros(len(numbers), np.bool_) if scored is None else np.logical_not(scored)
+    if column.values is None and not (numbers >= column.size).any():
+        return pd.arrays.IntegerArray(numbers.astype(np.int64), hidden) if hidden.any() else numbers
+    labels = [visible(column.label(number)) for number in range(column.size + 1)]
+    names = np.array([*labels, None], object)
+    return names[np.where(hidden, column.size + 1, np.minimum(numbers, column.size))]
+
+
+def _in_units(
+    column: Numeric, values: npt.NDArray[Any], scored: npt.NDArray[Any] | None = None
+) -> npt.NDArray[Any]:
+    """Numbers in their own units, to as many digits as the model sees; NaN where not scored."""
+    import numpy as np
+
+    if (column.mean, column.scale) != (0, 1):
+        size = math.floor(math.log10(max(abs(column.mean), column.scale)))
+        digits = max(DIGITS - size, OF_THE_SCALE - math.floor(math.log10(column.scale)))
+        values = np.round(column.in_units(values), digits)
+    return values if scored is None else np.where(scored, values, np.nan)

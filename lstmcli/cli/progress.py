@@ -1,0 +1,345 @@
+"""The screen while a run trains: a bar on a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from rich.console import ConsoleDimensions, RenderableType
+from rich.control import Control
+from rich.progress import Progress, Task
+from rich.text import Text
+
+from lstmcli.cli.live import Panel
+from lstmcli.utils import terminal
+from lstmcli.utils.errors import UsageError
+
+STYLES = ("auto", "rich", "plain", "none")
+LIVE_STYLES = ("auto", "off", "window")
+ALWAYS_SHOWN = 8  # settings of a sweep up to which each has its bar all the time
+
+
+def progress_style(requested: str) -> str:
+    """`rich` on a terminal and `plain` elsewhere, unless asked for by name.
+
+    Raises:
+        UsageError: there is no such style.
+    """
+    if requested not in STYLES:
+        raise UsageError(f"`--progress` must be one of {', '.join(STYLES)}, got {requested}")
+    able = terminal.is_terminal(sys.stderr)
+    if requested == "auto":
+        return "rich" if able else "plain"
+    dumb = sys.stderr.isatty() and not able
+    return "plain" if requested == "rich" and dumb else requested
+
+
+def live_style(requested: str, progress: str) -> str:
+    """What is drawn of a run: `strips` below a bar, a `window`, or nothing (`off`).
+
+    Args:
+        requested: `auto`, `off` or `window`.
+        progress: as `progress_style` gives it.
+
+    Raises:
+        UsageError: there is no such style, or no window can be opened.
+    """
+    if requested not in LIVE_STYLES:
+        raise UsageError(f"`--live` must be one of {', '.join(LIVE_STYLES)}, got {requested}")
+    if requested == "window":
+        from lstmcli.cli import live_window
+
+        live_window.check_display()
+        return requested
+    return "strips" if requested == "auto" and progress == "rich" else "off"
+
+
+@contextmanager
+def waiting(for_what: str, style: str) -> Iterator[None]:
+    """Says what takes a moment, and for how long it has; wipes it out afterwards."""
+    with Bars(style, transient=True) as bars:
+        bars.add_task(f"{for_what} ...", total=None)
+        yield
+
+
+class TrainingView:
+    """What a training run shows of itself on standard error.
+
+    Args:
+        style: `rich`, `plain` or `none`.
+        epochs: how many there will be.
+        floor: the lowest loss that can be expected, where it is known.
+        scale: of a target of one number: what is 1 in the loss, in the target's units.
+        panel: what stands below the bar.
+    """
+
+    def __init__(
+        self,
+        style: str,
+        epochs: int,
+        floor: float | None = None,
+        scale: float | None = None,
+        panel: Panel | None = None,
+    ) -> None:
+        self._epochs = epochs
+        self._style = style
+        self._floor = floor
+        self._scale = scale
+        self._bars = Bars(style)
+        self._bars.below = panel
+        self._task = self._bars.add_task("starting", total=epochs)
+        self._bars.start()
+
+    def windows(self, epoch: int, done: int, of: int, loss: float, phase: str = "training") -> None:
+        """Shows where an epoch stands; `loss` is its mean so far."""
+        place = f"epoch {epoch}/{self._epochs} {phase}"
+        fields: dict[str, Any] = {"completed": epoch - 1 + done / of}
+        if 0 < done < of:
+            place += f" {done}/{of}"
+            fields |= {"figures": _loss(loss, self._floor), "more": ""}
+        self._bars.update(self._task, description=place, **fields)
+
+    def epoch(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Shows a finished epoch: its rows, one a seed."""
+        epoch = rows[0]["epoch"]
+        place = f"epoch {epoch}/{self._epochs}"
+        figures, more = _figures(rows, self._scale)
+        self._bars.update(
+            self._task, description=place, completed=epoch, figures=figures, more=more
+        )
+        if self._style == "plain":
+            seconds = f"{rows[0]['epoch_seconds']:.2f} s"
+            _say("  ".join(text for text in (place, figures, more, seconds) if text))
+
+    def close(self) -> None:
+        """Leaves the bar as it stands, without what was below it."""
+        self._bars.stop()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _loss(loss: float, floor: float | None) -> str:
+    """A loss, and how far it is from its floor."""
+    text = f"loss {loss:.5f}" if loss < 1000 else f"loss {loss:.3g}"
+    if floor:
+        times = loss / floor
+        return f"{text} {times:.{1 if times < 10 else 0}f}x floor"
+    return f"{text} floor 0" if floor == 0 else text
+
+
+def _figures(rows: Sequence[Mapping[str, Any]], scale: float | None) -> tuple[str, str]:
+    """Loss, and accuracy or the error in validation in the target's units, of the median seed."""
+    row = sorted(rows, key=lambda row: row["loss"])[len(rows) // 2]
+    text = _loss(row["loss"], row["bayes_loss"])
+    if len(rows) > 1:
+        text = f"median of {len(rows)}: {text}"
+    if row["accuracy"] is not None:
+        return text, f"acc {row['accuracy']:.4f}"
+    if scale is None or row["val_loss"] is None:
+        return text, ""
+    return text, f"val rmse {math.sqrt(row['val_loss']) * scale:.4g}"
+
+
+def _solved(solved: int | None, seeds: int, lowest: float) -> str:
+    """How many seeds have solved the task or, where nobody can know, the lowest loss."""
+    if solved is not None:
+        return f"{solved}/{seeds} solved"
+    return f"best {lowest:.4g}" if math.isfinite(lowest) else ""
+
+
+class SweepView:
+    """What a sweep shows of itself on standard error: a bar for each setting, or a line at its end.
+
+    Of many settings only those under way have a bar; the last line counts them all.
+
+    Args:
+        style: `rich`, `plain` or `none`.
+        settings: each setting's name and epochs.
+    """
+
+    def __init__(self, style: str, settings: Sequence[tuple[str, int]]) -> None:
+        self._style = style
+        self._bars = Bars(style, widest=16)  # At 80 columns there is room beside all figures.
+        self._few = len(settings) <= ALWAYS_SHOWN
+        wide = max((len(name) for name, _ in settings), default=0)
+        self._names = {name: name.ljust(wide) for name, _ in settings}
+        self._begun: set[str] = set()
+        self._ended = 0
+        self._tasks = {
+            name: self._bars.add_task(
+                f"{self._names[name]}  {'waiting':9}", total=epochs, start=False, visible=self._few
+            )
+            for name, epochs in settings
+        }
+        self._all = self._bars.add_task("", total=None)
+        self._count()
+
+    def __enter__(self) -> SweepView:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def setting(
+        self,
+        name: str,
+        phase: str,
+        epochs: float,
+        solved: int | None,
+        seeds: int,
+        lowest: float = math.inf,
+        left: float | None = None,
+        ended: bool = False,
+    ) -> None:
+        """Shows where a setting stands.
+
+        Args:
+            name: the setting.
+            phase: what it is at, or how it ended.
+            epochs: completed, and the share of the one under way.
+            solved: how many of its seeds have solved the task; `None` where nobody can know.
+            seeds: how many it has.
+            lowest: the lowest validation loss so far, which is shown where nobody can know what
+                solves the task.
+            left: seconds that all settings will still take.
+            ended: whether it has.
+        """
+        task = self._tasks[name]
+        if not (was_seen := name in self._begun):
+            self._begun.add(name)
+            self._bars.start_task(task)
+        figures = _solved(solved, seeds, lowest) if phase in ("training", "done") else ""
+        self._bars.update(
+            task,
+            description=f"{self._names[name]}  {phase:9}",
+            completed=self._bars.tasks[task].total if phase == "done" else epochs,
+            figures=figures,
+            visible=self._few or not ended,
+        )
+        if ended:
+            self._ended += 1
+            self._bars.stop_task(task)
+        self._count(left)
+        if ended and self._style == "plain":
+            seconds = clock(self._bars.tasks[task].elapsed) if was_seen else ""
+            count = f"{self._ended} of {len(self._tasks)}"
+            words = (count, self._names[name], phase, figures, seconds, time_left(left))
+            _say("  ".join(word for word in words if word))
+
+    def _count(self, left: float | None = None) -> None:
+        """Says how many settings have ended, and how long the others will take."""
+        text = f"{self._ended} of {len(self._tasks)} settings ended"
+        self._bars.update(self._all, description=text, figures=time_left(left))
+
+
+REFRESHES = 4  # a second: drawing a bar takes about half a millisecond
+MARGIN = 4  # free columns: the terminal writes `^C` behind the bar, which must not wrap
+NARROWEST = 8  # columns of a bar
+
+
+def clock(seconds: float | None) -> str:
+    """`7.2 s`, `1:07.2`, `1:00:07.2`: with tenths, so that one sees it run."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes:.0f}:{rest:04.1f}"
+    return f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{rest:04.1f}"
+
+
+def time_left(seconds: float | None) -> str:
+    """How long something will take, `1:07 left`; empty where that is not known, or nothing."""
+    if not seconds:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} left" if hours else f"{minutes}:{rest:02} left"
+
+
+class Bars(Progress):
+    """Lines that say what is done, how far it is, what it shows, and since when.
+
+    A task's `description` says what is done; its fields `figures` and, where there is room for it,
+    `more` say what it shows. A task without a total has no bar.
+
+    Args:
+        style: only `rich` shows anything.
+        transient: whether they vanish at the end.
+        widest: columns of a bar, at most.
+    """
+
+    def __init__(self, style: str, transient: bool = False, widest: int = 40) -> None:
+        self.below: RenderableType | None = None
+        """What stands below the lines until they stop."""
+        self._size: ConsoleDimensions | None = None
+        self._widest = widest
+        self._open = ExitStack()
+        shown = style == "rich"
+        console = self._open.enter_context(terminal.console()) if shown else None
+        self._plain = terminal.ascii_only(sys.stderr) or not terminal.shows_colour(sys.stderr)
+        super().__init__(
+            console=console,
+            disable=not shown,
+            transient=transient,
+            refresh_per_second=REFRESHES,
+            redirect_stdout=False,  # Results may go to a pipe.
+        )
+
+    def stop(self) -> None:
+        """Draws them for the last time, alone; a second call does nothing."""
+        self.below = None
+        super().stop()
+        self._open.close()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """A line for each visible task, and what stands below them."""
+        if self.below:
+            self._clear_if_resized()
+        for task in self.tasks:
+            if task.visible:
+                yield self._line(task, self.console.width - MARGIN)
+        if self.below:
+            yield self.below
+
+    def _clear_if_resized(self) -> None:
+        """Clears a screen of another size: how many lines there are on it now, nobody knows."""
+        before, self._size = self._size, self.console.size
+        if before and before != self._size:
+            self.console.control(Control.clear(), Control.home())
+
+    def _line(self, task: Task, room: int) -> Text:
+        """The texts of a task; the bar, then the last of them, give way where it is narrow."""
+        figures, more = (task.fields.get(name, "") for name in ("figures", "more"))
+        since = clock(task.elapsed)
+        rest = "" if task.finished else time_left(task.time_remaining)
+        barred = task.total is not None
+        for texts in (
+            (task.description, figures, more, since, rest),
+            (task.description, figures, since, rest),
+            (task.description, figures, since),
+            (task.description, figures),
+        ):
+            before, *after = (text for text in texts if text)
+            free = room - len("  ".join([before, *after])) - 2
+            if free >= (NARROWEST if barred else -2):
+                break
+        bar = self._bar(task.percentage / 100, min(free, self._widest)) if barred else Text()
+        return Text("  ", no_wrap=True, overflow="crop").join(
+            part for part in (Text(before), bar, *map(Text, after)) if part
+        )
+
+    def _bar(self, share: float, columns: int) -> Text:
+        if columns < NARROWEST:
+            return Text()
+        full = round(share * columns)
+        if self._plain:
+            return Text("#" * full + "-" * (columns - full))
+        return Text.assemble(("━" * full, "bar.complete"), ("━" * (columns - full), "bar.back"))

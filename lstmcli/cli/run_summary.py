@@ -1,0 +1,325 @@
+"""What `train` says in words: what settings make possible, and how a run has ended."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from lstmcli.cli.output import print_json
+from lstmcli.reporting import formatting
+from lstmcli.utils.errors import LstmcliError, pasteable
+
+if TYPE_CHECKING:
+    from lstmcli.config import Config
+    from lstmcli.data.baselines import Baseline
+    from lstmcli.data.datasets import Source
+    from lstmcli.training.estimate import DataFacts, Preflight
+    from lstmcli.training.metrics import EpochRow
+    from lstmcli.training.resume import Kept
+    from lstmcli.training.run_dir import RunDirectory
+    from lstmcli.training.state import Run
+
+
+def print_rows(directory: RunDirectory, rows: Sequence[EpochRow]) -> None:
+    """A run's status and each seed's last row, as JSON."""
+    from lstmcli.training import metrics
+
+    results = [metrics.as_dict(row) for row in rows]
+    status = directory.read_status()["status"]
+    print_json({"run": str(directory.path), "status": status, "results": results})
+
+
+def complete(found: Kept, as_json: bool) -> None:
+    """Says of a run that was to be resumed that it is complete; draws what figures it lacks."""
+    from lstmcli.training import metrics
+
+    directory = found.directory
+    if not found.is_drawn:
+        draw(directory)
+    latest = {row.seed: row for row in metrics.read_metrics(directory.metrics)}
+    if as_json:
+        print_rows(directory, list(latest.values()))
+        return
+    epochs, asked_for = found.status.get("epochs"), found.config.training.epochs
+    early = found.early_stopping if epochs != asked_for else ""
+    done = f"{early} ended it after {epochs} of {asked_for} epochs" if early else None
+    typer.echo(f"the run is complete: {done or f'{epochs} epochs are done'}")
+    _say_where(directory)
+
+
+def draw(directory: RunDirectory, source: Source | None = None) -> None:
+    """Draws a run's figures; a warning says what went wrong with them."""
+    from lstmcli import api
+    from lstmcli.utils.terminal import visible
+
+    if failed := api.draw(directory, source):
+        typer.echo(f"warning: no figures: {visible(failed)}", err=True)
+        again = f"`lstmcli train --resume {pasteable(directory.path)}`"
+        typer.echo(f"hint: once that is mended, {again} draws them", err=True)
+
+
+def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
+    """Says whether epochs that were trained twice gave the same bits.
+
+    Raises:
+        LstmcliError: they did not.
+    """
+    if as_json:
+        same = not differences
+        print_json({"verified": same, "epochs": epochs, "differences": list(differences)})
+    if differences:
+        raise LstmcliError(
+            f"{epochs} epochs trained twice differ in {len(differences)} places, first in "
+            f"{differences[0]}",
+            "`--threads 1` and `--device cpu` leave least to chance",
+        )
+    if not as_json:
+        typer.echo(
+            f"verified: {epochs} epochs trained twice, the second time broken off and resumed, "
+            "gave the same bits"
+        )
+
+
+def _say_where(directory: RunDirectory) -> None:
+    from lstmcli.utils.terminal import visible
+
+    if any(directory.figures.glob("*.png")):
+        typer.echo(f"figures: {visible(str(directory.figures))}")
+    typer.echo(f"run: {visible(str(directory.path))}")
+    typer.echo(f"next: lstmcli eval {pasteable(directory.path)}")
+
+
+def summarise(run: Run) -> None:
+    """Each seed's last epoch, and what to type next."""
+    from lstmcli.reporting import formatting
+    from lstmcli.training import metrics
+
+    schema = run.source.schema
+    for row in run.latest.values():
+        typer.echo(f"seed {row.seed}: {formatting.outcome(schema, metrics.as_dict(row))}")
+    _say_what_patience_kept(run)
+    baselines = [] if run.floor else run.baselines.found  # The floor says more.
+    for each in baselines:
+        name, loss = formatting.baseline(schema, each.name), formatting.baseline_loss(schema, each)
+        typer.echo(f"without a network: {name} {loss} in validation")
+    for best in run.best_at:
+        if line := formatting.beyond_its_base(schema, best["seed"], best["val_loss"], baselines):
+            typer.echo(f"{line} in validation")
+    _say_each_number(run)
+    for omitted in [] if run.floor else run.baselines.omitted:
+        typer.echo(f"note: {omitted}", err=True)
+    _warn(run, baselines)
+    _say_where(run.directory)
+
+
+def _say_each_number(run: Run) -> None:
+    """The validation of each of several numbers: of the best seed, beside what needs no network."""
+    import pandas as pd
+
+    from lstmcli.cli.eval import print_outputs
+
+    if not run.directory.targets.is_file():
+        return
+    best = min(run.best_at, key=lambda each: (each["val_loss"] is None, each["val_loss"]))
+    found = pd.read_csv(run.directory.targets)
+    several = len(run.best_at) > 1
+    print_outputs(found, best["seed"], f"`{run.directory.targets}`", several)
+
+
+def _say_what_patience_kept(run: Run) -> None:
+    """Says which epoch counts of a seed that has waited for a better one, and how long it did."""
+    from lstmcli.reporting import formatting
+
+    patience = run.config.training.patience
+    for best, waited in zip(run.best_at, run.waited, strict=True):
+        if patience and waited and best["val_loss"] is not None:
+            loss = formatting.loss(run.source.schema, best["val_loss"])
+            ended = f", and {waited} more without a better one ended it" * (waited >= patience)
+            where = f"seed {best['seed']}: best in epoch {best['epoch']}"
+            typer.echo(f"{where}, validation {loss}{ended}")
+
+
+def _warn(run: Run, baselines: Sequence[Baseline]) -> None:
+    """Says on standard error which seeds have learned nothing that is worth a network."""
+    from lstmcli.reporting import formatting
+    from lstmcli.training.trainer import CALMER
+
+    for best in run.best_at:
+        if beats := formatting.best_unbeaten_baseline(best["val_loss"], baselines):
+            name = formatting.baseline(run.source.schema, beats.name)
+            unbeaten = formatting.does_not_beat(best["seed"], best["val_loss"], name, beats.loss)
+            typer.echo(
+                f"warning: {unbeaten}; try more `--epochs`, or another `--learning-rate`", err=True
+            )
+    if worse := run.worse_than_chance():
+        seeds = ", ".join(map(str, worse))
+        guess, loss = formatting.chance(run.source.schema, run.baselines.found)
+        typer.echo(
+            f"warning: seed {seeds} ends worse than chance: {guess} has a loss of {loss:.3g}; "
+            f"{CALMER}",
+            err=True,
+        )
+
+
+LONG = 10
+"""Seconds of compiling from which on they are told."""
+PREDICTS = {
+    "change": "predicts the change from the last value",
+    "residual": "predicts the residual of a linear autoregression",
+}
+
+
+def briefing_lines(found: Preflight) -> list[str]:
+    """What there is to know before training, a line for each thing."""
+    settings = of_settings(found.config)
+    return [settings, *of_data(found.data), of_model(found), f"time: {of_time(found)}"]
+
+
+def of_settings(config: Config) -> str:
+    """What is trained and how, as it was given or follows from the data."""
+    model, training = config.model, config.training
+    said = [
+        f"{model.layers:,} layer{'s' * (model.layers != 1)} of {_units(model.state_size)}",
+        f"{training.optimizer} at {training.learning_rate:g}",
+        f"gradient norm up to {training.clip_norm:g}" if training.clip_norm else "",
+        _epochs(training.epochs),
+        f"patience {training.patience:,}" if training.patience else "",
+        PREDICTS.get(config.data.predict or "", ""),
+    ]
+    return "settings: " + ", ".join(filter(None, said))
+
+
+def _units(count: int) -> str:
+    return f"{count:,} unit{'s' * (count != 1)}"
+
+
+def _epochs(count: int) -> str:
+    return f"{count:,} epoch{'s' * (count != 1)}"
+
+
+def of_data(data: DataFacts) -> list[str]:
+    """What the data and its windows make possible."""
+    return [_labels(data), _reach(data), _losses(data)]
+
+
+def folded(line: str, columns: int | None) -> str:
+    """A line broken between words where it is wider than the terminal, and indented."""
+    if not columns:
+        return line
+    indent = " " * (line.index(":") + 2)
+    return textwrap.fill(line, columns, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def data_warning(data: DataFacts) -> str | None:
+    """What makes learning hopeless, with what may help; `None` where nothing does."""
+    if data.outside is None or data.outside < 1:
+        return None
+    return (
+        f"every label has its source before its window of {_steps(data.bptt)}: no gradient tells "
+        "the network to keep it in its state, and only luck does; try a larger `--bptt`"
+    )
+
+
+def outside_share(part: float | None) -> str:
+    """A share as a percentage: 0 % and 100 % only where it is none and all; `-` if not known."""
+    if part is None:
+        return "-"
+    percent = 100 * part
+    if 0 < percent < 1:
+        return "<1 %"
+    return ">99 %" if 99 < percent < 100 else f"{percent:.0f} %"
+
+
+def of_time(found: Preflight) -> str:
+    """`about 10 s of training for 100 epochs, and some seconds to compile and draw`."""
+    epochs = _epochs(found.epochs)
+    seeds = f" of {found.seeds:,} seeds" if found.seeds > 1 else ""
+    which = f"{epochs}{seeds}"
+    if found.done:
+        which = f"the {which} that {'are' if found.epochs != 1 else 'is'} left"
+    if not found.epochs:
+        return "none: no epoch is left"
+    seconds = duration(max(1.0, found.training))
+    if found.compiling < LONG:
+        return f"about {seconds} of training for {which}, and some seconds to compile and draw"
+    compiling = duration(found.compiling)
+    return f"about {seconds} of training for {which}, and {compiling} to compile"
+
+
+def going_on(epoch: int, window: int, windows: int) -> str:
+    """Where a run that is resumed goes on.
+
+    Args:
+        epoch: epochs completed.
+        window: windows done of the next.
+        windows: of an epoch.
+    """
+    if window:
+        return f"resuming within epoch {epoch + 1:,}, after window {window:,} of {windows:,}"
+    return f"resuming after epoch {epoch:,}" if epoch else "resuming before the first epoch"
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min`, `2.5 h`: no more digits than a guess has."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def of_model(found: Preflight) -> str:
+    """Parameters against labels."""
+    labels = found.data.labels / found.parameters
+    each = f"{labels:,.0f}" if labels >= 10 else f"{labels:.2g}"
+    return f"model: {found.parameters:,} parameters, with {each} labels an epoch for each of them"
+
+
+def _labels(data: DataFacts) -> str:
+    """How the data is cut."""
+    text = (
+        f"data: {data.labels:,} labels an epoch, in {data.windows:,} windows of "
+        f"{data.rows:,} rows x {_steps(data.bptt)}"
+    )
+    if data.dropped:
+        text += f" ({data.dropped:,} steps at the rows' ends fill no window: not used)"
+    return text
+
+
+def _reach(data: DataFacts) -> str:
+    """Whose source a window leaves out, or how far a gradient goes."""
+    longest = ""
+    if data.longest is not None:
+        longest = f"; the longest sequence has {_steps(data.longest)}"
+    if data.outside is None:
+        return f"reach: gradients go back to the start of a window, {_steps(data.bptt)} at most" + (
+            longest
+        )
+    if data.outside == 0:
+        return f"reach: every label has its source in its window{longest}"
+    counted = ""
+    if data.longest is None:  # Then it is so many steps of every window.
+        counted = f" ({data.outside * data.bptt:.0f} of {_steps(data.bptt)})"
+    return (
+        f"reach: {outside_share(data.outside)} of the labels{counted} have their source before "
+        f"their window, where no gradient leads{longest}"
+    )
+
+
+def _losses(data: DataFacts) -> str:
+    """Chance, and what is best."""
+    chance = (
+        f"loss: {formatting.loss(data.schema, data.chance.loss)} is chance ({data.chance.name})"
+    )
+    if data.best is None:
+        return chance
+    loss = formatting.loss(data.schema, data.best.loss)
+    if data.best.name == "floor":
+        return f"{chance}, {loss} the floor (the best that can be expected)"
+    name = formatting.baseline(data.schema, data.best.name)
+    return f"{chance}, {loss} needs no network ({name})"
+
+
+def _steps(count: int) -> str:
+    return f"{count:,} step{'s' if count != 1 else ''}"

@@ -1,0 +1,129 @@
+"""The cache of compiled programs: private to the user, and never believed where it is damaged.
+
+TensorFlow runs the machine code in an entry as it finds it, or gives up on a run whose entry it
+cannot read. So each entry has its SHA-256 in a file beside it, and one that does not match is
+deleted before TensorFlow looks: it is compiled anew. An entry whose process was killed before its
+checksum was written goes the same way.
+
+TensorFlow knows an entry by the program's graph alone, and would run one that was compiled for
+another instruction set. So each set of conditions has a directory of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lstmcli.utils.files import write_atomically
+
+ENTRIES = "*.pb"
+MOST_BYTES = 256 * 2**20
+"""Of all entries, whatever they were compiled for: beyond, the longest unused ones go."""
+ABANDONED = 24 * 3600
+"""Seconds after which nobody writes any more to what is half-written or empty."""
+
+
+def directory(conditions: Sequence[str]) -> Path | None:
+    """The directory of what was compiled under some conditions, all that its bits depend on.
+
+    `None` if it cannot be made, or is not private.
+    """
+    if (private := root()) is None:
+        return None
+    return _private(private / hashlib.sha256("\n".join(conditions).encode()).hexdigest()[:16])
+
+
+def root() -> Path | None:
+    """The user's cache directory; `None` if it cannot be made, or others could write to it.
+
+    Whoever can write to it can make this user run code of theirs.
+    """
+    import platformdirs
+
+    return _private(Path(platformdirs.user_cache_dir("lstmcli")) / "xla")
+
+
+def _private(path: Path) -> Path | None:
+    """The directory, made if need be; `None` where it is not this user's alone."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        known = path.stat()
+    except OSError:
+        return None
+    mine = not hasattr(os, "getuid") or known.st_uid == os.getuid()
+    private = os.name == "nt" or not known.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return path if mine and private else None
+
+
+def check(folder: Path) -> None:
+    """Deletes a directory's entries that are not as they were sealed, and the oldest of too many.
+
+    Those that are left in the directory count as used now; too many are counted in all of them.
+    """
+    with suppress(OSError):
+        for entry in folder.glob(ENTRIES):
+            if _is_whole(entry):
+                os.utime(entry)
+            else:
+                _delete(entry)
+        room = MOST_BYTES
+        for entry in sorted(_entries(folder.parent), key=lambda each: -each.stat().st_mtime):
+            room -= entry.stat().st_size
+            if room < 0:
+                _delete(entry)
+        _tidy(folder.parent)
+
+
+def _entries(every: Path) -> Iterator[Path]:
+    """Those of all directories; of before there were several, too."""
+    yield from every.glob(ENTRIES)
+    yield from every.glob(f"*/{ENTRIES}")
+
+
+def _tidy(every: Path) -> None:
+    """Deletes what killed processes have left half-written, and directories without an entry."""
+    for path in every.glob("*/*"):
+        if path.suffix not in (".pb", ".sha256") and _is_abandoned(path):
+            path.unlink(missing_ok=True)
+    for path in every.iterdir():
+        if path.is_dir() and _is_abandoned(path):
+            with suppress(OSError):  # It is not empty.
+                path.rmdir()
+
+
+def _is_abandoned(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > ABANDONED
+
+
+def _delete(entry: Path) -> None:
+    entry.unlink(missing_ok=True)
+    _seal_of(entry).unlink(missing_ok=True)
+
+
+def seal(folder: Path) -> None:
+    """Writes the checksums of the entries that have none yet."""
+    with suppress(OSError):  # A disk that is full: the entry is compiled again the next time.
+        for entry in folder.glob(ENTRIES):
+            if not _seal_of(entry).exists():
+                write_atomically(_seal_of(entry), _checksum(entry).encode())
+
+
+def _is_whole(entry: Path) -> bool:
+    try:
+        return _seal_of(entry).read_bytes() == _checksum(entry).encode()
+    except OSError:
+        return False
+
+
+def _seal_of(entry: Path) -> Path:
+    return entry.with_name(f"{entry.name}.sha256")
+
+
+def _checksum(entry: Path) -> str:
+    with entry.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

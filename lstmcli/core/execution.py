@@ -1,0 +1,248 @@
+"""How TensorFlow and its compiler are set up, before they are there.
+
+- **One thread for a tiny program.** Its operations are too short to be shared: with eight replicas
+  of the article's model a thread pool makes a window almost twice as slow.
+- **No fused multiply-add where replicas lie side by side.** Whether a product and a sum are fused
+  into one instruction, and rounded once instead of twice, depends on how the compiler happens to
+  vectorise a loop, and so on the number of replicas. Without it (the AVX instruction set has none)
+  a replica's bits do not depend on its company. The layered schedule compiles for one replica,
+  whose bits cannot depend on others, and gets AVX2: a tenth faster from 32 to 128 units. Not
+  AVX-512, which gained nothing more there: so a processor without it gives the same bits.
+- **Sums in the order of their terms.** The compiler may take a sum in any order; told not to look
+  for vectors in code that is written out, it leaves the short ones as they are
+  (`core/reductions.py`).
+- **A cache of compiled programs**, private to the user (`core/compile_cache.py`), with a directory
+  for each set of all that their bits depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import platform
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from lstmcli.config import Config
+from lstmcli.core import compile_cache
+
+MAX_ISA = "--xla_cpu_max_isa"
+CACHE = "--tf_xla_persistent_cache_directory"
+INSTRUCTION_SETS = (
+    *("SSE4_2", "AVX", "AVX2", "AVX512", "AVX512_VNNI", "AVX512_BF16"),
+    *("AMX", "AMX_FP16"),
+)
+"""Those that the compiler knows (`xla/debug_options_flags.cc`)."""
+
+LARGEST_WAVEFRONT = 16
+"""Columns of a layer's matrix up to which the wavefront schedule is the faster one: with 5 rows it
+was at 8 units and 8 inputs, and was not at 12 and 12."""
+
+MOST_PRODUCTS = 4096
+"""Rows times columns squared up to which it is: with 8 units both are as fast at 16 rows, and the
+layered one twice as fast at 64."""
+
+LARGEST_ON_ONE_THREAD = 1024
+"""Rows times units up to which a second thread does not help the layered schedule: with 16 rows of
+64 units it costs 40 %, with 16 rows of 128 units it gains 17 %, with 64 rows of 256 a third."""
+
+FEWEST_HALVED_ROWS = 32
+"""Rows from which halves of them, each on a core, are faster than products that share both cores:
+with 16 rows of 256 units neither was, with 16 of 128 and 8 of 256 they took 1.2 times as long."""
+
+FEWEST_HALVED_NUMBERS = 4096
+"""Rows times units from which they are: 64 rows of 64 units take 0.8 of the time, 64 of 128 three
+quarters, 32 of 512 nine tenths."""
+
+FEWEST_HALVED_PRODUCTS = 2e8
+"""Multiplications of a window forward, below which it is too short to be put together again."""
+
+
+def schedule(config: Config, features: int) -> str:
+    """The schedule of a configuration: `wavefront` for tiny matrices, `layered` for others.
+
+    Args:
+        config: all settings.
+        features: numbers in one step's input.
+    """
+    if config.run.schedule != "auto":
+        return config.run.schedule
+    columns = config.model.state_size + max(config.model.state_size, features)
+    products = config.training.rows * columns**2
+    tiny = columns <= LARGEST_WAVEFRONT and products <= MOST_PRODUCTS
+    return "wavefront" if tiny else "layered"
+
+
+def threads(config: Config, features: int) -> int | None:
+    """Threads of the thread pool: one for a small program, `None` (all cores) for others."""
+    if config.run.threads is not None:
+        return config.run.threads
+    numbers = config.training.rows * config.model.state_size
+    return (
+        1 if schedule(config, features) == "wavefront" or numbers <= LARGEST_ON_ONE_THREAD else None
+    )
+
+
+def halves(config: Config, features: int) -> bool:
+    """Whether two threads train a window's rows as halves: see `core/programs.py`."""
+    rows, size = config.training.rows, config.model.state_size
+    products = 8 * config.model.layers * size**2 * rows * config.training.steps
+    return (
+        schedule(config, features) == "layered"
+        and rows >= FEWEST_HALVED_ROWS
+        and rows * size >= FEWEST_HALVED_NUMBERS
+        and products >= FEWEST_HALVED_PRODUCTS
+    )
+
+
+def instruction_set(config: Config, features: int) -> str:
+    """The largest instruction set that a configuration's programs may use, on x86-64."""
+    return "AVX2" if schedule(config, features) == "layered" else "AVX"
+
+
+def kind(config: Config, features: int) -> tuple[str, int | None]:
+    """What a process is set up for once it has loaded TensorFlow: only for such configurations."""
+    return instruction_set(config, features), threads(config, features)
+
+
+def set_up(config: Config, features: int, before: str | None = None) -> None:
+    """Sets TensorFlow's flags for a configuration; without effect once `core.backend` is loaded.
+
+    TensorFlow reads the cache's flag when its devices are first listed, as `core.backend` does, and
+    the compiler's when it first compiles: set in between they would hold for some programs alone.
+
+    Args:
+        config: all settings, resolved.
+        features: numbers in one step's input.
+        before: the instruction set of a run that goes on, which is kept.
+    """
+    if "lstmcli.core.tensorflow" in sys.modules:
+        return
+    default = instruction_set(config, features)
+    _set_compiler(before if before in INSTRUCTION_SETS else default)
+    folder = compile_cache.directory(_conditions(config, features)) if config.run.cache else None
+    if folder:
+        compile_cache.check(folder)
+    _set("TF_XLA_FLAGS", {CACHE: str(folder)} if folder else {})
+
+
+def set_defaults() -> None:
+    """Sets the flags that every run needs, where no configuration has set them."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if MAX_ISA not in os.environ.get("XLA_FLAGS", ""):
+        _set_compiler("AVX")
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells."""
+    return _of_processor("model name") or platform.processor()
+
+
+def _of_processor(name: str) -> str:
+    """What Linux says of the first core: nothing where it does not."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith(name):
+                return line.partition(":")[2].strip()
+    return ""
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _conditions(config: Config, features: int) -> list[str]:
+    """What the bits of a compiled program depend on, beside its graph and the kind of device.
+
+    The compiler splits large operations by the number of threads, and this code is what makes the
+    graphs.
+    """
+    core = sorted(Path(__file__).parent.glob("*.py"))
+    return [
+        hashlib.sha256(b"".join(path.read_bytes() for path in core)).hexdigest(),
+        *(version(name) for name in ("lstmcli", "tensorflow")),
+        *(os.environ["XLA_FLAGS"], _given("TF_XLA_FLAGS")),
+        str(threads(config, features) or cores()),
+        *(platform.machine(), processor(), _of_processor("flags")),
+        *_graphics(),
+    ]
+
+
+def _graphics() -> list[str]:
+    """The graphics cards' names, and the version of their driver."""
+    driver, found = Path("/proc/driver/nvidia"), []
+    with suppress(OSError):
+        for path in (driver / "version", *sorted(driver.glob("gpus/*/information"))):
+            lines = path.read_text().splitlines()
+            found += [line for line in lines if line.startswith(("NVRM", "Model"))]
+    return found
+
+
+def flag(name: str, variable: str = "XLA_FLAGS") -> str | None:
+    """The value of a compiler's flag, as it stands."""
+    words = os.environ.get(variable, "").split()
+    return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), None)
+
+
+def _set_compiler(isa: str) -> None:
+    flags = {"--xla_backend_extra_options": "xla_cpu_disable_slp_vectorizer"}
+    if platform.machine() in ("x86_64", "AMD64"):
+        flags[MAX_ISA] = isa
+    _set("XLA_FLAGS", flags)
+
+
+def keep_compiled() -> None:
+    """Seals what the compiler has put into our cache; one that the user has named is theirs."""
+    used, ours = flag(CACHE, "TF_XLA_FLAGS"), compile_cache.root()
+    if used and ours and Path(used).parent == ours:
+        compile_cache.seal(Path(used))
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Loads TensorFlow while a block does something else, and ends when both are done.
+
+    Standard error does not show what is written within the block: TensorFlow's chatter is held back
+    there. A failure to load shows with the next import.
+    """
+
+    def load() -> None:
+        try:
+            with suppress(Exception):
+                importlib.import_module("lstmcli.core.tensorflow")
+        finally:
+            loaded.set()
+
+    loaded = threading.Event()  # A join that Ctrl-C has broken off does not wait again.
+    threading.Thread(target=load).start()
+    try:
+        yield
+    finally:
+        try:
+            loaded.wait()
+        except KeyboardInterrupt:
+            loaded.wait()  # Until it is loaded, standard error shows nothing, and no error either.
+            raise
+
+
+def _given(variable: str) -> str:
+    """The flags that the user has given."""
+    return os.environ.get(f"LSTMCLI_GIVEN_{variable}", os.environ.get(variable, ""))
+
+
+def _set(variable: str, flags: Mapping[str, str]) -> None:
+    """Sets flags beside those that the user has given, which win.
+
+    What the user has given is kept in a variable of its own, as a worker inherits what is set here.
+    """
+    given = os.environ[f"LSTMCLI_GIVEN_{variable}"] = _given(variable)
+    ours = [f"{name}={value}" for name, value in flags.items() if name not in given]
+    os.environ[variable] = " ".join([given, *ours]).strip()

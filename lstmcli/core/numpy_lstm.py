@@ -1,0 +1,362 @@
+"""The forward pass and its gradient in plain NumPy: no TensorFlow here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.model_spec import Signature
+
+Array = npt.NDArray[np.floating[Any]]
+
+PIECE = 2**22
+"""Numbers of a layer's pre-activations that are held at a time."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A replica's parameters, laid out for one step after the other.
+
+    Those of several replicas side by side have a leading axis `[R]`, biases `[R, 1]`. The columns
+    of the gates i, f and o are halved: by sigmoid(z) = tanh(z / 2) / 2 + 1 / 2 one tanh serves all
+    gates.
+
+    Attributes:
+        bias: the first layer's: `[4S]`.
+        numbers: the rows of the first kernel for the numeric inputs: `[N, 4S]`.
+        symbols: those for each categorical input: `[V + 1, 4S]`, a row of zeros for the unknown.
+        recurrent: each layer's recurrent kernel: `[S, 4S]`.
+        upward: kernel and bias that each layer's output meets: `[S, 4S]` and `[4S]` of the next
+            layer; of the output, `[S, C]` and `[C]`, for the last.
+    """
+
+    bias: Array
+    numbers: Array
+    symbols: tuple[Array, ...]
+    recurrent: tuple[Array, ...]
+    upward: tuple[tuple[Array, Array], ...]
+
+
+def network(tensors: Mapping[str, Array], replica: int, signature: Signature) -> Network:
+    """Lays out a replica's parameters.
+
+    Args:
+        tensors: as a checkpoint has them: Keras's names, shapes and gate order (i, f, c, o), with a
+            leading replica axis. The rows of the first kernel are the numeric inputs, then the
+            values of each categorical input.
+        replica: which.
+        signature: what the inputs are.
+    """
+    layers = sum(name.endswith(".recurrent_kernel") for name in tensors if name[:5] == "lstm.")
+
+    def of(layer: int, part: str) -> Array:
+        return _halved(tensors[f"lstm.{layer}.{part}"][replica])
+
+    ends = signature.numbers + np.cumsum([0, *signature.symbols])
+    numbers, *symbols, _ = np.split(of(0, "kernel"), ends)
+    output = tensors["dense.kernel"][replica], tensors["dense.bias"][replica]
+    return Network(
+        of(0, "bias"),
+        numbers,
+        tuple(np.pad(rows, ((0, 1), (0, 0))) for rows in symbols),
+        tuple(of(layer, "recurrent_kernel") for layer in range(layers)),
+        (*((of(layer, "kernel"), of(layer, "bias")) for layer in range(1, layers)), output),
+    )
+
+
+def zero_state(network: Network, rows: int) -> Array:
+    """The state before the first step: `[L, 2, B, S]`, 0 = c, 1 = h."""
+    recurrent = network.recurrent[0]
+    return np.zeros((len(network.recurrent), 2, rows, len(recurrent)), recurrent.dtype)
+
+
+def step(
+    network: Network,
+    state: Array,
+    symbols: npt.NDArray[np.integer[Any]],
+    numbers: Array | None = None,
+) -> tuple[Array, Array]:
+    """One step of the stack.
+
+    Args:
+        network: the parameters.
+        state: before the step: `[L, 2, B, S]`; it is left as it is.
+        symbols: categorical inputs: `[B, M]`; the vocabulary's size stands for an unknown value.
+        numbers: numeric inputs, standardised: `[B, N]`; `None` where there are none.
+
+    Returns:
+        The logits `[B, C]` (the predicted numbers, of a linear head), and the state after.
+    """
+    after = np.empty_like(state)
+    x = network.bias  # [4S], and with the first input [B, 4S]
+    for rows, column in zip(network.symbols, symbols.T, strict=True):
+        x = x + rows[column]
+    if numbers is not None:
+        x = x + numbers @ network.numbers
+    for layer, (recurrent, (kernel, bias)) in enumerate(
+        zip(network.recurrent, network.upward, strict=True)
+    ):
+        c, h = state[layer]
+        after[layer] = c, h = _cell(x + h @ recurrent, c)
+        x = h @ kernel + bias
+    return x, after
+
+
+class Given(NamedTuple):
+    """What networks side by side are given, at each step of each row.
+
+    Attributes:
+        numbers: `[T, R, B, N]`.
+        symbols: `[T, R, B, M]`; the vocabulary's size stands for an unknown value.
+        carried: 0 where a sequence begins, so that the state before does not count, else 1:
+            `[T, R, B, 1]`; `None` for 1 everywhere.
+    """
+
+    numbers: Array
+    symbols: npt.NDArray[np.integer[Any]]
+    carried: Array | None = None
+
+    def cut(self, steps: slice) -> Given:
+        """Some steps of it."""
+        carried = None if self.carried is None else self.carried[steps]
+        return Given(self.numbers[steps], self.symbols[steps], carried)
+
+
+class Zeroing(NamedTuple):
+    """What is taken away from networks while they run: arrays of 0 and 1.
+
+    Attributes:
+        carried: what the state from the step before is multiplied by, `[L, B, 1]`.
+        every: at which steps: those whose number is divisible by this.
+        units: what each step's c and h are multiplied by: `[L, B, S]`.
+    """
+
+    carried: Array
+    every: int
+    units: Array
+
+
+def side_by_side(networks: Sequence[Network]) -> Network:
+    """Networks of one shape as one, for `unroll`."""
+    first = networks[0]
+
+    def stacked(parts: Sequence[Array]) -> Array:
+        array = np.stack(parts)
+        return array[:, None] if array.ndim == 2 else array  # A bias is the same in every row.
+
+    return Network(
+        stacked([each.bias for each in networks]),
+        stacked([each.numbers for each in networks]),
+        tuple(stacked([each.symbols[i] for each in networks]) for i in range(len(first.symbols))),
+        tuple(
+            stacked([each.recurrent[i] for each in networks]) for i in range(len(first.recurrent))
+        ),
+        tuple(
+            (
+                stacked([each.upward[i][0] for each in networks]),
+                stacked([each.upward[i][1] for each in networks]),
+            )
+            for i in range(len(first.upward))
+        ),
+    )
+
+
+def unroll(
+    networks: Network, state: Array, given: Given, zeroing: Zeroing | None = None
+) -> Iterator[Array]:
+    """Runs networks side by side over a series, layer by layer, some steps at a time.
+
+    Args:
+        networks: as `side_by_side` gives them.
+        state: before the first step: `[L, 2, R, B, S]`, 0 = c, 1 = h; it is left as it is.
+        given: the inputs.
+        zeroing: what is taken away, for an ablation.
+
+    Yields:
+        The state after each step: `[steps, L, 2, R, B, S]`, in order.
+    """
+    length = max(1, PIECE // (4 * state[0, 0].size))
+    for begin in range(0, len(given.numbers), length):
+        part = given.cut(slice(begin, begin + length))
+        found = np.empty((len(part.numbers), *state.shape), state.dtype)
+        for layer in range(len(networks.recurrent)):
+            z = pre_activations(networks, layer, part, found[:, layer - 1, 1])
+            _run_layer(z, networks.recurrent[layer], state, found, layer, begin, part, zeroing)
+        yield found
+        state = found[-1]
+
+
+def pre_activations(networks: Network, layer: int, given: Given, below: Array) -> Array:
+    """What a layer's gates get from below, at all steps at once: `[T, R, B, 4S]`.
+
+    Args:
+        networks: as `side_by_side` gives them.
+        layer: from 0 on.
+        given: the inputs, for the first layer.
+        below: h of the layer below, `[T, R, B, S]`, for the others.
+    """
+    if layer:
+        kernel, bias = networks.upward[layer - 1]
+        steps, count, rows, size = below.shape
+        # One product for all steps of a network, as those of single steps are small.
+        joined = below.swapaxes(0, 1).reshape(count, steps * rows, size) @ kernel + bias
+        return joined.reshape(count, steps, rows, -1).swapaxes(0, 1)
+    x = given.numbers @ networks.numbers + networks.bias
+    which = np.arange(len(networks.bias))[:, None]
+    for place, rows in enumerate(networks.symbols):
+        x += rows[which, given.symbols[..., place]]
+    return x
+
+
+def readout(networks: Network, top: Array) -> Array:
+    """The logits `[…, R, B, C]` of the top layer's h `[…, R, B, S]`."""
+    kernel, bias = networks.upward[-1]
+    return top @ kernel + bias
+
+
+def _run_layer(
+    z: Array,
+    recurrent: Array,
+    state: Array,
+    found: Array,
+    layer: int,
+    begin: int,
+    given: Given,
+    zeroing: Zeroing | None,
+) -> None:
+    """Runs one layer over the steps of a piece, and puts each step's c and h where it belongs."""
+    c, h = state[layer]
+    for step, before in enumerate(z):
+        if given.carried is not None:
+            c, h = c * given.carried[step], h * given.carried[step]
+        if zeroing is not None and (begin + step) % zeroing.every == 0:
+            c, h = c * zeroing.carried[layer], h * zeroing.carried[layer]
+        c, h = _cell(before + h @ recurrent, c)
+        if zeroing is not None:
+            c, h = c * zeroing.units[layer], h * zeroing.units[layer]
+        found[step, layer, 0], found[step, layer, 1] = c, h
+
+
+def _cell(z: Array, c: Array) -> tuple[Array, Array]:
+    """A step's c and h, from z `[…, 4S]` with the gates i, f and o halved, and the c before."""
+    size = c.shape[-1]
+    tanh_z = np.tanh(z)
+    gates = 0.5 * tanh_z + 0.5
+    c = gates[..., size : 2 * size] * c + gates[..., :size] * tanh_z[..., 2 * size : 3 * size]
+    return c, gates[..., 3 * size :] * np.tanh(c)
+
+
+def _halved(array: Array) -> Array:
+    """A kernel `[…, 4S]` or bias `[4S]` for `_cell`; a half is exact in floating point."""
+    gates = array.reshape(*array.shape[:-1], 4, -1).copy()
+    gates[..., [0, 1, 3], :] *= 0.5
+    return gates.reshape(array.shape)
+
+
+class Slopes(NamedTuple):
+    """The derivatives of a layer's steps, as those of `core/model.py`.
+
+    Attributes:
+        gates: of c to z_i, z_f, z_g, and of h to z_o: `[T, R, B, 4S]`; z as `forward.Network` has
+            it, halved for i, f and o.
+        forget: of c to the c before: `[T, R, B, S]`.
+        output: of h to c: `[T, R, B, S]`.
+    """
+
+    gates: Array
+    forget: Array
+    output: Array
+
+
+class Gradient(NamedTuple):
+    """The gradient of the last step's loss to an earlier step.
+
+    Attributes:
+        inputs: to the input, one-hot where it is a symbol: `[R, B, F]`.
+        states: to each layer's c and h, each while the other is held: `[L, 2, R, B, S]`.
+    """
+
+    inputs: Array
+    states: Array
+
+
+def slopes(networks: Network, state: Array, given: Given, states: Array) -> list[Slopes]:
+    """The derivatives of all steps, by layer.
+
+    Args:
+        networks: as `forward.side_by_side` gives them.
+        state: before the first step: `[L, 2, R, B, S]`.
+        given: the inputs.
+        states: after each step, as `forward.unroll` gives them: `[T, L, 2, R, B, S]`.
+    """
+    before = np.concatenate([state[None], states[:-1]])
+    if given.carried is not None:
+        before = before * given.carried[:, None, None]
+    found = []
+    for layer, recurrent in enumerate(networks.recurrent):
+        z = pre_activations(networks, layer, given, states[:, layer - 1, 1])
+        z += before[:, layer, 1] @ recurrent
+        found.append(_slopes(np.tanh(z), before[:, layer, 0], np.tanh(states[:, layer, 0])))
+    return found
+
+
+def _slopes(tanh_z: Array, c: Array, tanh_c: Array) -> Slopes:
+    i, f, _, o = np.split(0.5 * tanh_z + 0.5, 4, axis=-1)
+    _, _, g, _ = np.split(tanh_z, 4, axis=-1)
+    reached = np.concatenate([g / 2, c / 2, i, tanh_c / 2], -1)  # d sigmoid(2 z) / dz has a half.
+    return Slopes((1 - tanh_z * tanh_z) * reached, f, o * (1 - tanh_c * tanh_c))
+
+
+def loss_gradient(logits: Array, targets: npt.NDArray[Any], head: str) -> Array:
+    """The gradient of each loss to what the output layer gives: `[…, C]`.
+
+    Args:
+        logits: `[…, C]`.
+        targets: classes `[…]`, or numbers `[…, C]`, NaN where one of several is not known.
+        head: `softmax` (cross-entropy) or `linear` (mean squared error).
+    """
+    if head == "linear":
+        errors = np.where(np.isnan(targets), 0, logits - targets)
+        return np.asarray(errors * (2 / logits.shape[-1]))
+    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+    one_hot = targets[..., None] == np.arange(logits.shape[-1])
+    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True) - one_hot)
+
+
+def backpropagate(
+    networks: Network, found: Sequence[Slopes], given: Given, outputs: Array
+) -> Iterator[Gradient]:
+    """Yields the gradient of the last step's loss to that step, to the one before, and so on.
+
+    Args:
+        networks: as `forward.side_by_side` gives them.
+        found: as `slopes` gives them.
+        given: the inputs.
+        outputs: the gradient to the last step's outputs: `[R, B, C]`.
+    """
+    inputs = np.concatenate([networks.numbers, *(rows[:, :-1] for rows in networks.symbols)], 1)
+    kernels = [inputs, *(kernel for kernel, _ in networks.upward)]
+    layers, last = len(found), len(found[0].gates) - 1
+    states = np.zeros((layers, 2, *found[0].forget.shape[1:]), outputs.dtype)
+    for step in range(last, -1, -1):
+        above = outputs if step == last else np.zeros_like(outputs)
+        carried = np.empty_like(states)
+        for layer in reversed(range(layers)):
+            slopes_here = [part[step] for part in found[layer]]
+            states[layer, 1] += above @ kernels[layer + 1].swapaxes(-1, -2)
+            above, states[layer, 0], carried[layer, 0] = _cell_gradient(states[layer], slopes_here)
+            carried[layer, 1] = above @ networks.recurrent[layer].swapaxes(-1, -2)
+        yield Gradient(above @ kernels[0].swapaxes(-1, -2), states)
+        states = carried if given.carried is None else carried * given.carried[step]
+
+
+def _cell_gradient(state: Array, found: Sequence[Array]) -> tuple[Array, Array, Array]:
+    """The gradient to a step's z `[R, B, 4S]`, to its c, and to the c before."""
+    gates, forget, output = found
+    from_next, dh = state
+    dc = from_next + output * dh
+    return gates * np.concatenate([dc, dc, dc, dh], -1), dc, forget * dc

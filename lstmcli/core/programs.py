@@ -1,0 +1,339 @@
+"""What is compiled: chunks of whole windows, or halves of their rows on two threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lstmcli.core.heads import Errors
+from lstmcli.core.replica_windows import Arrays
+from lstmcli.core.tensorflow import tf
+from lstmcli.core.train_step import Parts, Step, Tensors, flat, shaped
+
+
+class Whole:
+    """The compiled programs over a chunk of windows.
+
+    Each takes all tensors, of which it gives back those of the same names, the parts of K windows,
+    and how many of these there are; and gives what they showed, a row for each.
+
+    Args:
+        step: what is made of a window.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        compiled = {"jit_compile": True, "autograph": False}
+        self._train = tf.function(self._train_chunk, **compiled)
+        self._evaluate = tf.function(self._evaluate_chunk, **compiled)
+        self._predict = tf.function(self._predict_chunk, **compiled)
+
+    @property
+    def compiled(self) -> list[Any]:
+        """What is compiled."""
+        return [self._train, self._evaluate, self._predict]
+
+    def train(
+        self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: tf.Tensor | None
+    ) -> tuple[Tensors, tuple]:
+        """Losses and metrics `[K, T, B, R]`, and the gradients' norms `[K, R]`.
+
+        Args:
+            tensors: the parameters, their slots and the state.
+            parts: `[K, T, B, …, R]`.
+            count: how many windows.
+            done: updates made before.
+            rate: the learning rate, where it is not the configuration's.
+        """
+        done = tf.constant(done, tf.int32)
+        return self._train(tensors, _constant(parts), tf.constant(count), done, rate)
+
+    def evaluate(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
+        """Losses and metrics, as `train`; the norms are empty."""
+        return self._evaluate(tensors, _constant(parts), tf.constant(count))
+
+    def predict(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
+        """What the head reads out: `[K, T, B, C, R]`."""
+        return self._predict(tensors, _constant(parts), tf.constant(count))
+
+    def _train_chunk(
+        self,
+        tensors: Tensors,
+        parts: Parts,
+        count: tf.Tensor,
+        done: tf.Tensor,
+        rate: tf.Tensor | None,
+    ) -> tuple[Tensors, tuple]:
+        step, schedule = self.step, self.step.schedule
+        weights = schedule.pack(tensors, 0.0)
+
+        def window(
+            k: tf.Tensor, now: list, slots: list, state: Any, seen: tuple, scratch: Any
+        ) -> tuple:
+            gradient, state, errors, scratch = schedule.gradient(
+                shaped(now, weights), state, self._window(parts, k), errors_in(k), scratch
+            )
+            norm = schedule.norm(gradient)
+            now, slots = step.update(now, gradient, slots, norm, done + k + 1, rate)
+            found = errors.loss, errors.metric, norm
+            return k + 1, now, slots, state, _record(seen, k, found), scratch
+
+        def errors_in(k: tf.Tensor) -> Callable[[tf.Tensor], Errors]:
+            return lambda outputs: _not_none(step.errors(outputs, _part(parts, k)), step.least)
+
+        windows, *each_step = _each_step(parts)
+        seen = tuple(_table(windows, shape) for shape in (each_step, each_step, each_step[-1:]))
+        state = schedule.pack_state(tensors["state"])
+        scratch = schedule.scratch(self._window(parts, 0))
+        start = (0, flat(weights), step.pack_slots(tensors), state, seen, scratch)
+        _, now, slots, state, seen, _ = tf.while_loop(lambda k, *_: k < count, window, start)
+        result = step.unpack(now, slots, weights)
+        result["state"] = schedule.unpack_state(state, each_step[1])
+        return result, tuple(array.stack() for array in seen)
+
+    def _evaluate_chunk(
+        self, tensors: Tensors, parts: Parts, count: tf.Tensor
+    ) -> tuple[Tensors, tuple]:
+        def measure(outputs: tf.Tensor, k: tf.Tensor) -> tuple:
+            return self.step.errors(outputs, _part(parts, k))[:2]
+
+        windows, *each_step = _each_step(parts)
+        tensors, (loss, metric) = self._forward_chunk(
+            tensors, parts, count, measure, [each_step] * 2
+        )
+        return tensors, (loss, metric, tf.zeros([windows, 0]))
+
+    def _predict_chunk(
+        self, tensors: Tensors, parts: Parts, count: tf.Tensor
+    ) -> tuple[Tensors, tuple]:
+        _, steps, rows, replicas = _each_step(parts)
+
+        def measure(outputs: tf.Tensor, k: tf.Tensor) -> tuple:
+            return (tf.transpose(self.step.head.readout(outputs), [1, 2, 0, 3]),)
+
+        shape = [steps, rows, self.step.signature.outputs, replicas]
+        return self._forward_chunk(tensors, parts, count, measure, [shape])
+
+    def _forward_chunk(
+        self,
+        tensors: Tensors,
+        parts: Parts,
+        count: tf.Tensor,
+        measure: Callable[[tf.Tensor, tf.Tensor], tuple],
+        shapes: list[list[int]],
+    ) -> tuple[Tensors, tuple]:
+        schedule = self.step.schedule
+        weights = schedule.pack(tensors, 0.0)
+
+        def window(k: tf.Tensor, state: Any, seen: Any, scratch: Any) -> tuple:
+            outputs, state, scratch = schedule.forward(
+                weights, state, self._window(parts, k), scratch
+            )
+            return k + 1, state, _record(seen, k, measure(outputs, k)), scratch
+
+        windows, _, rows, _ = _each_step(parts)
+        seen = tuple(_table(windows, shape) for shape in shapes)
+        start = (
+            0,
+            schedule.pack_state(tensors["state"]),
+            seen,
+            schedule.scratch(self._window(parts, 0), backward=False),
+        )
+        _, state, seen, _ = tf.while_loop(lambda k, *_: k < count, window, start)
+        end = {"state": schedule.unpack_state(state, rows)}
+        return tensors | end, tuple(array.stack() for array in seen)
+
+    def _window(self, parts: Parts, k: tf.Tensor | int) -> Any:
+        """What the schedule is given of window `k`."""
+        return self.step.window(_part(parts, k))
+
+
+def _part(parts: Parts, k: tf.Tensor | int) -> Parts:
+    """The parts of window `k`."""
+    return {name: part[k] for name, part in parts.items()}
+
+
+def _each_step(parts: Parts) -> list[int]:
+    """The shape `[K, T, B, R]` of what each step of a chunk shows."""
+    shape = parts["targets"].shape.as_list()
+    return [*shape[:3], shape[-1]]
+
+
+def _not_none(errors: Errors, least: float) -> Errors:
+    """Errors of a window of which a replica may have no step scored: its gradient is zero."""
+    if isinstance(errors.labels, float):
+        return errors
+    return errors._replace(labels=tf.maximum(errors.labels, least))
+
+
+def _constant(parts: Arrays) -> Parts:
+    return {name: tf.constant(part) for name, part in parts.items()}
+
+
+def _record(seen: tuple, k: tf.Tensor, found: tuple) -> tuple:
+    """Writes what window `k` showed into row `k` of each array."""
+    return tuple(array.write(k, value) for array, value in zip(seen, found, strict=True))
+
+
+def _table(length: int, shape: list[int]) -> tf.TensorArray:
+    """Room for what each of `length` windows shows."""
+    return tf.TensorArray(tf.float32, length, element_shape=shape)
+
+
+Found = TypeVar("Found")
+STATE_ROWS = 3
+"""The axis of the rows in a state `[1, L, 2, B, S]`."""
+
+
+class Halves:
+    """The programs of `Whole`, for one replica, over two halves of the rows.
+
+    Args:
+        step: what is made of a window.
+        device: as `device.resolve` gives it.
+    """
+
+    def __init__(self, step: Step, device: str) -> None:
+        self.step = step
+        self._whole = Whole(step)
+        self._device = device
+        self._second = ThreadPoolExecutor(1)
+        compiled = {"jit_compile": True, "autograph": False}
+        self._gradient = tf.function(self._half_gradient, **compiled)
+        self._update = tf.function(self._joint_update, **compiled)
+
+    @property
+    def compiled(self) -> list[tf.types.experimental.PolymorphicFunction]:
+        """What is compiled."""
+        return [self._gradient, self._update, *self._whole.compiled[1:]]
+
+    def train(
+        self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: tf.Tensor | None
+    ) -> tuple[Tensors, tuple]:
+        """As `Whole.train`; what is measured is `count` windows long."""
+        given = _halved_parts(parts)
+        states: Sequence[tf.Tensor] = _halved(tensors["state"], STATE_ROWS)
+        learnt = {name: tensor for name, tensor in tensors.items() if name != "state"}
+        seen = []
+        for k in range(count):
+            window = [{name: part[k] for name, part in half.items()} for half in given]
+            learnt, states, shown = self._window(learnt, states, window, done + k + 1, rate)
+            seen.append(shown)
+        state = tf.concat(states, STATE_ROWS)
+        return learnt | {"state": state}, tuple(map(np.stack, zip(*seen, strict=True)))
+
+    def _window(
+        self,
+        learnt: Tensors,
+        states: Sequence[tf.Tensor],
+        parts: Sequence[Arrays],
+        step: int,
+        rate: tf.Tensor | None,
+    ) -> tuple[Tensors, Sequence[tf.Tensor], tuple]:
+        """One window: parameters and slots, the halves' states, and what it showed."""
+        weights = {name: learnt[name] for name in self.step.names}
+
+        def half(which: int) -> tuple:
+            given = {name: tf.constant(part) for name, part in parts[which].items()}
+            return self._gradient(weights, states[which], given)
+
+        gradients, states, labels, *shown = zip(*self._both(half), strict=True)
+        learnt, norm = self._update(learnt, gradients, labels, tf.constant(step, tf.int32), rate)
+        return learnt, states, (*(np.concatenate(each, 1) for each in shown), norm)
+
+    def evaluate(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
+        """As `Whole.evaluate`."""
+        return self._forward(self._whole.evaluate, tensors, parts, count)
+
+    def predict(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
+        """As `Whole.predict`."""
+        return self._forward(self._whole.predict, tensors, parts, count)
+
+    def _forward(
+        self, chunk: Callable[..., tuple], tensors: Tensors, parts: Arrays, count: int
+    ) -> tuple[Tensors, tuple]:
+        given, states = _halved_parts(parts), _halved(tensors["state"], STATE_ROWS)
+        found = self._both(
+            lambda which: chunk(tensors | {"state": states[which]}, given[which], count)
+        )
+        state = tf.concat([after["state"] for after, _ in found], STATE_ROWS)
+        shown = zip(*(shown for _, shown in found), strict=True)
+        return tensors | {"state": state}, tuple(map(_joined, shown))
+
+    def _both(self, half: Callable[[int], Found]) -> list[Found]:
+        """What the two halves give, `half(which)` called at once: here, and on the other thread."""
+
+        def placed(which: int) -> Found:
+            with tf.device(self._device):  # Which a thread has for itself.
+                return half(which)
+
+        second = self._second.submit(placed, 1)
+        try:
+            first = placed(0)
+        finally:
+            wait([second])
+        return [first, second.result()]
+
+    def _half_gradient(self, weights: Tensors, state: tf.Tensor, parts: Parts) -> tuple:
+        """The gradient of the sum of a half's losses, its state after, and what its steps showed.
+
+        The number of scored steps stands before the losses and metrics.
+        """
+        schedule, found = self.step.schedule, []
+
+        def summed(outputs: tf.Tensor) -> Errors:
+            found.append(self.step.errors(outputs, parts))
+            return found[0]._replace(labels=1.0)
+
+        window = self.step.window(parts)
+        gradient, state, errors, _ = schedule.gradient(
+            schedule.pack(weights, 0.0),
+            schedule.pack_state(state),
+            window,
+            summed,
+            schedule.scratch(window),
+        )
+        state = schedule.unpack_state(state, window.inputs.shape[1])
+        labels = tf.reshape(tf.convert_to_tensor(found[0].labels), [])
+        return gradient, state, labels, errors.loss, errors.metric
+
+    def _joint_update(
+        self,
+        tensors: Tensors,
+        gradients: Sequence[Tensors],
+        labels: Sequence[tf.Tensor],
+        step: tf.Tensor,
+        rate: tf.Tensor | None,
+    ) -> tuple[Tensors, tf.Tensor]:
+        """The parameters and slots after a window, and the norm `[1]` of its gradient."""
+        schedule = self.step.schedule
+        weights = schedule.pack(tensors, 0.0)
+        (first, second), scored = gradients, tf.maximum(tf.add_n(labels), self.step.least)
+        gradient = {name: (first[name] + second[name]) / scored for name in first}
+        norm = schedule.norm(gradient)
+        now, slots = self.step.update(
+            flat(weights), gradient, self.step.pack_slots(tensors), norm, step, rate
+        )
+        return self.step.unpack(now, slots, weights), norm
+
+
+def _halved(tensor: Any, axis: int) -> list[Any]:
+    """The first half of the rows, and the second, which is the larger one if they are odd."""
+    middle = tensor.shape[axis] // 2
+    before = (slice(None),) * axis
+    return [tensor[(*before, rows)] for rows in (slice(middle), slice(middle, None))]
+
+
+def _halved_parts(parts: Arrays) -> tuple[Arrays, Arrays]:
+    """The parts `[K, T, B, …, 1]` of each half; dropout has its layers before its rows."""
+    halves = {name: _halved(part, 3 if name == "dropout" else 2) for name, part in parts.items()}
+    first, second = ({name: half[which] for name, half in halves.items()} for which in (0, 1))
+    return first, second
+
+
+def _joined(halves: Sequence[Any]) -> Any:
+    """What the steps of both showed, `[K, T, B, …]`; norms, which are empty, have no rows."""
+    return np.concatenate(halves, 2) if len(halves[0].shape) > 2 else halves[0]

@@ -1,0 +1,153 @@
+"""What training makes of a window: the schedule's input, the head's errors, and the update.
+
+For any way to call it: over a chunk in one compiled loop (`whole.py`), or a window at a time
+(`halves.py`). Everything here is traced, within functions that are compiled.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from lstmcli import model_spec
+from lstmcli.config import Config, ModelConfig
+from lstmcli.core import execution
+from lstmcli.core.heads import HEADS, Errors
+from lstmcli.core.inputs import Window, of_parts
+from lstmcli.core.layered import Layered
+from lstmcli.core.optimizers import OPTIMIZERS
+from lstmcli.core.tensorflow import tf
+from lstmcli.core.wavefront import Wavefront
+from lstmcli.model_spec import Signature
+
+Tensors = dict[str, tf.Tensor]
+Parts = dict[str, tf.Tensor]
+
+SCHEDULES: dict[str, type[Any]] = {"wavefront": Wavefront, "layered": Layered}
+
+
+class Constants(NamedTuple):
+    """What programs are compiled for, beside the shapes of what they are called with."""
+
+    schedule: str
+    model: ModelConfig
+    signature: Signature
+    optimizer: str
+    learning_rate: float
+    clip_norm: float | None
+    dropout: float | None
+
+    @classmethod
+    def of(cls, config: Config, signature: Signature) -> Constants:
+        """Those of a configuration."""
+        training = config.training
+        return cls(
+            execution.schedule(config, signature.features), config.model, signature,
+            training.optimizer, training.learning_rate, training.clip_norm, training.dropout,
+        )  # fmt: skip
+
+
+class Step:
+    """A configuration's schedule, head and optimizer.
+
+    Args:
+        constants: what is compiled in.
+    """
+
+    def __init__(self, constants: Constants) -> None:
+        model, signature = constants.model, constants.signature
+        features, outputs = signature.features, signature.outputs
+        self.constants = constants
+        self.signature = signature
+        self.schedule = SCHEDULES[constants.schedule](model.layers, model.state_size, features)
+        self.optimizer = OPTIMIZERS[constants.optimizer]
+        self.head = HEADS[signature.head]
+        self.names = tuple(model_spec.shapes(model, features, outputs))
+
+    def window(self, parts: Parts) -> Window:
+        """What the schedule is given of a window, from its parts `[T, B, …, R]`."""
+        given = {name: part for name, part in parts.items() if name != "targets"}
+        return of_parts(given, self.signature, self.constants.dropout)
+
+    def errors(self, outputs: tf.Tensor, parts: Parts) -> Errors:
+        """What the head makes of a window's outputs.
+
+        Args:
+            outputs: `[C, T, B, R]`.
+            parts: of one window.
+        """
+        targets = parts["targets"]
+        if self.signature.head == "softmax":
+            targets = tf.cast(targets, tf.int32)
+        errors = self.head.errors(outputs, targets)
+        if not self.signature.scored:
+            steps, rows = errors.loss.shape[:2]
+            return errors._replace(labels=float(steps * rows))
+        scored = tf.cast(parts["scored"], tf.float32)
+        counted = scored if errors.known is None else scored * errors.known
+        count = tf.reduce_sum(counted, [0, 1])  # Whole numbers: exact in any order.
+        if errors.known is not None:
+            count /= self.signature.outputs
+        return errors._replace(gradient=errors.gradient * scored, labels=count)
+
+    @property
+    def least(self) -> float:
+        """The smallest number of scored steps that is not none: one number of a step's several."""
+        return 1.0 if self.signature.head == "softmax" else 1.0 / self.signature.outputs
+
+    def pack_slots(self, tensors: Tensors) -> list[list[tf.Tensor]]:
+        """Each of the optimizer's slots, as the schedule lays out the weights, flat."""
+        return [flat(self._pack_slot(tensors, slot)) for slot in self.optimizer.slots]
+
+    def _pack_slot(self, tensors: Tensors, slot: str) -> Any:
+        named = {name: tensors[f"optimizer.{slot}.{name}"] for name in self.names}
+        return self.schedule.pack(named, self.optimizer.slots[slot])
+
+    def unpack(self, weights: list, slots: list, like: Any) -> Tensors:
+        """Weights and slots by their names in a checkpoint, from their flat forms."""
+        result = self.schedule.unpack(shaped(weights, like))
+        for slot, packed in zip(self.optimizer.slots, slots, strict=True):
+            for name, tensor in self.schedule.unpack(shaped(packed, like)).items():
+                result[f"optimizer.{slot}.{name}"] = tensor
+        return result
+
+    def update(
+        self,
+        weights: list,
+        gradient: Any,
+        slots: list,
+        norm: tf.Tensor,
+        step: tf.Tensor,
+        rate: tf.Tensor | None,
+    ) -> tuple[list, list]:
+        """The weights and slots after an update, all flat.
+
+        Args:
+            weights: flat, as the slots are.
+            gradient: as the schedule gives it.
+            slots: a list for each.
+            norm: of the gradient, `[R]`.
+            step: updates, this one included.
+            rate: the learning rate, where it is not the configuration's.
+        """
+        rate = self.constants.learning_rate if rate is None else rate
+        if limit := self.constants.clip_norm:
+            factor = limit / tf.maximum(norm, limit)  # [R]
+            gradient = self.schedule.scale(gradient, factor)
+        count = tf.cast(step, tf.float32)
+        updated = [
+            self.optimizer.update(weight, slope, tuple(slot), rate, count)
+            for weight, slope, *slot in zip(weights, flat(gradient), *slots, strict=True)
+        ]
+        columns = zip(*(slot for _, slot in updated), strict=True)
+        return [weight for weight, _ in updated], [list(column) for column in columns]
+
+
+def flat(weights: Any) -> list[tf.Tensor]:
+    """Weights as long vectors: an update's loop over one axis is what the compiler vectorises."""
+    return [tf.reshape(part, [-1]) for part in tf.nest.flatten(weights)]
+
+
+def shaped(vectors: list[tf.Tensor], like: Any) -> Any:
+    """The inverse of `flat`."""
+    shapes = (part.shape for part in tf.nest.flatten(like))
+    return tf.nest.pack_sequence_as(like, list(map(tf.reshape, vectors, shapes)))

@@ -1,0 +1,432 @@
+"""Datasets in files: `.npz`, or `.csv` with its metadata in a `.json` beside it.
+
+And a series as a schema that is not its own describes it: other scales, one-hot or symbols.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.config import DataConfig
+from lstmcli.data import csv_series, npz
+from lstmcli.data.schema import Categorical, Numeric, Schema, plain, symbol_type
+from lstmcli.data.series import (
+    Parts,
+    Series,
+    no_numbers,
+    no_symbols,
+    split_by_sequence,
+    split_by_time,
+)
+from lstmcli.data.validation import to_series
+from lstmcli.utils import memory
+from lstmcli.utils.errors import FileError, LstmcliError, UsageError, pasteable
+from lstmcli.utils.files import check_writable, write_atomically
+
+FORMATS = (".npz", ".csv")
+
+
+def check_format(path: Path) -> None:
+    """Raises UsageError where the ending names no format of a dataset."""
+    if path.suffix not in FORMATS:
+        raise UsageError(
+            f"a dataset's name ends in {' or '.join(FORMATS)}, got `{path.name}`",
+            f"for example `{path.name.partition('.')[0] or 'x'}.npz`",
+        )
+
+
+def dataset_files(path: Path) -> list[Path]:
+    """The files that a dataset of this name consists of."""
+    return [path, csv_series.sidecar_of(path)] if path.suffix == ".csv" else [path]
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Refuses a name under which no dataset may be written.
+
+    Raises:
+        UsageError: it names no format, its directory cannot be written to, or a file is there that
+            is not to be replaced.
+    """
+    check_format(path)
+    for file in dataset_files(path):
+        check_writable(file)
+    there = [file for file in dataset_files(path) if file.exists()]
+    if there and not is_ours(path):
+        raise UsageError(
+            f"`{there[-1]}` is there already, and is not as `lstmcli generate` wrote it: it is "
+            "not replaced",
+            "choose another name",
+        )
+    if there and not overwrite:
+        raise UsageError(f"`{there[0]}` is there already", "pass `--overwrite` to replace it")
+
+
+def as_written(series: Series) -> Series:
+    """What `read` gives of a series after `write`: an echo series' symbols are one-hot."""
+    drawn = series.task.get("name") == "echo" and series.schema.symbols
+    return one_hot(series) if drawn else series
+
+
+def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
+    """Writes a dataset.
+
+    A series whose columns have no names, as those of echo, is written as ever: inputs and classes.
+    Any other has its arrays by their names, and its schema in the metadata.
+
+    Args:
+        path: its ending names the format.
+        series: the arrays.
+        metadata: what else is known of it; the task, the classes, the SHA-256 of the arrays, the
+            format and the seal of the whole file are added.
+    """
+    check_format(path)
+    series = as_written(series)
+    classes = {"classes": series.classes} if series.classes else {}
+    known = {"task": dict(series.task), **classes, "sha256": series.checksum()}
+    arrays: dict[str, Any] = series.arrays
+    if series.schema == plain(len(series.schema.numbers), series.classes) and len(arrays) == 2:
+        arrays = {"inputs": _flat(series.numbers), "targets": series.targets}
+    else:
+        known["schema"] = series.schema.to_dict()
+    known |= {**metadata, "lstmcli_format": csv_series.SIDECAR_FORMAT}
+    if path.suffix == ".npz":
+        text = np.array(json.dumps(known, indent=2))
+        write_atomically(path, npz.to_bytes({**arrays, "metadata": text}))
+    else:
+        table = csv_series.csv_text(series.arrays).encode()
+        # The metadata first: alone they are known as ours, the table is not.
+        write_atomically(csv_series.sidecar_of(path), csv_series.sidecar_bytes(known, table))
+        write_atomically(path, table)
+
+
+def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
+    """Reads a dataset and its metadata.
+
+    Args:
+        path: its ending names the format.
+        numbers: whether targets of which the file says nothing are numbers, whole or not.
+
+    Raises:
+        FileError: it is missing or damaged, is no series, or does not match its checksum.
+    """
+    check_format(path)
+    if path.exists() and not path.is_file():
+        why = "is a directory" if path.is_dir() else "is no ordinary file"
+        raise FileError(f"`{path}` {why}, expected the file of a dataset", "name such a file")
+    if not path.is_file():
+        raise FileError(
+            f"there is no dataset `{path}`", f"`lstmcli generate {pasteable(path)}` makes one"
+        )
+    try:
+        series, metadata = (_read_npz if path.suffix == ".npz" else _read_csv)(path, numbers)
+    except LstmcliError:
+        raise
+    except Exception as error:  # A damaged file raises whatever its decoders do.
+        example = f"example{path.suffix}"
+        raise FileError(
+            f"`{path}` is not a dataset or is damaged: {error}",
+            f"`lstmcli generate {example}` writes one to compare it with",
+        ) from error
+    if metadata.get("sha256", series.checksum()) != series.checksum():
+        raise _changed(path)
+    return series, metadata
+
+
+def check_seal(table: Path) -> None:
+    """Checks a `.csv` dataset that `write` has sealed; any other table passes.
+
+    Raises:
+        FileError: it is not as it was sealed.
+    """
+    if csv_series.is_unchanged(table) is False:
+        raise _changed(table)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a dataset that is there is as `write` wrote it: replacing it loses nobody's work."""
+    try:
+        if path.suffix != ".csv":
+            metadata = read(path)[1]
+        elif path.exists():
+            metadata = read(path)[1] if csv_series.sidecar_of(path).is_file() else {}
+        else:
+            metadata = csv_series.read_sidecar(path)
+    except (LstmcliError, OSError, ValueError):
+        return False
+    return "sha256" in metadata and "name" in metadata.get("task", {})
+
+
+def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
+    """The three parts of the dataset that the settings name, and what is odd about it.
+
+    One endless series is cut by time, sequences are drawn by the split seed. A part that has a file
+    of its own takes no share of the main one. Targets that are numbers in a stranger's file are
+    standardised by the training part.
+
+    Raises:
+        FileError: a file is missing or damaged or does not fit the main one, or a part has nothing
+            to score.
+    """
+    path = Path(str(config.data))
+    series, metadata = read(path)
+    training, *held_out = _divided(series, config)
+    for position, file in enumerate((config.val_data, config.test_data)):
+        if file is not None:
+            held_out[position] = _read_alike(Path(file), training, path)
+    parts = Parts(training, *held_out)
+    _check_parts(path, len(series.bounds()) - 1, parts, config)
+    return parts if "schema" in metadata else standardised(parts), _notes(path, series)
+
+
+def read_whole(path: Path, schema: Schema, _: DataConfig) -> tuple[Series, list[str]]:
+    """A whole file, as a model with this schema sees it, and what is odd about it.
+
+    Raises:
+        FileError: the file is missing or damaged, or does not fit the model.
+    """
+    series = read(path, schema.classes is None)[0]
+    hint = "`lstmcli inspect CHECKPOINT` shows what it was trained on"
+    fitted = fit_to_schema(series, schema, "the data", "the model was trained on", hint)
+    return fitted, _notes(path, series)
+
+
+def _read_alike(file: Path, training: Series, path: Path) -> Series:
+    """The file of another part, as the training part is.
+
+    Raises:
+        FileError: its columns are others, or one of the two alone has sequences.
+    """
+    series, _ = read(file, training.schema.classes is None)
+    hint = "the parts of a dataset must be alike"
+    if (series.starts is None) != (training.starts is None):
+        names = f"`{file}`", f"`{path}`"
+        with_starts, without = names if training.starts is None else names[::-1]
+        raise FileError(f"{with_starts} has `starts` of sequences, {without} has none", hint)
+    return fit_to_schema(series, training.schema, f"`{file}`", f"`{path}` has", hint)
+
+
+def _divided(series: Series, config: DataConfig) -> list[Series]:
+    """The training, the validation and the test part of the main file."""
+    shares = (
+        0.0 if config.val_data else config.val_fraction,
+        0.0 if config.test_data else config.test_fraction,
+    )
+    if series.starts is None:
+        return [series.part(steps) for steps in split_by_time(len(series), *shares)]
+    sequences = len(series.bounds()) - 1
+    return [series.pick(each) for each in split_by_sequence(sequences, *shares, config.split_seed)]
+
+
+def _check_parts(path: Path, sequences: int, parts: Parts, config: DataConfig) -> None:
+    """Raises FileError where a file has too few sequences for its parts, or one counts nowhere."""
+    wanted = (1, config.val_data or config.val_fraction, config.test_data or config.test_fraction)
+    empty = [not len(part) and bool(share) for part, share in zip(parts, wanted, strict=True)]
+    if parts.training.starts is not None and any(empty):
+        raise FileError(
+            f"`{path}` has {sequences} sequence(s): too few for a training, a validation and a "
+            "test part",
+            "use a file with more, or name one for a part with `--val-data` or `--test-data`",
+        )
+    for name, part in zip(parts._fields, parts, strict=True):
+        if part.scored is not None and len(part) and not part.scored.any():
+            raise FileError(
+                f"none of the {len(part):,} steps of the {name} part of `{path}` is scored",
+                "use a longer file, or give the part a larger fraction or a file of its own",
+            )
+
+
+def _notes(path: Path, series: Series) -> list[str]:
+    """Says how many steps of an endless series do not count."""
+    if series.scored is None or series.starts is not None:
+        return []
+    missing = len(series) - int(series.scored.sum())
+    return [f"{missing:,} of the {len(series):,} steps of `{path}` are not scored"]
+
+
+def _changed(path: Path) -> FileError:
+    where = f"`{csv_series.sidecar_of(path)}`" if path.suffix == ".csv" else "its metadata"
+    return FileError(
+        f"`{path}` does not match the checksum in {where}: it is truncated or was changed",
+        f"if the change is meant, take {where} away; else generate it anew under another name",
+    )
+
+
+def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
+    memory.check_file(path, path.stat().st_size)
+    content = path.read_bytes()
+    is_whole = npz.is_whole(content)
+    if is_whole is False:
+        raise _changed(path)
+    found = npz.read(content, (*csv_series.PREFIXES, "inputs", "metadata"))
+    metadata = csv_series.checked_metadata(
+        json.loads(str(found["metadata"]) if "metadata" in found else "{}")
+    )
+    csv_series.check_sidecar_format(path, metadata)
+    if is_whole is None and "lstmcli_format" in metadata:
+        raise _changed(path)  # Where the seal was is damaged.
+    # `numbers` are `inputs` where there is nothing else.
+    names = {name: name for name in csv_series.PREFIXES if name in found}
+    if "inputs" in found:
+        names.setdefault("numbers", "inputs")
+    arrays = {name: found[its] for name, its in names.items()}
+    if "targets" not in found:
+        raise ValueError("it has no `targets`")
+    arrays["targets"] = found["targets"]
+
+    def cell(name: str, step: int, column: int) -> tuple[str, str]:
+        values = np.ravel(arrays[name][step])
+        place = f"`{path}`, step {step} (from 0 on) of `{names[name]}`"
+        return f"{place}, column {column}" if len(values) > 1 else place, str(values[column])
+
+    return to_series(arrays, metadata, cell, numbers or None), metadata
+
+
+def _read_csv(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
+    csv_series.columns_of(path)  # Of another table, what lies beside it is another's too.
+    metadata = csv_series.read_sidecar(path) if csv_series.sidecar_of(path).is_file() else {}
+    csv_series.check_sidecar_format(path, metadata)
+    arrays, cell = csv_series.read_arrays(path)
+    series = to_series(arrays, metadata, cell, numbers, exact=True)
+    is_whole = csv_series.is_unchanged(path)  # Last, as a cell that is wrong is better named.
+    if is_whole is False or (is_whole is None and "lstmcli_format" in metadata):
+        raise _changed(path)
+    return series, metadata
+
+
+def _flat(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A single column as `[steps]`."""
+    return columns[:, 0] if columns.shape[1] == 1 else columns
+
+
+def one_hot(series: Series) -> Series:
+    """A series of one categorical input as numbers, one for each value.
+
+    As files have it since before there were symbols.
+    """
+    size = series.schema.symbols[0].size
+    numbers = np.eye(size, dtype=np.float32)[series.symbols[:, 0]]
+    columns = tuple(Numeric(f"input_{number}") for number in range(size))
+    schema = replace(series.schema, numbers=columns, symbols=())
+    return replace(series, schema=schema, numbers=numbers, symbols=no_symbols(len(series)))
+
+
+def fit_to_schema(series: Series, schema: Schema, name: str, other: str, hint: str) -> Series:
+    """A series as a schema describes it.
+
+    Args:
+        series: with a schema of its own.
+        schema: the one to have.
+        name: what the series is, for an error.
+        other: whose the schema is, for an error.
+        hint: what to do about an error.
+
+    Raises:
+        FileError: it has other inputs, or another or larger target.
+    """
+    series = _alike(series, schema)
+    if not _fits(series.schema, schema):
+        raise FileError(
+            f"{name} has {_inputs(series.schema)} features and {_target(series.schema)}, "
+            f"{other} {_other(series.schema, schema)}",
+            hint,
+        )
+    return _rescaled(series, schema)
+
+
+def standardised(parts: Parts) -> Parts:
+    """Parts whose targets are numbers, with the mean and the scale of the training part's."""
+    training = parts.training
+    targets = training.targets if training.scored is None else training.targets[training.scored]
+    if isinstance(training.schema.target, Categorical) or not len(targets):
+        return parts
+    means, deviations = targets.mean(0, dtype=np.float64), targets.std(0, dtype=np.float64)
+    columns = tuple(
+        Numeric(column.name, float(mean), float(deviation) or 1.0)
+        for column, mean, deviation in zip(training.schema.target, means, deviations, strict=True)
+    )
+    schema = replace(training.schema, target=columns)
+    whole = training.recording and _rescaled(training.recording, schema)
+    return Parts(*(_part_of(whole, part) or _rescaled(part, schema) for part in parts))
+
+
+def _part_of(recording: Series | None, part: Series) -> Series | None:
+    """The same steps of a recording; `None` for what is no part of one."""
+    if recording is None or part.recording is None:
+        return None
+    return recording.part(slice(part.offset, part.offset + len(part)))
+
+
+def _alike(series: Series, schema: Schema) -> Series:
+    """The series, with symbols for numbers or the other way round if the schema has those."""
+    own, wanted = series.schema, [column.size for column in schema.symbols]
+    if not own.numbers and len(own.symbols) == 1 and not wanted:
+        return one_hot(series)
+    if own.symbols or schema.numbers or wanted != [len(own.numbers)]:
+        return series
+    numbers = series.numbers
+    if not ((numbers == 0) | (numbers == 1)).all() or (numbers.sum(1) != 1).any():
+        return series
+    symbols = numbers.argmax(1)[:, None].astype(symbol_type(wanted[0]))
+    return replace(
+        series,
+        schema=replace(own, numbers=(), symbols=schema.symbols),
+        numbers=no_numbers(len(series)),
+        symbols=symbols,
+    )
+
+
+def _fits(own: Schema, wanted: Schema) -> bool:
+    sizes, known = ([column.size for column in each.symbols] for each in (own, wanted))
+    if len(own.numbers) != len(wanted.numbers) or len(sizes) != len(known):
+        return False
+    if any(size > most for size, most in zip(sizes, known, strict=True)):
+        return False
+    if own.classes is not None and wanted.classes is not None:
+        return own.classes <= wanted.classes
+    outputs = own.signature(False, False).outputs, wanted.signature(False, False).outputs
+    return own.classes == wanted.classes and outputs[0] == outputs[1]
+
+
+def _inputs(schema: Schema) -> int:
+    return schema.signature(False, False).features
+
+
+def _target(schema: Schema) -> str:
+    if schema.classes is not None:
+        return f"{schema.classes} classes"
+    return f"{schema.signature(False, False).outputs} number(s) as target"
+
+
+def _other(own: Schema, schema: Schema) -> str:
+    """What another schema has, in words that follow those for one's own."""
+    if (own.classes is None) == (schema.classes is None):
+        return f"{_inputs(schema)} and {_target(schema).partition(' ')[0]}"
+    return f"{_inputs(schema)} features and {_target(schema)}"
+
+
+def _rescaled(series: Series, schema: Schema) -> Series:
+    """The series with a schema's means and scales; what has them already keeps its bits."""
+    own, targets = series.schema, series.targets
+    if not isinstance(own.target, Categorical) and not isinstance(schema.target, Categorical):
+        targets = _columns(targets, own.target, schema.target)
+    numbers = _columns(series.numbers, own.numbers, schema.numbers)
+    symbols = series.symbols.astype(symbol_type(max((c.size for c in schema.symbols), default=0)))
+    return replace(series, schema=schema, numbers=numbers, targets=targets, symbols=symbols)
+
+
+def _columns(
+    values: npt.NDArray[Any], own: Sequence[Numeric], wanted: Sequence[Numeric]
+) -> npt.NDArray[np.float32]:
+    """`[steps, columns]` in the units of other columns."""
+    pairs = list(zip(own, wanted, strict=True))
+    if all((a.mean, a.scale) == (b.mean, b.scale) for a, b in pairs):
+        return np.asarray(values, np.float32)
+    changed = [b.standardised(a.in_units(values[:, i])) for i, (a, b) in enumerate(pairs)]
+    return np.stack(changed, 1)

@@ -1,0 +1,452 @@
+"""How a series is cut into rows and windows, and the windows themselves, cut when they are due."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.data.series import Series
+from lstmcli.utils.errors import FileError
+
+Arrays = dict[str, npt.NDArray[Any]]
+WARM_WINDOWS, WARM_STEPS = 4, 256
+"""What a row reads before its first scored step, at least: the more of the two."""
+
+MOST_TWICE = 1.05
+"""Steps that rows are to read, at most, for each one that there is."""
+
+PADDING = -1
+"""In the place of a step's number: no step, not scored."""
+
+
+class Cut(Protocol):
+    """How many rows and windows there are."""
+
+    @property
+    def rows(self) -> int:
+        """Rows, side by side: B."""
+
+    @property
+    def bptt(self) -> int:
+        """Steps of a window: T."""
+
+    @property
+    def windows(self) -> int:
+        """Windows in an epoch."""
+
+    @property
+    def dropped(self) -> int:
+        """Steps of the series that are not used."""
+
+    def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """The number of the step at each place of some windows, or PADDING: `[rows, steps]`."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One endless series: how many rows and windows one of a given length gives.
+
+    A series is cut into `rows` consecutive pieces of `row_length` steps, and each row into
+    `windows` consecutive windows of `bptt` steps; what is left over is dropped.
+    """
+
+    steps: int
+    rows: int
+    bptt: int
+
+    @property
+    def row_length(self) -> int:
+        """Steps from the start of one row to the start of the next."""
+        return self.steps // self.rows
+
+    @property
+    def windows(self) -> int:
+        """Windows in an epoch."""
+        return self.row_length // self.bptt
+
+    @property
+    def used(self) -> int:
+        """Steps of each row that are used."""
+        return self.windows * self.bptt
+
+    @property
+    def dropped(self) -> int:
+        """Steps of the series that are not used: the ragged ends."""
+        return self.steps - self.rows * self.used
+
+    def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """As `Cut.places`."""
+        steps = np.arange(begin * self.bptt, end * self.bptt)
+        return self.row_length * np.arange(self.rows)[:, np.newaxis] + steps
+
+    def cut_rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """`[steps, …]` -> `[rows, used, …]`, not copied."""
+        whole = values[: self.rows * self.row_length]
+        rows = whole.reshape(self.rows, self.row_length, *values.shape[1:])
+        return rows[:, : self.used]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Many sequences: whole ones, one after the other in the rows.
+
+    Attributes:
+        steps: the number of the step at each place, or PADDING: `[rows, windows * bptt]`.
+        bptt: steps of a window.
+    """
+
+    steps: npt.NDArray[np.int64]
+    bptt: int
+
+    @property
+    def rows(self) -> int:
+        """Rows, side by side."""
+        return len(self.steps)
+
+    @property
+    def windows(self) -> int:
+        """Windows in an epoch: as the longest row needs."""
+        return int(self.steps.shape[1]) // self.bptt
+
+    @property
+    def dropped(self) -> int:
+        """None: every sequence is used, whole."""
+        return 0
+
+    def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """As `Cut.places`."""
+        return self.steps[:, begin * self.bptt : end * self.bptt]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """One long recording: each row is a span of its steps, and spans may overlap.
+
+    A row is made of windows up to its end, and padded there. What lies before its first scored step
+    is a warm-up: steps that are there, as padding is not, and not scored, as padding is not.
+
+    Attributes:
+        begins: the first step that each row reads: `[rows]`.
+        counted: the first that is scored: `[rows]`.
+        ends: the step behind its last: `[rows]`.
+        windows: in an epoch.
+        bptt: steps of a window.
+    """
+
+    begins: npt.NDArray[np.int64]
+    counted: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    windows: int
+    bptt: int
+
+    @property
+    def rows(self) -> int:
+        """Rows, side by side."""
+        return len(self.begins)
+
+    @property
+    def dropped(self) -> int:
+        """None: every step that is to be used is."""
+        return 0
+
+    @property
+    def part(self) -> slice:
+        """The steps that are scored."""
+        return slice(int(self.counted.min()), int(self.ends.max()))
+
+    @property
+    def full(self) -> bool:
+        """Whether there is neither warm-up nor padding."""
+        lengths = self.ends - self.begins
+        return bool((self.begins == self.counted).all() and (lengths == self.length).all())
+
+    @property
+    def length(self) -> int:
+        """Places of a row."""
+        return self.windows * self.bptt
+
+    @property
+    def warm_up_windows(self) -> int:
+        """Windows at the beginning in which no row has a step that counts."""
+        return int((self.counted - self.begins).min()) // self.bptt
+
+    def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
+        """As `Cut.places`; eight bytes for each place that is asked for, and not for all."""
+        steps = self.begins[:, np.newaxis] + np.arange(begin * self.bptt, end * self.bptt)
+        return np.where(steps < self.ends[:, np.newaxis], steps, PADDING)
+
+    def scored(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of some places `[rows, …]` count."""
+        return places >= self.counted[:, np.newaxis]
+
+
+def overlapping(steps: int, rows: int, bptt: int, turn: int = 0) -> Spans:
+    """Rows of whole windows that leave no step out: where they fill more, neighbours overlap.
+
+    A single row has no neighbour: it leaves less than a window out, at its end and at its beginning
+    in turns.
+
+    Args:
+        steps: of the recording, as many as one window of each row has at least.
+        rows: B.
+        bptt: T.
+        turn: the epoch.
+    """
+    windows = steps // bptt if rows == 1 else -(-steps // (rows * bptt))
+    rest = steps - windows * bptt
+    begins = np.linspace(rest * (turn % 2) if rows == 1 else 0, rest, rows)
+    whole = begins.round().astype(np.int64)
+    return Spans(whole, whole, whole + windows * bptt, windows, bptt)
+
+
+def fitting(steps: int, rows: int, bptt: int, shortest: int | None = None) -> tuple[int, int]:
+    """Rows and steps of a window that fit a recording: few steps are read twice or left out.
+
+    Of several rows the longest windows that do, then the most rows; else one row.
+
+    Args:
+        steps: of the recording.
+        rows: B, at most.
+        bptt: T, at most.
+        shortest: T, at least, of several rows, of which each is to have more than one window, so
+            that it carries its state; by default T is `bptt`, and one window will do.
+    """
+    for window in range(bptt, (shortest or bptt) - 1, -1):
+        most = (steps - bool(shortest)) // window
+        for fewer in range(min(rows, most), 1, -1):
+            if fewer * overlapping(steps, fewer, window).length <= MOST_TWICE * steps:
+                return fewer, window
+    return 1, max(1, steps // -(-steps // bptt))
+
+
+def continuation(part: slice, rows: int, bptt: int, warm_up: int) -> Spans:
+    """A part of a recording in rows, each of which has read what comes before it.
+
+    Args:
+        part: the steps to score, each once: one at least.
+        rows: B. Where there are fewer steps than rows, some are all padding.
+        bptt: T.
+        warm_up: steps that a row reads before its first scored one, at least; fewer only where the
+            recording begins.
+    """
+    length = -(-(part.stop - part.start) // rows)
+    counted = np.minimum(part.start + length * np.arange(rows), part.stop)
+    ends = np.minimum(counted + length, part.stop)
+    windows = -(-min(warm_up + length, part.stop) // bptt)
+    begins = np.maximum(ends - windows * bptt, 0)
+    return Spans(begins, counted, ends, windows, bptt)
+
+
+def pack(
+    series: Series,
+    rows: int,
+    bptt: int,
+    rng: np.random.Generator | None = None,
+    windows: int | None = None,
+) -> Packing:
+    """Packs a series' sequences into rows: longest first, into the emptiest row.
+
+    The number of windows depends on the lengths alone.
+
+    Args:
+        series: with `starts`.
+        rows: B.
+        bptt: T.
+        rng: draws which of equally long sequences comes first, and the order in a row; without it
+            they stay in the series' order.
+        windows: how many there are to be, at least; by default as the longest row needs.
+    """
+    bounds = series.bounds()
+    lengths = np.diff(bounds)
+    order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    order = order[np.argsort(-lengths[order], kind="stable")]
+    filled = [(0, row) for row in range(rows)]
+    members: list[list[int]] = [[] for _ in range(rows)]
+    for sequence in order.tolist():
+        length, row = heapq.heappop(filled)
+        members[row].append(sequence)
+        heapq.heappush(filled, (length + int(lengths[sequence]), row))
+    windows = max(windows or 0, -(-max(length for length, _ in filled) // bptt))
+    steps = np.full((rows, windows * bptt), PADDING)
+    for row, own in enumerate(members):
+        chosen = np.sort(own) if rng is None else rng.permutation(own)
+        if len(chosen):
+            numbers = np.concatenate([np.arange(bounds[s], bounds[s + 1]) for s in chosen.tolist()])
+            steps[row, : len(numbers)] = numbers
+    return Packing(steps, bptt)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A series in the order in which it is trained on; nothing is copied before it is asked for.
+
+    Attributes:
+        series: all of it.
+        cut: how it is cut.
+    """
+
+    series: Series
+    cut: Layout | Packing | Spans
+
+    def __len__(self) -> int:
+        return self.cut.windows
+
+    def take(self, begin: int, count: int) -> Arrays:
+        """The arrays of some windows, by the names that a series has for them.
+
+        Args:
+            begin: the first window, from 0 on.
+            count: how many; fewer at the end.
+
+        Returns:
+            `numbers` `[count, T, B, N]`, `symbols` `[count, T, B, M]`, `targets` `[count, T, B]` or
+            `[count, T, B, D]`, `scored` and `starts` `[count, T, B]`: those that there are.
+        """
+        end = min(begin + count, len(self))
+        if isinstance(self.cut, Layout):
+            return {
+                name: self._windows(self.cut.cut_rows(array)[:, self._steps(begin, end)])
+                for name, array in self.series.arrays.items()
+            }
+        places = self.cut.places(begin, end)
+        arrays = {name: array[places] for name, array in self.series.arrays.items()}
+        if (scored := self._scored(places)) is not None:
+            arrays["scored"] = arrays["scored"] & scored if "scored" in arrays else scored
+        return {name: self._windows(array) for name, array in arrays.items()}
+
+    def all(self, name: str) -> npt.NDArray[Any]:
+        """One array of all windows, in the order of the rows: `[rows, windows * bptt, …]`."""
+        return self.in_rows(self.take(0, len(self))[name])
+
+    def laid(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """`[steps, …]` of the series as its windows have them: `[rows, windows * bptt, …]`.
+
+        At padding stands whatever the series ends with.
+        """
+        if isinstance(self.cut, Layout):
+            return self.cut.cut_rows(array)
+        return array[self.cut.places(0, len(self))]
+
+    @property
+    def read(self) -> Series:
+        """All that precedes what is scored in its file, and that; `scored` tells them apart."""
+        if isinstance(self.cut, Spans):
+            part = self.cut.part
+            counted = np.arange(part.stop) >= part.start
+        elif self.cut.dropped:
+            counted = np.zeros(len(self.series), np.bool_)
+            counted[self.laid(np.arange(len(self.series)))] = True
+        else:
+            return self.series
+        found = self.series.cut(slice(0, len(counted)))
+        return replace(found, scored=counted if found.scored is None else counted & found.scored)
+
+    @staticmethod
+    def in_rows(windows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """`[windows, bptt, rows, …]` -> `[rows, windows * bptt, …]`."""
+        count, bptt, rows = windows.shape[:3]
+        return np.moveaxis(windows, 2, 0).reshape(rows, count * bptt, *windows.shape[3:])
+
+    def _scored(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
+        """Which places are no padding and no warm-up; `None` where there is none of either."""
+        if not isinstance(self.cut, Spans):
+            return np.asarray(places != PADDING)
+        return None if self.cut.full else self.cut.scored(places)
+
+    def _steps(self, begin: int, end: int) -> slice:
+        return slice(begin * self.cut.bptt, end * self.cut.bptt)
+
+    def _windows(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """`[rows, windows * bptt, …]` -> `[windows, bptt, rows, …]`."""
+        windows = rows.reshape(len(rows), -1, self.cut.bptt, *rows.shape[2:])
+        return np.ascontiguousarray(np.moveaxis(windows, 0, 2))
+
+
+def windows_of(
+    series: Series,
+    rows: int,
+    bptt: int,
+    rng: np.random.Generator | None = None,
+    windows: int | None = None,
+) -> Windows:
+    """Cuts a series as the article does, `[rows, -1]` row-major, or packs its sequences.
+
+    Args:
+        series: with `starts` for sequences.
+        rows: B.
+        bptt: T.
+        rng: draws the order of the sequences.
+        windows: how many windows sequences are to fill, at least.
+
+    Raises:
+        FileError: the series is too short for one window, or has no step that is scored.
+    """
+    if series.has_sequences:
+        return Windows(series, pack(series, rows, bptt, rng, windows))
+    layout = Layout(len(series), rows, bptt)
+    if layout.windows == 0:
+        raise FileError(
+            f"a series of {len(series)} steps is too short: {rows} rows of one window of {bptt} "
+            f"steps need {rows * bptt}",
+            "use a longer series, or a smaller `--batch-size` or `--bptt`",
+        )
+    return Windows(series, layout)
+
+
+def of_training(
+    series: Series,
+    rows: int,
+    bptt: int,
+    rng: np.random.Generator | None = None,
+    windows: int | None = None,
+    turn: int = 0,
+) -> Windows:
+    """The windows to train on: of a stranger's recording every step, some of them twice.
+
+    Args:
+        series: as `windows_of` takes it, as the rest.
+        rows: B.
+        bptt: T.
+        rng: draws the order of the sequences.
+        windows: how many windows sequences are to fill, at least.
+        turn: the epoch.
+
+    Raises:
+        FileError: the series is too short for one window in each row.
+    """
+    if not series.is_recording or len(series) < rows * bptt:
+        return windows_of(series, rows, bptt, rng, windows)
+    return Windows(series, overlapping(len(series), rows, bptt, turn))
+
+
+def to_score(
+    series: Series, rows: int, bptt: int, windows: int | None = None, warm_up: int | None = None
+) -> Windows:
+    """The windows to score a model on: of a stranger's recording every step, once.
+
+    A part of a recording is read after what precedes it there.
+
+    Args:
+        series: a part that knows its recording, or all that is to be read.
+        rows: B.
+        bptt: T.
+        windows: how many windows sequences are to fill, at least.
+        warm_up: steps that each row reads before its first scored one, where there are so many.
+
+    Raises:
+        FileError: a series of a task is too short for one window.
+    """
+    if not series.is_recording:
+        return windows_of(series, rows, bptt, windows=windows)
+    whole, begin = (series, 0) if series.recording is None else (series.recording, series.offset)
+    part = slice(begin, begin + len(series))
+    return Windows(whole, continuation(part, rows, bptt, warm_up or warm_up_of(bptt)))
+
+
+def warm_up_of(bptt: int) -> int:
+    """Steps after which a state is taken to have forgotten where it began."""
+    return max(WARM_WINDOWS * bptt, WARM_STEPS)

@@ -1,0 +1,289 @@
+"""What the columns of a series are: names, vocabularies and scales, as a model keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.model_spec import Signature
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """A column of numbers, which a model sees as (number - mean) / scale.
+
+    Attributes:
+        name: the column's.
+        mean, scale: of the training part, in the column's own units.
+        lead: of a target that is predicted at several horizons, how many steps ahead this is.
+    """
+
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+    lead: int | None = None
+
+    def standardised(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Numbers in the column's units, as a model sees them."""
+        return np.asarray((values - self.mean) / self.scale, np.float32)
+
+    def in_units(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The inverse of `standardised`."""
+        return np.asarray(values, np.float64) * self.scale + self.mean
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A column of one value of several, as their numbers from 0 on.
+
+    Attributes:
+        name: the column's.
+        size: how many values the training part has.
+        values: their names, by number; `None` where the numbers are the names.
+    """
+
+    name: str
+    size: int
+    values: tuple[str, ...] | None = None
+
+    def label(self, number: int) -> str:
+        """The name of a value; `?` for one that the training part does not have."""
+        if not 0 <= number < self.size:
+            return "?"
+        return str(number) if self.values is None else self.values[number]
+
+
+EVERY = {"D": "daily", "7D": "weekly", "MS": "monthly", "ME": "monthly", "h": "hourly"} | {
+    "3MS": "quarterly",
+    "3ME": "quarterly",
+    "12MS": "yearly",
+    "12ME": "yearly",
+    "B": "working days",
+}
+UNITS = {"D": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millisecond"} | {
+    "us": "microsecond",
+    "MS": "month",
+    "ME": "month",
+}
+"""What pandas calls frequencies, in words."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The column of a table that orders and labels its rows. A model does not see it.
+
+    Attributes:
+        name: the column's; `""` for a first column without a name.
+        kind: `dates`, `numbers` or `words`.
+        frequency: from a row to the next: of dates as pandas calls it (`h`, `15min`, `MS`), of
+            numbers the difference; `None` where it is not always the same but for gaps, and for
+            words.
+        format: how dates are written, as `pandas.to_datetime` takes it.
+        calendar: what of its dates a model sees, by names of `data/table/index.py`; these
+            inputs are the last ones of the schema's numbers.
+    """
+
+    name: str
+    kind: str
+    frequency: str | None = None
+    format: str | None = None
+    calendar: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """`date, hourly`."""
+        name = self.name or "the first column"
+        if self.kind == "words":
+            return f"{name}, a word for each row"
+        if self.frequency is None:
+            return f"{name}, irregular {self.kind}"
+        if self.kind == "numbers":
+            return f"{name}, in steps of {self.frequency}"
+        if self.frequency in EVERY:
+            return f"{name}, {EVERY[self.frequency]}"
+        unit = self.frequency.lstrip("0123456789")
+        count = self.frequency.removesuffix(unit)
+        return f"{name}, every {count} {UNITS[unit]}s" if count else f"{name}, every {UNITS[unit]}"
+
+
+@dataclass(frozen=True)
+class Autoregression:
+    """A linear model of standardised numbers, which adds to the last values of the target.
+
+    Attributes:
+        weights: of each lag, a step's own one first, input and output: `[lags, inputs, D]`.
+        intercept: `[D]`.
+        symbols: whether the inputs have those of the categorical columns behind the numeric ones, a
+            number for each value.
+    """
+
+    weights: npt.NDArray[np.float64]
+    intercept: npt.NDArray[np.float64]
+    symbols: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, of which every bit is read back."""
+        return {
+            "weights": self.weights.tolist(),
+            "intercept": self.intercept.tolist(),
+            "symbols": self.symbols,
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any], inputs: tuple[int, int], outputs: int) -> Self:
+        """The inverse of `to_dict`.
+
+        Args:
+            saved: it.
+            inputs: numeric inputs, and values of the categorical ones.
+            outputs: D.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none of so many inputs and outputs.
+        """
+        weights, intercept = (np.array(saved[name], float) for name in ("weights", "intercept"))
+        symbols = bool(saved["symbols"])
+        wanted = (inputs[0] + inputs[1] * symbols, outputs)
+        if weights.ndim != 3 or weights.shape[1:] != wanted or intercept.shape != wanted[1:]:
+            raise ValueError("its autoregression is not one of its columns")
+        if not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
+            raise ValueError("its autoregression is not finite")
+        return cls(weights, intercept, symbols)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a model is given and gives at each step.
+
+    A categorical input whose number is the vocabulary's size is unknown: none of its inputs is 1.
+
+    Attributes:
+        kind: `series` (drawn, or numbers in a file), `text` or `table`.
+        numbers: the numeric inputs.
+        symbols: the categorical inputs.
+        target: classes, or one or more numbers.
+        change: whether a model gives what comes on top of the target's last value. Its scale is
+            that of the changes then, and the mean that of the target all the same.
+        index: what orders a table's rows, if there is such a column. Models do not differ by it.
+        autoregression: a linear model of the target, if a model gives what comes on top of that:
+            its residual. The target's scale is that of the residuals then.
+    """
+
+    kind: str
+    numbers: tuple[Numeric, ...]
+    symbols: tuple[Categorical, ...]
+    target: Categorical | tuple[Numeric, ...]
+    index: Index | None = field(default=None, compare=False)
+    change: bool = False
+    autoregression: Autoregression | None = field(default=None, compare=False)
+
+    @property
+    def predicts(self) -> str:
+        """What a model gives of a number: its `level`, `change` or `residual`."""
+        return "residual" if self.autoregression else "change" if self.change else "level"
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the target has; `None` for numbers."""
+        return self.target.size if isinstance(self.target, Categorical) else None
+
+    def signature(self, scored: bool, starts: bool) -> Signature:
+        """What a program has to be compiled for.
+
+        Args:
+            scored: whether there are steps that do not count.
+            starts: whether sequences begin within rows.
+        """
+        return Signature(
+            len(self.numbers),
+            tuple(column.size for column in self.symbols),
+            self.target.size if isinstance(self.target, Categorical) else len(self.target),
+            "softmax" if isinstance(self.target, Categorical) else "linear",
+            scored,
+            starts,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, for a checkpoint; without an index or a calendar as it was before these."""
+        saved = asdict(self)
+        if self.index is None:
+            del saved["index"]
+        elif not self.index.calendar:
+            del saved["index"]["calendar"]
+        if not self.change:
+            del saved["change"]
+        del saved["autoregression"]
+        if self.autoregression is not None:
+            saved["autoregression"] = self.autoregression.to_dict()
+        targets = () if isinstance(self.target, Categorical) else saved["target"]
+        for column in (*saved["numbers"], *targets):
+            if column["lead"] is None:
+                del column["lead"]
+        return saved
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Schema:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+        target = saved["target"]
+        found = cls(
+            str(saved["kind"]),
+            tuple(_numeric(column) for column in saved["numbers"]),
+            tuple(_categorical(column) for column in saved["symbols"]),
+            _categorical(target)
+            if isinstance(target, Mapping)
+            else tuple(_numeric(column) for column in target),
+            _index(saved["index"]) if saved.get("index") else None,
+            bool(saved.get("change", False)),
+        )
+        if not saved.get("autoregression"):
+            return found
+        inputs = len(found.numbers), sum(column.size for column in found.symbols)
+        outputs = 0 if isinstance(found.target, Categorical) else len(found.target)
+        linear = Autoregression.from_dict(saved["autoregression"], inputs, outputs)
+        return replace(found, autoregression=linear)
+
+
+def plain(features: int, classes: int, symbols: int = 0) -> Schema:
+    """The schema of a series whose columns have no names.
+
+    Args:
+        features: numeric inputs.
+        classes: of the target.
+        symbols: the size of the one categorical input, or 0 for none.
+    """
+    names = ["input"] if features == 1 else [f"input_{number}" for number in range(features)]
+    categorical = (Categorical("input", symbols),) if symbols else ()
+    return Schema("series", tuple(map(Numeric, names)), categorical, Categorical("target", classes))
+
+
+def symbol_type(size: int) -> npt.DTypeLike:
+    """The smallest type that holds a vocabulary's numbers, and the one of an unknown value."""
+    return np.min_scalar_type(size)
+
+
+def _index(saved: Mapping[str, Any]) -> Index:
+    return Index(**{**saved, "calendar": tuple(map(str, saved.get("calendar", ())))})
+
+
+def _numeric(saved: Mapping[str, Any]) -> Numeric:
+    lead = saved.get("lead")
+    mean, scale = float(saved["mean"]), float(saved["scale"])
+    return Numeric(str(saved["name"]), mean, scale, None if lead is None else int(lead))
+
+
+def _categorical(saved: Mapping[str, Any]) -> Categorical:
+    values = saved["values"]
+    if values is not None and len(values) != int(saved["size"]):
+        raise ValueError(f"`{saved['name']}` has {len(values)} values, expected {saved['size']}")
+    return Categorical(
+        str(saved["name"]),
+        int(saved["size"]),
+        None if values is None else tuple(map(str, values)),
+    )

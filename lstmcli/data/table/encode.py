@@ -1,0 +1,300 @@
+"""A table's values: in its own units and words, and as a model sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.config import DataConfig
+from lstmcli.data.baselines import autoregression
+from lstmcli.data.schema import Categorical, Numeric, Schema, symbol_type
+from lstmcli.data.series import Bools, Series
+from lstmcli.data.table import index
+from lstmcli.data.table.columns import Roles
+from lstmcli.data.table.files import Table
+from lstmcli.data.table.index import Labels
+from lstmcli.data.table.sequences import Indices, Sequences, ahead, filled
+from lstmcli.data.table.values import Filling, Floats, Words, lost_digits, numbers, words
+from lstmcli.utils.errors import UsageError
+
+BLOCK = 1 << 14
+"""Steps whose columns are laid side by side at a time: as many as a processor's cache holds."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a table holds for a model, in its own units and words.
+
+    Attributes:
+        table: where it comes from, for errors.
+        roles: what the columns are.
+        numbers: numeric inputs by name, `[steps]` each, those of the calendar last; NaN where
+            nothing is known yet.
+        symbols: categorical inputs by name; -1 where nothing is known.
+        target: what is to be predicted at each step, the horizon counted in: words, or numbers
+            `[steps, D]`, each target's horizons side by side; -1 or NaN where it is not known.
+        leads: the horizons.
+        last: the latest value of the target that is known at each step, likewise; `None` without
+            a horizon, as the target of a step is not given to those after it then.
+        sequences: where sequences lie.
+        labels: the table's index, if it has one.
+    """
+
+    table: Table
+    roles: Roles
+    numbers: dict[str, Floats]
+    symbols: dict[str, Words]
+    target: Floats | Words
+    last: Floats | Words | None
+    sequences: Sequences
+    labels: Labels | None = None
+    leads: Sequence[int] = (0,)
+
+    @property
+    def known(self) -> Bools:
+        """Whether a step has a target: `[steps]`."""
+        if isinstance(self.target, Words):
+            return self.target.codes >= 0
+        return np.asarray(~np.isnan(self.target).all(1))
+
+    @property
+    def numeric_targets(self) -> dict[str, Floats]:
+        """The targets that are numbers, by name, at the first horizon: `[steps]`."""
+        if isinstance(self.target, Words):
+            return {}
+        columns = self.target.T[:: len(self.leads)]
+        return dict(zip(self.roles.targets, columns, strict=True))
+
+
+def read_values(
+    table: Table,
+    roles: Roles,
+    sequences: Sequences,
+    labels: Labels | None,
+    config: DataConfig,
+    strict: bool = True,
+) -> tuple[Values, list[str]]:
+    """Reads a table's columns; empty input cells are filled as the options say.
+
+    Args:
+        table: it.
+        roles: what its columns are.
+        sequences: where its sequences lie.
+        labels: its index.
+        config: the horizon, and what becomes of empty cells.
+        strict: whether a column of which much is empty is refused where nothing is said of that.
+
+    Returns:
+        The values, and what the user should know.
+
+    Raises:
+        UsageError: the horizon reaches beyond every sequence.
+        FileError: a cell is not what its column holds, or too many are empty without a word on what
+            then.
+    """
+    longest = int(sequences.lengths.max())
+    if config.leads[-1] >= longest:
+        kind = "the longest sequence" if sequences.many else "the table"
+        raise UsageError(
+            f"`--horizon {config.horizon}` leaves nothing to predict in `{table.path}`: {kind} has "
+            f"{longest:,} {'step' if longest == 1 else 'steps'}",
+            f"take a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
+        )
+    target, last = _target(table, roles, sequences, config.leads)
+    filling = Filling(table, sequences, config.missing, strict)
+    cycles = labels.index.calendar if labels else ()
+    values = Values(
+        table,
+        roles,
+        {name: filling.numbers(name) for name in roles.numbers}
+        | index.calendar_inputs(labels, cycles),
+        {name: filling.words(name) for name in roles.symbols},
+        target,
+        last,
+        sequences,
+        labels,
+        config.leads,
+    )
+    return values, [*_lost(values), *filling.notes(), *_unscored(table, roles.targets)]
+
+
+def _lost(values: Values) -> list[str]:
+    """Says which columns have larger whole numbers than are read to the last digit."""
+    read = {name: values.numbers[name] for name in values.roles.numbers}
+    read |= values.numeric_targets
+    return [note for name, found in read.items() for note in lost_digits(values.table, name, found)]
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Words that the training part does not have.
+
+    Attributes:
+        column: where they stand.
+        target: whether they stand there as targets.
+        steps: at which steps.
+    """
+
+    column: str
+    target: bool
+    steps: Indices
+
+
+def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
+    """A table as a model sees it.
+
+    Returns:
+        The series, whose `scored` is an array, and what the training part does not have.
+
+    Raises:
+        FileError: a number lies too far from the training part's.
+    """
+    steps = len(values.table)
+    columns = {column: values.numbers[column.name] for column in schema.numbers}
+    largest = max((column.size for column in schema.symbols), default=0)
+    symbols = np.empty((steps, len(schema.symbols)), symbol_type(largest))
+    unseen = []
+    for place, vocabulary in enumerate(schema.symbols):
+        symbols[:, place], strange = _numbered(values.symbols[vocabulary.name], vocabulary)
+        unseen.append(Unseen(vocabulary.name, False, strange))
+    targets, scored, strange = _targets(values, schema)
+    last_values = _last_values(values, schema)
+    if schema.predicts != "level" and last_values is not None:  # From nothing there is no change.
+        targets, scored = _from_something(targets, scored, last_values)
+    unseen.append(Unseen(values.roles.targets[0], True, strange))
+    given = _standardised(values, columns)
+    series = Series(
+        schema,
+        given,
+        symbols,
+        targets,
+        scored,
+        values.sequences.starts,
+        last_values=last_values,
+        labels=_labels(values),
+    )
+    return replace(series, base=autoregression.base_of(series)), unseen
+
+
+def _unscored(table: Table, targets: Sequence[str]) -> list[str]:
+    """Says how many rows have no target, where they may be meant to have one."""
+    empty = {name: int(table.frame[name].isna().sum()) for name in targets}
+    return [
+        f"{count:,} of the {len(table):,} targets in `{table.path}` (`{name}`) are empty: "
+        f"{'they' if targets[1:] else 'those steps'} are not scored"
+        for name, count in empty.items()
+        if 0 < count < len(table) and name not in table.beside
+    ]
+
+
+def _target(
+    table: Table, roles: Roles, sequences: Sequences, leads: Sequence[int]
+) -> tuple[Floats | Words, Floats | Words | None]:
+    """The target of each step, and its latest known value where there is a horizon."""
+    horizon = leads[0]
+    if roles.classes:
+        labels = words(table, roles.targets[0])
+        last = filled(labels.codes, labels.codes < 0, sequences.begins)
+        codes = ahead(labels.codes, horizon, sequences.ends, -1)
+        return Words(codes, labels.names), Words(last, labels.names) if horizon else None
+    found, last_known = [], []
+    for column in (numbers(table, name) for name in roles.targets):
+        found += [ahead(column, lead, sequences.ends, np.nan) for lead in leads]
+        last_known += [filled(column, np.isnan(column), sequences.begins)] * len(leads)
+    return np.stack(found, 1), np.stack(last_known, 1) if horizon else None
+
+
+def _last_values(values: Values, schema: Schema) -> npt.NDArray[Any] | None:
+    """The latest known values of the target as a model has them: `[steps, D]` or `[steps]`."""
+    if values.last is None:
+        return None
+    if isinstance(values.last, Words):
+        assert isinstance(schema.target, Categorical)
+        codes, _ = _numbered(values.last, schema.target)
+        return np.where(codes < schema.target.size, codes, -1).astype(np.int32)
+    assert not isinstance(schema.target, Categorical)
+    with np.errstate(over="ignore"):
+        each = zip(schema.target, values.last.T, strict=True)
+        last = np.stack([column.standardised(known) for column, known in each], 1)
+    return np.where(np.isfinite(last), last, np.nan)
+
+
+def _from_something(
+    targets: npt.NDArray[Any], scored: Bools, last_values: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], Bools]:
+    """Targets of which a change is to be predicted, and whether they count: with a last value."""
+    known = ~np.isnan(last_values)
+    if last_values.shape[1] > 1:
+        targets = np.where(known, targets, np.float32(np.nan))
+        known &= ~np.isnan(targets)
+    return targets, scored & known.any(1)
+
+
+def _labels(values: Values) -> dict[str, npt.NDArray[Any]]:
+    """What people know the steps by: the sequence, the index, the row of the file from 1 on."""
+    table, labels = values.table, {}
+    if values.roles.group is not None:
+        labels[values.roles.group] = table.frame[values.roles.group].to_numpy()
+    if values.labels is not None:
+        labels[values.labels.index.name or "index"] = values.labels.values
+    return {**labels, "file_row": table.file_rows + 1}
+
+
+def _standardised(values: Values, columns: Mapping[Numeric, Floats]) -> npt.NDArray[np.float32]:
+    """Numbers as a model sees them, zero, the mean, where there is none: `[steps, columns]`."""
+    steps = len(values.table)
+    given = np.empty((steps, len(columns)), np.float32)
+    with np.errstate(over="ignore"):  # What does not fit is refused.
+        for begin in range(0, steps, BLOCK):
+            block = slice(begin, begin + BLOCK)
+            for place, (column, numbers) in enumerate(columns.items()):
+                given[block, place] = column.standardised(numbers[block])
+    if not np.isfinite(given).all():
+        given[np.isnan(given)] = 0
+        for place, column in enumerate(columns):
+            _check_near(values.table, column, given[:, place])
+    return given
+
+
+def _check_near(table: Table, column: Numeric, given: npt.NDArray[np.float32]) -> None:
+    """Refuses a number so far from those of the training part that 32 bits do not hold how far."""
+    infinite = np.isinf(given)
+    if infinite.any():
+        raise table.error(
+            int(infinite.argmax()),
+            column.name,
+            f"a number like those of the training part ({column.mean:g} +/- {column.scale:g})",
+            "mend it, or leave the column out",
+        )
+
+
+def _numbered(found: Words, vocabulary: Categorical) -> tuple[Indices, Indices]:
+    """Words by number, a vocabulary's size for unknown, and where there is one that it lacks."""
+    assert vocabulary.values is not None
+    places = {word: number for number, word in enumerate(vocabulary.values)}
+    known = [places.get(word, vocabulary.size) for word in found.names]
+    codes = np.array([*known, vocabulary.size], np.int64)[found.codes]
+    return codes, np.flatnonzero((codes == vocabulary.size) & (found.codes >= 0))
+
+
+def _targets(
+    values: Values, schema: Schema
+) -> tuple[npt.NDArray[np.int32] | npt.NDArray[np.float32], Bools, Indices]:
+    """Targets, whether they count, and where training has none such.
+
+    Where a target does not count it is zero; of several numbers it is NaN.
+    """
+    if isinstance(schema.target, Categorical):
+        assert isinstance(values.target, Words)
+        codes, strange = _numbered(values.target, schema.target)
+        scored = codes < schema.target.size
+        return np.where(scored, codes, 0).astype(np.int32), scored, strange
+    assert not isinstance(values.target, Words)
+    targets = _standardised(values, dict(zip(schema.target, values.target.T, strict=True)))
+    if len(schema.target) > 1:
+        targets[np.isnan(values.target)] = np.nan
+    return targets, values.known, np.empty(0, np.int64)

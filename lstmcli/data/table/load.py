@@ -1,0 +1,444 @@
+"""Tables as data: CSV or Parquet, cut into parts, or whole with a trained model's schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.config import DataConfig
+from lstmcli.data.baselines import autoregression
+from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.series import Parts, Series, split_by_sequence, split_by_time
+from lstmcli.data.table import index, several_files
+from lstmcli.data.table.columns import (
+    Asked,
+    ask,
+    check_columns,
+    check_target,
+    find_roles,
+    schema_roles,
+)
+from lstmcli.data.table.encode import Unseen, Values, encode, read_values
+from lstmcli.data.table.files import Dialect, Table
+from lstmcli.data.table.index import Labels
+from lstmcli.data.table.scaling import fit
+from lstmcli.data.table.sequences import Indices, Sequences, in_sequences
+from lstmcli.data.table.several_files import Reading
+from lstmcli.utils.errors import FileError, LstmcliError, UsageError
+
+TRAINING, VALIDATION, TEST = range(3)
+PARTS = ("the training part", "the validation part", "the test part")
+
+OF_A_MODEL = "change the file: what its columns are is what they were when the model was trained"
+"""A hint where no option can change that any more."""
+
+Bytes = npt.NDArray[np.int8]
+
+
+def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, list[str]]:
+    """Reads the three parts of a table, which share no step.
+
+    One long recording is cut by time; of many sequences, whole ones are drawn. A part that has a
+    file of its own takes no share of the table.
+
+    Args:
+        config: the file and what its columns are.
+        known: the columns of a model that is to read them; its autoregression stays as it is.
+
+    Returns:
+        The parts, and what the user should know, in words. `scored` is `None` where every step of
+        all three parts is scored.
+
+    Raises:
+        UsageError: options that do not fit the table, or each other.
+        FileError: a file is missing or damaged, or a cell is not what it should be.
+    """
+    assert config.data is not None
+    path = Path(config.data)
+    config = several_files.resolved(path, config, _known(config))
+    values, notes = _main(path, config)
+    picks = _divide(values, config)
+    steps = _steps(values.sequences, picks)
+    schema, more = fit(values, steps[TRAINING], config.predict)
+    own = {VALIDATION: config.val_data, TEST: config.test_data}
+    files = {part: _read(Path(file), schema, config) for part, file in own.items() if file}
+    notes += more
+
+    def parts(schema: Schema) -> Iterator[Series]:
+        """The three parts; what is to be known of them is noted."""
+        whole, unseen = encode(values, schema)
+        notes.extend(_unseen(unseen, _part_of(steps, len(whole)), PARTS))
+        for part, pick in enumerate(picks):
+            if part not in files:
+                yield _cut(whole, pick)
+                continue
+            series, strange = _encoded(*files[part], schema, PARTS[part])
+            notes.extend(strange)
+            yield series
+
+    found = [*parts(schema)]
+    for part in (VALIDATION, TEST):
+        _check_scored(found[part], part, config)
+    if linear := _autoregression(Parts(*found), config, known):
+        found = [*parts(linear)]
+    notes += _changed(found)
+    return Parts(*_all_scored(found)), list(dict.fromkeys(notes))
+
+
+def _autoregression(parts: Parts, config: DataConfig, known: Schema | None) -> Schema | None:
+    """The schema of a model that predicts on top of one, that of a known model if it has one.
+
+    Raises:
+        UsageError: it is asked for, and there is none.
+    """
+    if config.predict not in (None, "residual"):
+        return None
+    schema = parts.training.schema
+    if (
+        known is not None
+        and known.autoregression is not None
+        and known == replace(schema, target=known.target, change=False)
+    ):
+        return known
+    found = autoregression.built_on(parts, asked=config.predict == "residual")
+    if found is None and config.predict == "residual":
+        raise UsageError(
+            f"`--predict residual` needs a linear autoregression, and there is none of "
+            f"`{config.data}`: it has no inputs, or more than {autoregression.MOST_TERMS:,}",
+            "pass `--predict change`, or fewer `--inputs`",
+        )
+    return found
+
+
+def read_whole(
+    path: Path, schema: Schema, config: DataConfig, to_score: bool = True
+) -> tuple[Series, list[str]]:
+    """Reads a whole table for a trained model.
+
+    Args:
+        path: the table.
+        schema: the model's, whose scales and vocabularies are used.
+        config: the horizon, the group and what becomes of empty cells.
+        to_score: whether targets must be there.
+
+    Returns:
+        The series, and what the user should know, in words.
+
+    Raises:
+        UsageError: the ending names no format of a table, or the horizon is too long.
+        FileError: the file is missing or damaged, or does not fit the model.
+    """
+    try:
+        config = several_files.resolved(path, config, _known(config))
+        found = _read(path, schema, config, to_score)
+        series, notes = _encoded(*found, schema, f"`{path}`")
+    except LstmcliError as error:
+        hint = OF_A_MODEL if "`--" in (error.hint or "") else error.hint
+        raise FileError(error.message, hint) from error
+    assert series.scored is not None
+    if to_score and not series.scored.any():
+        raise FileError(
+            f"`{path}` has no step whose target is known to the model",
+            f"fill its column `{schema_roles(schema).targets[0]}`",
+        )
+    return _all_scored([series])[0], notes
+
+
+def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
+    """The table that the training part is in."""
+    reading = Reading(config, _missing(config), _known(config))
+    asked = ask(path, reading.names(path), config)
+    table, notes = reading.table(path, asked.words)
+    table, sequences, more = in_sequences(table, asked.group)
+    notes += more
+    labels = _index(table, sequences, asked)
+    name = None if labels is None else labels.index.name
+    if labels is not None:
+        table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
+        notes += more
+    table, more = reading.labelled(table, sequences, asked.targets[0], asked.categorical)
+    notes += more
+    roles, more = find_roles(table, asked, sequences, name, len(config.leads) > 1)
+    index.check_calendar(path, labels, asked.calendar, roles.columns)
+    labels = labels and labels.with_calendar(asked.calendar)
+    values, filled = read_values(table, roles, sequences, labels, config)
+    return values, [*table.notes(), *notes, *more, *filled]
+
+
+def _index(table: Table, sequences: Sequences, asked: Asked) -> Labels | None:
+    """The index of a table, as the options say or as it looks."""
+    if asked.index is not None:
+        return index.of_column(table, sequences, asked.index, asked=True)
+    free = asked.free(table.columns)
+    found = index.find(table, sequences, free)
+    only_input = found and asked.inputs is None and not asked.ahead and len(free) == 1
+    return None if found and only_input and found.index.kind == "numbers" else found
+
+
+def _known(config: DataConfig) -> Dialect:
+    """How a CSV file is written, by the user's word."""
+    return Dialect(header=not config.no_header, encoding=config.encoding)
+
+
+def _missing(config: DataConfig) -> list[str]:
+    """What stands for an empty cell by the user's word."""
+    return [word.strip() for word in (config.na_values or "").split(",")]
+
+
+def _read(
+    path: Path, schema: Schema, config: DataConfig, to_score: bool = True
+) -> tuple[Values, list[str]]:
+    """What a whole table holds for a model with this schema."""
+    group = None if config.group is None else config.group.strip()
+    roles = schema_roles(schema, group)
+    grouped = () if group is None else (group,)
+    reading = Reading(config, _missing(config), _known(config))
+    names = reading.names(path)
+    check_columns(path, names, (*roles.inputs, *grouped))
+    for target in roles.targets if to_score else ():
+        check_target(path, names, target)
+    table, notes = reading.table(path, (*roles.words, *grouped))
+    table, sequences, more = in_sequences(table, group)
+    notes += more
+    labels = None
+    if schema.index is not None and schema.index.name in names:
+        labels = index.of_column(table, sequences, schema.index.name, True, schema.index)
+    if labels is not None:
+        table, labels, more = index.in_order(table, sequences, labels, config.sort_index)
+        notes += more
+    table, more = reading.labelled(table, sequences, roles.targets[0], roles.words)
+    notes += more
+    if lacking := {name: np.nan for name in roles.targets if name not in table.columns}:
+        table = replace(table, frame=table.frame.assign(**lacking))
+    cycles = schema.index.calendar if schema.index else ()
+    index.check_calendar_known(path, labels, cycles)
+    labels = labels and labels.with_calendar(cycles)
+    values, filled = read_values(table, roles, sequences, labels, config, strict=False)
+    return values, [*table.notes(), *notes, *filled]
+
+
+def _encoded(
+    values: Values, notes: list[str], schema: Schema, called: str
+) -> tuple[Series, list[str]]:
+    """A whole table as a model sees it, whose `scored` is an array, and what is to be known of it.
+
+    Args:
+        values: the table's.
+        notes: what is to be known of them.
+        schema: the model's.
+        called: what the table is called.
+    """
+    series, unseen = encode(values, schema)
+    _check_known(values, schema, unseen)
+    return series, notes + _unseen(unseen, np.zeros(len(series), np.int8), (called,))
+
+
+def _divide(values: Values, config: DataConfig) -> tuple[slice | Indices, ...]:
+    """Steps (one long recording) or numbers of sequences of each part."""
+    sequences = values.sequences
+    val_fraction = 0.0 if config.val_data is not None else config.val_fraction
+    test_fraction = 0.0 if config.test_data is not None else config.test_fraction
+    if not sequences.many:
+        return divided(
+            values, config, split_by_time(len(values.table), val_fraction, test_fraction)
+        )
+    for option, begin in (("--val-from", config.val_from), ("--test-from", config.test_from)):
+        if begin is not None:
+            raise UsageError(
+                f"`{option}` has no effect on `{config.data}`: its sequences are drawn for the "
+                "parts, each whole",
+                f"leave `{option}` out, or `--group`",
+            )
+    count = len(sequences.lengths)
+    picks = split_by_sequence(count, val_fraction, test_fraction, config.split_seed)
+    fractions = (1.0, val_fraction, test_fraction)
+    if any(len(pick) == 0 and share for pick, share in zip(picks, fractions, strict=True)):
+        kinds = sum(1 for share in fractions if share)
+        raise FileError(
+            f"`{config.data}` has {count} sequence{'s' * (count != 1)} (column `{config.group}`), "
+            f"too few for {kinds} parts",
+            "take more sequences or smaller fractions, or name files for the other parts with "
+            "`--val-data` and `--test-data`",
+        )
+    return picks
+
+
+def _steps(sequences: Sequences, picks: tuple[slice | Indices, ...]) -> list[Indices | slice]:
+    """The steps of each part."""
+    number = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
+    return [
+        pick if isinstance(pick, slice) else np.flatnonzero(np.isin(number, pick)) for pick in picks
+    ]
+
+
+def _part_of(steps: list[Indices | slice], count: int) -> Bytes:
+    """The part of each step: `[steps]`."""
+    part_of = np.empty(count, np.int8)  # Every step is in one part.
+    for part, where in enumerate(steps):
+        part_of[where] = part
+    return part_of
+
+
+def _cut(whole: Series, pick: slice | Indices) -> Series:
+    return whole.part(pick) if isinstance(pick, slice) else whole.pick(pick)
+
+
+def _all_scored(parts: list[Series]) -> list[Series]:
+    """Takes `scored` away where all parts can do without: a program is compiled for all three."""
+    if all(part.scored is None or part.scored.all() for part in parts) and all(
+        map(_complete, parts)
+    ):
+        return [replace(part, scored=None) for part in parts]
+    return parts
+
+
+def _complete(part: Series) -> bool:
+    """Whether every number that is to be predicted is known."""
+    return part.classes > 0 or bool(np.isfinite(part.targets).all())
+
+
+def _unseen(unseen: Sequence[Unseen], part_of: Bytes, called: Sequence[str]) -> list[str]:
+    """Says how many words of which part training has never seen.
+
+    Args:
+        unseen: the words.
+        part_of: the part of each step: `[steps]`.
+        called: the parts' names.
+    """
+    return [
+        f"column `{words.column}`: {count:,} {'step' if count == 1 else 'steps'} of {part} "
+        f"{'has' if count == 1 else 'have'} a word that the training part does not have: "
+        f"{'not scored' if words.target else 'unknown to the model'}"
+        for words in unseen
+        for part, count in zip(
+            called, np.bincount(part_of[words.steps], minlength=len(called)), strict=True
+        )
+        if count
+    ]
+
+
+def _changed(parts: Sequence[Series]) -> list[str]:
+    """Says which inputs are not what they always are in the training part."""
+    return [
+        f"column `{column.name}` is always {column.in_units(given[0]):g} in {PARTS[TRAINING]} and "
+        f"is not in {called}: nothing can be known of what that means"
+        for place, column in enumerate(parts[TRAINING].schema.numbers)
+        if ((given := parts[TRAINING].numbers[:, place]) == given[0]).all()
+        for called, part in zip(PARTS[VALIDATION:], parts[VALIDATION:], strict=True)
+        if (part.numbers[:, place] != given[0]).any()
+    ]
+
+
+def _check_scored(series: Series, part: int, config: DataConfig) -> None:
+    """Refuses a part on which nothing can be measured."""
+    assert series.scored is not None
+    file = config.val_data if part == VALIDATION else config.test_data
+    share = config.val_fraction if part == VALIDATION else config.test_fraction
+    if series.scored.any() or (file is None and not share):
+        return
+    option = "--val" if part == VALIDATION else "--test"
+    raise FileError(
+        f"{PARTS[part]} of `{config.data if file is None else file}` has no step that is "
+        f"scored: none of its {len(series):,} steps has a target that training knows",
+        f"take a larger `{option}-fraction`, or name a file for it with `{option}-data`"
+        if file is None
+        else "fill its target column, or take another file",
+    )
+
+
+def _check_known(values: Values, schema: Schema, unseen: Sequence[Unseen]) -> None:
+    """Refuses a file that has no word of a column in common with the training part."""
+    for column, words in zip(schema.symbols, unseen, strict=False):
+        there = np.count_nonzero(values.symbols[column.name].codes >= 0)
+        if len(words.steps) == there > 0:
+            raise values.table.error(int(words.steps[0]), column.name, *_vocabulary(column))
+
+
+def _vocabulary(column: Categorical) -> tuple[str, str]:
+    words = ", ".join(f"`{word}`" for word in (column.values or ())[:5])
+    more = " and so on" if column.size > 5 else ""
+    return (
+        f"one of the training part's words ({words}{more})",
+        "no cell of the column has one: take a file with the same words",
+    )
+
+
+Slices = tuple[slice, slice, slice]
+
+
+def divided(values: Values, config: DataConfig, parts: Slices) -> Slices:
+    """The training, the validation and the test part of one long recording.
+
+    Args:
+        values: the table's.
+        config: from where on which part is held out.
+        parts: as they are by their fractions: what holds where nothing is said of the index.
+
+    Raises:
+        UsageError: the table has no index, or not such a value, or nothing is left of a part.
+    """
+    if config.val_from is None and config.test_from is None:
+        return parts
+    steps, (_, validation, test) = len(values.table), parts
+    last = test.start
+    if config.test_from is not None:
+        last = _place(values, config.test_from, "--test-from")
+    first = last - (validation.stop - validation.start)
+    if config.val_from is not None:
+        first = _place(values, config.val_from, "--val-from")
+    if not 0 < first <= last:
+        raise UsageError(
+            f"the parts of `{values.table.path}` must follow each other: the validation part would "
+            f"begin at row {first + 1:,} and the test part at row {last + 1:,} of {steps:,}",
+            "let `--val-from` lie after the first value of the index and before `--test-from`",
+        )
+    return slice(0, first), slice(first, last), slice(last, steps)
+
+
+def _place(values: Values, begin: str, option: str) -> int:
+    """The first step whose index is not before a value."""
+    labels = values.labels
+    if labels is None:
+        raise UsageError(
+            f"`{option}` has no effect on `{values.table.path}`: no column orders its rows",
+            f"name one with `--index`, or leave `{option}` out",
+        )
+    if labels.index.kind == "words":
+        found = np.flatnonzero(labels.values == begin)
+        place = int(found[0]) if len(found) else len(labels.values)
+    else:
+        place = int(np.searchsorted(labels.values, _value(labels, begin, option)))
+    if not 0 < place < len(labels.values):
+        raise UsageError(
+            f"`{option} {begin}`: nothing is left on one side, as the index `{labels.index.name}` "
+            f"goes from `{_shown(labels, 0)}` to `{_shown(labels, -1)}`",
+            "take a value between these",
+        )
+    return place
+
+
+def _value(labels: Labels, text: str, option: str) -> Any:
+    import pandas as pd
+
+    try:
+        if labels.index.kind == "numbers":
+            return float(text)
+        return pd.to_datetime(text, utc=True).tz_localize(None).to_datetime64()
+    except (ValueError, TypeError) as error:
+        kind = "a number" if labels.index.kind == "numbers" else "a date such as `2018-03-01`"
+        raise UsageError(
+            f"`{option}` must be {kind}, as the index `{labels.index.name}` holds, got `{text}`",
+            f"the index begins with `{_shown(labels, 0)}`",
+        ) from error
+
+
+def _shown(labels: Labels, step: int) -> str:
+    import pandas as pd
+
+    value = labels.values[step]
+    return str(pd.Timestamp(value) if labels.index.kind == "dates" else value)

@@ -1,0 +1,253 @@
+"""The scales and vocabularies of a table, from its training part alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from lstmcli.data.schema import Categorical, Numeric, Schema
+from lstmcli.data.table.encode import Values
+from lstmcli.data.table.sequences import Indices
+from lstmcli.data.table.values import ODD, Floats, Words, by_size, odd_number
+from lstmcli.utils.errors import FileError, UsageError, pasteable
+
+MANY = 20
+"""So many values are fine however few steps there are."""
+
+
+FEW = 3
+"""So few different whole numbers may be classes."""
+
+
+def fit(
+    values: Values, training: slice | Indices, predict: str | None = None
+) -> tuple[Schema, list[str]]:
+    """The scales and vocabularies of the training part.
+
+    Args:
+        values: a table's.
+        training: the steps of the training part.
+        predict: `change`, `level` or `residual`, where it is said; of the last it is looked at no
+            more than whether it is possible.
+
+    Returns:
+        The schema, and what the user should know.
+
+    Raises:
+        UsageError: a column that the user calls categorical has about as many values as cells.
+        FileError: nothing can be learned from a column, or there is no target.
+    """
+    notes: list[str] = []
+    inputs = tuple(
+        _numeric(values, name, column[training], notes)
+        if name in values.roles.numbers
+        else _as_it_is(name, column[training], notes)
+        for name, column in values.numbers.items()
+    )
+    symbols = tuple(
+        _words(values, name, Words(column.codes[training], column.names), notes)
+        for name, column in values.symbols.items()
+    )
+    for name, known in _known_targets(values, training).items():
+        if not known:
+            raise FileError(
+                f"`{values.table.path}`, column `{name}`: no step of the training part has a "
+                "target",
+                "fill the column, or choose another with `--target`",
+            )
+    target: Categorical | tuple[Numeric, ...]
+    if isinstance(values.target, Words):
+        target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
+    else:
+        target = _targets(values, values.target[training], notes)
+    changes = _changes(values, training, target, predict)
+    if changes is not None and not isinstance(target, Categorical):
+        scales = zip(target, changes, strict=True)
+        target = tuple(replace(column, scale=scale) for column, scale in scales)
+    given = {name: values.numbers[name] for name in values.roles.numbers}
+    for name, column in (given | {**values.numeric_targets, **given}).items():
+        notes += _odd_numbers(name, column)
+    index = None if values.labels is None else values.labels.index
+    change = changes is not None
+    return Schema("table", inputs, symbols, target, index, change=change), notes
+
+
+def _numeric(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
+    """The scale of what the model is given, filled cells counted."""
+    known = _known(training)
+    if len(known) == 0:
+        raise _nothing(values, name)
+    column = _scaled(name, known)
+    if column is None:
+        notes.append(f"column `{name}` is always {known[0]:g} in the training part")
+    return column or Numeric(name, float(known[0]), 1.0)
+
+
+def _as_it_is(name: str, training: Floats, notes: list[str]) -> Numeric:
+    """An input that the calendar makes, between -1 and 1."""
+    known = _known(training)
+    if len(known) and known.min() == known.max():
+        notes.append(f"the calendar's `{name}` is always {known[0]:.3g} in the training part")
+    return Numeric(name)
+
+
+def _words(values: Values, name: str, training: Words, notes: list[str]) -> Categorical:
+    vocabulary = _vocabulary(name, training)
+    if vocabulary.size == 0:
+        raise _nothing(values, name)
+    _check_many(values, vocabulary, training, "name the other columns in `--inputs`")
+    notes.extend(_odd_words(vocabulary))
+    return vocabulary
+
+
+def _known_targets(values: Values, training: slice | Indices) -> dict[str, bool]:
+    """Whether any step of the training part has a target, of each column."""
+    if isinstance(values.target, Words):
+        return {values.roles.targets[0]: bool(values.known[training].any())}
+    unknown = np.isnan(values.target[training]).all(0).reshape(-1, len(values.leads))
+    return {name: not each.any() for name, each in zip(values.roles.targets, unknown, strict=True)}
+
+
+def _targets(values: Values, training: Floats, notes: list[str]) -> tuple[Numeric, ...]:
+    """The targets' scales, each at each horizon."""
+    leads = values.leads
+    named = [(name, lead) for name in values.roles.targets for lead in leads]
+    return tuple(
+        replace(_target(values, name, column, notes), lead=lead if len(leads) > 1 else None)
+        for (name, lead), column in zip(named, training.T, strict=True)
+    )
+
+
+def _target(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
+    known = _known(training)
+    column = _scaled(name, known)
+    if column is None:
+        raise FileError(
+            f"`{values.table.path}`, column `{name}`: the target is always {known[0]:g} in the "
+            "training part: there is nothing to learn",
+            "choose another column with `--target`",
+        )
+    different = np.unique(known)
+    if len(different) <= FEW and (different % 1 == 0).all():
+        notes.append(
+            f"the target `{name}` is never but {', '.join(f'{each:g}' for each in different)}, and "
+            "is predicted as a number; if these are classes, pass "
+            f"`--categorical {pasteable(name)}`"
+        )
+    return column
+
+
+def _changes(
+    values: Values,
+    training: slice | Indices,
+    target: Categorical | tuple[Numeric, ...],
+    predict: str | None,
+) -> list[float] | None:
+    """The scales of the targets' changes, if those are to be predicted: their root mean squares.
+
+    Where nobody says so they are, if the last value is a better guess than the mean.
+
+    Raises:
+        UsageError: they are asked for, and there is nothing that they could be changes of.
+    """
+    lacking = [name for name in values.roles.targets if name not in values.numbers]
+    if values.last is None or lacking or predict == "level":
+        if predict in ("change", "residual"):
+            name = (*lacking, *values.roles.targets)[0]
+            raise UsageError(
+                f"`--predict {predict}` needs a number whose last value is known: `{name}` is to "
+                "be predicted without it",
+                "pass `--horizon 1` or more, with a target of numbers that is among the inputs",
+            )
+        return None
+    assert not isinstance(target, Categorical)
+    assert not isinstance(values.target, Words)
+    assert not isinstance(values.last, Words)
+    changes = (values.target - values.last)[training]
+    scales = [_size(_known(column)) for column in changes.T]
+    shares = [scale / column.scale for scale, column in zip(scales, target, strict=True)]
+    helps = predict == "change" or float(np.square(shares).mean()) < 1
+    return scales if helps and min(scales) > 0 else None
+
+
+def _size(changes: Floats) -> float:
+    """The root mean square; 0 of none."""
+    return math.sqrt(np.square(changes).mean()) if len(changes) else 0.0
+
+
+def _classes(values: Values, training: Words, notes: list[str]) -> Categorical:
+    vocabulary = _vocabulary(values.roles.targets[0], training)
+    if vocabulary.size < 2:
+        raise FileError(
+            f"`{values.table.path}`, column `{vocabulary.name}`: expected two classes or more in "
+            f"the training part, got `{vocabulary.label(0)}` alone",
+            "choose another column with `--target`, or other parts (`--val-fraction`, "
+            "`--split-seed`)",
+        )
+    _check_many(values, vocabulary, training, "choose another column with `--target`")
+    notes.extend(_odd_words(vocabulary))
+    return vocabulary
+
+
+def _known(numbers: Floats) -> Floats:
+    """Without NaN; not copied where there is none."""
+    unknown = np.isnan(numbers)
+    return numbers[~unknown] if unknown.any() else numbers
+
+
+def _scaled(name: str, known: Floats) -> Numeric | None:
+    """By mean and population standard deviation; `None` where all numbers are the same."""
+    # Rounding gives a constant such as 0.1 a deviation above 0.
+    scale = float(known.std()) if known.min() < known.max() else 0.0
+    return Numeric(name, float(known.mean()), scale) if scale > 0 else None
+
+
+def _vocabulary(name: str, training: Words) -> Categorical:
+    there = np.flatnonzero(np.bincount(training.codes + 1, minlength=1)[1:])
+    found = tuple(by_size([training.names[code] for code in there]))
+    return Categorical(name, len(found), found)
+
+
+def _nothing(values: Values, name: str) -> FileError:
+    return FileError(
+        f"`{values.table.path}`, column `{name}`: it has no value in the training part",
+        f"leave it out: name the other columns in `--inputs`, without `{name}`",
+    )
+
+
+def _check_many(values: Values, column: Categorical, training: Words, hint: str) -> None:
+    """Refuses names that name nothing: they hardly ever stand twice."""
+    cells = int(np.count_nonzero(training.codes >= 0))
+    if column.size <= MANY or 2 * column.size <= cells:
+        return
+    message = (
+        f"`{values.table.path}`, column `{column.name}`: {column.size:,} different words in "
+        f"{cells:,} steps of the training part: nothing can be learned from them"
+    )
+    if column.name in values.roles.named:
+        raise UsageError(message, f"leave `{column.name}` out of `--categorical`")
+    raise FileError(message, hint)
+
+
+def _odd_words(column: Categorical) -> list[str]:
+    """Says that a word is taken for one that may be meant as nothing."""
+    return [
+        f"column `{column.name}`: `{word}` is taken for a word; `--na-values {pasteable(word)}` "
+        "makes it an empty cell"
+        for word in column.values or ()
+        if word.lower() in ODD
+    ]
+
+
+def _odd_numbers(name: str, column: Floats) -> list[str]:
+    """Says that a number may be meant as nothing."""
+    odd = odd_number(column)
+    if odd is None:
+        return []
+    count = int(np.count_nonzero(column == odd))
+    return [
+        f"column `{name}`: {odd:g} stands {count:,} times, far from all other numbers; if it means "
+        f"that there is none, pass `--na-values {odd:g}`"
+    ]

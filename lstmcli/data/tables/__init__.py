@@ -1,1 +1,0 @@
-"""Tables: CSV and Parquet files whose columns have names."""

@@ -1,0 +1,194 @@
+"""The tasks whose series are drawn, by name.
+
+A task of one's own is a file beside this one with a `generate`, a `baseline`, a `floor` (which may
+return `None`) and `lags`; a line in TASKS below; and in `config.py` its name in TASKS, and its
+settings in OF_TASKS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.config import DataConfig
+from lstmcli.data.series import Series
+from lstmcli.data.tasks import adding, copy_memory, echo, parity, sequences, temporal_order
+from lstmcli.data.tasks.echo import Floor
+
+PAPER = 'Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997, experiment'
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Attributes:
+        labels: what its labels mean, in words; `{echo_step}` stands for a parameter of the series.
+        source: the paper that it is from.
+        generate: draws a series.
+        baseline: what is known of a series' loss without memory: whose it is, in words, and how
+            much, in nats a step, or for numbers as mean squared error of the standardised target.
+        floor: the best that can be expected of a series, cut in a way; `None` if that is not known.
+        lags: how many steps before each label of a series the first input lies that the label
+            depends on: `[steps]`; -1 for a label that depends on none.
+        longest: steps of the longest sequence that may be drawn; `None` for one endless series.
+        tolerance: how far an answer in numbers may be off, in the target's units, to be correct.
+        success: when the paper counts the task as solved; `None` where it does not say.
+    """
+
+    labels: str
+    source: str
+    generate: Callable[[DataConfig, np.random.Generator], Series]
+    baseline: Callable[[Series], tuple[str, float]]
+    floor: Callable[[Series, Any], Floor | None]
+    lags: Callable[[Series], npt.NDArray[np.int64]]
+    longest: Callable[[DataConfig], int] | None = None
+    tolerance: float | None = None
+    success: str | None = None
+
+    def describe(self, series: Series) -> str:
+        """What the labels of a series mean."""
+        return self.labels.format(**series.task)
+
+
+def _uniform_guess(series: Series) -> tuple[str, float]:
+    return "a uniform guess", math.log(series.classes)
+
+
+TASKS: dict[str, Task] = {
+    "echo": Task(
+        "echo after {echo_step} steps",
+        'Hallstrom, "Using the Multilayered LSTM API in TensorFlow (4/7)", 2016',
+        echo.generate,
+        _uniform_guess,
+        echo.bayes_floor,
+        echo.lags,
+    ),
+    "copy": Task(
+        "copy: ten symbols, to be given back in order when {sequence_length} steps have passed",
+        'Arjovsky, Shah and Bengio, "Unitary Evolution Recurrent Neural Networks", 2016',
+        copy_memory.generate,
+        copy_memory.baseline,
+        copy_memory.floor,
+        copy_memory.lags,
+        copy_memory.longest,
+    ),
+    "parity": Task(
+        "parity of the last {bits} bits",
+        'Bengio, Simard and Frasconi, "Learning long-term dependencies with gradient descent is '
+        'difficult", 1994',
+        parity.generate,
+        parity.baseline,
+        parity.floor,
+        parity.lags,
+    ),
+    "adding": Task(
+        "adding: 0.5 + a quarter of the sum of the two marked values",
+        f"{PAPER} 4",
+        adding.generate,
+        adding.baseline,
+        adding.floor,
+        adding.lags,
+        sequences.longest,
+        adding.TOLERANCE,
+        "an average error below 0.01, and the last 2,000 sequences each with an error below 0.04",
+    ),
+    "multiplication": Task(
+        "multiplication: the product of the two marked values",
+        f"{PAPER} 5",
+        adding.generate,
+        adding.baseline,
+        adding.floor,
+        adding.lags,
+        sequences.longest,
+        adding.TOLERANCE,
+        "of the last 2,000 sequences fewer than 140 (or 13) with an error of 0.04 or more",
+    ),
+    "order": Task(
+        "order: in which order {order_symbols} symbols X or Y came among noise",
+        f"{PAPER} 6",
+        temporal_order.generate,
+        temporal_order.baseline,
+        temporal_order.floor,
+        temporal_order.lags,
+        sequences.longest,
+        success="an average error below 0.1, and the last 2,000 sequences all classified correctly",
+    ),
+}
+
+
+def of(series: Series) -> Task | None:
+    """The task that a series names; `None` for a stranger's."""
+    return TASKS.get(str(series.task.get("name")))
+
+
+def generate(config: DataConfig, rng: np.random.Generator) -> Series:
+    """Draws a series of the task that the config names.
+
+    Args:
+        config: the task and its parameters.
+        rng: the stream to draw from.
+
+    Raises:
+        UsageError: the series has no room for one sequence of the task.
+    """
+    return TASKS[config.task].generate(config, rng)
+
+
+def windows(config: DataConfig, rows: int, bptt: int) -> int | None:
+    """Windows of an epoch that hold any series of a task of sequences, however they are drawn.
+
+    Whole sequences, the longest first into the emptiest row, fill no row by more than the mean and
+    one sequence (Graham 1969).
+
+    Returns:
+        `None` for an endless series.
+    """
+    longest = TASKS[config.task].longest
+    if longest is None:
+        return None
+    return -(-(config.series_length // rows + longest(config)) // bptt)
+
+
+def floor(series: Series, layout: Any) -> Floor | None:
+    """The best that can be expected of a series.
+
+    Args:
+        series: drawn, or from a file.
+        layout: how it is cut: a `Layout` for one endless series; for sequences anything that knows
+            its number of `windows`.
+
+    Returns:
+        `None` for a stranger's series, and where the labels are not those of the task it names.
+    """
+    task = of(series)
+    return task.floor(series, layout) if task else None
+
+
+def baseline(series: Series) -> tuple[str, float] | None:
+    """The loss without memory of a series' task, in closed form; `None` for a stranger's series.
+
+    Returns:
+        Whose loss it is, in words, and the loss: in nats a step, or for numbers the mean squared
+        error of the standardised target.
+    """
+    task = of(series)
+    return task.baseline(series) if task else None
+
+
+def described(data: DataConfig) -> str:
+    """The dataset's file, or what is drawn, in words."""
+    if data.data is not None:
+        return data.data
+    known = {
+        "echo_step": data.echo_step,
+        "bits": data.bits,
+        "order_symbols": data.order_symbols,
+        "sequence_length": data.resolved_sequence_length,
+    }
+    return TASKS[data.task].labels.format(**known)

@@ -1,0 +1,124 @@
+"""Adding and multiplication: two of many numbers are marked; at the end an answer of both is due.
+
+Source: S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory", 1997, experiments 4 and 5. Each
+step has a real number and a marker. The sequences have T to T + T/10 steps. One of the first ten is
+marked by 1, then one of the first T/2 - 1 that are still unmarked; the first and the last step have
+the marker -1, all others 0. With X1 and X2 for the marked numbers the target is
+
+    adding          0.5 + (X1 + X2) / 4, numbers from [-1, 1]
+    multiplication  X1 * X2,             numbers from [0, 1]
+
+Where the first step is drawn to be marked, its marker stays -1 and its number counts as 0 in a sum
+and as 1 in a product, as the paper has it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lstmcli.config import DataConfig
+from lstmcli.data.schema import Numeric, Schema
+from lstmcli.data.series import Series, no_symbols
+from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.sequences import (
+    Cut,
+    Integers,
+    at,
+    draw_bounds,
+    lags_to_first,
+    name_and_lengths,
+    nothing_lost,
+)
+
+FIRST = 10
+"""The first mark is on one of so many steps."""
+TOLERANCE = 0.04
+"""A sequence is processed correctly if the error at its end, in the target's units, is below."""
+
+
+def generate(config: DataConfig, rng: np.random.Generator) -> Series:
+    """Draws a series of sequences, for the task that the config names.
+
+    Args:
+        config: the task, the series' length, and T as the sequence length.
+        rng: the stream to draw from.
+
+    Returns:
+        A series with the inputs `value` and `marker`, and a target that is scored at the last step
+        of each sequence, standardised by its exact mean and standard deviation.
+
+    Raises:
+        UsageError: there is no room for one sequence.
+    """
+    adding, least = config.task == "adding", config.resolved_sequence_length
+    bounds = draw_bounds(config, rng)
+    begins, ends, steps = bounds[:-1], bounds[1:] - 1, int(bounds[-1])
+    values = rng.uniform(-1.0 if adding else 0.0, 1.0, steps)
+    marks = _draw_marks(least, len(begins), rng)  # [2, sequences]
+    chosen = np.where(marks == 0, 0.0 if adding else 1.0, values[begins + marks])
+    markers = np.zeros(steps)
+    markers[begins + marks] = 1
+    markers[begins] = markers[ends] = -1
+    schema = _schema(config.task, least)
+    answers = 0.5 + chosen.sum(0) / 4 if adding else chosen.prod(0)
+    targets = np.zeros((steps, 1), np.float32)
+    targets[ends, 0] = target(config.task, least).standardised(answers)
+    numbers = np.stack([values, markers], 1).astype(np.float32)
+    return Series(
+        schema,
+        numbers,
+        no_symbols(steps),
+        targets,
+        scored=at(ends, steps),
+        starts=at(begins, steps),
+        task=name_and_lengths(config),
+    )
+
+
+def target(task: str, least: int) -> Numeric:
+    """The target, with its exact mean and standard deviation.
+
+    With probability p = 1/10 + 9/10 / (T/2 - 1) one of the marks is on the first step, never both.
+    Then one number is left of two, so with the moments of uniform numbers
+
+        adding          mean 1/2,          variance (2 - p) / 3 / 16
+        multiplication  mean (1 + p) / 4,  variance (1 + 2 p) / 9 - mean^2
+
+    Args:
+        task: `adding` or `multiplication`.
+        least: T.
+    """
+    p = 1 / FIRST + (1 - 1 / FIRST) / (least // 2 - 1)
+    if task == "adding":
+        return Numeric("target", 0.5, math.sqrt((2 - p) / 48))
+    mean = (1 + p) / 4
+    return Numeric("target", mean, math.sqrt((1 + 2 * p) / 9 - mean**2))
+
+
+def baseline(_: Series) -> tuple[str, float]:
+    """Who always says the mean has a mean squared error of the variance, which is the unit."""
+    return "the mean of the target", 1.0
+
+
+def lags(series: Series) -> Integers:
+    """How many steps before each answer the first marked number lies: `[steps]`; -1 for none."""
+    markers = series.schema.numbers[1].in_units(series.numbers[:, 1])
+    return lags_to_first(series, markers > 0.5)
+
+
+def floor(series: Series, cut: Cut) -> Floor:
+    """All can be known."""
+    return nothing_lost(baseline(series)[1], cut)
+
+
+def _draw_marks(least: int, sequences: int, rng: np.random.Generator) -> Integers:
+    """Which steps of each sequence are marked: `[2, sequences]`."""
+    first = rng.integers(0, FIRST, sequences)
+    second = rng.integers(0, least // 2 - 1, sequences)
+    return np.stack([first, second + (second >= first)])
+
+
+def _schema(task: str, least: int) -> Schema:
+    return Schema("series", (Numeric("value"), Numeric("marker")), (), (target(task, least),))

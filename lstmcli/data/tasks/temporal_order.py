@@ -1,0 +1,95 @@
+"""Temporal order: which of X and Y came first, second (and third), among noise.
+
+Source: S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory", 1997, experiments 6a (two
+symbols, four classes) and 6b (three symbols, eight classes). A sequence has T to T + T/10 steps. It
+begins with E and ends with B, the trigger at which the class is due. Between are a, b, c and d,
+drawn uniformly, but for an X or a Y at each of two or three places, drawn uniformly too. T = 100:
+
+    6a  from 10 to 20 and from 50 to 60
+    6b  from 10 to 20, from 33 to 43 and from 66 to 76
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lstmcli.config import DataConfig
+from lstmcli.data.schema import Categorical, Schema, symbol_type
+from lstmcli.data.series import Series, no_numbers
+from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.sequences import (
+    Cut,
+    Integers,
+    at,
+    draw_bounds,
+    lags_to_first,
+    name_and_lengths,
+    nothing_lost,
+)
+
+NAMES = ("E", "B", "a", "b", "c", "d", "X", "Y")
+BEGIN, TRIGGER, NOISE, X = 0, 1, 2, 6
+CLASSES = {2: ("Q", "R", "S", "U"), 3: ("Q", "R", "S", "U", "V", "A", "B", "C")}
+"""Their names in the paper, in the order XX, XY, YX, YY, or XXX, XXY, XYX and so on to YYY."""
+PLACES = {2: ((10, 20), (50, 60)), 3: ((10, 20), (33, 43), (66, 76))}
+"""From where to where X or Y can be, in hundredths of T."""
+
+
+def generate(config: DataConfig, rng: np.random.Generator) -> Series:
+    """Draws a series of sequences.
+
+    Args:
+        config: the series' length, T as the sequence length, and how many X or Y there are.
+        rng: the stream to draw from.
+
+    Returns:
+        A series with one symbol a step, whose class is scored at the last step of each sequence.
+
+    Raises:
+        UsageError: there is no room for one sequence.
+    """
+    least, relevant = config.resolved_sequence_length, config.order_symbols
+    bounds = draw_bounds(config, rng)
+    begins, ends, steps = bounds[:-1], bounds[1:] - 1, int(bounds[-1])
+    given = rng.integers(NOISE, X, steps)
+    given[begins], given[ends] = BEGIN, TRIGGER
+    classes = np.zeros(len(begins), np.int64)
+    for low, high in PLACES[relevant]:
+        low, high = least * low // 100, least * high // 100
+        is_y = rng.integers(0, 2, len(begins))
+        given[begins + rng.integers(low, high, len(begins), endpoint=True)] = X + is_y
+        classes = 2 * classes + is_y
+    labels = np.zeros(steps, np.int32)
+    labels[ends] = classes
+    return Series(
+        _schema(relevant),
+        no_numbers(steps),
+        given[:, None].astype(symbol_type(len(NAMES))),
+        labels,
+        scored=at(ends, steps),
+        starts=at(begins, steps),
+        task=name_and_lengths(config, order_symbols=relevant),
+    )
+
+
+def baseline(series: Series) -> tuple[str, float]:
+    """All classes are as likely: ln 4 nats for two symbols, ln 8 for three."""
+    return "a uniform guess", math.log(series.classes)
+
+
+def lags(series: Series) -> Integers:
+    """How many steps before each class the first X or Y lies: `[steps]`; -1 for none."""
+    return lags_to_first(series, series.symbols[:, 0] >= X)
+
+
+def floor(series: Series, cut: Cut) -> Floor:
+    """All can be known."""
+    return nothing_lost(baseline(series)[1], cut)
+
+
+def _schema(relevant: int) -> Schema:
+    names = CLASSES[relevant]
+    inputs = Categorical("input", len(NAMES), NAMES)
+    return Schema("series", (), (inputs,), Categorical("target", len(names), names))

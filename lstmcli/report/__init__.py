@@ -1,1 +1,0 @@
-"""What people see: the console and the figures."""

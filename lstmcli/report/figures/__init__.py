@@ -1,1 +1,0 @@
-"""Figures, drawn with matplotlib from tables and arrays: nothing here reads a file."""

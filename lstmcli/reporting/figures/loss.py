@@ -1,0 +1,317 @@
+"""The learning curve of a run: losses by epoch, beside what they are to be held against."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.reporting.figures import style
+from lstmcli.reporting.figures.style import GREEN, GREY, RED
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+QUANTILES = (0.25, 0.75)
+MOST_THIN = 8
+"""Seeds up to which each has a thin line of its own."""
+FEWEST_BANDED = 4
+"""Seeds from which on the middle half of them is an area."""
+LOGARITHMIC_FROM = 20
+"""Epochs from which on the first ones get more room than the last."""
+FEW_EPOCHS = 3
+"""Below so many epochs the logged windows show what happened."""
+FEWEST_WINDOWS = 5
+"""Logged windows of a seed below which a line between them would tell of what nobody saw."""
+TRAINING, VALIDATION = (style.ORANGE, "--"), (style.BLUE, "-")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a run's losses were.
+
+    Attributes:
+        epochs: a row for each epoch and seed: `epoch`, `seed`, `loss`, `val_loss`, and what those
+            are held against: the floor as `bayes_loss`, `chance`, and `reference_loss`, whose it is
+            as `reference`.
+        windows: a row for each logged window and seed: `epoch` (a fraction counts too) and `loss`.
+        unit: what all losses are in, for an axis: `nats per step`.
+        title: what was learned by what.
+    """
+
+    epochs: pd.DataFrame
+    windows: pd.DataFrame
+    unit: str
+    title: str
+
+    @property
+    def seeds(self) -> int:
+        """How many models were trained."""
+        return int(self.epochs.seed.nunique())
+
+
+def loss_figure(curve: Curve) -> Figure:
+    """The curve alone, with room for its details."""
+    figure, [[axes]] = style.figure(7.5, 4)
+    draw_loss(axes, curve)
+    style.head(figure, curve.title, _explained(curve))
+    return figure
+
+
+def _explained(curve: Curve) -> str:
+    if curve.seeds == 1:
+        return "the loss of training is measured before each window's update"
+    words = "line: median over the seeds"
+    if curve.seeds >= FEWEST_BANDED:
+        words += "; area: the middle half of them"
+    return words + ("; thin: each seed" if curve.seeds <= MOST_THIN else "")
+
+
+def draw_loss(axes: Axes, curve: Curve, columns: int = 4) -> None:
+    """Draws training and validation by epoch, with what they are held against.
+
+    Args:
+        axes: where.
+        curve: the losses.
+        columns: of the legend, as the axes have room for.
+    """
+    table = curve.epochs
+    logged = curve.windows.groupby("seed").size().max() if len(curve.windows) else 0
+    few = table.epoch.max() < FEW_EPOCHS and logged >= FEWEST_WINDOWS
+    measured = [table.loss, table.val_loss, *([curve.windows.loss] if few else [])]
+    losses = np.concatenate([np.asarray(each, float) for each in measured])
+    axis = LossAxis.around(losses, table, falling=True)
+    if few:
+        _windows(axes, curve.windows)
+    _line(axes, table, "loss", "training", TRAINING)
+    _line(axes, table, "val_loss", "validation", VALIDATION)
+    _best(axes, table)
+    axis.apply(axes)
+    axis.references(axes, table)
+    _epochs(axes, table)
+    axes.set_ylabel(curve.unit if curve.unit.startswith("RMSE") else f"loss ({curve.unit})")
+    style.legend_above(axes, columns)
+
+
+def _windows(axes: Axes, windows: pd.DataFrame) -> None:
+    """The logged windows of each seed."""
+    for _, own in windows.groupby("seed"):
+        axes.plot(own.epoch, own.loss, color=style.GREY, linewidth=0.6, alpha=0.6)
+    axes.plot([], [], color=style.GREY, linewidth=0.6, label="a window")
+
+
+def _line(axes: Axes, table: pd.DataFrame, column: str, label: str, style: tuple[str, str]) -> None:
+    """The median over the seeds; the middle half of many, and each of few."""
+    by_seed = table.pivot_table(column, "epoch", "seed", dropna=False).astype(float)
+    by_seed = by_seed.where(np.isfinite(by_seed))
+    colour, line = style
+    seeds = by_seed.shape[1]
+    if 1 < seeds <= MOST_THIN:
+        axes.plot(by_seed.index, by_seed, color=colour, linewidth=0.5, alpha=0.5)
+    if seeds >= FEWEST_BANDED:
+        low, high = (by_seed.quantile(each, axis=1) for each in QUANTILES)
+        axes.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
+    marker = "." if len(by_seed) < 3 else None  # A point is no line.
+    median = by_seed.median(axis=1)
+    axes.plot(median, color=colour, linestyle=line, linewidth=1.5, marker=marker, label=label)
+
+
+def _best(axes: Axes, table: pd.DataFrame) -> None:
+    """Marks each seed's epoch of the lowest validation loss: its best checkpoint."""
+    known = table[np.isfinite(table.val_loss.astype(float))]
+    best = known.loc[known.groupby("seed").val_loss.idxmin()]
+    if len(best) == 0:
+        return
+    label = f"best epoch: {best.epoch.iloc[0]:.0f}" if len(best) == 1 else "best epochs"
+    axes.plot(
+        best.epoch, best.val_loss, "o", color=style.BLUE, markerfacecolor="white", markersize=5,
+        linestyle="", label=label, zorder=5,
+    )  # fmt: skip
+
+
+def _epochs(axes: Any, table: pd.DataFrame) -> None:
+    """The axis of epochs: with decades of equal length where there are many."""
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    last = table.epoch.max()
+    axes.set_xlabel("epoch")
+    if last < LOGARITHMIC_FROM:
+        style.whole_numbers(axes.xaxis, int(table.epoch.min()))
+        return
+    axes.set_xscale("log")
+    between = (1, 2, 5) if last < 60 else (1, 3) if last < 300 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=between))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(0.95, last * 1.08)
+
+
+NARROW = 2.0  # highest loss over lowest, below which an axis need not be logarithmic
+NOTE_HEIGHT = 0.07  # of an axis: a line of a note
+TICKS = ((0.7, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)), (1.2, (1, 2, 3, 4, 6)), (2.5, (1, 2, 5)))
+"""Decades below which ticks stand at these multiples of each."""
+BESIDE = 11  # characters of a line beside an axis
+ABSURD = 4.0  # times chance: what is above has diverged, and must not hide the rest
+
+FLOOR, CHANCE, WITHOUT = (RED, "--"), (GREY, ":"), (GREEN, "-.")
+"""How a floor, a chance and what needs no network are drawn: by line as well as by colour."""
+
+
+@dataclass(frozen=True)
+class LossAxis:
+    """The range that an axis of losses shows: where the losses are.
+
+    Floor and chance are drawn where they are near; else a note at the edge says where they lie. So
+    a sweep that nothing solves is not squashed into a line under chance.
+
+    Attributes:
+        low, high: its limits.
+        logarithmic: whether decades are equally long.
+        falling: whether losses fall from left to right: then names stand beside the axes.
+    """
+
+    low: float
+    high: float
+    logarithmic: bool
+    falling: bool = False
+
+    @classmethod
+    def around(cls, losses: npt.ArrayLike, table: pd.DataFrame, falling: bool = False) -> LossAxis:
+        """An axis for some losses, and for the references that lie near them.
+
+        Args:
+            losses: what is to be seen; NaN and infinity are left out.
+            table: of trials or of epochs; its floors and chances count.
+            falling: whether losses fall from left to right.
+        """
+        chances = _known(table, "chance")
+        known = np.concatenate([_known(table, "bayes_loss"), chances])
+        shown = np.asarray(losses, float).ravel()
+        shown = shown[np.isfinite(shown)]
+        if len(chances) and (shown <= ABSURD * chances.max()).any():
+            shown = shown[shown <= ABSURD * chances.max()]
+        low, high = (shown.min(), shown.max()) if len(shown) else (0.0, 1.0)
+        logarithmic = bool(low > 0 and high / low >= NARROW)
+        to, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
+        span = max(to(high) - to(low), 0.02 if logarithmic else 0.002 * high, 1e-9)
+        positive = known[known > 0] if logarithmic else known
+        near = [each for each in to(positive) if to(low) - span <= each <= to(high) + span]
+        ends = [to(low), to(high), *near]
+        margin = 0.1 * max(span, max(ends) - min(ends))
+        limits = float(back(min(ends) - margin)), float(back(max(ends) + margin))
+        return cls(*limits, logarithmic, falling)
+
+    def apply(self, axes: Any) -> None:
+        """Sets scale and limits."""
+        if self.logarithmic:
+            axes.set_yscale("log")
+            self._ticks(axes.yaxis)
+        axes.set_ylim(self.low, self.high)
+
+    def _ticks(self, axis: Any) -> None:
+        """Plain numbers at the decades; in between too where there are few of these."""
+        from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+        decades = np.log10(self.high / self.low)
+        between = [each for most, each in TICKS if decades < most]
+        axis.set_major_locator(LogLocator(subs=between[0] if between else (1.0,)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_locator(NullLocator())
+
+    def reference(
+        self, axes: Any, name: str, style: tuple[str, str], values: npt.ArrayLike
+    ) -> None:
+        """Draws a floor or a chance: a line, a band where it differs, or a note at the edge."""
+        colour, line = style
+        known = np.asarray(values, float)
+        if not len(known):
+            return
+        low, high = known.min(), known.max()
+        same = high - low <= 0.005 * high
+        text = f"{name} {high:.3g}" if same else f"{name} {low:.3g}-{high:.3g}"
+        if low > self.high or high < self.low:
+            above = low > self.high
+            said = f"{text} is {'above' if above else 'below'}"
+            if self.falling:
+                _beside(axes, said, colour, float(above), name != "floor" and not above)
+                return
+            height = 1.0 if above else NOTE_HEIGHT * (name != "floor")  # The floor lies lowest.
+            _note(axes, said, colour, height, not above)
+            return
+        if same:
+            axes.axhline(high, color=colour, linestyle=line, linewidth=1)
+        else:
+            axes.axhspan(low, high, color=colour, alpha=0.25, linewidth=0)
+        if self.falling:
+            _beside(axes, text, colour, self._share(min(max(high, self.low), self.high)))
+            return
+        # A floor's name stands below it, where no loss should be.
+        upward = name != "floor"
+        edge = min(high, self.high) if upward else max(low, self.low)
+        if edge != (high if upward else low):
+            upward = not upward
+        _note(axes, text, colour, edge, upward, ("axes fraction", "data"))
+
+    def _share(self, loss: float) -> float:
+        """How far up a loss stands."""
+        if self.logarithmic:
+            return float(np.log(loss / self.low) / np.log(self.high / self.low))
+        return (loss - self.low) / (self.high - self.low)
+
+    def references(self, axes: Any, table: pd.DataFrame) -> None:
+        """Draws the floor and the chance that a table names; or what needs no network, by name."""
+        floor = _known(table, "bayes_loss")
+        self.reference(axes, "floor", FLOOR, floor)
+        if "reference" not in table or len(floor) or table.reference.isna().all():
+            self.reference(axes, "chance", CHANCE, _known(table, "chance"))
+            return
+        for name, part in table.groupby("reference"):
+            self.reference(axes, str(name), WITHOUT, _known(part, "reference_loss"))
+
+
+def _beside(axes: Any, text: str, colour: str, share: float, raised: bool = False) -> None:
+    """Writes at the right of axes, where no curve can be, so far up.
+
+    Args:
+        axes: where.
+        text: is broken into short lines.
+        colour: of the text.
+        share: of the axes' height.
+        raised: whether another text may stand at their lower end.
+    """
+    where = "center" if 0.1 < share < 0.9 else "top" if share >= 0.9 else "bottom"
+    axes.annotate(
+        textwrap.fill(text, BESIDE), (1, share), xycoords="axes fraction", color=colour,
+        fontsize=8, ha="left", va=where, xytext=(4, 36 if raised else 0),
+        textcoords="offset points",
+    )  # fmt: skip
+
+
+def _note(
+    axes: Any,
+    text: str,
+    colour: str,
+    height: float,
+    upward: bool,
+    of: Any = "axes fraction",
+) -> None:
+    """Writes at an edge, above or below a height."""
+    axes.annotate(
+        text, (1, height), xycoords=of, color=colour, fontsize=8,
+        ha="right", va="bottom" if upward else "top",
+        xytext=(-2, 2 if upward else -2),
+        textcoords="offset points", zorder=4,
+        bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
+    )  # fmt: skip
+
+
+def _known(table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+    """The numbers in a column; none if there is no such column."""
+    values = np.unique(np.asarray(table.get(column, []), float))
+    finite: npt.NDArray[np.float64] = values[np.isfinite(values)]
+    return finite

@@ -1,0 +1,166 @@
+"""What all figures share: the canvas, the head, colours and markers that do without each other."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lstmcli.utils.files import FIGURE_MARK, FIGURE_MARKS, write_atomically
+from lstmcli.utils.terminal import visible
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+SMALL = 8
+"""Points of the smallest text."""
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666",
+)  # fmt: skip
+"""Okabe and Ito's colours (2008), which the colour-blind tell apart."""
+MARKERS = "os^Dv"
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (4, 1, 1, 1, 1, 1)))
+PICTURED = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
+"""What stands for a character that leaves no ink."""
+
+
+BELOW_THE_TITLE = 19
+"""Points from the upper edge to what stands below the title."""
+
+
+def empty(width: float, height: float) -> Figure:
+    """A figure without axes and without a display, in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **more: Any
+) -> tuple[Figure, npt.NDArray[Any]]:
+    """A figure, and its axes `[rows, columns]`."""
+    made = empty(width, height)
+    axes = made.subplots(rows, columns, squeeze=False, **more)
+    for each in axes.flat:
+        bare(each)
+    return made, axes
+
+
+def bare(axes: Axes) -> Axes:
+    """Axes without a frame above and at the right."""
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def head(figure: Figure, title: str, explained: str) -> None:
+    """The title, and below it, smaller, how to read the figure."""
+    figure.suptitle(f"{title}\n", fontsize=10, x=0.01, ha="left")
+    below = 1 - BELOW_THE_TITLE / 72 / figure.get_figheight()
+    figure.text(0.01, below, explained, fontsize=SMALL, color="0.35", va="top", ha="left")
+
+
+def legend_above(axes: Axes, columns: int) -> None:
+    """A legend above axes, where no line can be; the layout leaves as many lines for it."""
+    count = len(axes.get_legend_handles_labels()[0])
+    axes.set_title("\n" * -(-count // columns), fontsize=SMALL, pad=0)
+    legend = axes.legend(
+        fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns,
+        borderaxespad=0.3, borderpad=0, handlelength=1.8, columnspacing=1.2, labelspacing=0.2,
+    )  # fmt: skip
+    legend.set_in_layout(False)  # It may be wider than the axes.
+
+
+def shades(count: int) -> npt.NDArray[Any]:
+    """Colours in an order: `[count, 4]`, of a map whose lightness has that order too."""
+    from matplotlib import colormaps
+
+    return np.asarray(colormaps["viridis"](np.linspace(0, 0.88, count)))
+
+
+def shared_steps(panels: Iterable[Axes], kind: str, first: int) -> None:
+    """Numbers of steps, from the first one on, below the last of panels below each other."""
+    *others, last = panels
+    for each in others:
+        each.tick_params(axis="x", bottom=False, labelbottom=False)
+    whole_numbers(last.xaxis, first)
+    last.set_xlabel(f"step of the {kind}")
+    last.tick_params(axis="x", labelsize=9)
+
+
+def whole_numbers(axis: Any, first: int | None = None) -> None:
+    """Puts an axis' ticks at whole numbers; none below the first one, where that is known."""
+    from matplotlib.ticker import MaxNLocator
+
+    locator = MaxNLocator(integer=True)
+    if first is None:
+        axis.set_major_locator(locator)
+        return
+    high = axis.get_view_interval()[1]
+    found = [each for each in locator.tick_values(first, high) if each <= high]
+    apart = (found[-1] - found[0]) / max(1, len(found) - 1)
+    axis.set_ticks([first, *(each for each in found if each > first + apart / 2)])
+
+
+def shown(text: str, widest: int = 24) -> str:
+    r"""A text from a file, as a figure can show it: harmless, cut, and nothing in it a formula.
+
+    What the font does not have is escaped as in Python; `$` would begin a formula of matplotlib.
+    """
+    found = "".join(each if _drawable(each) else _escaped(each) for each in visible(text))
+    if len(found) > widest:  # Names often differ at their ends.
+        found = f"{found[: widest - widest // 3 - 1]}\u2026{found[-(widest // 3) :]}"
+    return found.replace("$", r"\$")
+
+
+def character(text: str) -> str:
+    """One character of a text, visible: `\u2423` for a space, `\u21b5` for a line's end.
+
+    One that the font does not have is its number in two lines, as editors show it.
+    """
+    text = PICTURED.get(text, text)
+    if len(text) == 1 and not (text.isprintable() and _drawable(text)):
+        number = f"{ord(text):04x}"
+        return f"{number[:-2]}\n{number[-2:]}"
+    return shown(text)
+
+
+def in_words(values: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = values
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure, in the kind that the file's ending says; the same data gives the same bytes.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from matplotlib import rc_context
+
+    kind = path.suffix.lower()
+    metadata, _ = FIGURE_MARKS[kind]
+    content = io.BytesIO()
+    with rc_context({"svg.hashsalt": FIGURE_MARK}):
+        figure.savefig(content, format=kind[1:], metadata=metadata)
+    write_atomically(path, content.getvalue())
+
+
+@cache
+def _drawable(character: str) -> bool:
+    """Whether the font of the figures has a character."""
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    return bool(font.get_char_index(ord(character)))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -1,0 +1,404 @@
+"""Results in the data's own language: names, units, figures, and tables as plain text."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstmcli.config import DataConfig
+from lstmcli.data.schema import Categorical, Numeric, Schema
+from lstmcli.reporting.figures import style
+from lstmcli.utils.files import shown
+from lstmcli.utils.terminal import ascii_only, visible
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from lstmcli.data.baselines import Baseline
+
+WIDEST = 24
+"""Characters of a name that are shown."""
+NAMED = 5
+"""Values of a column, and columns, that are named in a sentence."""
+LEARNED = {
+    "level": "target",
+    "change": "change from its last value",
+    "residual": "residual of a linear autoregression",
+}
+"""What of a number a model gives, by what it predicts."""
+
+
+def name(text: str, quoted: bool = False) -> str:
+    """The name of a column or a class, to be shown: harmless, cut, and never nothing at all.
+
+    Args:
+        text: as the file has it.
+        quoted: whether it stands in quotes, as blanks and characters of a text have to.
+    """
+    shown = visible(text)
+    if ascii_only(sys.stdout):
+        shown = shown.encode("ascii", "backslashreplace").decode()
+    if len(shown) > WIDEST:
+        shown = f"{shown[: WIDEST - 3]}..."
+    if quoted or text != text.strip() or not text:
+        mark = '"' if "'" in shown else "'"
+        return f"{mark}{shown}{mark}"
+    return shown
+
+
+def value(schema: Schema, column: Categorical, number: int) -> str:
+    """The name of a value of a column, to be shown; characters of a text stand in quotes."""
+    known = 0 <= number < column.size
+    return name(column.label(number), quoted=known and schema.kind == "text")
+
+
+def values(schema: Schema, column: Categorical) -> str:
+    """The first values of a column: `0, 1, 2, 3, 4 and 19 others`."""
+    shown = ", ".join(value(schema, column, each) for each in range(min(column.size, NAMED)))
+    return f"{shown} and {column.size - NAMED:,} others" if column.size > NAMED else shown
+
+
+def target(schema: Schema) -> str:
+    """The target's name, or the first ones of several."""
+    if isinstance(schema.target, Categorical):
+        return name(schema.target.name)
+    names = list(dict.fromkeys(column.name for column in schema.target))
+    shown = ", ".join(map(name, names[:NAMED]))
+    more = len(names) - NAMED
+    shown = f"{shown} and {more:,} others" if more > 0 else shown
+    first, last = (schema.target[place].lead for place in (0, -1))
+    return shown if last is None else f"{shown}, {first} to {last} steps ahead"
+
+
+def learned(schema: Schema) -> str:
+    """What of a number a model gives: `target`, `change from its last value` and so on."""
+    return LEARNED[schema.predicts]
+
+
+def one_number(schema: Schema) -> Numeric | None:
+    """The target, if it is one number: then errors can be given in its units."""
+    if isinstance(schema.target, Categorical) or len(schema.target) != 1:
+        return None
+    return schema.target[0]
+
+
+def rmse(schema: Schema, loss: float) -> float | None:
+    """The root of a mean squared error, in the units of a target of one number."""
+    column = one_number(schema)
+    return None if column is None else math.sqrt(loss) * column.scale
+
+
+def mae(schema: Schema, standardised: float | None) -> float | None:
+    """A mean absolute error, in the units of a target of one number."""
+    column = one_number(schema)
+    return None if column is None or standardised is None else standardised * column.scale
+
+
+def baseline_loss(schema: Schema, known: Baseline) -> str:
+    """What a baseline loses, as `loss` has it, with the mean absolute error of a number."""
+    shown, error = loss(schema, known.loss), mae(schema, known.mae)
+    return shown if error is None else f"{shown.removesuffix(')')}, mae {error:.3g})"
+
+
+def baseline_figures(schema: Schema, known: Baseline) -> dict[str, str]:
+    """A baseline's row of figures by their headings."""
+    return figures(schema, known.loss, known.accuracy, mae(schema, known.mae))
+
+
+def loss(schema: Schema, nats: float) -> str:
+    """A loss, with what it is in bits a character of a text, or in the units of a number."""
+    text = f"{nats:.3g}"
+    if schema.kind == "text":
+        return f"{text} ({nats / math.log(2):.3g} bits/char)"
+    error = rmse(schema, nats)
+    return text if error is None else f"{text} (rmse {error:.3g})"
+
+
+def loss_unit(schema: Schema) -> str:
+    """What losses are in, for an axis: `nats per step`."""
+    if isinstance(schema.target, Categorical):
+        return f"nats per {'character' if schema.kind == 'text' else 'step'}"
+    return "squared error, standardised"
+
+
+def familiar(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
+    """What people measure losses in, for an axis, and how losses come to be in that.
+
+    Bits per character of a text, the target's units of one number; else as `loss_unit` has it.
+    """
+    if schema.kind == "text":
+        return "bits per character", lambda nats: nats / math.log(2)
+    if (column := one_number(schema)) is None:
+        return loss_unit(schema), lambda nats: nats
+    unit = f"RMSE ({style.shown(column.name, 18)})"
+    return unit, lambda squared: squared**0.5 * column.scale
+
+
+def task(data: DataConfig, swept: Sequence[str] = ()) -> str:
+    """What is learned, in a few words; a swept echo step has no number."""
+    if data.data is not None:
+        return f"on {shown(Path(data.data))}"
+    if data.task != "echo" or "echo_step" in swept:
+        return data.task
+    return f"echo after {data.echo_step} steps"
+
+
+def baseline(schema: Schema, known: str) -> str:
+    """The name of a baseline."""
+    return known.replace("class ", "character ") if schema.kind == "text" else known
+
+
+def best_unbeaten_baseline(loss: float | None, baselines: Sequence[Baseline]) -> Baseline | None:
+    """The best baseline, if a loss on the same steps is not below it."""
+    if not baselines:
+        return None
+    best = min(baselines, key=lambda each: each.loss)
+    return None if loss is not None and loss < best.loss else best
+
+
+def chance(schema: Schema, baselines: Sequence[Baseline]) -> tuple[str, float]:
+    """Who knows nothing but the classes, or the numbers' mean, and the loss of that."""
+    if schema.classes:
+        return "a uniform guess", math.log(schema.classes)
+    means = [each.loss for each in baselines if each.name == "mean"]
+    return "the mean of the target", max([1.0, *means])
+
+
+def beyond_its_base(
+    schema: Schema, seed: int, loss: float | None, baselines: Sequence[Baseline]
+) -> str | None:
+    """What a network adds to the autoregression that it is built on; `None` where it is on none."""
+    bases = [each.loss for each in baselines if each.name == "linear autoregression"]
+    if schema.autoregression is None or loss is None or not bases or not bases[0]:
+        return None
+    gain = 1 - math.sqrt(loss / bases[0])
+    adds = f"takes {100 * gain:.1f} % off" if gain > 0 else f"adds {-100 * gain:.1f} % to"
+    return f"seed {seed}: the network {adds} the rmse of its linear autoregression"
+
+
+def does_not_beat(seed: int, found: float | None, name: str, best: float) -> str:
+    """That a seed has learned nothing that is worth a network: its lowest validation loss."""
+    shown = "none" if found is None else f"{found:.3g}"
+    return (
+        f"seed {seed} does not beat `{name}`, which needs no network: its best validation loss is "
+        f"{shown} against {best:.3g}"
+    )
+
+
+def figures(
+    schema: Schema, loss: float, accuracy: float | None, mae: float | None
+) -> dict[str, str]:
+    """A row of figures by their headings; `-` where one is not measured."""
+    if schema.classes is None:
+        error = rmse(schema, loss)
+        if error is None:
+            return {"loss": six_digits(loss)}
+        shown = "-" if mae is None else f"{mae:.6g}"
+        return {"loss": six_digits(loss), "rmse": f"{error:.6g}", "mae": shown}
+    figures = {"loss (nats)": six_digits(loss)}
+    if schema.kind == "text":
+        figures["bits/char"] = f"{loss / math.log(2):.5f}"
+        figures["perplexity"] = f"{math.exp(min(loss, 700)):.5g}"
+    return figures | {"accuracy": "-" if accuracy is None else f"{accuracy:.5f}"}
+
+
+def six_digits(loss: float) -> str:
+    """A loss beside others in a table."""
+    return f"{loss:.6f}" if loss < 1000 else f"{loss:.3g}"
+
+
+def outcome(schema: Schema, row: Mapping[str, Any]) -> str:
+    """What a seed's last row says: `training loss 0.012, accuracy 0.99812, validation 0.011`.
+
+    Args:
+        schema: of the model's columns.
+        row: of `metrics.csv`, by column; `None` is an unmeasured cell.
+    """
+    measured = {
+        "training loss": loss(schema, row["loss"]),
+        "accuracy": None if row["accuracy"] is None else f"{row['accuracy']:.5f}",
+        "validation": "-" if row["val_loss"] is None else loss(schema, row["val_loss"]),
+        "floor": None if row["bayes_loss"] is None else f"{row['bayes_loss']:.3g}",
+    }
+    return ", ".join(f"{name} {text}" for name, text in measured.items() if text is not None)
+
+
+INDENT = 4  # of the lines that a row goes on in
+NUMBER = re.compile(r"(?=.*\d)[-+\d.,/e%]+( s)?")
+NO_NUMBER = re.compile(r"[a-z]*|-")
+
+
+def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """A table, with a space between columns and no frame.
+
+    Where it is too wide, headings of several words take several lines, then the gaps shrink, and at
+    last every row goes on in a second, indented line. Columns of numbers stand to the right.
+
+    Args:
+        headings: one for each column.
+        rows: cells, as many as headings.
+        width: columns of the terminal; `None` for a pipe or a file, where lines are as long as need
+            be.
+
+    Returns:
+        The lines, without a newline at the end.
+    """
+    columns = [[heading, *cells] for heading, *cells in zip(headings, *rows, strict=True)]
+    stacked = [re.split(" (?!%)", heading) for heading in headings]
+    whole = [[heading] for heading in headings]
+    for titles, gap in ((whole, 2), (stacked, 2), (stacked, 1)):
+        widths = _widths(columns, titles)
+        if width is None or sum(widths) + gap * (len(widths) - 1) <= width:
+            return "\n".join(_lines(columns, titles, widths, [range(len(widths))], gap))
+    return "\n".join(_lines(columns, titles, widths, _bands(widths, width or 0), 2))
+
+
+def _widths(columns: Sequence[Sequence[str]], titles: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max(_wide(text) for text in [*title, *cells])
+        for title, (_, *cells) in zip(titles, columns, strict=True)
+    ]
+
+
+def _bands(widths: Sequence[int], width: int) -> list[range]:
+    """Which columns stand in which line of a row: as many as fit."""
+    bands, begin, used = [], 0, widths[0]
+    for place, wide in enumerate(widths[1:], 1):
+        if used + 2 + wide > width:
+            bands.append(range(begin, place))
+            begin, used = place, INDENT + wide
+        else:
+            used += 2 + wide
+    return [*bands, range(begin, len(widths))]
+
+
+def _lines(
+    columns: Sequence[Sequence[str]],
+    titles: Sequence[Sequence[str]],
+    widths: Sequence[int],
+    bands: Sequence[range],
+    gap: int,
+) -> list[str]:
+    """The headings' lines, then each row's."""
+    right = [is_numbers(cells) for _, *cells in columns]
+
+    def line(number: int, band: range, cells: Sequence[str]) -> str:
+        texts = [_justified(cells[place], widths[place], right[place]) for place in band]
+        return (" " * (INDENT if number else 0) + (" " * gap).join(texts)).rstrip()
+
+    found = []
+    for number, band in enumerate(bands):
+        deep = max(len(titles[place]) for place in band)
+        for level in range(-deep, 0):
+            found.append(line(number, band, [_word(title, level) for title in titles]))
+    for cells in list(zip(*columns, strict=True))[1:]:
+        found += [line(number, band, cells) for number, band in enumerate(bands)]
+    return found
+
+
+def _justified(cell: str, width: int, right: bool) -> str:
+    blanks = " " * (width - _wide(cell))
+    return blanks + cell if right else cell + blanks
+
+
+def _wide(text: str) -> int:
+    """Columns of the terminal that a text takes: a Chinese character has two, an accent none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def is_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers, with a word such as `best` or nothing in some places."""
+    numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
+    return bool(numbers) and all(
+        NUMBER.fullmatch(cell) or NO_NUMBER.fullmatch(cell) for cell in cells
+    )
+
+
+def _word(title: Sequence[str], level: int) -> str:
+    """A heading's word at a level counted from below, -1 the last."""
+    return title[level] if -level <= len(title) else ""
+
+
+MOST_OUTPUT_ROWS = 24
+"""Numbers that have a row on the screen; of more, evenly spaced horizons do."""
+OUTPUT_KEYS = ["target", "ahead"]
+"""What tells one number from another."""
+
+
+def beside_baselines(errors: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """A row for each number: the errors of a seed's model, and of the baseline with the least loss.
+
+    Args:
+        errors: the columns of `data.outputs.table`.
+        seed: the model's.
+
+    Returns:
+        The columns of `errors`, and `baseline`, `baseline_rmse` and `baseline_mae`.
+    """
+    own, others = errors[errors.seed == seed], errors[errors.seed.isna()]
+    known = others[others.loss.notna()]
+    best = known.loc[known.groupby(OUTPUT_KEYS, sort=False).loss.idxmin()]
+    named = {"predictor": "baseline", "rmse": "baseline_rmse", "mae": "baseline_mae"}
+    best = best[[*OUTPUT_KEYS, *named]].rename(columns=named)
+    return own.merge(best, on=OUTPUT_KEYS, how="left")
+
+
+def outputs_table(
+    rows: pd.DataFrame, most: int = MOST_OUTPUT_ROWS
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of what `beside_baselines` gives, of so many numbers at most."""
+    leads, targets = rows.ahead.unique(), rows.target.nunique()
+    if len(rows) > most:
+        rows = rows[rows.ahead.isin(_spread(leads, max(2, most // targets)))]
+    cells = [
+        [
+            name(str(row.target)),
+            str(row.ahead),
+            _figure(row.rmse),
+            _figure(row.mae),
+            row.baseline if isinstance(row.baseline, str) else "-",
+            _figure(row.baseline_rmse),
+            _figure(row.baseline_mae),
+        ]
+        for row in rows.itertuples()
+    ]
+    headings = ["target", "ahead", "rmse", "mae", "best without a network", "its rmse", "its mae"]
+    return headings, cells
+
+
+def unbeaten_outputs(rows: pd.DataFrame) -> str | None:
+    """Says of how many numbers a baseline knows as much as the model; `None` of none."""
+    count = int((rows.baseline_rmse <= rows.rmse).sum())
+    if not count:
+        return None
+    return f"for {count} of {len(rows)} what needs no network is as good or better"
+
+
+def said_of_rows_left_out(
+    rows: Sequence[object], all_rows: Sequence[object], where: str
+) -> str | None:
+    """Says that not all numbers have a row; `None` where they have."""
+    if len(rows) == len(all_rows):
+        return None
+    return f"{len(rows)} of {len(all_rows)} are shown; all are in {where}"
+
+
+def _spread(leads: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """Some of many, evenly, the first and the last among them."""
+    import numpy as np
+
+    places = np.linspace(0, len(leads) - 1, min(count, len(leads)))
+    return np.asarray(leads[np.unique(places.round().astype(int))])
+
+
+def _figure(value: float) -> str:
+    return "-" if value != value else f"{value:.6g}"

@@ -1,0 +1,372 @@
+"""The sections of a page: settings, where results come from, commands and figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lstmcli.config import CUT, DEPTHS, DRAWN, GROUPS, OF_TASKS, OF_THE_FILE, Config, SweepConfig
+from lstmcli.defaults import ARTICLE, BY_RULE
+from lstmcli.reporting import plot
+from lstmcli.reporting.html import Command, Picture, Table, Text
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils.errors import FileError, pasteable
+from lstmcli.utils.settings import Settings, option_name, setting_types
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lstmcli.sweeps.load import Finished
+
+DEFAULT = re.compile(r"\s*\(default: ([^()]*)\)")
+
+
+class Setting(NamedTuple):
+    """A setting.
+
+    Attributes:
+        name, value, default, help: as the config has them.
+        follows: whether its value may have followed from the data: files have it resolved, and what
+            was said is not known any more.
+    """
+
+    name: str
+    value: Any
+    default: Any
+    help: str
+    follows: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is known to differ from what it is where nothing is said."""
+        return not self.follows and self.value != self.default
+
+
+def settings_of(config: Config) -> list[Setting]:
+    """Every setting of a run that has an effect."""
+    unused = {*(OF_THE_FILE if config.data.data is None else DRAWN)}
+    unused |= {name for name in OF_TASKS if config.data.task not in OF_TASKS[name]}
+    found = [each for name in GROUPS for each in settings_of_group(getattr(config, name))]
+    return [_by_rule(each, config) for each in found if each.name not in unused]
+
+
+def settings_of_group(group: Settings) -> list[Setting]:
+    """The settings of a group."""
+    return [
+        Setting(spec.name, getattr(group, spec.name), spec.default, spec.metadata["help"])
+        for spec, _, _ in setting_types(type(group))
+    ]
+
+
+def _by_rule(setting: Setting, config: Config) -> Setting:
+    """What follows from the data: the article's for what is drawn; else it is the file's own."""
+    if setting.name not in BY_RULE:
+        return setting
+    drawn = config.data.data is None
+    if drawn and (setting.name not in CUT or config.data.task == "echo"):
+        return setting._replace(default=ARTICLE.get(setting.name))
+    return setting._replace(follows=True)
+
+
+def settings_table(settings: list[Setting]) -> Table:
+    """The settings, those that differ from their defaults marked."""
+    rows = [
+        [
+            option_name(each.name),
+            _setting_text(each.value, each.help),
+            _setting_text(each.default, each.help),
+            "changed" if each.changed else "",
+            DEFAULT.sub("", each.help),
+        ]
+        for each in settings
+    ]
+    return Table(
+        "Every setting. Those that differ from their defaults are marked.",
+        ["option", "value", "default", "differs", "meaning"],
+        rows,
+        frozenset(place for place, each in enumerate(settings) if each.changed),
+    )
+
+
+def _setting_text(value: Any, help: str) -> str:
+    """A value; of one that is not set, what its help says of that."""
+    if value is None:
+        known = DEFAULT.search(help)
+        return known[1] if known else "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def setting_options(settings: list[Setting]) -> list[str]:
+    """The words of a command line that make the settings what they are."""
+    return [
+        word
+        for each in settings
+        if (each.changed or each.follows) and each.value is not None
+        for word in _option(each.name, each.value)
+    ]
+
+
+def _option(name: str, value: Any) -> list[str]:
+    flag = option_name(name)
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    text = str(value)
+    return [f"{flag}={text}"] if text.startswith("-") else [flag, text]
+
+
+NAMES = {
+    "status": "status",
+    "error": "error",
+    "version": "lstmcli",
+    "python": "Python",
+    "device": "device",
+    "threads": "threads",
+    "instruction_set": "instruction set",
+    "seeds": "seeds",
+    "data_seeds": "data seeds",
+    "data": "data",
+    "data_sha256": "SHA-256 of the data",
+    "target": "target",
+    "classes": "classes",
+    "rows": "rows (batch size)",
+    "steps": "steps of a window",
+    "dropped_steps": "steps that fill no window",
+    "started": "started (UTC)",
+    "ended": "ended (UTC)",
+    "elapsed_seconds": "seconds in all",
+}
+"""What people call the fields of `run.json`, in the order of the table."""
+OF_A_RUN = ("status", "seeds", "data_seeds", "data", "started", "ended", "elapsed_seconds", "error")
+"""Fields that a sweep's runs need not share; a sweep has them elsewhere, or in sum."""
+MOST = 8
+"""Different values of a field that are shown."""
+WHOLE, DIGITS = 2, 12
+"""Checksums that are shown whole, and digits of each where there are more."""
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """What a run's `run.json` says.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    return RunDirectory(path).read_status()
+
+
+def provenance_table(status: Mapping[str, Any]) -> Table:
+    """The provenance of a run."""
+    known = [field for field in NAMES if status.get(field) is not None]
+    rows = [[NAMES[field], _value(field, status)] for field in known]
+    libraries = status.get("libraries") or {}
+    rows += [[name, _text(version)] for name, version in libraries.items()]
+    return Table("What the results depend on.", ["what", "value"], rows)
+
+
+def provenance_of_many(statuses: Sequence[Mapping[str, Any]]) -> Table:
+    """The provenance of a sweep: what its runs share, and the values of what they do not."""
+    flat = [{**each, **(each.get("libraries") or {})} for each in statuses]
+    libraries = {name: name for each in statuses for name in each.get("libraries") or {}}
+    fields = {field: name for field, name in NAMES.items() if field not in OF_A_RUN} | libraries
+    rows = [[name, _all(field, flat)] for field, name in fields.items()]
+    rows += [["status of its runs", _counts(flat)], *_times(statuses)]
+    return Table("What the results depend on.", ["what", "value"], [row for row in rows if row[1]])
+
+
+def _all(field: str, statuses: Sequence[Mapping[str, Any]]) -> str:
+    found = {_value(field, each) for each in statuses if each.get(field) is not None}
+    more = len(found) - MOST
+    return "; ".join(sorted(found)[:MOST]) + (f"; and {more} others" if more > 0 else "")
+
+
+def _counts(statuses: Sequence[Mapping[str, Any]]) -> str:
+    found = [str(each.get("status")) for each in statuses]
+    return ", ".join(f"{found.count(name)} {name}" for name in sorted(set(found)))
+
+
+def _times(statuses: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    started = [str(each["started"]) for each in statuses if each.get("started")]
+    ended = [str(each["ended"]) for each in statuses if each.get("ended")]
+    return [
+        ["first started (UTC)", _time(min(started, default=""))],
+        ["last ended (UTC)", _time(max(ended, default=""))],
+    ]
+
+
+def _value(field: str, status: Mapping[str, Any]) -> str:
+    """A field's value; of the checksums of many series, as many digits as tell them apart."""
+    value = status[field]
+    if field == "data_sha256" and isinstance(value, list) and len(value) > WHOLE:
+        value = [str(each)[:DIGITS] for each in value]
+        return f"{_text(value)} (the first {DIGITS} digits of each)"
+    return _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return _range(value) or ", ".join(map(_text, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return _time(value)
+    return f"{value:,}" if isinstance(value, int) else json.dumps(value)
+
+
+def _range(values: Sequence[Any]) -> str | None:
+    """`0 to 7` for several whole numbers in a row."""
+    numbers = all(isinstance(each, int) for each in values)
+    if numbers and len(values) > 2 and values == list(range(values[0], values[0] + len(values))):
+        return f"{values[0]} to {values[-1]}"
+    return None
+
+
+def _time(text: str) -> str:
+    """A time of `run.json` as people read it; any other text as it is."""
+    try:
+        return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}" if "T" in text else text
+    except ValueError:
+        return text
+
+
+NOT_TYPED = ("replicas", "checkpoint_every")
+"""Settings of its trials' runs that a sweep has by itself."""
+AGAIN = "again"
+"""The directory in which a sweep finds no sweep beside it whose trials it could take over."""
+
+
+def commands_of_run(path: Path, config: Config) -> list[Command]:
+    """Commands about a run.
+
+    Args:
+        path: its directory, as it was given: the commands are to be typed from the same place.
+        config: its settings, with paths that lead to its files from there.
+    """
+    train = shlex.join(["lstmcli", "train", *setting_options(settings_of(config))])
+    return [
+        *_from_where(path),
+        Command("Train it again, in a new directory.", train),
+        Command(
+            "The same, from the settings that the run has kept.",
+            f"lstmcli train --config {pasteable(RunDirectory(path).config)}",
+        ),
+        *_about(path),
+    ]
+
+
+def commands_of_sweep(path: Path, config: Config, found: Finished) -> list[Command]:
+    """Commands about a sweep; arguments as those of `of_run`."""
+    words = ["lstmcli", "sweep", *setting_options(of_a_sweep(config, found))]
+    again = shlex.join(words)
+    return [
+        *_from_where(path),
+        Command(
+            "Train every trial again, in a new directory: those that are there are not used.",
+            f"{again} --out {pasteable(path.parent / AGAIN / path.resolve().name)}",
+        ),
+        Command(
+            "Finish or extend this sweep: more depths and more seeds add to it.",
+            f"{again} --out {pasteable(path)}",
+        ),
+        *(
+            [Command("Score its best trial on data that it has not seen.",
+                     f"lstmcli eval {pasteable(path)}")] if found.best else []
+        ),
+        *_about(path)[-1:],
+    ]  # fmt: skip
+
+
+def _from_where(path: Path) -> list[Command]:
+    """Where the commands are to be typed, if their paths depend on it."""
+    if path.is_absolute():
+        return []
+    here = Path.cwd()
+    does = "The commands are to be typed where this page was written: go there first."
+    return [Command(does, f"cd {pasteable(here)}")]
+
+
+def _about(path: Path) -> list[Command]:
+    return [
+        Command("Score it on data that it has not seen.", f"lstmcli eval {pasteable(path)}"),
+        Command("What its checkpoint holds.", f"lstmcli inspect {pasteable(path)}"),
+        Command("Write this page anew.", f"lstmcli report {pasteable(path)}"),
+    ]
+
+
+def of_a_sweep(config: Config, found: Finished) -> list[Setting]:
+    """The settings of a sweep: those of its trials, with what has several values, and its own."""
+    identity, depths = found.identity, sorted(found.trials.layers.unique())
+    lists = {name: ",".join(map(str, values)) for name, values in identity["swept"].items()}
+    lists["layers"] = _depths([int(each) for each in depths])
+    own = SweepConfig(
+        seeds=found.trials.seed.nunique(),
+        match=identity.get("match", {}).get("size"),
+        margin=found.margin,
+    )
+    return [
+        _listed(each, lists)
+        for each in [*settings_of(config), *settings_of_group(own)]
+        if each.name not in NOT_TYPED
+    ]
+
+
+def _listed(setting: Setting, lists: dict[str, str]) -> Setting:
+    if setting.name not in lists:
+        return setting
+    default = DEPTHS if setting.name == "layers" else setting.default
+    return setting._replace(value=lists[setting.name], default=default, follows=False)
+
+
+def _depths(depths: list[int]) -> str:
+    """`1-5`, or `1,2,4`."""
+    if len(depths) > 1 and depths == list(range(depths[0], depths[-1] + 1)):
+        return f"{depths[0]}-{depths[-1]}"
+    return ",".join(map(str, depths))
+
+
+SHOWN = {
+    "depth": "Test loss by setting: a point for each seed, and the interquartile mean with its "
+    "95 % interval. The table of depths has the numbers.",
+    "curves": "Validation loss by epoch: for each depth the median over the seeds, and the middle "
+    "half of them.",
+    "loss": "Loss by epoch, in training and in validation, beside what it is to be held against. "
+    "The table of epochs has the numbers.",
+}
+"""What figures show, by name, for who cannot see them."""
+HEAT_MAP = (
+    "By depth and the other setting that was swept: how many seeds solve the task, and how far the "
+    "median seed is from the best that is possible. The table of trials has the numbers."
+)
+WINDOW = (
+    "The loss, and beside it some of the validation series: what was given, what was to be "
+    "predicted, and what the best checkpoint predicts. The table of epochs has the losses' numbers."
+)
+
+
+def drawn_figures(path: Path) -> list[Picture | Text]:
+    """The figures of a run or a sweep, or why there are none."""
+    try:
+        drawn = plot.draw(path)
+    except FileError as error:
+        return [Text(error.message)]
+    shown = dict(drawn.figures)
+    if drawn.main not in SHOWN:  # A window, which has the loss beside it.
+        shown.pop("loss", None)
+    return [
+        *(
+            Picture(figure, name.replace("_", " ").capitalize(), _shown(name, figure))
+            for name, figure in shown.items()
+        ),
+        *map(Text, drawn.notes),
+    ]
+
+
+def _shown(name: str, figure: Figure) -> str:
+    if name == "depth" and any(axes.images for axes in figure.axes):
+        return HEAT_MAP
+    return SHOWN.get(name, WINDOW)

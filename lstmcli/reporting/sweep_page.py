@@ -1,0 +1,119 @@
+"""The page about a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lstmcli.config import OF_THE_FILE, Config
+from lstmcli.reporting import formatting, sections
+from lstmcli.reporting.html import Page, Section, Table, Text
+from lstmcli.sweeps import load, overview
+from lstmcli.sweeps.load import Finished
+from lstmcli.training import run_dir
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils.errors import FileError
+
+MOST_TRIALS = 1000
+"""Rows of the table of trials."""
+
+
+def page(path: Path) -> Page:
+    """The page about the sweep in a directory.
+
+    Raises:
+        FileError: a file of it is damaged, or no trial has ended.
+        UsageError: its settings are.
+    """
+    found = load.read(path)
+    config = _config(found)
+    statuses = [
+        sections.read_provenance(folder)
+        for folder in sorted(found.directory.settings.glob("*"))
+        if RunDirectory(folder).status.is_file()
+    ]
+    return Page(
+        title=path.resolve().name,
+        kind="lstmcli sweep",
+        answer=found.answers,
+        facts=_facts(config, found),
+        sections=[
+            Section("Figures", sections.drawn_figures(path)),
+            Section("Depths", [*_notes(found), _summary(found)]),
+            Section("Trials", [_trials(found)]),
+            Section("Settings", [sections.settings_table(sections.of_a_sweep(config, found))]),
+            Section("Provenance", [sections.provenance_of_many(statuses)]),
+            Section("Commands", sections.commands_of_sweep(path, config, found)),
+        ],
+    )
+
+
+def _config(found: Finished) -> Config:
+    """The settings that all trials share."""
+    tables = {group: dict(found.identity.get(group, {})) for group in ("model", "data", "training")}
+    tables = _with_files(tables, found.files)
+    with suppress(FileError):  # Where the dataset was is worth knowing too.
+        tables = run_dir.with_paths_from(tables, found.directory.path)
+    if depths := found.identity.get("match", {}).get("layers"):
+        tables["model"]["layers"] = depths
+    first = int(found.trials.seed.min())
+    shift = found.identity.get("run", {}).get("data_seed_minus_seed")
+    return Config.build(tables, seed=first, data_seed=None if shift is None else first + shift)
+
+
+def _with_files(tables: dict[str, dict[str, Any]], files: Mapping[str, str]) -> dict[str, Any]:
+    """Paths in place of the checksums by which a sweep knows its files."""
+    if "data" not in files:
+        for name in ("data", *OF_THE_FILE):
+            tables["data"].pop(name, None)
+    for group, names in run_dir.PATHS.items():
+        tables[group] |= {name: files[name] for name in names if name in files}
+    return tables
+
+
+def _facts(config: Config, found: Finished) -> list[tuple[str, str]]:
+    trials = found.trials
+    ended = int(trials.test_loss.notna().sum())
+    task = formatting.task(config.data, found.swept)
+    return [
+        ("Task", f"{task[:1].upper()}{task[1:]}"),
+        ("Depths", str(trials.layers.nunique())),
+        ("Seeds", str(trials.seed.nunique())),
+        ("Trials", f"{ended} of {len(trials)} with a result"),
+        (
+            "Epochs",
+            str(config.training.epochs) if "epochs" not in found.identity["swept"] else "several",
+        ),
+    ]
+
+
+def _notes(found: Finished) -> list[Text]:
+    """How many trials have no result, and why the first has none."""
+    failed = found.trials[found.trials.test_loss.isna()]
+    if failed.empty:
+        return []
+    first = failed.error.iloc[0]
+    text = f"{len(failed)} of {len(found.trials)} trials have no result; the first: {first}"
+    return [Text(text, warns=True)]
+
+
+def _summary(found: Finished) -> Table:
+    headings, rows = overview.summary_table(found.summary, found.swept)
+    enough = found.summary.enough.astype("boolean").fillna(False)
+    return Table(
+        "Each depth, as summary.csv has it: the interquartile mean of the test loss, in which no "
+        "seed is worth more than a guess, and its 95 % interval, the median number of epochs to "
+        "solve the task, and p against the depth that the answer is about. A depth that is enough "
+        "is marked.",
+        headings,
+        rows,
+        frozenset(place for place, each in enumerate(enough) if each),
+    )
+
+
+def _trials(found: Finished) -> Table:
+    headings, rows = overview.trials_table(found.trials, found.swept)
+    more = f" The first {MOST_TRIALS:,} of {len(rows):,}." if len(rows) > MOST_TRIALS else ""
+    return Table(f"Each trial, as trials.csv has it.{more}", headings, rows[:MOST_TRIALS])

@@ -1,0 +1,73 @@
+"""The story of a page, told once: what a directory holds, its page, the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+from lstmcli.reporting import run_page, sections, sweep_page
+from lstmcli.reporting.html import Page, render_page
+from lstmcli.sweeps.sweep_dir import SweepDirectory
+from lstmcli.training.run_dir import REPORT, RunDirectory
+from lstmcli.utils.errors import FileError, UsageError
+from lstmcli.utils.files import (
+    check_writable,
+    is_unchanged_page,
+    page_with_checksum,
+    write_atomically,
+)
+from lstmcli.utils.locks import held
+
+ELSEWHERE = "write it elsewhere with `--output FILE`"
+
+
+def write(path: Path, output: Path | None = None) -> Path:
+    """Writes the page about a run or a sweep, whole or not at all.
+
+    Args:
+        path: its directory.
+        output: the file; by default `report.html` in that directory. One that is there is replaced
+            if it is a page of lstmcli, as lstmcli wrote it.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: the file cannot be written, or is something else; or somebody else writes to the
+            directory that it is in.
+        FileError: there is neither a run nor a sweep, or its files are damaged.
+    """
+    page_of = _kind(path)
+    file = output or path / REPORT
+    _check_replaceable(file)
+    content = page_with_checksum(render_page(page_of(path)))
+    within = file.parent.resolve() == path.resolve()
+    with held(path) if within else nullcontext():
+        _check_replaceable(file)
+        write_atomically(file, content)
+    return file
+
+
+def _kind(path: Path) -> Callable[[Path], Page]:
+    """What makes the page of a directory."""
+    if SweepDirectory(path).config.is_file():
+        return sweep_page.page
+    if RunDirectory(path).holds_run():
+        return run_page.page
+    if RunDirectory(path).status.is_file():
+        sections.read_provenance(path)  # What is damaged is named as that.
+    what = "holds neither a run nor a sweep" if path.is_dir() else "is no directory"
+    raise FileError(
+        f"`{path}` {what}", "name a directory that `lstmcli train` or `lstmcli sweep` has made"
+    )
+
+
+def _check_replaceable(file: Path) -> None:
+    check_writable(file, ELSEWHERE)
+    if file.exists() and not is_unchanged_page(file):
+        raise UsageError(
+            f"`{file}` is there already, and is not as `lstmcli report` wrote it: it is not "
+            "replaced",
+            ELSEWHERE,
+        )

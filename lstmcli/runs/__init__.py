@@ -1,1 +1,0 @@
-"""What a run leaves behind: its directory, its tables and its checkpoints."""

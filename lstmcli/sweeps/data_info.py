@@ -1,0 +1,152 @@
+"""What a setting knows of its data, what losses on it are called, and what makes it the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lstmcli.config import Config, DataConfig
+from lstmcli.data.baselines import Baselines, nats_to_bits
+from lstmcli.data.batching import Layout
+from lstmcli.data.datasets import Source, floor_of
+from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.tasks.echo import check_learnable
+from lstmcli.model_spec import Signature
+from lstmcli.training import estimate
+from lstmcli.training.estimate import DataFacts
+from lstmcli.utils.errors import FileError, UsageError
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What losses are in.
+
+    Attributes:
+        name: `nats`, or `in squared error` of the standardised target.
+        text: whether a step is a character.
+        scale: of the one number that is predicted, in its own units; `None` for others.
+    """
+
+    name: str = "nats"
+    text: bool = False
+    scale: float | None = None
+
+    def amount(self, loss: float, form: str = ".2g") -> str:
+        """`0.061 nats`, `0.061 in squared error`."""
+        return f"{loss:{form}} {self.name}"
+
+    def result(self, loss: float) -> str:
+        """A test loss: plain for classes, with a more familiar figure for text and for numbers."""
+        if self.text:
+            return f"{self.amount(loss, '.3g')} ({nats_to_bits(loss):.3g} bits per character)"
+        if self.scale is not None:
+            rmse = self.scale * math.sqrt(loss)
+            return f"{self.amount(loss, '.3g')} (RMSE {rmse:.3g} in the target's units)"
+        return f"{loss:.3g}" if self.name == "nats" else self.amount(loss, ".3g")
+
+
+NATS = Unit()
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a setting knows of its data.
+
+    Attributes:
+        signature: what a program has to be compiled for.
+        facts: what the data makes possible.
+        unit: what losses are in.
+        baseline: the loss from which the way to the floor leads; `None` where there is no floor.
+        digest: of a dataset's parts and of what its columns are; `None` for series that are drawn.
+        baselines: of a dataset's parts, by what a source knows them by.
+    """
+
+    signature: Signature
+    facts: DataFacts
+    unit: Unit = NATS
+    baseline: float | None = None
+    digest: str | None = None
+    baselines: Mapping[tuple[str, int, int], Baselines] = field(default_factory=dict, compare=False)
+
+
+def material(source: Source) -> Material:
+    """What there is to know of a source.
+
+    Raises:
+        UsageError: there is nothing to learn, or `until_solved` has no effect.
+    """
+    if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
+        check_learnable(source.example.task, source.cut)
+    if source.held and not len(source.held.test):
+        raise UsageError(
+            "a sweep compares its trials on the test part, and `--test-fraction 0` holds none out",
+            "pass a larger `--test-fraction`, or `--test-data FILE`",
+        )
+    if source.config.training.until_solved:
+        source.check_floor_known()
+    floor = floor_of(source.training(0)[0])
+    _ = source.baselines_of_test_part  # Once for all trials.
+    return Material(
+        source.signature,
+        estimate.of_data(source, floor, source.validation_baselines.found),
+        unit(source.schema),
+        floor.chance if floor else None,
+        digest(source),
+        source.known_baselines,
+    )
+
+
+def unit(schema: Schema) -> Unit:
+    """What losses of a model of these columns are in."""
+    if isinstance(schema.target, Categorical):
+        return Unit(text=schema.kind == "text")
+    scale = schema.target[0].scale if len(schema.target) == 1 else None
+    return Unit("in squared error", scale=scale)
+
+
+def digest(source: Source) -> str | None:
+    """SHA-256 of all that a dataset gives a model, wherever its files lie.
+
+    An autoregression follows from that, and its last bits from the machine.
+    """
+    if source.file_checksums is None:
+        return None
+    known = [source.file_checksums, replace(source.schema, autoregression=None).to_dict()]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+
+def identity(config: Config, digest: str | None, weights: str | None) -> dict[str, dict[str, Any]]:
+    """The settings that a result depends on but for seeds, by group; files by their contents.
+
+    Args:
+        config: all settings, resolved.
+        digest: of the dataset, in place of the paths of its files.
+        weights: the checksum of the checkpoint to begin with, in place of its path.
+    """
+    tables = config.to_dict()
+    tables["training"].pop("checkpoint_every")
+    data = tables["data"]
+    for name in ("data", "val_data", "test_data", "labels"):
+        data.pop(name, None)
+    if digest is not None:
+        data["data"] = digest
+    else:
+        data["val_fraction"] = DataConfig.val_fraction  # As before sweeps knew files.
+    if length := config.data.resolved_sequence_length:
+        data["sequence_length"] = length
+    if weights is not None:
+        tables["training"]["init_from"] = weights
+    return tables
+
+
+def check_unchanged(source: Source, expected: str | None) -> None:
+    """Raises FileError where a dataset is not what it was when the sweep was planned."""
+    if digest(source) != expected:
+        raise FileError(
+            f"`{source.config.data.data}` has changed since the sweep began",
+            "the same command again begins a new sweep on the file as it is now",
+        )

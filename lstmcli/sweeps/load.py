@@ -1,0 +1,196 @@
+"""What a sweep has come to, kept beside its tables, and read back without training anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstmcli import __version__
+from lstmcli.config import SweepConfig
+from lstmcli.sweeps import grid, tables
+from lstmcli.sweeps.sweep_dir import SweepDirectory
+from lstmcli.training import checkpoint, load
+from lstmcli.training import metrics as pictures
+from lstmcli.training.load import BestTrial
+from lstmcli.utils.errors import FileError
+from lstmcli.utils.files import read_small, write_atomically
+
+TRIALS = ["layers", "state_size", "seed", "parameters", "epochs", "best_val_loss", "test_loss"]
+TRIALS += ["bayes_loss", "gap", "epoch_seconds"]
+SUMMARY = ["layers", "state_size", "parameters", "seeds", "failed", "iqm", "ci_low", "ci_high"]
+SUMMARY += ["solve_rate", "epochs_to_solve", "p_value", "reference_loss"]
+"""Columns of numbers in a sweep's tables."""
+
+DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What a file raises that is not as it was written."""
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.sweeps.data_info import Unit
+    from lstmcli.sweeps.summary import Verdict
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A sweep on disk.
+
+    Attributes:
+        directory: where.
+        identity: what makes it one sweep, as `sweep.toml` has it.
+        files: where its files lie, from its directory, by setting.
+        margin: what its answer was asked with.
+        trials, summary: the columns of `trials.csv` and `summary.csv`.
+        answers: a sentence for each combination of the settings swept besides depth.
+        best: the trial that stands for all; `None` where there is none, or it is not known.
+    """
+
+    directory: SweepDirectory
+    identity: dict[str, Any]
+    files: dict[str, str]
+    margin: float
+    trials: pd.DataFrame
+    summary: pd.DataFrame
+    answers: list[str]
+    best: BestTrial | None
+
+    @property
+    def swept(self) -> list[str]:
+        """The columns of the settings that were swept besides depth."""
+        return swept_columns(self.identity)
+
+
+def swept_columns(identity: dict[str, Any]) -> list[str]:
+    """The columns of the settings that a sweep has several values of, besides depth."""
+    return [grid.column(name) for name in grid.in_order(identity["swept"])]
+
+
+def record(
+    directory: SweepDirectory, margin: float, answers: Sequence[str], best: BestTrial | None
+) -> None:
+    """Writes `sweep.json`: the answer, the margin it rests on, which trials it is of; the best."""
+    known = {
+        "version": __version__,
+        "margin": margin,
+        "answers": list(answers),
+        "trials_sha256": _checksum(directory.trials),
+        load.BEST: best
+        and {
+            "run_dir": str(best.run.relative_to(directory.path)),
+            "seed": best.seed,
+        },
+    }
+    write_atomically(directory.status, f"{json.dumps(known, indent=2)}\n".encode())
+
+
+def read(path: Path) -> Finished:
+    """Reads a sweep's tables and its answer.
+
+    Where more trials have ended since the answer was given, or none was kept, they are judged anew.
+
+    Raises:
+        FileError: a file of it is damaged, or no trial has ended.
+    """
+    directory = SweepDirectory(path)
+    try:
+        known = tomllib.loads(read_small(directory.config).decode("utf-8"))
+        identity, files = known["sweep"], known.get("files", {})
+        _check_identity(identity, files)
+        swept = swept_columns(identity)
+        trials = _trials(directory.trials, swept)
+        margin, answers = _recorded(directory)
+        if answers:
+            summary = pictures.read_table(directory.summary, SUMMARY, grid.SIZES)
+            best = _best(path)
+        else:
+            summary, answers, best = _judged(directory, identity, trials, margin)
+    except DAMAGE as error:
+        raise FileError(
+            f"the sweep in `{path}` is damaged: {error}",
+            "the command that made it, with the same `--out`, makes its tables again",
+        ) from error
+    return Finished(directory, identity, files, margin, trials, summary, answers, best)
+
+
+def _best(path: Path) -> BestTrial | None:
+    """The best trial as it was kept; `None` where it was not, or is gone."""
+    with suppress(FileError):
+        return load.best_trial(path)
+    return None
+
+
+def _trials(path: Path, swept: Sequence[str]) -> pd.DataFrame:
+    """The table of trials, with the types of its columns.
+
+    Raises:
+        FileError: no trial has ended.
+    """
+    table = pictures.read_table(path, TRIALS, (*grid.SIZES, "seed", "parameters"))
+    if table.empty:
+        raise FileError(
+            f"no trial of the sweep in `{path.parent}` has ended",
+            "wait until one has, or give the command that began it again",
+        )
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return tables.trials_table(rows, swept)
+
+
+def _check_identity(identity: Any, files: Any) -> None:
+    """Raises ValueError where `sweep.toml` has something else than settings."""
+    groups = {group: identity.get(group, {}) for group in ("model", "data", "training", "match")}
+    for name, table in {**groups, "run": identity.get("run", {}), "files": files}.items():
+        if not isinstance(table, dict):
+            raise ValueError(f"`{name}` in `sweep.toml` is no table")
+    if not all(isinstance(each, str) for each in (*identity["swept"], *files.values())):
+        raise ValueError("`swept` and `files` in `sweep.toml` are names")
+
+
+def _recorded(directory: SweepDirectory) -> tuple[float, list[str]]:
+    """The margin and the answer that were kept; no answer if it is of other trials."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(read_small(directory.status))
+        of_these = known["trials_sha256"] == _checksum(directory.trials)
+        return float(known["margin"]), [str(each) for each in known["answers"] if of_these]
+    return SweepConfig.margin, []
+
+
+def _judged(
+    directory: SweepDirectory, identity: dict[str, Any], trials: pd.DataFrame, margin: float
+) -> tuple[pd.DataFrame, list[str], BestTrial | None]:
+    """The summary of some trials, what they say, and the best of them."""
+    from lstmcli.sweeps import conclusion
+    from lstmcli.sweeps import summary as summaries
+
+    until_solved = identity["training"].get("until_solved", False)
+    summary, verdicts = summaries.judge(trials, swept_columns(identity), margin, until_solved)
+    answers = [conclusion.sentence(each, _unit(directory, each)) for each in verdicts]
+    return summary, answers, best_of(directory, verdicts)
+
+
+def best_of(directory: SweepDirectory, verdicts: Sequence[Verdict]) -> BestTrial | None:
+    """The trial that stands for a sweep, by what its trials say; `None` where there is none."""
+    from lstmcli.sweeps import summary
+
+    best = summary.best_trial(verdicts)
+    return None if best is None else BestTrial(directory.path / best[0], best[1])
+
+
+def _unit(directory: SweepDirectory, verdict: Verdict) -> Unit:
+    """What losses are in, as the checkpoint of one of a verdict's trials has it."""
+    from lstmcli.sweeps import data_info
+
+    for run in verdict.trials.run_dir.dropna().unique():
+        with suppress(FileError):
+            path = load.find_checkpoint(directory.path / run)
+            return data_info.unit(checkpoint.read(path).schema)
+    return data_info.NATS
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,309 @@
+"""The story of a sweep, told once: plan, trials, answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lstmcli.config import SweepConfig
+from lstmcli.sweeps import conclusion, load, ray_workers, tables
+from lstmcli.sweeps import summary as summaries
+from lstmcli.sweeps import workers as local_workers
+from lstmcli.sweeps.comparison import FEWEST
+from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.plan import Plan
+from lstmcli.sweeps.summary import Verdict
+from lstmcli.sweeps.sweep_dir import SweepDirectory, usual
+from lstmcli.sweeps.tables import WAITING, Row
+from lstmcli.sweeps.trial import LostRows, Status
+from lstmcli.sweeps.workers import Remaining
+from lstmcli.training.load import BestTrial
+from lstmcli.utils.errors import ExitCode, StoppedError
+from lstmcli.utils.signals import name_of, stop_signals
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DONE, FAILED, WAS_LOST, DIVERGED = "done", "failed", "lost", "diverged"
+"""How a setting can end."""
+EVERYWHERE = ("auto", "cpu", "cpu:0")
+"""Devices that every machine has."""
+START_SECONDS = 10
+"""For loading and compiling, which every worker does."""
+
+MOST_SEEDS = 1000
+"""More than these are not advised: nobody would run them."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a setting stands: yielded a few times a second.
+
+    Attributes:
+        name: the setting's.
+        phase: `compiling`, `training` or, once its trials are on disk, how it ended.
+        epochs: completed.
+        solved: seeds that have solved the task, of `seeds`; `None` where there is no floor.
+        seeds: how many it has.
+        lowest: the lowest validation loss so far; infinite before there is one.
+        left: about how many seconds the sweep will still take; `None` before that is known.
+    """
+
+    name: str
+    phase: str
+    epochs: int
+    solved: int | None
+    seeds: int
+    lowest: float = math.inf
+    left: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its trials are on disk."""
+        return self.phase in (DONE, FAILED, WAS_LOST, DIVERGED)
+
+
+@dataclass(frozen=True)
+class More:
+    """What may tell where the data cannot: so many seeds of these depths, in so many seconds."""
+
+    layers: list[int]
+    seeds: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a sweep leaves.
+
+    Attributes:
+        directory: where it is.
+        trials, curves, summary: the columns of `trials.csv`, `curves.csv` and `summary.csv`.
+        answers: a sentence for each combination of the settings swept besides depth.
+        more: what may tell, where the data cannot.
+        best: the trial that stands for all, of the depth that the answer is about; `None` where no
+            trial has a loss.
+    """
+
+    directory: Path
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    summary: pd.DataFrame
+    answers: list[str]
+    more: More | None
+    best: BestTrial | None
+
+    @property
+    def answer(self) -> str:
+        """All sentences."""
+        return "; ".join(self.answers)
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The trials without a test loss."""
+        return self.trials[self.trials.test_loss.isna()]
+
+
+def find_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> SweepDirectory:
+    """The directory of a sweep, with the trials that are finished; writes nothing.
+
+    Args:
+        plan: the sweep.
+        out: where; by default one that the same sweep finds again.
+        overwrite: whether a sweep that is there already is to be replaced.
+
+    Raises:
+        UsageError: it holds another sweep.
+        FileError: its table of trials is damaged.
+    """
+    directory = SweepDirectory(out or usual(plan))
+    if overwrite:
+        directory.check_free()
+    else:
+        directory.look_up(plan)
+    return directory
+
+
+@contextmanager
+def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[SweepDirectory]:
+    """The directory of a sweep, for this process alone; arguments as `find_directory` has them.
+
+    Raises:
+        UsageError: it holds another sweep, cannot be written to, or is being written to.
+        FileError: its table of trials is damaged.
+        DeviceError: a device that trials ask for is not on this machine, which is to train them.
+        LstmcliError: the Ray cluster that is to train them is not there, or refuses.
+    """
+    directory = find_directory(plan, out, overwrite)
+    asked_for = {each.config.run.device for each in directory.missing(plan.settings)}
+    if plan.asked.backend == "local" and (special := asked_for - set(EVERYWHERE)):
+        local_workers.check_devices(sorted(special))
+    with directory.held():
+        directory = find_directory(plan, out, overwrite)  # It may have changed until it was ours.
+        with _workplace(plan, directory) as directory.notes:
+            if overwrite:
+                directory.delete()
+            directory.begin(plan)
+            yield directory
+
+
+def _workplace(plan: Plan, directory: SweepDirectory) -> AbstractContextManager[list[str]]:
+    """Readies where trials are trained, if any are left; gives what there is to say of it."""
+    asked = plan.asked
+    if asked.backend == "ray" and directory.missing(plan.settings):
+        return ray_workers.joined(asked.address, workers(asked))
+    return nullcontext([])
+
+
+def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
+    """Trains what is missing; each setting's rows are on disk as soon as it ends.
+
+    Raises:
+        StoppedError: a signal came; the trials that had ended are kept.
+    """
+    left = directory.missing(plan.settings)
+    if not left:
+        return
+    at_work = {each.name: _watch(each, directory) for each in left}
+    remaining = Remaining(left)
+    with stop_signals() as stopped, closing(_results(plan, left, directory)) as results:
+        for result in results:
+            if stopped:
+                raise StoppedError(
+                    f"stopped by {name_of(stopped[0])}: {len(directory.rows)} trials are done",
+                    "the same command again runs the others",
+                    ExitCode(128 + stopped[0]),
+                )
+            if result is not None:
+                setting, rows = result
+                directory.add(rows, plan.swept)
+                at_work.pop(setting.name)
+                remaining.note(setting.name, 1)
+                yield _ended(setting, rows, remaining.seconds)
+                continue
+            for setting in left:
+                if watch := at_work.get(setting.name):
+                    watch.look()
+                    if watch.phase == WAITING:
+                        continue
+                    share = watch.epoch / setting.config.training.epochs
+                    remaining.note(setting.name, min(0.99, share))
+                    yield _under_way(setting, watch, remaining.seconds)
+
+
+def _under_way(setting: Setting, watch: tables.Watch, left: float | None) -> Progress:
+    """A setting that is trained."""
+    return Progress(
+        setting.name,
+        watch.phase,
+        watch.epoch,
+        _known(setting, len(watch.solved)),
+        len(setting.trials),
+        watch.lowest,
+        left,
+    )
+
+
+def _ended(setting: Setting, rows: list[Row], left: float | None) -> Progress:
+    """A setting whose trials are on disk."""
+    losses = [row["best_val_loss"] for row in rows if row["best_val_loss"] is not None]
+    return Progress(
+        setting.name,
+        _ending(rows),
+        max(row["epochs"] for row in rows),
+        _known(setting, sum(bool(row["solved"]) for row in rows)),
+        len(rows),
+        min(losses, default=math.inf),
+        left,
+    )
+
+
+def _ending(rows: list[Row]) -> str:
+    """How a setting ended: as all of its trials did, or it is done."""
+    if {row["status"] for row in rows} == {Status.DIVERGED}:
+        return DIVERGED
+    if {row["status"] for row in rows} != {Status.FAILED}:
+        return DONE
+    return WAS_LOST if isinstance(rows, LostRows) else FAILED
+
+
+def _known(setting: Setting, solved: int) -> int | None:
+    return None if setting.material.baseline is None else solved
+
+
+def _results(
+    plan: Plan, left: list[Setting], directory: SweepDirectory
+) -> Generator[tuple[Setting, list[Row]] | None]:
+    """Trains settings where the plan says; as `execute.run_local`."""
+    asked, folder = plan.asked, directory.settings
+    if asked.backend == "ray":
+        return ray_workers.run_ray(left, folder)
+    return local_workers.run_local(left, folder, workers(asked))
+
+
+def workers(asked: SweepConfig) -> int:
+    """Number of worker processes."""
+    return asked.jobs or len(local_workers.cores())
+
+
+def forecast(plan: Plan, left: list[Setting]) -> tuple[int, float]:
+    """How many workers some settings keep busy, and for about how many seconds."""
+    count = max(1, min(workers(plan.asked), len(left)))
+    longest = max([0.0, *(each.seconds for each in left)])
+    return count, max(longest, sum(each.seconds for each in left) / count) + START_SECONDS / 2
+
+
+def _watch(setting: Setting, directory: SweepDirectory) -> tables.Watch:
+    return tables.Watch(directory.settings / setting.name, setting.material.baseline)
+
+
+def conclude(plan: Plan, directory: SweepDirectory) -> Result:
+    """Writes the tables, and answers."""
+    trials = directory.add([], plan.swept)
+    before = tables.read_curves_table(directory.curves, plan.swept)
+    curves = tables.curves_table(trials, plan.swept, directory.path, before)
+    tables.write_csv(directory.curves, curves)
+    until_solved = plan.base.training.until_solved
+    summary, verdicts = summaries.judge(trials, plan.swept, plan.asked.margin, until_solved)
+    tables.write_csv(directory.summary, summary)
+    answers = [conclusion.sentence(each, plan.unit(each.where)) for each in verdicts]
+    best = load.best_of(directory, verdicts)
+    load.record(directory, plan.asked.margin, answers, best)
+    return Result(
+        directory.path,
+        trials,
+        curves,
+        summary,
+        answers,
+        more_seeds(trials, verdicts, workers(plan.asked)),
+        best,
+    )
+
+
+def more_seeds(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More | None:
+    """The seeds that would tell in each group where the data cannot, and the time for them."""
+    undecided = [
+        each
+        for each in verdicts
+        if each.better_than_a_guess and each.findings.worst and each.findings.enough is None
+    ]
+    seeds = trials.seed.nunique()
+    needed = max((_needed(each, seeds) for each in undecided), default=0)
+    if not undecided or needed > MOST_SEEDS:
+        return None
+    done = trials[trials.status != Status.FAILED]
+    each_seed = (done.epochs * done.epoch_seconds / done.replicas.astype(float)).sum() / seeds
+    layers = sorted(int(each) for each in trials.layers.unique())
+    return More(layers, int(needed), (needed - seeds) * each_seed / workers + START_SECONDS)
+
+
+def _needed(verdict: Verdict, seeds: int) -> float:
+    if seeds < FEWEST:
+        return FEWEST
+    if math.isinf(verdict.findings.seeds_needed):
+        return math.inf
+    return max(math.ceil(verdict.findings.seeds_needed), math.ceil(1.25 * seeds))

@@ -1,0 +1,274 @@
+"""The directory of a sweep: one sweep, which more depths and more seeds extend."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tomli_w
+
+from lstmcli.sweeps import grid, tables, trial_runs
+from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.plan import Plan, differences, differing
+from lstmcli.sweeps.tables import Row
+from lstmcli.sweeps.trial_runs import Key, TrialRun
+from lstmcli.training import run_dir
+from lstmcli.training.run_dir import OUT, ROOT, RUNS, SweepFiles
+from lstmcli.utils.errors import FileError, UsageError
+from lstmcli.utils.files import (
+    check_writable,
+    is_unchanged_page,
+    make_directories,
+    remove_empty,
+    remove_half_written,
+    write_atomically,
+)
+from lstmcli.utils.locks import held
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class SweepDirectory(SweepFiles):
+    """A directory that holds a sweep.
+
+    Attributes:
+        rows: the trials that are finished, by their identity.
+        elsewhere: of these, the ones that a sweep beside this one has: the run that they are of,
+            and what its directory is called here.
+        notes: what there is to say of where the trials are trained.
+    """
+
+    rows: dict[str, Row] = field(default_factory=dict)
+    elsewhere: dict[str, tuple[TrialRun, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def look_up(self, plan: Plan) -> None:
+        """Reads the trials that are finished, here and in the sweeps beside this one.
+
+        Raises:
+            UsageError: the directory holds another sweep, or files that are no sweep's.
+            FileError: its table of trials is damaged.
+        """
+        self._check(plan)
+        columns = grid.key_names(plan.swept)
+        planned = {
+            (*setting.keys.values(), seed): (identity, setting)
+            for setting in plan.settings
+            for seed, identity in setting.trials.items()
+        }
+        wanted = dict(planned.values())
+        for row, run in self.with_runs(tables.read_trials(self.trials, columns).values(), columns):
+            key = (*(row[name] for name in columns), row["seed"])
+            identity, _ = planned.get(key, (row["trial"], None))
+            self.rows[identity] = row
+            if run is not None:
+                row["run_dir"] = run.run_dir
+                wanted.pop(identity, None)
+        for config in sorted(self.path.parent.glob("*/sweep.toml")):
+            if config != self.config:
+                self._take_over(SweepDirectory(config.parent), plan, wanted)
+
+    def with_runs(
+        self, rows: Iterable[Row], columns: Sequence[str]
+    ) -> list[tuple[Row, TrialRun | None]]:
+        """Rows of `trials.csv`, each with the run that it is of; `None` where that is not here.
+
+        Args:
+            rows: by the names of the columns.
+            columns: those that name a setting.
+        """
+        runs = trial_runs.by_trial(trial_runs.in_folder(self.settings), columns)
+        found = []
+        for row in rows:
+            key = (*(row[name] for name in columns), row["seed"])
+            found.append((row, trial_runs.of_row(row, runs.get(key, []))))
+        return found
+
+    def _take_over(self, other: SweepDirectory, plan: Plan, wanted: dict[str, Setting]) -> None:
+        """Takes what is wanted of the trials that another sweep has finished, with their runs."""
+        try:
+            identity = other.identity()
+            swept = list(identity["swept"])
+            lists = {"layers", "state_size", *swept, *plan.identity["swept"]}
+            if not wanted or set(differing(identity, plan.identity)) - lists - {"match"}:
+                return
+            columns = grid.key_names([grid.column(name) for name in swept])
+            rows = other.with_runs(tables.read_trials(other.trials, columns).values(), columns)
+            files = identity["data"].get("data"), identity["training"].get("init_from")
+        except (FileError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            return  # It is damaged: that is its own affair.
+        for row, run in rows:
+            if run is None or run.epochs(row["seed"]) != row["epochs"]:
+                continue  # Its curve would be lost.
+            known = grid.identities(run.config, *files)[row["seed"]]
+            if setting := wanted.pop(known, None):
+                name = setting.with_seeds(run.config.run.seeds).name
+                own = self.rows.get(known, row)
+                self.rows[known] = own | setting.keys | {"run_dir": f"{RUNS}/{name}"}
+                self.elsewhere[known] = (run, name)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes it one sweep, as it is kept.
+
+        Raises:
+            OSError, ValueError: it is damaged, or not there.
+        """
+        try:
+            found = tomllib.loads(self.config.read_text("utf-8")).get("sweep")
+        except RecursionError as error:
+            raise ValueError("it is nested without end") from error
+        if not isinstance(found, dict):
+            raise ValueError("it has no table `sweep`")
+        return found
+
+    def _check(self, plan: Plan) -> None:
+        self.check_free()
+        if not self.config.is_file():
+            return
+        try:
+            known = self.identity()
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"cannot read `{self.config}`: {error}",
+                "choose another `--out`, or pass `--overwrite` to delete that sweep",
+            ) from error
+        if different := differences(known, plan.identity):
+            raise UsageError(
+                f"`{self.path}` holds another sweep: {'; '.join(different)}",
+                "choose another `--out`, or pass `--overwrite` to delete that sweep",
+            )
+
+    def check_free(self) -> None:
+        """Refuses what is no directory, and one with files of a sweep's names that are no sweep's.
+
+        Raises:
+            UsageError: it is one of these.
+        """
+        if os.path.lexists(self.path) and not self.path.is_dir():
+            raise UsageError(f"cannot write to `{self.path}`: it is no directory", OUT)
+        for path in self._written if not self.config.is_file() else ():
+            if path.exists():
+                raise UsageError(
+                    f"`{self.path}` holds no sweep, but has a `{path.name}`",
+                    "choose another `--out`",
+                )
+
+    @property
+    def _written(self) -> list[Path]:
+        return [
+            self.config, self.settings, self.trials, self.summary, self.curves, self.status,
+            self.figures,
+        ]  # fmt: skip
+
+    def delete(self) -> None:
+        """Deletes the sweep that is there, and nothing else."""
+        if not self.config.is_file():
+            return
+        for path in self._written:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if is_unchanged_page(self.report):
+            self.report.unlink()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Makes the directory and keeps all others from writing here, for the length of a block.
+
+        Raises:
+            UsageError: it cannot be written to, or somebody else writes here.
+        """
+        made = self._make()
+        try:
+            check_writable(self.config, OUT)
+            with held(self.path):
+                yield
+        finally:
+            remove_empty(made)
+
+    def _make(self) -> tuple[Path, ...]:
+        try:
+            return make_directories(self.path)
+        except OSError as error:
+            why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+            raise UsageError(f"cannot write to `{self.path}`: {why}", OUT) from error
+
+    def begin(self, plan: Plan) -> None:
+        """Writes what the sweep is, and takes over what sweeps beside it have finished.
+
+        What a sweep that was killed has left half-written goes.
+        """
+        remove_half_written(*self._written, self.figures / "*.png")
+        tables = {"sweep": plan.identity, **self._files(plan)}
+        write_atomically(self.config, tomli_w.dumps(tables).encode())
+        make_directories(self.settings)
+        for path, name in dict.fromkeys((run.path, name) for run, name in self.elsewhere.values()):
+            shutil.copytree(path, self.settings / name, dirs_exist_ok=True)
+
+    @property
+    def neighbours(self) -> dict[Path, int]:
+        """The sweeps beside this one that trials are taken from, and how many of each."""
+        return Counter(run.path.parent.parent for run, _ in self.elsewhere.values())
+
+    def _files(self, plan: Plan) -> dict[str, dict[str, str]]:
+        """Where the files of a sweep lie, from here; an identity knows them by their contents."""
+        tables = run_dir.as_seen_from(self.path, plan.base.to_dict())
+        found = {
+            name: tables[group][name]
+            for group, names in run_dir.PATHS.items()
+            for name in names
+            if name in tables[group]
+        }
+        return {"files": found} if found else {}
+
+    def missing(self, settings: Sequence[Setting]) -> list[Setting]:
+        """What is left to do of some settings: what was begun goes on in its own directory."""
+        left = tables.missing(settings, self.rows)
+        if not left:
+            return []
+        columns = list(left[0].keys)
+        runs = trial_runs.by_trial(trial_runs.in_folder(self.settings), columns)
+        return [part for setting in left for part in _begun(setting, runs)]
+
+    def add(self, rows: Sequence[Row], swept: Sequence[str]) -> pd.DataFrame:
+        """Takes in the rows of trials that have ended; they are on disk when this returns."""
+        self.rows |= {row["trial"]: row for row in rows}
+        table = tables.trials_table(self.rows.values(), swept)
+        tables.write_csv(self.trials, table)
+        return table
+
+
+def _begun(setting: Setting, runs: Mapping[Key, list[TrialRun]]) -> list[Setting]:
+    """A setting, cut where its seeds have runs of their own that were begun, longest first."""
+    seeds = setting.config.run.seeds
+    found = dict.fromkeys(
+        run for seed in seeds for run in runs.get((*setting.keys.values(), seed), [])
+    )
+    for run in sorted(found, key=lambda each: -len(each.curves)):
+        own = run.config.run.seeds
+        if seeds[0] <= own[0] and own[-1] <= seeds[-1]:
+            before, after = range(seeds[0], own[0]), range(own[-1] + 1, seeds[-1] + 1)
+            rest = [setting.with_seeds(each) for each in (before, after) if each]
+            parts = [part for each in rest for part in _begun(each, runs)]
+            return [setting.with_seeds(own, run.path.name), *parts]
+    return [setting]
+
+
+def usual(plan: Plan) -> Path:
+    """Where a sweep is that is not told where: found by what it is, if it is there already."""
+    found = sorted(ROOT.glob("sweep-*/sweep.toml"))
+    for config in sorted(found, key=lambda each: each.parent.name != plan.name):
+        with suppress(OSError, ValueError, AttributeError):
+            if not differing(SweepDirectory(config.parent).identity(), plan.identity):
+                return config.parent
+    return ROOT / plan.name

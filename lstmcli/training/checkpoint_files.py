@@ -1,0 +1,118 @@
+"""The checkpoints and tables of a run directory, as a resume finds them."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from lstmcli.training import checkpoint as checkpoints
+from lstmcli.training import load
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils.errors import FileError, pasteable
+
+
+def write_last(directory: RunDirectory, checkpoint: Checkpoint) -> None:
+    """Writes the newest checkpoint, and keeps the one before.
+
+    At every moment one of the two is whole under its name.
+    """
+    # Their rows are on the disk already, as `metrics.append` left them.
+    checkpoint.metadata["tables"] = {path.name: _size(path) for path in _tables(directory)}
+    if directory.last.exists():
+        directory.previous.unlink(missing_ok=True)
+        try:
+            os.link(directory.last, directory.previous)
+        except OSError:  # A file system without hard links.
+            directory.last.replace(directory.previous)
+    checkpoint.write(directory.last)
+
+
+def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
+    """The newest checkpoint of a run that can be read, and a warning where it is not the last one.
+
+    Raises:
+        FileError: it has checkpoints, and none can be read.
+    """
+    if not directory.last.exists() and not directory.previous.exists():
+        return None, None
+    try:
+        return checkpoints.read(directory.last), None
+    except FileError as error:
+        damage = error
+    if not directory.previous.exists():
+        raise damage
+    kept = _read_previous(directory)
+    return kept, f"{damage.message}; the checkpoint before it is taken"
+
+
+def take_previous(directory: RunDirectory) -> None:
+    """Renames a damaged `last`: the one before is the last from now on."""
+    if directory.last.exists():
+        directory.last.replace(directory.damaged)
+    with suppress(OSError):  # A file system without hard links.
+        os.link(directory.previous, directory.last)
+
+
+def _read_previous(directory: RunDirectory) -> Checkpoint:
+    try:
+        return checkpoints.read(directory.previous)
+    except FileError as error:
+        raise FileError(
+            f"{error.message}; `{directory.last}` too",
+            "the run cannot go on; if its best checkpoint can be read, `lstmcli train --init-from "
+            f"{pasteable(directory.best)}` begins a new run with those weights",
+        ) from error
+
+
+def cut_back(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
+    """Takes from the tables the rows that were written after a checkpoint.
+
+    Args:
+        directory: of the run.
+        checkpoint: where it goes on from; `None` for its beginning.
+
+    Raises:
+        FileError: a table has fewer rows than the run had written.
+    """
+    lengths = {
+        table: checkpoint.metadata["tables"][table.name] if checkpoint else 0
+        for table in _tables(directory)
+    }
+    for table, length in lengths.items():  # All of them, before one is changed.
+        _check_length(table, length)
+    for table, length in lengths.items():
+        if table.exists():
+            os.truncate(table, length)
+
+
+def check_tables(directory: RunDirectory) -> None:
+    """Raises FileError where a table has fewer rows than the run had written, as far as is known.
+
+    That is what the newest checkpoint says, where that is whole and of this run.
+    """
+    try:
+        checkpoint = checkpoints.read(directory.last)
+    except FileError:
+        return
+    load.check_run_id(directory, directory.last, checkpoint)
+    for table in _tables(directory):
+        _check_length(table, checkpoint.metadata.get("tables", {}).get(table.name, 0))
+
+
+def _check_length(table: Path, length: int) -> None:
+    if _size(table) < length:
+        raise FileError(
+            f"`{table}` has lost rows: it holds {_size(table)} bytes, and held {length} when the "
+            "checkpoint was written",
+            "put the whole table back, or begin anew with `--overwrite`",
+        )
+
+
+def _tables(directory: RunDirectory) -> tuple[Path, Path]:
+    return directory.metrics, directory.steps
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,236 @@
+"""The checkpoints of a run, and a run from its checkpoint: all that an exact resume needs.
+
+The checkpoint `last` is enough by itself. It has the tensors as they are, and beside them what else
+the run would have in memory: `best.*`, each seed's best tensors; within an epoch `progress.*`, what
+its windows have shown so far, and `begun.*`, the tensors from before it, at which a seed that
+diverges later stays. What is equal to something that is there already is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lstmcli import __version__
+from lstmcli.core import initialization
+from lstmcli.core.replica_windows import Measures, joined
+from lstmcli.training import checkpoint_files
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.state import Run, Within
+from lstmcli.utils import rng
+from lstmcli.utils.errors import (
+    ExitCode,
+    FileError,
+    LstmcliError,
+    StoppedError,
+    of_system,
+    pasteable,
+)
+from lstmcli.utils.signals import name_of
+
+BEST, BEGUN, PROGRESS = "best.", "begun.", "progress."
+STANDING = "standing"
+"""Where the metadata of a `last` have what decides when each seed stops."""
+
+
+def save(run: Run) -> None:
+    """Writes the checkpoints, between two epochs."""
+    _write_last(run, run.tensors, {})
+
+
+def save_within(run: Run, under_way: Within, tensors: initialization.Arrays) -> None:
+    """Writes the checkpoints, within an epoch.
+
+    Args:
+        run: with the epochs that are completed.
+        under_way: the epoch.
+        tensors: as they are now.
+    """
+    measured = joined(under_way.parts)
+    within = _named(BEGUN, run.tensors)
+    for name, array in measured._asdict().items():
+        within[PROGRESS + name] = np.asarray(array, np.float32)
+    _write_last(run, tensors, within, len(measured.loss), under_way.seconds)
+
+
+def save_best(run: Run) -> None:
+    """Writes the best checkpoint, if it is newer than its file."""
+    if run.best_changed:
+        epoch = max(best["epoch"] for best in run.best_at)
+        _checkpoint(run, "best", run.best, epoch).write(run.directory.best)
+    run.best_changed = False
+
+
+def save_when_due(run: Run) -> None:
+    """Writes the checkpoints after an epoch, if it is one of those that ask for it, or the last."""
+    every = run.config.training.checkpoint_every
+    due = due_within(run) if every.endswith("s") else run.epoch % int(every) == 0
+    if due or run.finished:
+        save(run)
+
+
+def due_within(run: Run) -> bool:
+    """Whether so many seconds have gone by that a checkpoint is due wherever the run stands."""
+    every = run.config.training.checkpoint_every
+    return every.endswith("s") and time.monotonic() - run.saved >= float(every[:-1])
+
+
+def stopped(run: Run, windows: int, received: signal.Signals) -> StoppedError:
+    """What is said once a run that a signal has stopped is saved, so many windows into an epoch."""
+    after = f" in epoch {run.epoch + 1}, after window {windows}" if windows else ""
+    return StoppedError(
+        f"stopped by {name_of(received)}{after or f' after epoch {run.epoch}'}",
+        f"{_resuming(run)} goes on from there",
+        ExitCode(128 + received),
+    )
+
+
+def broken_off(run: Run, error: OSError) -> LstmcliError:
+    """What is said of a run whose files could not be written, the disk being full for instance."""
+    kept = os.path.exists(run.directory.last)  # noqa: PTH110 (of a directory that is shut, too)
+    hint = f"once that is mended, {_resuming(run)} goes on from the last checkpoint"
+    return LstmcliError(of_system(error), hint if kept else None)
+
+
+def _resuming(run: Run) -> str:
+    return f"`lstmcli train --resume {pasteable(run.directory.path)}`"
+
+
+def restore(run: Run, checkpoint: Checkpoint) -> None:
+    """Puts a run where its checkpoint was made.
+
+    Args:
+        run: as it is before its first epoch.
+        checkpoint: a `last`.
+
+    Raises:
+        FileError: the checkpoint is of a version whose runs cannot be resumed, or is incomplete.
+    """
+    metadata = checkpoint.metadata
+    try:
+        standing, position = metadata[STANDING], metadata["position"]
+        run.epoch = int(position["epoch"])
+        run.best_at = [dict(best) for best in metadata["best"]]
+        run.evidence, run.waited = list(standing["evidence"]), list(standing["waited"])
+        run.diverged = set(standing["diverged"])
+        if not len(run.evidence) == len(run.waited) == len(run.best_at) == run.config.run.replicas:
+            raise ValueError("the seeds are not as many as the settings say")
+        run.begun = time.monotonic() - metadata["elapsed_seconds"]
+        seconds = float(standing["epoch_seconds"])
+        _restore_tensors(run, checkpoint.tensors, int(position["window"]), seconds)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileError(
+            f"`{run.directory.last}` has not all that a resume needs: {error}",
+            "was it written by an older version of lstmcli? "
+            f"`--init-from {pasteable(run.directory.last)}` begins a new run with its weights",
+        ) from error
+    run.best_changed = bool(run.best)
+
+
+def _restore_tensors(run: Run, tensors: initialization.Arrays, window: int, seconds: float) -> None:
+    now = _like(run.tensors, tensors)
+    if window:
+        run.tensors = _like(run.tensors, tensors, BEGUN)
+        measured = _progress(tensors, (window, run.config.run.replicas))
+        run.within = Within(now, [measured], seconds)
+    else:
+        run.tensors = now
+    if _has_best(run):
+        best = run.tensors if _best_is_newest(run) else _like(run.tensors, tensors, BEST)
+        run.best = {name: tensor.copy() for name, tensor in best.items()}
+
+
+def _progress(tensors: initialization.Arrays, shape: tuple[int, int]) -> Measures:
+    found = {name: tensors[PROGRESS + name] for name in Measures._fields}
+    if any(array.shape != shape for array in found.values()):
+        raise ValueError(f"`{PROGRESS}*` have not the shape {list(shape)}")
+    labels = found.pop("labels").astype(np.int64)
+    return Measures(**found, labels=labels)
+
+
+def _write_last(
+    run: Run,
+    tensors: initialization.Arrays,
+    within: initialization.Arrays,
+    window: int = 0,
+    seconds: float = 0.0,
+) -> None:
+    best = {} if not _has_best(run) or _best_is_newest(run) else _named(BEST, run.best)
+    checkpoint = _checkpoint(run, "last", tensors | within | best, run.epoch, window)
+    checkpoint.metadata[STANDING] = {
+        "evidence": run.evidence,
+        "waited": run.waited,
+        "diverged": sorted(run.diverged),
+        "epoch_seconds": seconds,
+    }
+    checkpoint_files.write_last(run.directory, checkpoint)
+    save_best(run)  # Afterwards: until then the older one goes with the older `last`.
+    run.saved = time.monotonic()
+
+
+def _has_best(run: Run) -> bool:
+    return any(best["epoch"] for best in run.best_at)
+
+
+def _best_is_newest(run: Run) -> bool:
+    """Whether each seed's best tensors are those of the last epoch that is completed."""
+    return all(best["epoch"] == run.epoch for best in run.best_at)
+
+
+def _named(prefix: str, tensors: initialization.Arrays) -> initialization.Arrays:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _like(
+    expected: initialization.Arrays, tensors: initialization.Arrays, prefix: str = ""
+) -> initialization.Arrays:
+    """The tensors with the names that are expected.
+
+    Raises:
+        KeyError: one is missing.
+        ValueError: one has another shape.
+    """
+    found = {name: tensors[prefix + name] for name in expected}
+    for name, tensor in found.items():
+        if tensor.shape != expected[name].shape:
+            raise ValueError(f"`{prefix + name}` has the shape {list(tensor.shape)}")
+    return found
+
+
+def _checkpoint(
+    run: Run, kind: str, tensors: Mapping[str, Any], epoch: int, window: int = 0
+) -> Checkpoint:
+    """A checkpoint of some tensors.
+
+    Args:
+        run: whose it is.
+        kind: `last` or `best`.
+        tensors: as they were at the position.
+        epoch: how many were completed.
+        window: how many were of the next epoch.
+    """
+    settings = run.config.run
+    step = epoch * run.source.cut.windows + window
+    training = [rng.describe(seed, rng.Stream.TRAINING, epoch) for seed in settings.data_seeds]
+    metadata = {
+        "version": __version__,
+        "kind": kind,
+        "config": run.directory.settings(run.config),
+        "seeds": settings.seeds,
+        "data_seeds": settings.data_seeds,
+        "features": run.program.signature.features,
+        "classes": run.program.signature.outputs,
+        "schema": run.source.schema.to_dict(),
+        "label_counts": run.source.label_counts,
+        "position": {"epoch": epoch, "window": window, "step": step},
+        "streams": {"training": training},
+        "best": run.best_at,
+        "elapsed_seconds": run.elapsed,
+        "data_sha256": run.source.file_checksums,
+    }
+    return Checkpoint(dict(tensors), metadata)

@@ -1,0 +1,273 @@
+"""Scoring trained models on series that they have not seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import model_spec
+from lstmcli.config import Config
+from lstmcli.core import device, execution
+from lstmcli.core.replica_windows import Batch
+from lstmcli.core.runner import Program
+from lstmcli.data import batching
+from lstmcli.data.baselines import nats_to_bits
+from lstmcli.data.batching import Windows, windows_of
+from lstmcli.data.datasets import floor_of
+from lstmcli.data.outputs import OutputErrors
+from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.series import Series
+from lstmcli.data.tasks.echo import Floor
+from lstmcli.model_spec import Signature
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.utils.errors import FileError
+from lstmcli.utils.files import scratch
+
+MOST_IN_A_ROW = 1_000_000
+"""Steps that are read in one row, at most."""
+ONE_ROW_SECONDS = 20.0
+"""That this may take, about."""
+A_CELL, A_PARAMETER = 2e-6, 1e-10
+"""Seconds of a layer's step beside its products, and of a parameter's part in those."""
+
+MOST_CLASSES = 1_000
+"""Up to which all pairs of labels are counted."""
+
+
+@dataclass
+class Score:
+    """What one seed's model makes of a series.
+
+    Attributes:
+        seed: the model's.
+        schema: what the columns are, as the model knows them.
+        windows: what was scored.
+        floor: the best that can be expected on the series, where its task is known.
+        labels: how many steps were scored.
+        confusion: how often each label (row) was taken for each other (column):
+            `[classes, classes]`; empty for numbers, and for very many classes.
+        readout: what the head gave for each step, `[windows, bptt, rows, classes or numbers]`, if
+            it was to be kept: log-probabilities, or standardised numbers.
+        classes_kept: of very many classes the most probable ones of each step, whose readout that
+            is, the most probable one first: `[windows, bptt, rows, classes]`; `None` where it is
+            that of all.
+        outputs: the errors of each of several numbers.
+    """
+
+    seed: int
+    schema: Schema
+    windows: Windows
+    floor: Floor | None
+    labels: int = 0
+    confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    readout: npt.NDArray[np.float32] | None = None
+    classes_kept: npt.NDArray[np.int32] | None = None
+    outputs: OutputErrors | None = None
+    _loss: float = 0.0
+    _hits: int = 0
+    _absolute: float = 0.0
+
+    @property
+    def loss(self) -> float:
+        """Mean over the scored steps: cross-entropy in nats, or squared error, standardised.
+
+        Of several numbers it is the mean over all that are known.
+        """
+        return self.outputs.loss if self.outputs else self._loss / self.labels
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of steps guessed right; `None` for numbers."""
+        return self._hits / self.labels if self.classes else None
+
+    @property
+    def classes(self) -> int:
+        """Of the target; 0 for numbers."""
+        return self.schema.classes or 0
+
+    @property
+    def rmse(self) -> float | None:
+        """Root mean square error in the target's units; `None` for classes, or several targets."""
+        return self._in_units(math.sqrt(self.loss))
+
+    @property
+    def mae(self) -> float | None:
+        """Mean absolute error in the target's units; `None` for classes, or several targets."""
+        return self._in_units(self._absolute / self.labels)
+
+    @property
+    def bits_per_character(self) -> float | None:
+        """The loss in bits, for text."""
+        return nats_to_bits(self.loss) if self.schema.kind == "text" else None
+
+    def _in_units(self, value: float) -> float | None:
+        target = self.schema.target
+        if isinstance(target, Categorical) or len(target) != 1:
+            return None
+        return value * target[0].scale
+
+    def add(
+        self, readout: npt.NDArray[np.float32], arrays: dict[str, npt.NDArray[np.generic]]
+    ) -> None:
+        """Takes in what the head gave for some windows, `[windows, bptt, rows, …]`."""
+        targets = arrays["targets"]
+        scored = arrays.get("scored", np.ones(targets.shape[:3], np.bool_))
+        given, targets = readout[scored], targets[scored]
+        self.labels += len(targets)
+        if not self.classes and targets.shape[1] > 1:
+            errors = OutputErrors.of(given - targets)
+            self.outputs = self.outputs + errors if self.outputs else errors
+            return
+        if not self.classes:
+            errors = (given - targets).astype(np.float64)
+            self._loss += float(np.square(errors).mean(1).sum())
+            self._absolute += float(np.abs(errors).mean(1).sum())
+            return
+        labels = targets.astype(np.int64)
+        chosen = np.take_along_axis(given, labels[:, None], 1)
+        self._loss -= float(chosen.sum(dtype=np.float64))
+        guessed = given.argmax(1)
+        self._hits += int((guessed == labels).sum())
+        if self.classes <= MOST_CLASSES:
+            pairs = np.bincount(labels * self.classes + guessed, minlength=self.classes**2)
+            counted = pairs.reshape(self.classes, self.classes)
+            self.confusion = counted + self.confusion if self.confusion.size else counted
+
+    @property
+    def kept_from(self) -> int:
+        """The first window whose readout is kept: those before it only warm up."""
+        cut = self.windows.cut
+        return cut.warm_up_windows if isinstance(cut, batching.Spans) else 0
+
+    def keep(self, begin: int, readout: npt.NDArray[np.float32], most: int) -> None:
+        """Keeps what the head gave for some windows, if they have more than a warm-up.
+
+        Args:
+            begin: the first of them.
+            readout: `[windows, bptt, rows, …]`; some at the end may be none of the series.
+            most: of so many classes or numbers at most.
+        """
+        first = max(begin, self.kept_from)
+        readout = readout[first - begin : len(self.windows) - begin]
+        part = slice(first - self.kept_from, first - self.kept_from + len(readout))
+        shape = (
+            len(self.windows) - self.kept_from,
+            *readout.shape[1:-1],
+            min(most, readout.shape[-1]),
+        )
+        if self.readout is None:
+            self.readout = scratch(shape, np.float32)
+        if shape[-1] < readout.shape[-1]:
+            if self.classes_kept is None:
+                self.classes_kept = scratch(shape, np.int32)
+            likely = np.argpartition(-readout, most - 1)[..., :most]
+            order = np.argsort(-np.take_along_axis(readout, likely, -1), kind="stable")
+            likely = np.take_along_axis(likely, order, -1)
+            self.classes_kept[part] = likely
+            readout = np.take_along_axis(readout, likely, -1)
+        self.readout[part] = readout
+
+
+def score(
+    checkpoint: Checkpoint,
+    config: Config,
+    series: Sequence[Series],
+    requested: str,
+    keep: int = 0,
+) -> list[Score]:
+    """Scores each model of a checkpoint on its series.
+
+    The state is zero where a series begins; a part of a recording is read after what precedes it.
+
+    Args:
+        checkpoint: the models.
+        config: their settings, with the layout to score in.
+        series: one for each model.
+        requested: the device.
+        keep: of how many classes or numbers each step's readout is kept, at most.
+
+    Raises:
+        DeviceError: the device is not there.
+        FileError: the data does not fit the models, is too short, or has nothing to score.
+    """
+    signature = _fitting(checkpoint, series)
+    windows = _windows(config, series, signature)
+    rows = windows[0].cut.rows
+    config = replace(config, training=replace(config.training, batch_size=rows))
+    where = device.resolve(requested, execution.threads(config, signature.features))
+    program = Program(config, signature, where)
+    scores = [
+        Score(seed, checkpoint.schema, cut, floor_of(cut))
+        for seed, cut in zip(checkpoint.seeds, windows, strict=True)
+    ]
+    for begin, readout in _readouts(program, checkpoint, windows):
+        for replica, each in enumerate(scores):
+            part = readout[..., replica]
+            each.add(part, each.windows.take(begin, len(part)))
+            if keep:
+                each.keep(begin, part, keep)
+    if not all(each.labels for each in scores):
+        raise FileError("there is no step to score: no target is known", None)
+    return scores
+
+
+def _windows(config: Config, series: Sequence[Series], signature: Signature) -> list[Windows]:
+    """Each model's windows, as many for each."""
+    rows, bptt = config.training.rows, config.training.steps
+    if series[0].is_recording:  # It is the same for all.
+        return [_of_recording(config, series[0], signature)] * len(series)
+    count = max(len(windows_of(each, rows, bptt)) for each in series)
+    return [windows_of(each, rows, bptt, windows=count) for each in series]
+
+
+def _of_recording(config: Config, series: Series, signature: Signature) -> Windows:
+    """A recording, or a part of one, in one row after all that precedes it, if that is soon done.
+
+    Else the row begins later, but for the warm-up; and where the part itself takes long, it is cut
+    into as many rows as the model was trained on, each with its warm-up.
+    """
+    rows, bptt = config.training.rows, config.training.steps
+    most = min(MOST_IN_A_ROW, int(ONE_ROW_SECONDS / _step_seconds(config, signature)))
+    room = most - len(series)
+    if room < min(batching.warm_up_of(bptt), series.offset):
+        return batching.to_score(series, rows, bptt)
+    return batching.to_score(series, 1, bptt, warm_up=room)
+
+
+def _step_seconds(config: Config, signature: Signature) -> float:
+    """About how long a step of one row takes, of all models: as measured on one core."""
+    model = config.model
+    count = model_spec.count(model, signature.features, signature.outputs)
+    return config.run.replicas * (model.layers * A_CELL + count * A_PARAMETER)
+
+
+def _readouts(
+    program: Program, checkpoint: Checkpoint, windows: Sequence[Windows]
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """The head's readout, some windows at a time, with the number of the first."""
+    begin = 0
+    for readout in program.predict(checkpoint.tensors, Batch(windows)):
+        yield begin, readout
+        begin += len(readout)
+
+
+def _fitting(checkpoint: Checkpoint, series: Sequence[Series]) -> Signature:
+    """What the program has to be compiled for.
+
+    Raises:
+        FileError: the data has other inputs than the models were trained on, or more classes.
+    """
+    features, classes = checkpoint.metadata["features"], checkpoint.metadata["classes"]
+    for each in series:
+        found = each.signature
+        if found.features != features or found.outputs > classes:
+            raise FileError(
+                f"the data has {found.features} features and {found.outputs} classes, the model "
+                f"was trained on {features} and {classes}",
+                "`lstmcli inspect CHECKPOINT` shows what it was trained on",
+            )
+    return replace(series[0].signature, outputs=classes)

@@ -1,0 +1,174 @@
+"""What a run begins with: weights that are drawn, or those of a checkpoint with its columns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstmcli import model_spec
+from lstmcli.config import SIZE, Config
+from lstmcli.core import initialization
+from lstmcli.data import datasets
+from lstmcli.data.datasets import Source
+from lstmcli.data.schema import Categorical, Schema
+from lstmcli.model_spec import Signature
+from lstmcli.training import load
+from lstmcli.training.resume import Kept
+from lstmcli.utils import rng
+from lstmcli.utils.errors import FileError, UsageError, listed, pasteable
+
+
+def open_source(config: Config, kept: Kept | None = None) -> Source:
+    """The data of a run, a text in the vocabulary of the model that it begins with.
+
+    That model's size is the run's too where nothing is said of it.
+
+    Args:
+        config: all settings.
+        kept: what is there of the run, if it is to go on: then it knows its vocabulary.
+
+    Raises:
+        FileError: the dataset or the checkpoint cannot be used, or the model lacks characters.
+        UsageError: a setting has no effect.
+    """
+    config = sized(config)
+    if kept and kept.checkpoint:
+        return datasets.open_source(config, kept.checkpoint.schema)
+    opened = datasets.open_source(config)
+    if config.training.init_from is None:
+        return opened
+    if opened.schema.kind != "text":
+        if config.training.extend_vocabulary:
+            raise UsageError(
+                "`--extend-vocabulary` has no effect: it is about the characters of a text",
+                "leave `--extend-vocabulary` out",
+            )
+        return opened
+    path, checkpoint = load.read_own_checkpoint(Path(config.training.init_from))
+    known = checkpoint.schema
+    if known.kind != "text" or known == opened.schema:
+        return opened
+    return datasets.open_source(config, _extended(path, known, opened))
+
+
+def _extended(path: Path, known: Schema, opened: Source) -> Schema:
+    """The columns of a model of texts, which knows the characters of a text from now on.
+
+    Raises:
+        FileError: it lacks some, and it is not said that it is to get them.
+    """
+    column, own = known.symbols[0], opened.schema.symbols[0]
+    new = tuple(each for each in own.values or () if each not in (column.values or ()))
+    if not new:
+        return known
+    if not opened.config.training.extend_vocabulary:
+        raise FileError(
+            f"the model `{path}` does not know {len(new):,} of the characters of "
+            f"`{opened.config.data.data}`: {listed([*map(repr, new)])}",
+            "`--extend-vocabulary` adds them, with weights drawn afresh, and keeps the rest",
+        )
+    wider = Categorical(column.name, column.size + len(new), (*(column.values or ()), *new))
+    return replace(known, symbols=(wider,), target=wider)
+
+
+def sized(config: Config) -> Config:
+    """The settings of a run that begins with a checkpoint's weights: its size, if none is given.
+
+    Raises:
+        FileError: the checkpoint is missing or damaged.
+    """
+    model, init_from = config.model, config.training.init_from
+    ahead = config.data.horizon and config.data.predict is None
+    if init_from is None or not (ahead or None in (model.layers, model.state_size)):
+        return config
+    known = load.read_own_checkpoint(Path(init_from))[1]
+    found: dict[str, Any] = {name: getattr(known.config.model, name) for name in SIZE}
+    if ahead:
+        found["predict"] = known.schema.predicts
+    return config.resolved(found)
+
+
+def weights(config: Config, signature: Signature, schema: Schema) -> initialization.Arrays:
+    """The parameters `[R, …]` before the first window.
+
+    With `init_from` they are those of the checkpoint: each replica takes the one of its own place,
+    or all take the only one. What is on top of a guess begins with nothing: with that guess.
+
+    Raises:
+        FileError: the checkpoint is missing or damaged, or its model is another one.
+    """
+    features, outputs = signature.features, signature.outputs
+    if config.training.init_from is None:
+        drawn = _drawn(config, signature)
+        if schema.predicts != "level":
+            drawn["dense.kernel"][:] = 0
+        return drawn
+    path, checkpoint = load.read_own_checkpoint(Path(config.training.init_from))
+    replicas = config.run.replicas
+    if extends := _extends(schema, checkpoint.schema):
+        before = checkpoint.schema.signature(scored=False, starts=False)
+        features, outputs = before.features, before.outputs
+    else:
+        _check_same_columns(path, checkpoint.schema, schema)
+    tensors = checkpoint.tensors
+    layers = checkpoint.config.model.layers
+    if layers != config.model.layers:
+        raise FileError(
+            f"`{path}` is another model: it has {layers} layers, expected {config.model.layers}",
+            f"pass `--layers {layers}`",
+        )
+    found = _drawn(config, signature) if extends else {}
+    for name, shape in model_spec.shapes(config.model, features, outputs).items():
+        there = tensors[name].shape if name in tensors else None
+        if there not in ((1, *shape), (replicas, *shape)):
+            raise FileError(
+                f"`{path}` is another model: its `{name}` is {_shape(there)}, expected "
+                f"{list(shape)} for each of {replicas} replica(s)",
+                f"`lstmcli inspect {pasteable(path)}` shows what it is",
+            )
+        if extends:  # New characters stand last: their rows and columns stay as drawn.
+            found[name][:, *map(slice, shape)] = tensors[name]
+        else:
+            found[name] = np.array(np.broadcast_to(tensors[name], (replicas, *shape)))
+    return found
+
+
+def _drawn(config: Config, signature: Signature) -> initialization.Arrays:
+    rngs = [rng.generator(seed, rng.Stream.WEIGHTS) for seed in config.run.seeds]
+    return initialization.initialise(config.model, signature.features, signature.outputs, rngs)
+
+
+def _extends(schema: Schema, known: Schema) -> bool:
+    """Whether a vocabulary is that of a model and more."""
+    if not schema.kind == known.kind == "text":
+        return False
+    values, before = (each.symbols[0].values or () for each in (schema, known))
+    return len(values) > len(before) and values[: len(before)] == before
+
+
+def _check_same_columns(path: Path, known: Schema, schema: Schema) -> None:
+    """Refuses a model for which the same numbers mean something else."""
+    for what, of in (("inputs are not those", _inputs), ("target is not that", _target)):
+        if of(known) != of(schema):
+            raise FileError(
+                f"`{path}` was trained on other columns: its {what} of this data",
+                f"`lstmcli inspect {pasteable(path)}` shows its columns",
+            )
+
+
+def _inputs(schema: Schema) -> object:
+    return [column.name for column in schema.numbers], schema.symbols
+
+
+def _target(schema: Schema) -> object:
+    target = schema.target
+    if isinstance(target, Categorical):
+        return target
+    return [(column.name, column.lead) for column in target], schema.predicts
+
+
+def _shape(found: tuple[int, ...] | None) -> str:
+    return "not there" if found is None else str(list(found))

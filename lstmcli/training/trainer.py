@@ -1,0 +1,253 @@
+"""The story of a run, told once: data, program, records."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli import model_spec
+from lstmcli.config import Config
+from lstmcli.core import device, execution, initialization
+from lstmcli.core.replica_windows import Batch, Measures, joined
+from lstmcli.core.runner import Program, Tensors
+from lstmcli.data.batching import Layout
+from lstmcli.data.datasets import Source, floor_of
+from lstmcli.data.tasks.echo import check_learnable
+from lstmcli.training import checkpointing, initial_weights, metric_logging, resume
+from lstmcli.training.checkpoint import SLOT
+from lstmcli.training.metrics import EpochRow
+from lstmcli.training.resume import Kept
+from lstmcli.training.run_dir import FIGURES, RunDirectory
+from lstmcli.training.state import Run, Within
+from lstmcli.utils.errors import DivergedError, StoppedError
+from lstmcli.utils.signals import stop_signals
+
+CALMER = "try a smaller `--learning-rate`, or `--clip-norm 1`"
+Finite = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands within an epoch: yielded before it, after each chunk, and at its end.
+
+    Attributes:
+        epoch: the one under way, from 1.
+        windows: windows done of it.
+        of: windows in it.
+        loss: mean loss of the epoch so far, over the seeds too.
+        phase: what comes next: `compiling`, `training` or `validating`.
+        tensors: all that training changes, as it stands; `None` before the first window.
+    """
+
+    epoch: int
+    windows: int
+    of: int
+    loss: float
+    phase: str = "training"
+    tensors: Tensors | None = None
+
+
+def prepare(
+    config: Config, directory: RunDirectory, source: Source | None = None, kept: Kept | None = None
+) -> Run:
+    """Opens the data, finds the device, draws the weights and readies the compiled program.
+
+    Args:
+        config: all settings.
+        directory: where the run's records go.
+        source: the data, where it is open already.
+        kept: what is there of the run, if it is to go on.
+
+    Raises:
+        DeviceError: the device asked for is not there.
+        FileError: the dataset is missing, damaged or too short, or not what the run began with.
+    """
+    source = source or initial_weights.open_source(config, kept)
+    if kept:
+        source = source.of_task(kept.status.get("task"))
+    config = source.config
+    if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
+        check_learnable(source.example.task, source.cut)
+    exact = kept.exact(config) if kept else config
+    signature = source.signature
+    where = device.resolve(exact.run.device, execution.threads(exact, signature.features))
+    program = Program(exact, signature, where)
+    held_out = source.validation()
+    run = Run(
+        config,
+        directory,
+        source,
+        program,
+        floor_of(source.windows(source.example)),
+        [floor_of(windows) for windows in held_out] or [None] * config.run.replicas,
+        tensors=program.start(_weights(config, source, kept)),
+        best={},
+        best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
+        evidence=[0] * config.run.replicas,
+        waited=[0] * config.run.replicas,
+    )
+    if kept:
+        resume.put_back(run, kept)
+    return run
+
+
+def _weights(config: Config, source: Source, kept: Kept | None) -> initialization.Arrays:
+    """The weights to begin with; zeros of their shapes where a checkpoint has others."""
+    signature = source.signature
+    if kept is None or kept.checkpoint is None:
+        return initial_weights.weights(config, signature, source.schema)
+    shapes = model_spec.shapes(config.model, signature.features, signature.outputs)
+    replicas = config.run.replicas
+    return {name: np.zeros((replicas, *shape), np.float32) for name, shape in shapes.items()}
+
+
+def train(run: Run, argv: Sequence[str] = ()) -> Generator[Progress | list[EpochRow]]:
+    """Trains a run to its last epoch, and yields its progress and each epoch's rows.
+
+    Everything is on disk before it is yielded. SIGINT and SIGTERM end the run after the chunk under
+    way, with a checkpoint.
+
+    Raises:
+        DivergedError: a seed's loss became NaN or infinite.
+        StoppedError: a signal came.
+        UsageError: somebody else writes to the run's directory.
+    """
+    with run.directory.held():
+        yield from _train(run, argv)
+
+
+def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]:
+    """Trains a run whose directory is held."""
+    _begin(run, argv)
+    status = "failed"
+    try:
+        with stop_signals() as received:
+            held_out = run.source.validation()
+            validation = Batch(held_out) if held_out else None
+            while not run.finished:
+                yield from _epoch(run, validation, received)
+        checkpointing.save_best(run)
+        metric_logging.record_targets(run)
+        _refuse_diverged(run)
+        status = "completed"
+    except DivergedError:
+        status = "diverged"
+        raise
+    except (StoppedError, GeneratorExit, KeyboardInterrupt):
+        status = "interrupted"
+        raise
+    finally:
+        run.directory.update_status(
+            status=status,
+            ended=metric_logging.now(),
+            epochs=run.epoch,
+            elapsed_seconds=run.elapsed,
+            worse_than_chance=run.worse_than_chance(),
+        )
+
+
+def _begin(run: Run, argv: Sequence[str]) -> None:
+    """Says in the directory what runs; what it was begun with stays when it is resumed."""
+    if run.resumed:
+        known = run.directory.read_status()
+        changes = resume.changes(known, metric_logging.circumstances(run))
+        changed = [name for name, _, _ in changes]
+        again = {"argv": list(argv), "at": metric_logging.now(), "epoch": run.epoch}
+        again |= {"changed": changed} if changed else {}
+        afresh = {"resumed": [*known.get("resumed", []), again], FIGURES: []}
+        run.directory.go_on(run.config, status="running", **afresh)
+        return
+    run.directory.begin(run.config, status="running", **metric_logging.provenance(run, argv))
+
+
+def _epoch(
+    run: Run, validation: Batch | None, received: list[signal.Signals]
+) -> Iterator[Progress | list[EpochRow]]:
+    """One pass over a series: train, validate, write the rows and, when due, a checkpoint."""
+    if received:
+        checkpointing.save(run)
+        raise checkpointing.stopped(run, 0, received[0])
+    batch = Batch(run.source.training(run.epoch))
+    under_way = run.within or Within(run.tensors | {"state": np.zeros_like(run.tensors["state"])})
+    run.within = None
+    phase = "training" if run.program.compiled else "compiling"
+    yield _progress(run, under_way, batch, phase)
+    step = run.epoch * len(batch) + under_way.windows
+    for windows in run.program.train(under_way.tensors, batch, step, under_way.windows):
+        under_way.add(*windows)
+        _note_diverged(run, _finite(windows[1].loss.T))
+        if received or (checkpointing.due_within(run) and under_way.windows < len(batch)):
+            _note_diverged(run, _finite(*_weights_and_state(under_way.tensors)))
+            checkpointing.save_within(run, under_way, _taken_over(run, under_way.tensors))
+        if received:
+            raise checkpointing.stopped(run, under_way.windows, received[0])
+        yield _progress(run, under_way, batch, "training", under_way.tensors)
+    seconds = under_way.seconds
+    yield _progress(run, under_way, batch, "validating")
+    validated = _validate(run, under_way, validation)
+    run.tensors = _taken_over(run, under_way.tensors)
+    run.epoch += 1
+    yield metric_logging.record(run, joined(under_way.parts), validated, seconds)
+
+
+def _progress(
+    run: Run, under_way: Within, batch: Batch, phase: str, tensors: Tensors | None = None
+) -> Progress:
+    return Progress(run.epoch + 1, under_way.windows, len(batch), under_way.loss, phase, tensors)
+
+
+def _validate(run: Run, under_way: Within, validation: Batch | None) -> Measures | None:
+    """Measures what an epoch has made of the run, which has not taken it over yet.
+
+    A seed whose numbers are not finite any more stays as it was before the epoch.
+
+    Returns:
+        `None` where nothing is held out to be validated on.
+    """
+    trained = {name: np.asarray(tensor) for name, tensor in under_way.tensors.items()}
+    measures = run.program.evaluate(trained, validation) if validation else None
+    losses = [measures.loss.T] if measures else []
+    _note_diverged(run, _finite(*losses, *_weights_and_state(trained)))
+    return measures
+
+
+def _weights_and_state(tensors: Tensors) -> list[Any]:
+    return [tensor for name, tensor in tensors.items() if not name.startswith(SLOT)]
+
+
+def _finite(*arrays: Any) -> Finite:
+    """Which replicas' numbers are finite: `[R]`, of arrays `[R, …]`."""
+    each = [np.isfinite(array).reshape(len(array), -1).all(1) for array in map(np.asarray, arrays)]
+    return np.asarray(np.all(each, axis=0))
+
+
+def _taken_over(run: Run, trained: Tensors) -> initialization.Arrays:
+    """What training has made of the tensors; settled replicas stay as they were."""
+    arrays = {name: np.asarray(tensor) for name, tensor in trained.items()}
+    if settled := run.settled:
+        for name, array in arrays.items():
+            arrays[name] = array.copy()
+            arrays[name][settled] = run.tensors[name][settled]
+    return arrays
+
+
+def _note_diverged(run: Run, finite: Finite) -> None:
+    """Notes the seeds whose numbers are not finite any more; with no other left, raises."""
+    lost = [seed for replica, seed in run.at_work if not finite[replica]]
+    run.diverged |= set(lost)
+    if lost and not run.at_work:
+        if run.epoch:
+            checkpointing.save(run)
+        raise DivergedError(f"the loss became NaN or infinite in epoch {run.epoch + 1}", CALMER)
+
+
+def _refuse_diverged(run: Run) -> None:
+    """Raises DivergedError, at the run's end, where some of the seeds diverged."""
+    if run.diverged:
+        lost = ", ".join(map(str, sorted(run.diverged)))
+        raise DivergedError(f"the loss of seed {lost} became NaN or infinite", CALMER)

@@ -1,0 +1,123 @@
+"""What a setting is: a field of a dataclass that has a help text, and checks its value."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+import os
+import re
+import types
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, get_args, get_type_hints
+
+from lstmcli.utils.errors import FileError, UsageError
+
+LARGEST = 2**63 - 1
+"""Of whole numbers, as TOML and tables hold them."""
+
+LARGEST_FLOAT = 3.4e38
+"""Of numbers, as 32 bits hold them."""
+
+BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "ge": ("at least", lambda value, bound: value >= bound),
+    "gt": ("above", lambda value, bound: value > bound),
+    "le": ("at most", lambda value, bound: value <= bound),
+    "lt": ("below", lambda value, bound: value < bound),
+}
+
+
+def setting(default: Any, help: str, **checks: Any) -> Any:
+    """A dataclass field with its help text and its checks.
+
+    Args:
+        default: the value where none is given.
+        help: one line for `--help`.
+        checks: any of `ge`, `gt`, `le`, `lt` (bounds), `choices` (allowed values) and `pattern` (a
+            regular expression for the whole text, with `expected` to say what it asks for).
+    """
+    return field(default=default, metadata={"help": help, **checks})
+
+
+def by_rule(help: str, **checks: Any) -> Any:
+    """A field whose default follows from the data: `None` until a config is resolved.
+
+    Its type is that of its value then, which is what everybody but the rule sees; the help text
+    says what the default is.
+    """
+    return field(default=None, metadata={"help": help, "by_rule": True, **checks})
+
+
+def option_name(setting_name: str) -> str:
+    """`state_size` -> `--state-size`."""
+    return "--" + setting_name.replace("_", "-")
+
+
+def _check(spec: Field[Any], expected: type, value: Any) -> None:
+    name, checks = option_name(spec.name), spec.metadata
+    accepted: Any = {int: numbers.Integral, float: numbers.Real}.get(expected, expected)
+    if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
+        kinds = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        kind = kinds[expected]
+        raise UsageError(f"`{name}` must be {kind}, got {value!r}")
+    if expected is int and value > LARGEST:
+        raise UsageError(f"`{name}` must be at most {LARGEST} (2**63 - 1), got {value}")
+    if (expected is float and abs(value) > LARGEST_FLOAT) or value != value:
+        raise UsageError(f"`{name}` must be finite in 32 bits (below 3.4e38), got {value}")
+    if isinstance(value, str) and "\0" in value:
+        raise UsageError(f"`{name}` must have no zero byte, got {value!r}")
+    for key, (words, holds) in BOUNDS.items():
+        if key in checks and not holds(value, checks[key]):
+            raise UsageError(f"`{name}` must be {words} {checks[key]}, got {value}")
+    if "choices" in checks and value not in checks["choices"]:
+        raise UsageError(f"`{name}` must be one of {', '.join(checks['choices'])}, got {value!r}")
+    if "pattern" in checks and not re.fullmatch(checks["pattern"], str(value)):
+        raise UsageError(f"`{name}` must be {checks['expected']}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A group of settings that checks itself."""
+
+    def __post_init__(self) -> None:
+        for spec, expected, optional in setting_types(type(self)):
+            value = getattr(self, spec.name)
+            if value is None and optional:
+                continue
+            if value == "" and optional and not spec.metadata.get("by_rule"):
+                raise UsageError(f"`{option_name(spec.name)}` must not be empty")
+            _check(spec, expected, value)
+            if expected is str:
+                _check_utf8(spec.name, value)
+            if expected in (int, float):  # NumPy's numbers too.
+                object.__setattr__(self, spec.name, expected(value))
+
+
+def _check_utf8(name: str, value: str) -> None:
+    """Raises FileError (a name of a file) or UsageError where a run's record cannot hold a text."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(value).decode("utf-8", "backslashreplace")
+        if name.endswith("data"):
+            raise FileError(
+                f"`{option_name(name)}`: the name `{shown}` is not UTF-8, as a run's record "
+                "has to be",
+                "rename the file",
+            ) from error
+        raise UsageError(f"`{option_name(name)}` must be UTF-8, got `{shown}`") from error
+
+
+@functools.cache
+def _hints(group: Hashable) -> dict[str, Any]:
+    return get_type_hints(group)
+
+
+def setting_types(group: type[Settings]) -> Iterator[tuple[Field[Any], type, bool]]:
+    """Yields each field of a group, the type of its value, and whether it may be left out."""
+    hints = _hints(group)  # type: ignore[arg-type]
+    for spec in fields(group):
+        hint = hints[spec.name]
+        union = isinstance(hint, types.UnionType)
+        optional = union or spec.metadata.get("by_rule", False)
+        yield spec, get_args(hint)[0] if union else hint, optional

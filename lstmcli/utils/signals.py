@@ -1,0 +1,97 @@
+"""Ctrl-C and SIGTERM, as something a loop can look at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lstmcli.utils.errors import ExitCode, StoppedError
+
+
+def name_of(received: signal.Signals) -> str:
+    """What people call a signal."""
+    return "Ctrl-C" if received == signal.SIGINT else received.name
+
+
+GRACE = 1.0
+"""Seconds that a second signal leaves to the main thread, for a clean end."""
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[signal.Signals]]:
+    """Collects SIGINT and SIGTERM, for the loop to see.
+
+    A second one has its usual effect. Where the main thread does not come to that, as it compiles,
+    the process ends all the same: every file is written whole or not at all.
+    """
+    received: list[signal.Signals] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # Only the main thread may handle signals.
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: object) -> None:
+        received.append(signal.Signals(number))
+        signal.signal(number, usual[signal.Signals(number)])
+
+    for number in usual:
+        signal.signal(number, handle)
+    try:
+        with _second_one_ends():
+            yield received
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _second_one_ends() -> Iterator[None]:
+    """Ends the process GRACE seconds after a second signal, if the block has not ended by then.
+
+    Python's handlers wait for the main thread to come back from native code; what writes a signal's
+    number to a socket does not.
+    """
+    numbers, written = socket.socketpair()
+    written.setblocking(False)
+    over = threading.Event()
+    before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(numbers, over), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        signal.set_wakeup_fd(before)
+        written.close()  # The watcher reads an end.
+        watcher.join()
+        numbers.close()
+
+
+def _watch(numbers: socket.socket, over: threading.Event) -> None:
+    count = 0
+    while number := numbers.recv(1):
+        count += number[0] in (signal.SIGINT, signal.SIGTERM)
+        if count == 2 and not over.wait(GRACE):
+            name = name_of(signal.Signals(number[0]))
+            shown = "\x1b[?25h\r" if sys.stderr.isatty() else ""  # A bar has hidden the cursor.
+            os.write(2, f"{shown}error: stopped at once by a second {name}\n".encode())
+            os._exit(128 + number[0])
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the block as an error, as Ctrl-C does, so that nothing is left lying about."""
+
+    def end(number: int, frame: object) -> None:
+        raise StoppedError("stopped by SIGTERM", None, ExitCode.TERMINATED)
+
+    usual = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
