@@ -5,49 +5,50 @@ SEED := $(shell date +%s)
 KILLS ?= 100
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test torture torture-kills audit bench bench-data lint clean
+.PHONY: demo test test-slow test-all torture torture-kills audit bench bench-data lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
 
-test: .venv/installed-dev lint  ## lint, types, import contracts, tests
-	@set -e; for part in '[a-o]' '[p-z]'; do \
-	  echo "tests/test_$$part*.py"; \
-	  $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile \
-	    --no-loadscope-reorder tests/test_$$part*.py; \
-	done  # In two parts, as no process can map the code of all the compiled programs.
+test: .venv/installed-dev lint  ## lint, types, import contracts, and all tests but the slow ones
+	$(BIN)/python tests/support/run_all.py -m "not slow"
+
+test-slow: .venv/installed-dev  ## kills, power losses, the README's transcripts: all that takes long
+	$(BIN)/python tests/support/run_all.py -m slow
+
+test-all: test test-slow
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check -P -I tests README.md
+	$(BIN)/cog --check -P -I tests/support README.md
 
 torture: .venv/installed-dev torture-kills  ## random settings, damages, power losses and files, from a seed
 	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"
 	@set -e; for part in 1 2 3 4 5 6 7 8; do \
-	  $(BIN)/python -m pytest tests/test_replicas.py -k settings --replica-examples 25 \
+	  $(BIN)/python -m pytest tests/core/test_replicas.py -k settings --replica-examples 25 \
 	    --hypothesis-seed $$(($(SEED) + part)); \
 	done  # In processes of their own, too.
-	$(BIN)/python -m pytest tests/test_damage.py tests/test_power_loss.py -k "random_damage or power" \
+	$(BIN)/python -m pytest tests/training/test_damage.py tests/training/test_power_loss.py -k "random_damage or power" \
 	  --damages 1000 --damage-seed $(SEED)
-	$(BIN)/python -m pytest tests/test_long_runs.py --long-run 1
-	$(BIN)/python -m pytest tests/test_fuzz.py --fuzz-examples 2000 --hypothesis-seed $(SEED)
+	$(BIN)/python -m pytest tests/core/test_long_runs.py --long-run 1
+	$(BIN)/python -m pytest tests/data/test_fuzz.py --fuzz-examples 2000 --hypothesis-seed $(SEED)
 	$(INSTALL) 'atheris>=3.0' || echo "atheris cannot be installed here: its part is left out"
 	@set -e; if $(BIN)/python -c "import atheris" 2>/dev/null; then \
 	  for reader in checkpoint npz csv beside table text config status trials; do \
-	    $(BIN)/python tests/fuzzing.py $$reader -runs=20000 -seed=$(SEED) -verbosity=0; \
+	    $(BIN)/python tests/support/fuzzing.py $$reader -runs=20000 -seed=$(SEED) -verbosity=0; \
 	  done; \
 	fi
 
 audit: .venv/installed-dev  ## are vulnerabilities known of the versions that are installed?
 	$(INSTALL) 'pip-audit>=2.7'
-	$(BIN)/python tests/audit.py constraints.txt
+	$(BIN)/python tests/support/audit.py constraints.txt
 
 torture-kills: .venv/installed-dev  ## runs of every kind, killed: do they end as ones left alone? KILLS=100 times
 	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED) KILLS=$(KILLS)"
-	$(BIN)/python -m pytest tests/test_kills*.py --kills $(KILLS) --kill-seed $(SEED) -rP
+	$(BIN)/python -m pytest tests/*/test_kills*.py --kills $(KILLS) --kill-seed $(SEED) -rP
 
 bench: .venv/installed-dev  ## lstmcli beside Keras, PyTorch, JAX and plain C, in one run
 	$(INSTALL) --editable '.[bench]'

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from sweeping import COMMAND
 from typer.testing import CliRunner
 
 from lstmcli.cli.app import app
+from sweeping import COMMAND
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--series-length", "1530", "--epochs", "3", "--layers", "2")  # 20 windows, 30 steps over
@@ -133,7 +133,7 @@ def python():
 @pytest.fixture
 def forks(python, tmp_path):
     """What forks a process for each command line: see `forks.py`."""
-    command, pipe = [sys.executable, str(ROOT / "tests" / "forks.py")], subprocess.PIPE
+    command, pipe = [sys.executable, str(ROOT / "tests" / "support" / "forks.py")], subprocess.PIPE
     process = subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=tmp_path, bufsize=1, **python)
     yield process
     process.stdin.close()

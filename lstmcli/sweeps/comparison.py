@@ -14,7 +14,7 @@ significant with a handful of seeds once all pairs are corrected for. So it is t
 (Student 1908), of the logarithms: losses of one depth spread over orders of magnitude, and on this
 scale their differences are near enough to symmetric. Where seeds either solve a task or do not,
 four pairs can agree by luck while their spread is small, and t would believe them: so from five
-pairs on. `tests/operating_figures.py` simulates how often both devices are wrong.
+pairs on. `tests/support/operating_figures.py` simulates how often both devices are wrong.
 """
 
 from __future__ import annotations

@@ -1,0 +1,116 @@
+"""The papers are true: the README's commands run, the examples too."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lstmcli import api
+
+ROOT = Path(__file__).parents[2]
+QUICK = ["--epochs", "2", "--series-length", "3000"]
+SWEEP = ["--dry-run"]  # test_sweep.py runs sweeps.
+
+
+def readme_commands():
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [
+        shlex.split(line[2:], comments=True)[1:] for line in lines if line.startswith("$ lstmcli")
+    ]
+
+
+def shorter(command):
+    """A command of the README, with what makes it take less time."""
+    if "--resume" in command:  # Of a run that was made shorter.
+        return [*command[:3], *(["--epochs", "3"] if "--epochs" in command else [])]
+    if command[0] == "train" and "--sequence-length" not in command:
+        return [*command, *(QUICK[:2] if "--data" in command else QUICK)]
+    return [*command, *(SWEEP if command[0] == "sweep" else [])]
+
+
+def test_the_readmes_commands_run_one_after_the_other(run, tmp_path):
+    for name in ("room.py", "readings.py"):
+        subprocess.run([sys.executable, ROOT / "examples" / name], check=True)
+    (tmp_path / "book.txt").write_text((ROOT / "README.md").read_text())
+    commands = readme_commands()
+    assert len(commands) > 15
+    for command in commands:
+        run(*shorter(command))
+
+
+def test_the_readmes_python_runs(monkeypatch):
+    for verb in ("train", "sweep"):
+        monkeypatch.setattr(api, verb, partial(getattr(api, verb), series_length=1500))
+    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    *lines, last = block.strip().splitlines()
+    names = {}
+    exec("\n".join(lines), names)
+    assert len(names["run"].metrics) == 4 * 10
+    assert "enough" in eval(last.split("  #")[0], names)
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """The program that is under test, as `lstmcli` and `python` on the path."""
+    script = tmp_path / "bin" / "lstmcli"
+    script.parent.mkdir()
+    entry = "from lstmcli.__main__ import main; main()"
+    script.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c '{entry}' \"$@\"\n")
+    script.chmod(0o755)
+    path = os.pathsep.join([str(script.parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("name", ["article.sh", "longer_echo.sh"])
+def test_example_script_runs(name, environment, tmp_path):
+    command = ["sh", str(ROOT / "examples" / name), *QUICK]
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    assert list(tmp_path.glob("*/checkpoints/best.safetensors"))
+
+
+def test_example_of_a_sweep_plans_thirty_settings(environment, tmp_path):
+    command = ["sh", str(ROOT / "examples" / "depth_and_echo.sh"), "--dry-run"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert "240 trials, 240 to run" in done.stdout
+
+
+def test_examples_of_papers_train_and_sweep(environment, tmp_path):
+    scripts = [("forget_bias.sh", ["--dry-run"]), ("temporal_order.sh", ["--epochs", "1"])]
+    for name, shorter in scripts:
+        command = ["sh", str(ROOT / "examples" / name), *shorter]
+        subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "temporal-order" / "run.json").exists()
+
+
+def test_example_of_what_layers_do_trains_and_probes_three_depths(environment, tmp_path):
+    command = ["sh", str(ROOT / "examples" / "what_layers_do.sh"), *QUICK, "--replicas", "2"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.count("holds: the steps ago") == 3
+    assert (tmp_path / "what_layers_do.png").stat().st_size > 5000
+
+
+def test_example_from_python_prints_every_seed(environment, tmp_path):
+    command = [sys.executable, str(ROOT / "examples" / "from_python.py"), "1"]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert re.findall(r"^seed (\d): [\d.]+ nats", done.stdout, re.MULTILINE) == list("0123")
+
+
+def test_no_paper_or_program_names_a_path_of_a_machine():
+    named = re.compile(r"/(?:root|home|work|tmp/dev)/")
+    folders = (ROOT / name for name in ("lstmcli", "examples", "benchmarks", "tests"))
+    files = [*ROOT.glob("*.*"), *(file for folder in folders for file in folder.rglob("*.*"))]
+    texts = [file for file in files if file.suffix in {".md", ".toml", ".py", ".sh", ".c"}]
+    assert len(texts) > 50
+    assert not [str(file) for file in texts if named.search(file.read_text())]
