@@ -1,6 +1,7 @@
 """Every command that writes names, in one process: prints what they wrote, without times.
 
-`python tests/support/commands_by_name.py`, in an empty directory; `test_sweep_order.py` compares two.
+`python tests/support/commands_by_name.py`, in an empty directory; `test_sweep_order.py` compares
+two.
 """
 
 import contextlib

@@ -1,8 +1,9 @@
 """What the fuzzers ask of every reader: a file is read, or refused with a `LstmcliError`.
 
-`python tests/support/fuzzing.py READER -runs=100000` looks for a counterexample with atheris, which follows
-the branches that an input takes; `make torture` does so for each reader. It keeps both sides of a
-comparison for ever, so that the readers compare arrays of megabytes by a function: `np.less`.
+`python tests/support/fuzzing.py READER -runs=100000` looks for a counterexample with
+atheris, which follows the branches that an input takes; `make torture` does so for each reader. It
+keeps both sides of a comparison for ever, so that the readers compare arrays of megabytes by a
+function: `np.less`.
 """
 
 import gzip

@@ -1,7 +1,8 @@
 """Golden results: the loss of the first epochs of a few runs, to the bit.
 
-`python tests/support/golden.py` writes them anew to `tests/golden_losses.csv`, on the machine that it runs
-on. A change to them is a change to trained results: it stands in the changelog under **Numerics**.
+`python tests/support/golden.py` writes them anew to `tests/golden_losses.csv`, on the machine that
+it runs on. A change to them is a change to trained results: it stands in the changelog under
+**Numerics**.
 """
 
 import csv

@@ -1,9 +1,9 @@
 """Runs the tests in parts, and says how many passed and how long it took.
 
 `python tests/support/run_all.py [-m "not slow"]`; what follows goes to pytest. No process could map
-the code of all the programs that the tests compile, so each part has processes of its own. In a part
-a file goes to one process, and files keep their order: those of few long tests would else come last,
-with one processor idle.
+the code of all the programs that the tests compile, so each part has processes of its own. In a
+part a file goes to one process, and files keep their order: those of few long tests would else come
+last, with one processor idle.
 """
 
 import re
