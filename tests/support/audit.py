@@ -1,6 +1,7 @@
 """Asks the package index what vulnerabilities it knows of the versions that are installed.
 
-`python tests/support/audit.py constraints.txt` ends with 1 where there are some, and with 2 where nothing was checked, which is no good news.
+`python tests/support/audit.py constraints.txt` ends with 1 where there are some, and with 2
+where nothing was checked, which is no good news.
 """
 
 import json
