@@ -72,14 +72,14 @@ def program_now(config, source):
     """The program for a source, and what makes a batch of its windows."""
     from lstmcli.core import execution
 
-    config, features = source.config, source.signature.features
+    config, features = source.config, source.spec.features
     execution.set_up(config, features)
     from lstmcli.core import device
-    from lstmcli.core.replica_windows import Batch
+    from lstmcli.core.replica_windows import ReplicaWindows
     from lstmcli.core.runner import Program
 
     where = device.resolve("cpu", execution.threads(config, features))
-    return Program(config, source.signature, where), Batch
+    return Program(config, source.spec, where), ReplicaWindows
 
 
 def program_before(config, source):
@@ -88,11 +88,11 @@ def program_before(config, source):
 
     execution.set_up(config)
     from lstmcli.core import device
-    from lstmcli.core.replica_windows import Batch
+    from lstmcli.core.replica_windows import ReplicaWindows
     from lstmcli.core.runner import Program
 
     where = device.resolve("cpu", execution.threads(config))
-    return Program(config, 1, CLASSES, where), Batch.stack
+    return Program(config, 1, CLASSES, where), ReplicaWindows.stack
 
 
 def keras(size, jit_compile=False):

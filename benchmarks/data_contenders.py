@@ -194,7 +194,7 @@ def torch_table(size):
                 best, lowest = copy.deepcopy(network.modules.state_dict()), now
         network.modules.load_state_dict(best)
         found = network.score(source.test()[0])
-        if source.signature.head == "softmax":
+        if source.spec.head == "softmax":
             report(accuracy=found["accuracy"], rmse=None)
         else:
             scale = source.schema.target[0].scale
@@ -211,10 +211,10 @@ class TorchTable:
     def __init__(self, source):
         import torch
 
-        signature, model = source.signature, source.config.model
-        self.classes = signature.head == "softmax"
-        stack = torch.nn.LSTM(signature.numbers, model.state_size, model.layers)
-        head = torch.nn.Linear(model.state_size, signature.outputs)
+        spec, model = source.spec, source.config.model
+        self.classes = spec.head == "softmax"
+        stack = torch.nn.LSTM(spec.numbers, model.state_size, model.layers)
+        head = torch.nn.Linear(model.state_size, spec.outputs)
         self.modules = torch.nn.ModuleList([stack, head])
         rate = source.config.training.learning_rate
         self.optimizer = torch.optim.Adam(self.modules.parameters(), lr=rate, eps=1e-7)

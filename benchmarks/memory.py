@@ -61,8 +61,8 @@ def main(*names):
     for name in names or SIZES:
         settings = {"layers": 1, "epochs": 1, **SIZES[name]}
         source = open_source(Config.build(**settings))
-        signature = source.signature
-        counted = memory_use.needed(source.config, signature.features, signature.outputs)
+        spec = source.spec
+        counted = memory_use.needed(source.config, spec.features, spec.outputs)
         del source
         found = measured(settings)
         print(f"{name:12} {counted / 1e9:7.2f} GB {found / 1e9:7.2f} GB {counted / found:7.2f}",

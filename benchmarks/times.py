@@ -45,7 +45,7 @@ def train(settings):
         from lstmcli.training import trainer  # It needs TensorFlow, which `prepare` has set up.
 
         data = estimate.of_data(run.source, run.floor, run.baselines.found)
-        said = estimate.of_config(run.config, run.program.signature, data).seconds
+        said = estimate.of_config(run.config, run.program.spec, data).seconds
         begun, used = time.monotonic(), time.process_time()
         for _ in trainer.train(run):
             pass

@@ -20,10 +20,10 @@ from lstmcli.probes.run import probe
 from lstmcli.training import load, resume, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath, open_checkpoint
-from lstmcli.training.resume import Kept
+from lstmcli.training.resume import ResumeState
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils import files
-from lstmcli.utils.errors import StoppedError, UsageError, of_system
+from lstmcli.utils.errors import StoppedError, UsageError, describe_os_error
 from lstmcli.utils.settings import option_name
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lstmcli.sweeps.run import Result
     from lstmcli.sweeps.sweep_dir import SweepDirectory
     from lstmcli.training.evaluate import Score
-    from lstmcli.training.state import Run
+    from lstmcli.training.state import TrainingState
 
 MANY_CLASSES, MOST_PROBABLE = 100, 10
 """Of more classes than the first, so many are kept of each step."""
@@ -120,14 +120,14 @@ def train(
         return _resume(RunDirectory(run_dir.follow_latest(Path(resume))), settings)
     opened = open_data(Config.build(**settings))
     directory = run_dir.create(Path(out) if out else None, label(opened.config), overwrite)
-    with directory.held():
+    with directory.lock():
         _train(prepare(opened, directory))
     return TrainedRun(directory.path)
 
 
 def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
     with held_run(directory):
-        found = resume.look_up(directory, settings)
+        found = resume.load_resume_state(directory, settings)
         check_data(found)
         if not found.complete:
             _train(prepare(open_data(found.config, found), directory, found))
@@ -136,7 +136,7 @@ def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
     return TrainedRun(directory.path)
 
 
-def _train(run: Run) -> None:
+def _train(run: TrainingState) -> None:
     from lstmcli.training import trainer
 
     for _ in trainer.train(run, ["lstmcli.train"]):
@@ -167,7 +167,7 @@ def held_run(directory: RunDirectory) -> Iterator[None]:
         UsageError: somebody else writes to it.
     """
     resume.check_run(directory)  # Before a lock is put there.
-    with directory.held():
+    with directory.lock():
         yield
 
 
@@ -183,7 +183,7 @@ def _word(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:24] or "data"
 
 
-def check_data(found: Kept) -> None:
+def check_data(found: ResumeState) -> None:
     """Checks the data that is named for a run that is complete: else nothing would look at it.
 
     Raises:
@@ -194,7 +194,7 @@ def check_data(found: Kept) -> None:
         found.check_data(opened.checksums())
 
 
-def open_data(config: Config, found: Kept | None = None) -> Source:
+def open_data(config: Config, found: ResumeState | None = None) -> Source:
     """The data of a run: what nobody has said of its settings follows from it.
 
     Args:
@@ -214,7 +214,9 @@ def open_data(config: Config, found: Kept | None = None) -> Source:
         raise found.other_data("begin another run with that file") from error
 
 
-def prepare(opened: Source, directory: RunDirectory, found: Kept | None = None) -> Run:
+def prepare(
+    opened: Source, directory: RunDirectory, found: ResumeState | None = None
+) -> TrainingState:
     """Loads TensorFlow, and readies a run.
 
     How TensorFlow is to be set up depends on the data, which is open therefore.
@@ -233,15 +235,15 @@ def prepare(opened: Source, directory: RunDirectory, found: Kept | None = None) 
     return trainer.prepare(opened.config, directory, opened, found)
 
 
-def _load(opened: Source, found: Kept | None = None) -> None:
+def _load(opened: Source, found: ResumeState | None = None) -> None:
     """Loads TensorFlow as the programs for some data ask for it."""
     from lstmcli.core import execution, memory_use
 
     config = opened.config
-    memory_use.check_model(config, opened.signature.features, opened.signature.outputs)
+    memory_use.check_model(config, opened.spec.features, opened.spec.outputs)
     exact = found.exact(config) if found else config
     before = found.instruction_set if found else None
-    execution.set_up(exact, opened.signature.features, before)
+    execution.set_up(exact, opened.spec.features, before)
     with execution.loading():
         if config.training.until_solved:
             opened.check_floor_known()
@@ -279,7 +281,7 @@ def draw(directory: RunDirectory, source: Source | None = None) -> str | None:
     except StoppedError:
         raise
     except OSError as error:
-        return of_system(error)
+        return describe_os_error(error)
     except Exception as error:
         return str(error) or type(error).__name__
     return None

@@ -13,7 +13,7 @@ from lstmcli.config import ModelConfig
 
 
 @dataclass(frozen=True)
-class Signature:
+class ModelSpec:
     """What a model takes and gives at each step: all that a program is compiled for.
 
     Attributes:

@@ -24,7 +24,7 @@ from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
 from lstmcli.config import OF_THE_FILE
 from lstmcli.utils import terminal
-from lstmcli.utils.errors import ExitCode, LstmcliError, UsageError, of_system
+from lstmcli.utils.errors import ExitCode, LstmcliError, UsageError, describe_os_error
 
 LISTS = ("target", "inputs", "categorical", "na_values", "calendar")
 """Settings of a file that are several words with commas between them."""
@@ -140,7 +140,7 @@ def _explain(error: Exception, help_hint: str) -> int:
         say_error(f"there is not enough memory: {error or 'none is left'}", LESS)
         return ExitCode.FAILED
     if isinstance(error, OSError):
-        say_error(of_system(error), None)
+        say_error(describe_os_error(error), None)
         return ExitCode.FAILED
     kind = type(error).__name__
     say_error(f"something unexpected: {kind}: {error}", "`--debug` shows where it happened")
@@ -162,9 +162,9 @@ def _of_typer(error: typer.TyperException) -> str:
 
 def say_error(message: str, hint: str | None) -> None:
     """Writes `error: ...` and `hint: ...` to standard error; what a file holds is not sent raw."""
-    _say("error", "red", terminal.visible(re.sub(r"\d{100,}", _shortened, message)))
+    _say("error", "red", terminal.escape_unprintable(re.sub(r"\d{100,}", _shortened, message)))
     if hint:
-        _say("hint", "cyan", terminal.visible(hint))
+        _say("hint", "cyan", terminal.escape_unprintable(hint))
 
 
 def _shortened(number: re.Match[str]) -> str:

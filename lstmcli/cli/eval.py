@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lstmcli.api import Evaluation
     from lstmcli.data.baselines import Baseline
     from lstmcli.data.schema import Schema
-    from lstmcli.data.tasks.echo import Floor
+    from lstmcli.data.tasks.echo import BayesLoss
     from lstmcli.training.evaluate import Score
 
 
@@ -56,7 +56,7 @@ def evaluate(
     """
     from lstmcli import api
     from lstmcli.cli import predictions_csv as table
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
     if predictions is not None:
         table.check_free(predictions, overwrite)
@@ -68,14 +68,14 @@ def evaluate(
     keep = predictions is not None
     found = api.evaluate(checkpoint, keep=keep, all_classes=all_classes, **given)
     for note in found.notes:
-        typer.echo(f"note: {visible(note)}", err=True)
+        typer.echo(f"note: {escape_unprintable(note)}", err=True)
     if predictions is not None:
         table.write(predictions, found.scores)
     if as_json:
         print_json(_as_dict(found))
         return
-    typer.echo(f"checkpoint: {visible(str(found.checkpoint))}, {_epochs(found)}")
-    typer.echo(f"data: {visible(found.data)}")
+    typer.echo(f"checkpoint: {escape_unprintable(str(found.checkpoint))}, {_epochs(found)}")
+    typer.echo(f"data: {escape_unprintable(found.data)}")
     print_scores(found.scores, found.baselines, found.outputs)
 
 
@@ -218,7 +218,7 @@ def counted(score: Score) -> str:
     return "labels" if score.classes else "targets"
 
 
-def _print_beside_floor(score: Score, floor: Floor) -> None:
+def _print_beside_floor(score: Score, floor: BayesLoss) -> None:
     gap = floor.gap(score.loss)
     unit = counted(score) if score.labels != 1 else counted(score).removesuffix("s")
     typer.echo(f"seed {score.seed}: {score.labels:,} {unit}")
@@ -266,7 +266,7 @@ def _target(schema: Schema) -> str:
     if schema.classes is not None:
         kind = "characters" if schema.kind == "text" else "classes"
         return f"{name}, one of {schema.classes:,} {kind}"
-    count = schema.signature(False, False).outputs
+    count = schema.spec(False, False).outputs
     units = f", the mean of all {count}" if count > 1 else "; rmse and mae in its own units"
     return f"{name} (loss: squared error of the standardised {formatting.learned(schema)}{units})"
 

@@ -11,7 +11,7 @@ import typer
 from lstmcli.cli.options import PATH, Given, Json, Overwrite, with_settings
 from lstmcli.cli.output import print_json
 from lstmcli.config import OF_THE_FILE, RunConfig
-from lstmcli.utils.errors import pasteable
+from lstmcli.utils.errors import shell_quote
 
 if TYPE_CHECKING:
     from lstmcli.data.schema import Schema
@@ -86,4 +86,4 @@ def _lines(out: Path, series: Series, metadata: dict[str, Any]) -> list[str]:
         lines.append(f"baseline: {baseline['loss']:.3g} {unit}, for {baseline['of']}")
     if task.success:
         lines.append(f"solved, as the paper has it: {task.success}")
-    return [*lines, f"next: lstmcli train --data {pasteable(out)}"]
+    return [*lines, f"next: lstmcli train --data {shell_quote(out)}"]

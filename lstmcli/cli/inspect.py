@@ -29,13 +29,13 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     from lstmcli.training.load import best_trial, folder_of
     from lstmcli.training.run_dir import with_paths_from
     from lstmcli.utils.errors import FileError
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
     path, model = load.read_own_checkpoint(checkpoint, finite=False)
     if trial := best_trial(checkpoint):
-        typer.echo(f"note: {visible(trial.note)}", err=True)
+        typer.echo(f"note: {escape_unprintable(trial.note)}", err=True)
     if strange := diverged(path, model):
-        typer.echo(f"warning: {visible(strange.message)}", err=True)
+        typer.echo(f"warning: {escape_unprintable(strange.message)}", err=True)
     description = {"checkpoint": str(path), **_describe(model)}
     with suppress(FileError):  # Where the dataset was is worth knowing too.
         description["config"] = with_paths_from(description["config"], folder_of(path))
@@ -96,12 +96,15 @@ def _order(group: tuple[str, Any]) -> tuple[bool, int]:
 def _print_provenance(description: dict[str, Any]) -> None:
     from lstmcli.config import Config
     from lstmcli.data.tasks import described
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
-    path, version = visible(description["checkpoint"]), visible(description["version"])
+    path, version = (
+        escape_unprintable(description["checkpoint"]),
+        escape_unprintable(description["version"]),
+    )
     typer.echo(f"checkpoint: {path} (lstmcli {version})")
     data = described(Config.build(description["config"]).data)
-    typer.echo(f"trained: {_extent(description)}, on {visible(data)}")
+    typer.echo(f"trained: {_extent(description)}, on {escape_unprintable(data)}")
     for best in description["best"]:
         if best["val_loss"] is not None:
             typer.echo(

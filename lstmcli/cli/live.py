@@ -18,7 +18,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from lstmcli.data.schema import Categorical
-from lstmcli.reporting.predictions import Bools, Column, Glimpse
+from lstmcli.reporting.predictions import Bools, Column, PreviewSample
 
 LEAST_COLUMNS, LEAST_LINES = 60, 16
 """Of a terminal: in a smaller one there is only the bar."""
@@ -47,7 +47,7 @@ class Panel:
         self._floor = floor
         self._plain = plain
         self._points: list[tuple[float, float]] = []
-        self._glimpse: Glimpse | None = None
+        self._glimpse: PreviewSample | None = None
         self._drawn: tuple[object, list[list[Segment]]] = (None, [])
 
     def add(self, place: float, loss: float) -> None:
@@ -59,7 +59,7 @@ class Panel:
             points = [_mean(pair) for pair in zip(points[::2], points[1::2], strict=False)]
         self._points = points
 
-    def show(self, glimpse: Glimpse) -> None:
+    def show(self, glimpse: PreviewSample) -> None:
         """Goes on to what a network makes of some rows."""
         self._glimpse = glimpse
 
@@ -98,7 +98,7 @@ def _mean(pair: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return (first + second) / 2, math.sqrt(before * after)
 
 
-def _strip_lines(glimpse: Glimpse, shown: Sequence[Strip], room: int) -> list[Text]:
+def _strip_lines(glimpse: PreviewSample, shown: Sequence[Strip], room: int) -> list[Text]:
     """A heading, and four lines for each row: what is given, due and predicted, and what is wrong.
 
     Args:
@@ -118,7 +118,7 @@ def _strip_lines(glimpse: Glimpse, shown: Sequence[Strip], room: int) -> list[Te
     return lines
 
 
-def _heading(glimpse: Glimpse, steps: str, room: int) -> str:
+def _heading(glimpse: PreviewSample, steps: str, room: int) -> str:
     """When the rows were predicted, and what they are, as far as there is room.
 
     It is as wide as in an epoch's last window, so that nothing beside it moves.
@@ -136,7 +136,7 @@ def _heading(glimpse: Glimpse, steps: str, room: int) -> str:
     return heading.ljust(widest[chosen])[:room]
 
 
-def _row_lines(glimpse: Glimpse, strip: Strip, columns: int, gap: str) -> list[Text]:
+def _row_lines(glimpse: PreviewSample, strip: Strip, columns: int, gap: str) -> list[Text]:
     """The four lines of a row."""
     marks = ["^" if wrong else "" for wrong in strip.wrong]
     judged = [STYLES["wrong" if wrong else "right"] for wrong in strip.wrong]
@@ -286,7 +286,7 @@ class Strip:
         return max(map(cell_len, [*self.given, *self.labels, *self.predicted]))
 
 
-def strips(glimpse: Glimpse, plain: bool) -> list[Strip]:
+def strips(glimpse: PreviewSample, plain: bool) -> list[Strip]:
     """A strip for each row.
 
     Args:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstmcli.data.schema import Categorical, Numeric
-from lstmcli.reporting.predictions import Glimpse
+from lstmcli.reporting.predictions import PreviewSample
 from lstmcli.utils.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Window:
         self._rows = [self.figure.add_subplot(grid[row, 1]) for row in range(ROWS)]
         self._floor = floor
         self._points: list[tuple[float, float]] = []
-        self._glimpse: Glimpse | None = None
+        self._glimpse: PreviewSample | None = None
         self._next = 0.0
         self.figure.show()
 
@@ -78,7 +78,7 @@ class Window:
         if self.open:
             self.figure.canvas.flush_events()
 
-    def show(self, glimpse: Glimpse) -> None:
+    def show(self, glimpse: PreviewSample) -> None:
         """Goes on to what a network makes of some rows."""
         self._glimpse = glimpse
         if time.monotonic() >= self._next:
@@ -130,14 +130,14 @@ class Window:
         axes.legend(frameon=False)
 
 
-def _heading(glimpse: Glimpse) -> str:
+def _heading(glimpse: PreviewSample) -> str:
     """When the rows were predicted, and what they are."""
     moment = glimpse.moment
     when = f"epoch {moment.epoch:,}, window {moment.window:,}"
     return f"seed {glimpse.seed}, {when}: validation, one panel a row"
 
 
-def _draw_row(axes: Any, glimpse: Glimpse, row: int) -> None:
+def _draw_row(axes: Any, glimpse: PreviewSample, row: int) -> None:
     """A row: what is given, due and predicted at each step."""
     steps = np.arange(glimpse.step, glimpse.step + glimpse.given.shape[1])
     known, wrong = glimpse.scored[row], glimpse.wrong[row]

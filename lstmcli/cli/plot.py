@@ -40,7 +40,7 @@ def plot(
     from lstmcli.cli import progress
     from lstmcli.reporting import plot as plotting
     from lstmcli.utils import files as file_utils
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
     if output is not None:
         file_utils.check_figure_ending(output)
@@ -49,9 +49,9 @@ def plot(
         drawn = plotting.draw(path)
         files = plotting.save(drawn, output, plotting.folder_of(path))
     for note in drawn.notes:
-        typer.echo(f"note: {visible(note)}", err=True)
+        typer.echo(f"note: {escape_unprintable(note)}", err=True)
     if as_json:
         print_json({"figures": [str(file) for file in files]})
         return
     for file in files:
-        typer.echo(visible(str(file)))
+        typer.echo(escape_unprintable(str(file)))

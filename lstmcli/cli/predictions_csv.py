@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.files import check_writable, write_pieces
-from lstmcli.utils.terminal import visible
+from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -167,11 +167,11 @@ def _steps(windows: Windows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The numbers of the steps to write, and where each is in the flattened rows."""
     import numpy as np
 
-    from lstmcli.data.batching import PADDING, Layout, Spans
+    from lstmcli.data.batching import PADDING, ContiguousWindows, Spans
 
     cut = windows.cut
     places = cut.places(0, len(windows))
-    if isinstance(cut, Layout):
+    if isinstance(cut, ContiguousWindows):
         return places.ravel(), np.arange(places.size)
     wanted = cut.scored(places) if isinstance(cut, Spans) else places != PADDING
     places, there = places.ravel(), np.flatnonzero(wanted)
@@ -183,11 +183,11 @@ def _places(windows: Windows, steps: npt.NDArray[Any]) -> Columns:
     """Which step it is: of which row or of which sequence; a part of a recording is one row."""
     import numpy as np
 
-    from lstmcli.data.batching import Layout, Spans
+    from lstmcli.data.batching import ContiguousWindows, Spans
 
     if isinstance(windows.cut, Spans):
         return [("step", steps - windows.cut.part.start), ("row", np.zeros_like(steps))]
-    if isinstance(windows.cut, Layout):
+    if isinstance(windows.cut, ContiguousWindows):
         rows, within = np.divmod(steps, windows.cut.row_length)
         return [("step", within), ("row", rows)]
     bounds = windows.series.bounds()
@@ -216,7 +216,7 @@ def _free(columns: Iterable[tuple[str, Any]], taken: set[str], kind: str = "file
     """Columns under names that are not taken yet, which are then."""
     found: Columns = []
     for name, values in columns:
-        free = visible(name)
+        free = escape_unprintable(name)
         while free in taken:
             free = f"{kind}_{free}"
         taken.add(free)
@@ -254,7 +254,7 @@ def _outputs(
             likely.append((f"probability_{place + 1}", np.exp(given[:, place])))
         return [("label", _named(target, targets, scored)), *likely]
     if isinstance(target, Categorical):
-        names = (visible(target.label(number)) for number in range(target.size))
+        names = (escape_unprintable(target.label(number)) for number in range(target.size))
         probabilities = [
             (f"probability_{name}", np.exp(given[:, number])) for number, name in enumerate(names)
         ]
@@ -272,7 +272,7 @@ def _ends(target: Sequence[Numeric]) -> list[str]:
     """What tells the columns of several numbers apart: `_load`, `_load_lead_3`, `_lead_3`."""
     several = len({column.name for column in target}) > 1
     return [
-        (f"_{visible(column.name)}" if several else "")
+        (f"_{escape_unprintable(column.name)}" if several else "")
         + ("" if column.lead is None else f"_lead_{column.lead}")
         for column in target
     ]
@@ -288,7 +288,7 @@ def _named(
     hidden = np.zeros(len(numbers), np.bool_) if scored is None else np.logical_not(scored)
     if column.values is None and not (numbers >= column.size).any():
         return pd.arrays.IntegerArray(numbers.astype(np.int64), hidden) if hidden.any() else numbers
-    labels = [visible(column.label(number)) for number in range(column.size + 1)]
+    labels = [escape_unprintable(column.label(number)) for number in range(column.size + 1)]
     names = np.array([*labels, None], object)
     return names[np.where(hidden, column.size + 1, np.minimum(numbers, column.size))]
 

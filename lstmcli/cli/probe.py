@@ -20,7 +20,7 @@ from lstmcli.probes.run import Probe
 from lstmcli.reporting import formatting
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.files import check_writable, write_atomically
-from lstmcli.utils.terminal import visible
+from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ def probe(
     from lstmcli.reporting.figures import probe as probe_figures
     from lstmcli.reporting.figures import style
     from lstmcli.utils import files
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
     if output is not None:
         files.check_figure_ending(output)
@@ -94,7 +94,7 @@ def probe(
     asked: dict[str, Any] = {"gradient": gradient, "ablate": ablate, "lags": lags, "steps": steps}
     found = [api.probe(each, **asked, **given) for each in checkpoint]
     for note in dict.fromkeys(note for each in found for note in each.subject.notes):
-        typer.echo(f"note: {visible(note)}", err=True)
+        typer.echo(f"note: {escape_unprintable(note)}", err=True)
     if csv is not None:
         write_table(csv, found)
     if output is not None:
@@ -103,8 +103,8 @@ def probe(
         print_json({"probes": [_as_dict(each) for each in found]})
         return
     for each in found:
-        typer.echo(f"checkpoint: {visible(str(each.subject.checkpoint))}")
-        typer.echo(f"data: {visible(each.subject.data)}")
+        typer.echo(f"checkpoint: {escape_unprintable(str(each.subject.checkpoint))}")
+        typer.echo(f"data: {escape_unprintable(each.subject.data)}")
         PRINT[each.kind](each)
 
 
@@ -169,7 +169,7 @@ def write_table(path: Path, found: Sequence[Probe]) -> None:
     tables = [each.table.copy() for each in found]
     if len(found) > 1:
         for table, each in zip(tables, found, strict=True):
-            table.insert(0, "checkpoint", visible(str(each.subject.checkpoint)))
+            table.insert(0, "checkpoint", escape_unprintable(str(each.subject.checkpoint)))
     write_atomically(path, pd.concat(tables).to_csv(index=False).encode())
 
 

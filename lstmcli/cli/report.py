@@ -31,6 +31,6 @@ def report(
     nothing. A page that lstmcli wrote is replaced, anything else is not.
     """
     from lstmcli.reporting import write_page
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
-    typer.echo(f"report: {visible(str(write_page.write(directory, output)))}")
+    typer.echo(f"report: {escape_unprintable(str(write_page.write(directory, output)))}")

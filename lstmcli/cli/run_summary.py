@@ -10,7 +10,7 @@ import typer
 
 from lstmcli.cli.output import print_json
 from lstmcli.reporting import formatting
-from lstmcli.utils.errors import LstmcliError, pasteable
+from lstmcli.utils.errors import LstmcliError, shell_quote
 
 if TYPE_CHECKING:
     from lstmcli.config import Config
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from lstmcli.data.datasets import Source
     from lstmcli.training.estimate import DataFacts, Preflight
     from lstmcli.training.metrics import EpochRow
-    from lstmcli.training.resume import Kept
+    from lstmcli.training.resume import ResumeState
     from lstmcli.training.run_dir import RunDirectory
-    from lstmcli.training.state import Run
+    from lstmcli.training.state import TrainingState
 
 
 def print_rows(directory: RunDirectory, rows: Sequence[EpochRow]) -> None:
@@ -32,7 +32,7 @@ def print_rows(directory: RunDirectory, rows: Sequence[EpochRow]) -> None:
     print_json({"run": str(directory.path), "status": status, "results": results})
 
 
-def complete(found: Kept, as_json: bool) -> None:
+def complete(found: ResumeState, as_json: bool) -> None:
     """Says of a run that was to be resumed that it is complete; draws what figures it lacks."""
     from lstmcli.training import metrics
 
@@ -53,11 +53,11 @@ def complete(found: Kept, as_json: bool) -> None:
 def draw(directory: RunDirectory, source: Source | None = None) -> None:
     """Draws a run's figures; a warning says what went wrong with them."""
     from lstmcli import api
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
     if failed := api.draw(directory, source):
-        typer.echo(f"warning: no figures: {visible(failed)}", err=True)
-        again = f"`lstmcli train --resume {pasteable(directory.path)}`"
+        typer.echo(f"warning: no figures: {escape_unprintable(failed)}", err=True)
+        again = f"`lstmcli train --resume {shell_quote(directory.path)}`"
         typer.echo(f"hint: once that is mended, {again} draws them", err=True)
 
 
@@ -84,15 +84,15 @@ def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
 
 
 def _say_where(directory: RunDirectory) -> None:
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
     if any(directory.figures.glob("*.png")):
-        typer.echo(f"figures: {visible(str(directory.figures))}")
-    typer.echo(f"run: {visible(str(directory.path))}")
-    typer.echo(f"next: lstmcli eval {pasteable(directory.path)}")
+        typer.echo(f"figures: {escape_unprintable(str(directory.figures))}")
+    typer.echo(f"run: {escape_unprintable(str(directory.path))}")
+    typer.echo(f"next: lstmcli eval {shell_quote(directory.path)}")
 
 
-def summarise(run: Run) -> None:
+def summarise(run: TrainingState) -> None:
     """Each seed's last epoch, and what to type next."""
     from lstmcli.reporting import formatting
     from lstmcli.training import metrics
@@ -105,7 +105,7 @@ def summarise(run: Run) -> None:
     for each in baselines:
         name, loss = formatting.baseline(schema, each.name), formatting.baseline_loss(schema, each)
         typer.echo(f"without a network: {name} {loss} in validation")
-    for best in run.best_at:
+    for best in run.best_epochs:
         if line := formatting.beyond_its_base(schema, best["seed"], best["val_loss"], baselines):
             typer.echo(f"{line} in validation")
     _say_each_number(run)
@@ -115,7 +115,7 @@ def summarise(run: Run) -> None:
     _say_where(run.directory)
 
 
-def _say_each_number(run: Run) -> None:
+def _say_each_number(run: TrainingState) -> None:
     """The validation of each of several numbers: of the best seed, beside what needs no network."""
     import pandas as pd
 
@@ -123,18 +123,18 @@ def _say_each_number(run: Run) -> None:
 
     if not run.directory.targets.is_file():
         return
-    best = min(run.best_at, key=lambda each: (each["val_loss"] is None, each["val_loss"]))
+    best = min(run.best_epochs, key=lambda each: (each["val_loss"] is None, each["val_loss"]))
     found = pd.read_csv(run.directory.targets)
-    several = len(run.best_at) > 1
+    several = len(run.best_epochs) > 1
     print_outputs(found, best["seed"], f"`{run.directory.targets}`", several)
 
 
-def _say_what_patience_kept(run: Run) -> None:
+def _say_what_patience_kept(run: TrainingState) -> None:
     """Says which epoch counts of a seed that has waited for a better one, and how long it did."""
     from lstmcli.reporting import formatting
 
     patience = run.config.training.patience
-    for best, waited in zip(run.best_at, run.waited, strict=True):
+    for best, waited in zip(run.best_epochs, run.epochs_since_best, strict=True):
         if patience and waited and best["val_loss"] is not None:
             loss = formatting.loss(run.source.schema, best["val_loss"])
             ended = f", and {waited} more without a better one ended it" * (waited >= patience)
@@ -142,12 +142,12 @@ def _say_what_patience_kept(run: Run) -> None:
             typer.echo(f"{where}, validation {loss}{ended}")
 
 
-def _warn(run: Run, baselines: Sequence[Baseline]) -> None:
+def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
     """Says on standard error which seeds have learned nothing that is worth a network."""
     from lstmcli.reporting import formatting
-    from lstmcli.training.trainer import CALMER
+    from lstmcli.training.trainer import DIVERGED_HINT
 
-    for best in run.best_at:
+    for best in run.best_epochs:
         if beats := formatting.best_unbeaten_baseline(best["val_loss"], baselines):
             name = formatting.baseline(run.source.schema, beats.name)
             unbeaten = formatting.does_not_beat(best["seed"], best["val_loss"], name, beats.loss)
@@ -159,7 +159,7 @@ def _warn(run: Run, baselines: Sequence[Baseline]) -> None:
         guess, loss = formatting.chance(run.source.schema, run.baselines.found)
         typer.echo(
             f"warning: seed {seeds} ends worse than chance: {guess} has a loss of {loss:.3g}; "
-            f"{CALMER}",
+            f"{DIVERGED_HINT}",
             err=True,
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.options import CheckpointPath
-from lstmcli.utils.errors import FileError, UsageError, pasteable
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -63,16 +63,16 @@ def sample(
     from lstmcli.core import numpy_lstm
     from lstmcli.training import load
     from lstmcli.training.load import best_trial
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
     config = SampleConfig(length, temperature, prompt, seed)
     path, model = load.read_own_checkpoint(checkpoint)
     if trial := best_trial(checkpoint):
-        typer.echo(f"note: {visible(trial.note)}", err=True)
+        typer.echo(f"note: {escape_unprintable(trial.note)}", err=True)
     schema = _schema(model, path)
     begin = _numbers(prompt, schema)
     replica = _best_replica(model)
-    network = numpy_lstm.network(model.tensors, replica, schema.signature(False, False))
+    network = numpy_lstm.network(model.tensors, replica, schema.spec(False, False))
     names = schema.symbols[0].values or ()
     drawn = (names[number] for number in _draw(network, begin, config))
     _write(_pieces(prompt, drawn))
@@ -90,7 +90,7 @@ def _schema(model: Checkpoint, path: Path) -> Schema:
     if saved is None or (isinstance(saved, dict) and saved.get("kind") != "text"):
         raise FileError(
             f"the model in `{path}` was not trained on text: it has no characters to write",
-            f"`lstmcli inspect {pasteable(path)}` shows what it was trained on",
+            f"`lstmcli inspect {shell_quote(path)}` shows what it was trained on",
         )
     try:
         schema = Schema.from_dict(saved)

@@ -21,7 +21,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.output import print_json, print_sentence, print_table
 from lstmcli.config import DEPTHS, NOT_SWEPT
-from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, pasteable
+from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, shell_quote
 from lstmcli.utils.settings import option_name
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _print_json(result: Result) -> None:
 
 def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
     from lstmcli.sweeps import overview
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
     print_table(*overview.summary_table(result.summary, plan.swept))
     for sentence in result.answers:
@@ -189,10 +189,10 @@ def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
             f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
             f"{_with(argv, layers=','.join(map(str, more.layers)), seeds=str(more.seeds))}"
         )
-    typer.echo(f"sweep: {visible(str(result.directory))}")
+    typer.echo(f"sweep: {escape_unprintable(str(result.directory))}")
     if best := result.best:
-        typer.echo(f"best: {visible(str(best.run))}, seed {best.seed} by its validation")
-        typer.echo(f"next: lstmcli eval {pasteable(result.directory)}")
+        typer.echo(f"best: {escape_unprintable(str(best.run))}, seed {best.seed} by its validation")
+        typer.echo(f"next: lstmcli eval {shell_quote(result.directory)}")
 
 
 def _with(argv: Sequence[str], **settings: str) -> str:

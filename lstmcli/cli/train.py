@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from lstmcli.cli.live_window import Window
     from lstmcli.cli.progress import TrainingView
     from lstmcli.training.metrics import EpochRow
-    from lstmcli.training.resume import Kept
+    from lstmcli.training.resume import ResumeState
     from lstmcli.training.run_dir import RunDirectory
-    from lstmcli.training.state import Run
+    from lstmcli.training.state import TrainingState
     from lstmcli.training.trainer import Progress
 
     Picture = Panel | Window
@@ -95,7 +95,7 @@ def train(
     else:
         opened, found = api.open_data(_config(config_file, given)), None
         directory = run_dir.create(out, api.label(opened.config), overwrite)
-        ctx.with_resource(directory.held())
+        ctx.with_resource(directory.lock())
     with screens.waiting("loading TensorFlow", style):
         run = api.prepare(opened, directory, found)
     _brief(run, found, quiet=style == "none")
@@ -109,7 +109,7 @@ def _config(file: Path | None, given: Given) -> Config:
     return Config.build(saved, **given)
 
 
-def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, Kept]:
+def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, ResumeState]:
     """The run that is to go on, whose directory is held from now on."""
     from lstmcli import api
     from lstmcli.training import resume, run_dir
@@ -117,14 +117,14 @@ def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, 
 
     directory = RunDirectory(run_dir.follow_latest(path))
     ctx.with_resource(api.held_run(directory))
-    found = resume.look_up(directory, given)
+    found = resume.load_resume_state(directory, given)
     api.check_data(found)
     if found.warning:
         _say("warning", found.warning)
     return directory, found
 
 
-def _brief(run: Run, found: Kept | None, quiet: bool) -> None:
+def _brief(run: TrainingState, found: ResumeState | None, quiet: bool) -> None:
     """What the settings make possible, and what is odd about a run that goes on."""
     say_brief(run, quiet)
     if found:
@@ -132,19 +132,19 @@ def _brief(run: Run, found: Kept | None, quiet: bool) -> None:
 
         for note in resume.notes(run, found):
             _say("note", note)
-        if found.longer and found.early_stopping and not run.at_work:
+        if found.longer and found.early_stopping and not run.active_replicas:
             more = "; a larger `--patience` does" if found.config.training.patience else ""
             ended = f"{found.early_stopping} had ended the run"
             _say("note", f"{ended}: more `--epochs` train nothing{more}")
 
 
 def _say(kind: str, text: str) -> None:
-    from lstmcli.utils.terminal import visible
+    from lstmcli.utils.terminal import escape_unprintable
 
-    typer.echo(f"{kind}: {visible(text)}", err=True)
+    typer.echo(f"{kind}: {escape_unprintable(text)}", err=True)
 
 
-def _show(ctx: typer.Context, run: Run, style: str, live: str, as_json: bool) -> None:
+def _show(ctx: typer.Context, run: TrainingState, style: str, live: str, as_json: bool) -> None:
     """Trains to the end, shows how it goes, and says how it has ended."""
     from lstmcli.training import checkpointing, metrics
 
@@ -153,7 +153,7 @@ def _show(ctx: typer.Context, run: Run, style: str, live: str, as_json: bool) ->
         for rows in shown_epochs(run, ctx.obj, view, picture):
             view.epoch([metrics.as_dict(row) for row in rows])
     except OSError as error:
-        raise checkpointing.broken_off(run, error) from error
+        raise checkpointing.write_error(run, error) from error
     finally:
         view.close()
         if as_json:
@@ -165,18 +165,18 @@ def _show(ctx: typer.Context, run: Run, style: str, live: str, as_json: bool) ->
         picture.wait()
 
 
-def say_brief(run: Run, quiet: bool) -> None:
+def say_brief(run: TrainingState, quiet: bool) -> None:
     """Says on standard error what the settings make possible, and what is odd."""
     from lstmcli.cli import run_summary
     from lstmcli.training import estimate
     from lstmcli.utils import terminal
 
     for note in run.source.notes():
-        typer.echo(f"note: {terminal.visible(note)}", err=True)
+        typer.echo(f"note: {terminal.escape_unprintable(note)}", err=True)
     data = estimate.of_data(run.source, run.floor, run.baselines.found)
     begun = run.within.windows if run.within else 0
     done = run.epoch + begun / data.windows
-    found = estimate.of_config(run.config, run.program.signature, data, done)
+    found = estimate.of_config(run.config, run.program.spec, data, done)
     columns = terminal.width(sys.stderr)
     for line in [] if quiet else run_summary.briefing_lines(found):
         typer.echo(run_summary.folded(line, columns), err=True)
@@ -186,7 +186,7 @@ def say_brief(run: Run, quiet: bool) -> None:
         typer.echo(f"warning: {hopeless}", err=True)
 
 
-def training_view(run: Run, style: str, live: str) -> tuple[TrainingView, Picture | None]:
+def training_view(run: TrainingState, style: str, live: str) -> tuple[TrainingView, Picture | None]:
     """The bar, and what is drawn of the run.
 
     Args:
@@ -212,13 +212,13 @@ def training_view(run: Run, style: str, live: str) -> tuple[TrainingView, Pictur
 
 
 def shown_epochs(
-    run: Run, argv: list[str], bar: TrainingView, picture: Picture | None
+    run: TrainingState, argv: list[str], bar: TrainingView, picture: Picture | None
 ) -> Iterator[list[EpochRow]]:
     """Trains to the end; shows progress within an epoch, and yields each epoch's rows."""
-    from lstmcli.reporting.predictions import Moment, Watch
+    from lstmcli.reporting.predictions import PredictionPreview, TrainingPosition
     from lstmcli.training.trainer import Progress, train
 
-    watch = Watch(run) if picture else None
+    watch = PredictionPreview(run) if picture else None
     before = None
     for record in train(run, argv):
         if not isinstance(record, Progress):
@@ -228,7 +228,7 @@ def shown_epochs(
         if watch and picture and record.tensors is not None:
             picture.add(record.epoch - 1 + record.windows / record.of, _since(before, record))
             if watch.due:
-                moment = Moment(record.epoch, record.windows, record.of)
+                moment = TrainingPosition(record.epoch, record.windows, record.of)
                 picture.show(watch.look(record.tensors, moment))
         before = record
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core.tensorflow import tf
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 
-Parts = dict[str, tf.Tensor]
+Inputs = dict[str, tf.Tensor]
 SIXTEEN_BITS = 2**16
 
 
@@ -30,26 +30,26 @@ class Window(NamedTuple):
     kept: tf.Tensor | None = None
 
 
-def of_parts(parts: Parts, signature: Signature, dropout: float | None) -> Window:
+def of_parts(parts: Inputs, spec: ModelSpec, dropout: float | None) -> Window:
     """A window from its arrays.
 
     Args:
         parts: `numbers`, `symbols`, `starts` as a series has them, and `dropout`: 16 random bits
             for each unit, `[T, L, B, S, R]`.
-        signature: what the data has.
+        spec: what the data has.
         dropout: the share of each layer's output that is dropped.
     """
     return Window(
-        _inputs(parts, signature),
-        1 - tf.cast(parts["starts"], tf.float32)[:, :, None] if signature.starts else None,
+        _inputs(parts, spec),
+        1 - tf.cast(parts["starts"], tf.float32)[:, :, None] if spec.starts else None,
         _kept(parts["dropout"], dropout) if dropout and "dropout" in parts else None,
     )
 
 
-def _inputs(parts: Parts, signature: Signature) -> tf.Tensor:
+def _inputs(parts: Inputs, spec: ModelSpec) -> tf.Tensor:
     """Numbers and one-hot symbols beside each other; an unknown symbol is zero everywhere."""
-    found = [parts["numbers"]] if signature.numbers else []
-    for column, size in enumerate(signature.symbols):
+    found = [parts["numbers"]] if spec.numbers else []
+    for column, size in enumerate(spec.symbols):
         symbols = tf.cast(parts["symbols"][:, :, column, None], tf.int32)
         one_hot = symbols == np.arange(size, dtype=np.int32)[:, None]
         found.append(tf.cast(one_hot, tf.float32))

@@ -24,7 +24,7 @@ SCALES = np.array([0.5, 0.5, 1, 0.5], np.float32)
 """sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, so that one tanh serves all gates: i, f, g, o."""
 
 
-class Slopes(NamedTuple):
+class LocalGradients(NamedTuple):
     """The derivatives of a step, which its gradient needs and nothing else.
 
     Attributes:
@@ -43,13 +43,13 @@ def squash(z: tf.Tensor, axis: int) -> tf.Tensor:
     return tf.tanh(tf.constant(_along(SCALES, axis, z), z.dtype) * z)
 
 
-def cell(tanh_z: tf.Tensor, c: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor, Slopes]:
+def cell(tanh_z: tf.Tensor, c: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor, LocalGradients]:
     """One step, from its squashed pre-activations and the c before: c, h, and their slopes."""
     scale = tf.constant(_along(SCALES, axis, tanh_z), tanh_z.dtype)
     i, f, g, o = tf.unstack(scale * tanh_z + (1 - scale), axis=axis)
     c_next = f * c + i * g
     tanh_c = tf.tanh(c_next)
-    slopes = Slopes(
+    slopes = LocalGradients(
         gates=scale * scale * (1 - tanh_z * tanh_z) * tf.stack([g, c, i, tanh_c], axis),
         forget=f,
         output=o * (1 - tanh_c * tanh_c),
@@ -58,7 +58,7 @@ def cell(tanh_z: tf.Tensor, c: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tens
 
 
 def cell_gradient(
-    dh: tf.Tensor, dc: tf.Tensor, slopes: Slopes, axis: int
+    dh: tf.Tensor, dc: tf.Tensor, slopes: LocalGradients, axis: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The gradients to a step's pre-activations and to the cell state before it.
 

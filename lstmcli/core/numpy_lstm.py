@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -41,7 +41,7 @@ class Network:
     upward: tuple[tuple[Array, Array], ...]
 
 
-def network(tensors: Mapping[str, Array], replica: int, signature: Signature) -> Network:
+def network(tensors: Mapping[str, Array], replica: int, spec: ModelSpec) -> Network:
     """Lays out a replica's parameters.
 
     Args:
@@ -49,14 +49,14 @@ def network(tensors: Mapping[str, Array], replica: int, signature: Signature) ->
             leading replica axis. The rows of the first kernel are the numeric inputs, then the
             values of each categorical input.
         replica: which.
-        signature: what the inputs are.
+        spec: what the inputs are.
     """
     layers = sum(name.endswith(".recurrent_kernel") for name in tensors if name[:5] == "lstm.")
 
     def of(layer: int, part: str) -> Array:
         return _halved(tensors[f"lstm.{layer}.{part}"][replica])
 
-    ends = signature.numbers + np.cumsum([0, *signature.symbols])
+    ends = spec.numbers + np.cumsum([0, *spec.symbols])
     numbers, *symbols, _ = np.split(of(0, "kernel"), ends)
     output = tensors["dense.kernel"][replica], tensors["dense.bias"][replica]
     return Network(
@@ -106,7 +106,7 @@ def step(
     return x, after
 
 
-class Given(NamedTuple):
+class NumpyInputs(NamedTuple):
     """What networks side by side are given, at each step of each row.
 
     Attributes:
@@ -120,13 +120,13 @@ class Given(NamedTuple):
     symbols: npt.NDArray[np.integer[Any]]
     carried: Array | None = None
 
-    def cut(self, steps: slice) -> Given:
+    def cut(self, steps: slice) -> NumpyInputs:
         """Some steps of it."""
         carried = None if self.carried is None else self.carried[steps]
-        return Given(self.numbers[steps], self.symbols[steps], carried)
+        return NumpyInputs(self.numbers[steps], self.symbols[steps], carried)
 
 
-class Zeroing(NamedTuple):
+class AblationMask(NamedTuple):
     """What is taken away from networks while they run: arrays of 0 and 1.
 
     Attributes:
@@ -166,7 +166,7 @@ def side_by_side(networks: Sequence[Network]) -> Network:
 
 
 def unroll(
-    networks: Network, state: Array, given: Given, zeroing: Zeroing | None = None
+    networks: Network, state: Array, given: NumpyInputs, zeroing: AblationMask | None = None
 ) -> Iterator[Array]:
     """Runs networks side by side over a series, layer by layer, some steps at a time.
 
@@ -190,7 +190,7 @@ def unroll(
         state = found[-1]
 
 
-def pre_activations(networks: Network, layer: int, given: Given, below: Array) -> Array:
+def pre_activations(networks: Network, layer: int, given: NumpyInputs, below: Array) -> Array:
     """What a layer's gates get from below, at all steps at once: `[T, R, B, 4S]`.
 
     Args:
@@ -225,8 +225,8 @@ def _run_layer(
     found: Array,
     layer: int,
     begin: int,
-    given: Given,
-    zeroing: Zeroing | None,
+    given: NumpyInputs,
+    zeroing: AblationMask | None,
 ) -> None:
     """Runs one layer over the steps of a piece, and puts each step's c and h where it belongs."""
     c, h = state[layer]
@@ -257,7 +257,7 @@ def _halved(array: Array) -> Array:
     return gates.reshape(array.shape)
 
 
-class Slopes(NamedTuple):
+class LocalGradients(NamedTuple):
     """The derivatives of a layer's steps, as those of `core/model.py`.
 
     Attributes:
@@ -284,7 +284,9 @@ class Gradient(NamedTuple):
     states: Array
 
 
-def slopes(networks: Network, state: Array, given: Given, states: Array) -> list[Slopes]:
+def local_gradients(
+    networks: Network, state: Array, given: NumpyInputs, states: Array
+) -> list[LocalGradients]:
     """The derivatives of all steps, by layer.
 
     Args:
@@ -304,11 +306,11 @@ def slopes(networks: Network, state: Array, given: Given, states: Array) -> list
     return found
 
 
-def _slopes(tanh_z: Array, c: Array, tanh_c: Array) -> Slopes:
+def _slopes(tanh_z: Array, c: Array, tanh_c: Array) -> LocalGradients:
     i, f, _, o = np.split(0.5 * tanh_z + 0.5, 4, axis=-1)
     _, _, g, _ = np.split(tanh_z, 4, axis=-1)
     reached = np.concatenate([g / 2, c / 2, i, tanh_c / 2], -1)  # d sigmoid(2 z) / dz has a half.
-    return Slopes((1 - tanh_z * tanh_z) * reached, f, o * (1 - tanh_c * tanh_c))
+    return LocalGradients((1 - tanh_z * tanh_z) * reached, f, o * (1 - tanh_c * tanh_c))
 
 
 def loss_gradient(logits: Array, targets: npt.NDArray[Any], head: str) -> Array:
@@ -328,7 +330,7 @@ def loss_gradient(logits: Array, targets: npt.NDArray[Any], head: str) -> Array:
 
 
 def backpropagate(
-    networks: Network, found: Sequence[Slopes], given: Given, outputs: Array
+    networks: Network, found: Sequence[LocalGradients], given: NumpyInputs, outputs: Array
 ) -> Iterator[Gradient]:
     """Yields the gradient of the last step's loss to that step, to the one before, and so on.
 

@@ -11,10 +11,10 @@ import numpy as np
 from lstmcli.core.heads import Errors
 from lstmcli.core.replica_windows import Arrays
 from lstmcli.core.tensorflow import tf
-from lstmcli.core.train_step import Parts, Step, Tensors, flat, shaped
+from lstmcli.core.train_step import Inputs, Step, Tensors, flat, shaped
 
 
-class Whole:
+class ChunkProgram:
     """The compiled programs over a chunk of windows.
 
     Each takes all tensors, of which it gives back those of the same names, the parts of K windows,
@@ -62,7 +62,7 @@ class Whole:
     def _train_chunk(
         self,
         tensors: Tensors,
-        parts: Parts,
+        parts: Inputs,
         count: tf.Tensor,
         done: tf.Tensor,
         rate: tf.Tensor | None,
@@ -95,7 +95,7 @@ class Whole:
         return result, tuple(array.stack() for array in seen)
 
     def _evaluate_chunk(
-        self, tensors: Tensors, parts: Parts, count: tf.Tensor
+        self, tensors: Tensors, parts: Inputs, count: tf.Tensor
     ) -> tuple[Tensors, tuple]:
         def measure(outputs: tf.Tensor, k: tf.Tensor) -> tuple:
             return self.step.errors(outputs, _part(parts, k))[:2]
@@ -107,20 +107,20 @@ class Whole:
         return tensors, (loss, metric, tf.zeros([windows, 0]))
 
     def _predict_chunk(
-        self, tensors: Tensors, parts: Parts, count: tf.Tensor
+        self, tensors: Tensors, parts: Inputs, count: tf.Tensor
     ) -> tuple[Tensors, tuple]:
         _, steps, rows, replicas = _each_step(parts)
 
         def measure(outputs: tf.Tensor, k: tf.Tensor) -> tuple:
             return (tf.transpose(self.step.head.readout(outputs), [1, 2, 0, 3]),)
 
-        shape = [steps, rows, self.step.signature.outputs, replicas]
+        shape = [steps, rows, self.step.spec.outputs, replicas]
         return self._forward_chunk(tensors, parts, count, measure, [shape])
 
     def _forward_chunk(
         self,
         tensors: Tensors,
-        parts: Parts,
+        parts: Inputs,
         count: tf.Tensor,
         measure: Callable[[tf.Tensor, tf.Tensor], tuple],
         shapes: list[list[int]],
@@ -146,17 +146,17 @@ class Whole:
         end = {"state": schedule.unpack_state(state, rows)}
         return tensors | end, tuple(array.stack() for array in seen)
 
-    def _window(self, parts: Parts, k: tf.Tensor | int) -> Any:
+    def _window(self, parts: Inputs, k: tf.Tensor | int) -> Any:
         """What the schedule is given of window `k`."""
         return self.step.window(_part(parts, k))
 
 
-def _part(parts: Parts, k: tf.Tensor | int) -> Parts:
+def _part(parts: Inputs, k: tf.Tensor | int) -> Inputs:
     """The parts of window `k`."""
     return {name: part[k] for name, part in parts.items()}
 
 
-def _each_step(parts: Parts) -> list[int]:
+def _each_step(parts: Inputs) -> list[int]:
     """The shape `[K, T, B, R]` of what each step of a chunk shows."""
     shape = parts["targets"].shape.as_list()
     return [*shape[:3], shape[-1]]
@@ -169,7 +169,7 @@ def _not_none(errors: Errors, least: float) -> Errors:
     return errors._replace(labels=tf.maximum(errors.labels, least))
 
 
-def _constant(parts: Arrays) -> Parts:
+def _constant(parts: Arrays) -> Inputs:
     return {name: tf.constant(part) for name, part in parts.items()}
 
 
@@ -188,7 +188,7 @@ STATE_ROWS = 3
 """The axis of the rows in a state `[1, L, 2, B, S]`."""
 
 
-class Halves:
+class SplitBatchProgram:
     """The programs of `Whole`, for one replica, over two halves of the rows.
 
     Args:
@@ -198,7 +198,7 @@ class Halves:
 
     def __init__(self, step: Step, device: str) -> None:
         self.step = step
-        self._whole = Whole(step)
+        self._whole = ChunkProgram(step)
         self._device = device
         self._second = ThreadPoolExecutor(1)
         compiled = {"jit_compile": True, "autograph": False}
@@ -277,7 +277,7 @@ class Halves:
             wait([second])
         return [first, second.result()]
 
-    def _half_gradient(self, weights: Tensors, state: tf.Tensor, parts: Parts) -> tuple:
+    def _half_gradient(self, weights: Tensors, state: tf.Tensor, parts: Inputs) -> tuple:
         """The gradient of the sum of a half's losses, its state after, and what its steps showed.
 
         The number of scored steps stands before the losses and metrics.

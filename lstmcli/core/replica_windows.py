@@ -12,7 +12,7 @@ Array = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class Cut(Protocol):
+class Windowing(Protocol):
     """One replica's windows."""
 
     def __len__(self) -> int: ...
@@ -21,14 +21,14 @@ class Cut(Protocol):
         """The arrays `[count, T, B, …]` of some windows by name; fewer at the end."""
 
 
-class Batch:
+class ReplicaWindows:
     """An epoch's windows for every replica; they are cut when they are due.
 
     Args:
         replicas: each replica's windows.
     """
 
-    def __init__(self, replicas: Sequence[Cut]) -> None:
+    def __init__(self, replicas: Sequence[Windowing]) -> None:
         self._replicas = replicas
 
     def __len__(self) -> int:
@@ -49,7 +49,7 @@ class Batch:
         }
 
 
-class Measures(NamedTuple):
+class WindowMetrics(NamedTuple):
     """What each window showed, `[windows, R]` each: the figures before the window's update.
 
     Attributes:
@@ -75,7 +75,7 @@ class Measures(NamedTuple):
         return float(np.average(values, weights=weights))
 
 
-def means(found: Sequence[Array], scored: npt.NDArray[Any] | None = None) -> Measures:
+def means(found: Sequence[Array], scored: npt.NDArray[Any] | None = None) -> WindowMetrics:
     """What windows showed, from what their steps did.
 
     Args:
@@ -98,12 +98,12 @@ def means(found: Sequence[Array], scored: npt.NDArray[Any] | None = None) -> Mea
             for each in (loss, metric)
         ]
     losses, metrics = (each.astype(np.float32) for each in columns)
-    return Measures(losses, metrics, norm, counted)
+    return WindowMetrics(losses, metrics, norm, counted)
 
 
-def joined(parts: Sequence[Measures]) -> Measures:
+def concatenate(parts: Sequence[WindowMetrics]) -> WindowMetrics:
     """The measures of windows that follow each other."""
-    return Measures(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return WindowMetrics(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _by_replica(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -17,11 +17,18 @@ from lstmcli.config import Config
 from lstmcli.core import execution, initialization
 from lstmcli.core.device import threads
 from lstmcli.core.inputs import dropout_bits
-from lstmcli.core.programs import Halves, Whole
-from lstmcli.core.replica_windows import Array, Arrays, Batch, Measures, joined, means
+from lstmcli.core.programs import ChunkProgram, SplitBatchProgram
+from lstmcli.core.replica_windows import (
+    Array,
+    Arrays,
+    ReplicaWindows,
+    WindowMetrics,
+    concatenate,
+    means,
+)
 from lstmcli.core.tensorflow import first_call, tf
 from lstmcli.core.train_step import Constants, Step
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 from lstmcli.utils import memory
 from lstmcli.utils.rng import Stream, generator
 
@@ -39,36 +46,36 @@ class Program:
 
     Args:
         config: all settings.
-        signature: what the data has.
+        spec: what the data has.
         device: as `device.resolve` gives it.
 
     Raises:
         LstmcliError: the process has compiled so many that it has no room for another.
     """
 
-    def __init__(self, config: Config, signature: Signature, device: str) -> None:
+    def __init__(self, config: Config, spec: ModelSpec, device: str) -> None:
         memory.check_programs()
         self.config = config
-        self.signature = signature
+        self.spec = spec
         self.device = device
-        features, outputs = signature.features, signature.outputs
+        features, outputs = spec.features, spec.outputs
         self.schedule = execution.schedule(config, features)
         two_threads = device.startswith("cpu") and threads() > 1
         halved = two_threads and execution.halves(config, features)
-        self.programs = programs_for(Constants.of(config, signature), device if halved else None)
+        self.programs = programs_for(Constants.of(config, spec), device if halved else None)
         step = self.programs.step
         self._names = step.names
         self._slots = step.optimizer.slots
         # Where the state is reset or units are dropped, the order of the wavefront's sums was seen
         # to depend on the number of replicas: there, too, it takes one after the other.
-        plain = not signature.starts and config.training.dropout is None
+        plain = not spec.starts and config.training.dropout is None
         side_by_side = step.schedule.side_by_side and plain
         together = _together(config.run.replicas, device) if side_by_side else 1
         parameter_count = model_spec.count(config.model, features, outputs)
         seconds = initialization.window_seconds(
             _with_replicas(config, together), features, parameter_count
         )
-        self._calls = Calls(together, seconds, device)
+        self._calls = ChunkRunner(together, seconds, device)
         numbers = config.training.steps * config.training.rows * outputs * together
         self._windows_read_out = max(1, READOUTS // numbers)
 
@@ -89,8 +96,8 @@ class Program:
         return tensors
 
     def train(
-        self, tensors: initialization.Arrays, batch: Batch, step: int, first: int = 0
-    ) -> Iterator[tuple[Tensors, Measures]]:
+        self, tensors: initialization.Arrays, batch: ReplicaWindows, step: int, first: int = 0
+    ) -> Iterator[tuple[Tensors, WindowMetrics]]:
         """Trains on a batch's windows from `first` on, and yields after each chunk.
 
         Args:
@@ -124,16 +131,16 @@ class Program:
 
         return draw
 
-    def evaluate(self, tensors: initialization.Arrays, batch: Batch) -> Measures:
+    def evaluate(self, tensors: initialization.Arrays, batch: ReplicaWindows) -> WindowMetrics:
         """Loss and metric over a batch, from a state of zeros; changes nothing."""
 
         def chunk(now: Tensors, parts: Arrays, count: int, begin: int) -> tuple:
             return self.programs.evaluate(now, self._needed(parts), count)
 
         chunks = self._calls.over("evaluate", chunk, self._rested(tensors), batch)
-        return joined([means(found, scored) for _, found, scored in chunks])
+        return concatenate([means(found, scored) for _, found, scored in chunks])
 
-    def predict(self, tensors: initialization.Arrays, batch: Batch) -> Iterator[Array]:
+    def predict(self, tensors: initialization.Arrays, batch: ReplicaWindows) -> Iterator[Array]:
         """What the head reads out, from a state of zeros: yields `[windows, T, B, C, R]`.
 
         For the softmax, log-probabilities; for the linear head, the predicted numbers.
@@ -151,7 +158,7 @@ class Program:
 
         A pass forward measures every step; which of them count, the measures are told afterwards.
         """
-        if self.signature.scored:
+        if self.spec.scored:
             return parts
         return {name: part for name, part in parts.items() if name != "scored"}
 
@@ -163,10 +170,10 @@ class Program:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def programs_for(constants: Constants, halved_on: str | None) -> Whole | Halves:
+def programs_for(constants: Constants, halved_on: str | None) -> ChunkProgram | SplitBatchProgram:
     """The compiled programs for some constants, in halves where a device is named for them."""
     step = Step(constants)
-    return Whole(step) if halved_on is None else Halves(step, halved_on)
+    return ChunkProgram(step) if halved_on is None else SplitBatchProgram(step, halved_on)
 
 
 def _together(replicas: int, device: str) -> int:
@@ -197,7 +204,7 @@ Extra = Callable[[int, int, slice], Arrays]
 CHUNK_SECONDS = 0.25
 
 
-class Done(NamedTuple):
+class ChunkResult(NamedTuple):
     """What stands after a call.
 
     Attributes:
@@ -238,7 +245,7 @@ class Group(NamedTuple):
         return slice(None, -self.copies or None)
 
 
-class Calls:
+class ChunkRunner:
     """How a program is called.
 
     Args:
@@ -251,7 +258,7 @@ class Calls:
         self._together = together
         self._window_seconds = window_seconds
         self._device = device
-        self._paces: dict[tuple[str, int], Pace] = {}
+        self._paces: dict[tuple[str, int], ChunkSizer] = {}
 
     def made(self, kind: str) -> bool:
         """Whether a program has been called: its first call takes seconds to compile it."""
@@ -262,11 +269,11 @@ class Calls:
         kind: str,
         chunk: Chunk,
         tensors: Tensors,
-        batch: Batch,
+        batch: ReplicaWindows,
         first: int = 0,
         extra: Extra | None = None,
         most: int | None = None,
-    ) -> Iterator[Done]:
+    ) -> Iterator[ChunkResult]:
         """Calls a chunk over a batch, and yields after each call.
 
         Args:
@@ -280,7 +287,7 @@ class Calls:
         """
         groups = self._groups(batch.replicas)
         length = min(_chunk_length(len(batch), self._window_seconds), most or len(batch))
-        pace = self._paces.setdefault((kind, length), Pace(length))
+        pace = self._paces.setdefault((kind, length), ChunkSizer(length))
         now = [
             group.filled({name: tensor[group.replicas] for name, tensor in tensors.items()}, 0)
             for group in groups
@@ -300,7 +307,7 @@ class Calls:
                         measured.append(
                             [np.asarray(each)[:count, ..., group.genuine] for each in found]
                         )
-                yield Done(
+                yield ChunkResult(
                     _joined(now, groups),
                     [np.concatenate(each, -1) for each in zip(*measured, strict=True)],
                     np.concatenate(scored, -1) if scored else None,
@@ -352,7 +359,7 @@ GROWTH = 8
 """Times as many windows as before that a call goes, at most."""
 
 
-class Pace:
+class ChunkSizer:
     """How many windows a call goes: from one, as the first call compiles, up to all of a chunk.
 
     Args:

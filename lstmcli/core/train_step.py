@@ -17,10 +17,10 @@ from lstmcli.core.layered import Layered
 from lstmcli.core.optimizers import OPTIMIZERS
 from lstmcli.core.tensorflow import tf
 from lstmcli.core.wavefront import Wavefront
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 
 Tensors = dict[str, tf.Tensor]
-Parts = dict[str, tf.Tensor]
+Inputs = dict[str, tf.Tensor]
 
 SCHEDULES: dict[str, type[Any]] = {"wavefront": Wavefront, "layered": Layered}
 
@@ -30,18 +30,18 @@ class Constants(NamedTuple):
 
     schedule: str
     model: ModelConfig
-    signature: Signature
+    spec: ModelSpec
     optimizer: str
     learning_rate: float
     clip_norm: float | None
     dropout: float | None
 
     @classmethod
-    def of(cls, config: Config, signature: Signature) -> Constants:
+    def of(cls, config: Config, spec: ModelSpec) -> Constants:
         """Those of a configuration."""
         training = config.training
         return cls(
-            execution.schedule(config, signature.features), config.model, signature,
+            execution.schedule(config, spec.features), config.model, spec,
             training.optimizer, training.learning_rate, training.clip_norm, training.dropout,
         )  # fmt: skip
 
@@ -54,21 +54,21 @@ class Step:
     """
 
     def __init__(self, constants: Constants) -> None:
-        model, signature = constants.model, constants.signature
-        features, outputs = signature.features, signature.outputs
+        model, spec = constants.model, constants.spec
+        features, outputs = spec.features, spec.outputs
         self.constants = constants
-        self.signature = signature
+        self.spec = spec
         self.schedule = SCHEDULES[constants.schedule](model.layers, model.state_size, features)
         self.optimizer = OPTIMIZERS[constants.optimizer]
-        self.head = HEADS[signature.head]
+        self.head = HEADS[spec.head]
         self.names = tuple(model_spec.shapes(model, features, outputs))
 
-    def window(self, parts: Parts) -> Window:
+    def window(self, parts: Inputs) -> Window:
         """What the schedule is given of a window, from its parts `[T, B, …, R]`."""
         given = {name: part for name, part in parts.items() if name != "targets"}
-        return of_parts(given, self.signature, self.constants.dropout)
+        return of_parts(given, self.spec, self.constants.dropout)
 
-    def errors(self, outputs: tf.Tensor, parts: Parts) -> Errors:
+    def errors(self, outputs: tf.Tensor, parts: Inputs) -> Errors:
         """What the head makes of a window's outputs.
 
         Args:
@@ -76,23 +76,23 @@ class Step:
             parts: of one window.
         """
         targets = parts["targets"]
-        if self.signature.head == "softmax":
+        if self.spec.head == "softmax":
             targets = tf.cast(targets, tf.int32)
         errors = self.head.errors(outputs, targets)
-        if not self.signature.scored:
+        if not self.spec.scored:
             steps, rows = errors.loss.shape[:2]
             return errors._replace(labels=float(steps * rows))
         scored = tf.cast(parts["scored"], tf.float32)
         counted = scored if errors.known is None else scored * errors.known
         count = tf.reduce_sum(counted, [0, 1])  # Whole numbers: exact in any order.
         if errors.known is not None:
-            count /= self.signature.outputs
+            count /= self.spec.outputs
         return errors._replace(gradient=errors.gradient * scored, labels=count)
 
     @property
     def least(self) -> float:
         """The smallest number of scored steps that is not none: one number of a step's several."""
-        return 1.0 if self.signature.head == "softmax" else 1.0 / self.signature.outputs
+        return 1.0 if self.spec.head == "softmax" else 1.0 / self.spec.outputs
 
     def pack_slots(self, tensors: Tensors) -> list[list[tf.Tensor]]:
         """Each of the optimizer's slots, as the schedule lays out the weights, flat."""

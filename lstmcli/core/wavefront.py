@@ -216,7 +216,7 @@ class Wavefront:
         """
         steps, size = window.inputs.shape[0], self.state_size
         outputs, end, scratch, top, by_wave = self._forward(weights, state, window, scratch)
-        slopes = model.Slopes(*(array.stack() for array in scratch.slopes))
+        slopes = model.LocalGradients(*(array.stack() for array in scratch.slopes))
         waves = Waves(scratch.inputs.stack(), slopes, *by_wave)
         errors = errors_of(outputs)
         d_outputs = (errors.gradient / errors.labels)[:, :, :, None]  # [C, T, B, 1, R]
@@ -253,7 +253,7 @@ class Wavefront:
             d_lstm += reductions.short(waves.inputs[w + 1][:, :, :, None] * after[:, :, :, None], 2)
             i, f, g, o = tf.unstack(tf.reshape(to_hidden(w + 1, after), dz.shape))
             dh = i + f + g + o + d_top[w] * is_top
-            slopes = model.Slopes(*(part[w] for part in waves.slopes))
+            slopes = model.LocalGradients(*(part[w] for part in waves.slopes))
             return w - 1, *model.cell_gradient(dh, dc, slopes, GATES), d_lstm
 
         flat = [layers, rows * size * replicas]
@@ -305,7 +305,7 @@ class Waves(NamedTuple):
     """
 
     inputs: tf.Tensor
-    slopes: model.Slopes
+    slopes: model.LocalGradients
     carried: tf.Tensor | None = None
     kept: tf.Tensor | None = None
 

@@ -27,7 +27,7 @@ from lstmcli.data.series import (
 )
 from lstmcli.data.validation import to_series
 from lstmcli.utils import memory
-from lstmcli.utils.errors import FileError, LstmcliError, UsageError, pasteable
+from lstmcli.utils.errors import FileError, LstmcliError, UsageError, shell_quote
 from lstmcli.utils.files import check_writable, write_atomically
 
 FORMATS = (".npz", ".csv")
@@ -122,7 +122,7 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
         raise FileError(f"`{path}` {why}, expected the file of a dataset", "name such a file")
     if not path.is_file():
         raise FileError(
-            f"there is no dataset `{path}`", f"`lstmcli generate {pasteable(path)}` makes one"
+            f"there is no dataset `{path}`", f"`lstmcli generate {shell_quote(path)}` makes one"
         )
     try:
         series, metadata = (_read_npz if path.suffix == ".npz" else _read_csv)(path, numbers)
@@ -390,18 +390,18 @@ def _fits(own: Schema, wanted: Schema) -> bool:
         return False
     if own.classes is not None and wanted.classes is not None:
         return own.classes <= wanted.classes
-    outputs = own.signature(False, False).outputs, wanted.signature(False, False).outputs
+    outputs = own.spec(False, False).outputs, wanted.spec(False, False).outputs
     return own.classes == wanted.classes and outputs[0] == outputs[1]
 
 
 def _inputs(schema: Schema) -> int:
-    return schema.signature(False, False).features
+    return schema.spec(False, False).features
 
 
 def _target(schema: Schema) -> str:
     if schema.classes is not None:
         return f"{schema.classes} classes"
-    return f"{schema.signature(False, False).outputs} number(s) as target"
+    return f"{schema.spec(False, False).outputs} number(s) as target"
 
 
 def _other(own: Schema, schema: Schema) -> str:

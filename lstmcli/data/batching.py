@@ -23,7 +23,7 @@ PADDING = -1
 """In the place of a step's number: no step, not scored."""
 
 
-class Cut(Protocol):
+class Windowing(Protocol):
     """How many rows and windows there are."""
 
     @property
@@ -47,7 +47,7 @@ class Cut(Protocol):
 
 
 @dataclass(frozen=True)
-class Layout:
+class ContiguousWindows:
     """One endless series: how many rows and windows one of a given length gives.
 
     A series is cut into `rows` consecutive pieces of `row_length` steps, and each row into
@@ -91,7 +91,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Packing:
+class PackedSequences:
     """Many sequences: whole ones, one after the other in the rows.
 
     Attributes:
@@ -247,7 +247,7 @@ def pack(
     bptt: int,
     rng: np.random.Generator | None = None,
     windows: int | None = None,
-) -> Packing:
+) -> PackedSequences:
     """Packs a series' sequences into rows: longest first, into the emptiest row.
 
     The number of windows depends on the lengths alone.
@@ -277,7 +277,7 @@ def pack(
         if len(chosen):
             numbers = np.concatenate([np.arange(bounds[s], bounds[s + 1]) for s in chosen.tolist()])
             steps[row, : len(numbers)] = numbers
-    return Packing(steps, bptt)
+    return PackedSequences(steps, bptt)
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ class Windows:
     """
 
     series: Series
-    cut: Layout | Packing | Spans
+    cut: ContiguousWindows | PackedSequences | Spans
 
     def __len__(self) -> int:
         return self.cut.windows
@@ -307,7 +307,7 @@ class Windows:
             `[count, T, B, D]`, `scored` and `starts` `[count, T, B]`: those that there are.
         """
         end = min(begin + count, len(self))
-        if isinstance(self.cut, Layout):
+        if isinstance(self.cut, ContiguousWindows):
             return {
                 name: self._windows(self.cut.cut_rows(array)[:, self._steps(begin, end)])
                 for name, array in self.series.arrays.items()
@@ -327,7 +327,7 @@ class Windows:
 
         At padding stands whatever the series ends with.
         """
-        if isinstance(self.cut, Layout):
+        if isinstance(self.cut, ContiguousWindows):
             return self.cut.cut_rows(array)
         return array[self.cut.places(0, len(self))]
 
@@ -387,7 +387,7 @@ def windows_of(
     """
     if series.has_sequences:
         return Windows(series, pack(series, rows, bptt, rng, windows))
-    layout = Layout(len(series), rows, bptt)
+    layout = ContiguousWindows(len(series), rows, bptt)
     if layout.windows == 0:
         raise FileError(
             f"a series of {len(series)} steps is too short: {rows} rows of one window of {bptt} "

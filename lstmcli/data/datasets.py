@@ -15,14 +15,22 @@ from lstmcli import defaults
 from lstmcli.config import Config, DataConfig, TrainingConfig
 from lstmcli.data import continuation, readers, tasks
 from lstmcli.data.baselines import Baselines, Fitting, baselines
-from lstmcli.data.batching import Cut, Layout, Windows, fitting, of_training, to_score, windows_of
+from lstmcli.data.batching import (
+    ContiguousWindows,
+    Windowing,
+    Windows,
+    fitting,
+    of_training,
+    to_score,
+    windows_of,
+)
 from lstmcli.data.schema import Categorical, Schema
 from lstmcli.data.series import Parts, Series
-from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.defaults import ARTICLE, ROWS, STEPS
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 from lstmcli.utils import memory
-from lstmcli.utils.errors import FileError, UsageError, listed, pasteable
+from lstmcli.utils.errors import FileError, UsageError, listed, shell_quote
 from lstmcli.utils.rng import Stream, generator
 
 MOST_COUNTED = 1_000
@@ -38,28 +46,30 @@ class Source:
 
     Attributes:
         config: all settings; how series are cut is resolved.
-        held: the parts of a dataset file; `None` for series that are drawn.
-        remarks: what is odd about the file, in words.
+        splits: the parts of a dataset file; `None` for series that are drawn.
+        warnings: what is odd about the file, in words.
         known_baselines: those that are computed already, by the part and how it is cut.
     """
 
     config: Config
-    held: Parts | None = None
-    remarks: tuple[str, ...] = ()
+    splits: Parts | None = None
+    warnings: tuple[str, ...] = ()
     known_baselines: dict[tuple[str, int, int], Baselines] = field(
         default_factory=dict, compare=False, repr=False
     )
 
     def training(self, epoch: int) -> list[Windows]:
         """The windows of an epoch, counted from 0, for each replica."""
-        if self.held is None:
+        if self.splits is None:
             drawn = (self.draw(seed, Stream.TRAINING, epoch) for seed in self.seeds)
             return [self.windows(series) for series in drawn]
-        if not self.held.training.has_sequences:
-            return [self.windows(self.held.training, epoch)] * len(self.seeds)
+        if not self.splits.training.has_sequences:
+            return [self.windows(self.splits.training, epoch)] * len(self.seeds)
         rngs = (generator(seed, Stream.ORDER, epoch) for seed in self.seeds)
         training = self.config.training
-        return [windows_of(self.held.training, training.rows, training.steps, rng) for rng in rngs]
+        return [
+            windows_of(self.splits.training, training.rows, training.steps, rng) for rng in rngs
+        ]
 
     def validation(self) -> list[Windows]:
         """The windows that choose the checkpoint, for each replica: the same after every epoch.
@@ -80,7 +90,7 @@ class Source:
     @cached_property
     def example(self) -> Series:
         """A series to train on."""
-        return self.held.training if self.held else self.draw(self.seeds[0], Stream.TRAINING, 0)
+        return self.splits.training if self.splits else self.draw(self.seeds[0], Stream.TRAINING, 0)
 
     @property
     def schema(self) -> Schema:
@@ -88,26 +98,26 @@ class Source:
         return self.example.schema
 
     @property
-    def signature(self) -> Signature:
+    def spec(self) -> ModelSpec:
         """What a program has to be compiled for."""
-        return self.example.signature
+        return self.example.spec
 
     @cached_property
-    def cut(self) -> Cut:
+    def cut(self) -> Windowing:
         """How a training series is cut."""
         return self.windows(self.example).cut
 
     def checksums(self) -> list[str]:
         """SHA-256 of the dataset's parts, or of each seed's validation series."""
         drawn = (self.draw(seed, Stream.VALIDATION, 0) for seed in self.seeds)
-        return [series.checksum() for series in self.held or drawn]
+        return [series.checksum() for series in self.splits or drawn]
 
     @cached_property
     def file_checksums(self) -> list[str] | None:
         """SHA-256 of the dataset's parts; `None` for series that are drawn."""
-        return self.checksums() if self.held else None
+        return self.checksums() if self.splits else None
 
-    def is_what(self, checksums: Sequence[str]) -> bool:
+    def matches_checksums(self, checksums: Sequence[str]) -> bool:
         """Whether the parts have the checksums that a model knows; version 1 had two, tail last."""
         known, now = list(checksums), self.file_checksums or []
         return known == now or (len(known) == 2 and known[-1] == now[-1])
@@ -115,9 +125,9 @@ class Source:
     @cached_property
     def label_counts(self) -> list[int] | None:
         """How many steps of a file's training part have each class; `None` for very many."""
-        if self.held is None or not 0 < self.held.training.classes <= MOST_COUNTED:
+        if self.splits is None or not 0 < self.splits.training.classes <= MOST_COUNTED:
             return None
-        counts: list[int] = self.held.training.label_counts().tolist()
+        counts: list[int] = self.splits.training.label_counts().tolist()
         return counts
 
     @property
@@ -147,7 +157,7 @@ class Source:
         training = self.config.training
         cut = (part, training.rows, training.steps)
         if cut not in self.known_baselines:
-            held_out = windows() if self.held else []
+            held_out = windows() if self.splits else []
             self.known_baselines[cut] = (
                 baselines(self.fitting, held_out[0].read) if held_out else Baselines()
             )
@@ -155,19 +165,19 @@ class Source:
 
     def notes(self) -> list[str]:
         """What is odd about the dataset, in words."""
-        found = list(self.remarks)
-        if self.held and self.schema.kind == "text":
-            characters = sum(map(len, self.held))
+        found = list(self.warnings)
+        if self.splits and self.schema.kind == "text":
+            characters = sum(map(len, self.splits))
             if characters <= FEW_CHARACTERS:
                 found.append(
                     f"`{self.config.data.data}` has about {characters:,} characters, so few that a "
                     "model learns them by heart (overfits) and little of the language"
                 )
-        if self.held and not len(self.held.validation):
+        if self.splits and not len(self.splits.validation):
             found.append("no part is held out for validation: the last checkpoint counts as best")
-        if self.held and not len(self.held.test):
+        if self.splits and not len(self.splits.test):
             found.append("no part is held out for a test: `eval` needs a file of its own")
-        if self.held and (note := unused_classes(f"`{self.config.data.data}`", *self.held)):
+        if self.splits and (note := unused_classes(f"`{self.config.data.data}`", *self.splits)):
             found.append(note)
         return found
 
@@ -178,20 +188,20 @@ class Source:
             FileError: a part is too short for a window.
         """
         resolved = self.resolved(config)
-        if self.held is not None:
-            check_parts(resolved, self.held)
+        if self.splits is not None:
+            check_parts(resolved, self.splits)
         return replace(self, config=resolved)
 
     def of_task(self, task: Mapping[str, Any] | None) -> Source:
         """The same data as what a task drew, though its file may have lost what lay beside it."""
-        if self.held is None or not task or self.example.task:
+        if self.splits is None or not task or self.example.task:
             return self
-        held = Parts(*(replace(part, task=task, recording=None) for part in self.held))
-        return replace(self, held=held)
+        held = Parts(*(replace(part, task=task, recording=None) for part in self.splits))
+        return replace(self, splits=held)
 
     def resolved(self, config: Config) -> Config:
         """Some settings, with those that nobody gave as this data has them."""
-        return _resolved(config, self.held)
+        return _resolved(config, self.splits)
 
     def check_floor_known(self) -> None:
         """Raises UsageError where it is not known how good a loss can be."""
@@ -207,9 +217,9 @@ class Source:
         return tasks.generate(self.config.data, generator(seed, stream, position))
 
     def _held_out(self, stream: Stream, part: int) -> list[Windows]:
-        if self.held is None:
+        if self.splits is None:
             return [self.scored(self.draw(seed, stream, 0)) for seed in self.seeds]
-        series = self.held[part]
+        series = self.splits[part]
         return [self.scored(series)] * len(self.seeds) if len(series) else []
 
     def windows(self, series: Series, epoch: int = 0) -> Windows:
@@ -225,13 +235,13 @@ class Source:
     @property
     def _windows(self) -> int | None:
         """Windows that hold any series that is drawn."""
-        if self.held is not None:
+        if self.splits is not None:
             return None
         training = self.config.training
         return tasks.windows(self.config.data, training.rows, training.steps)
 
 
-class Tested(NamedTuple):
+class EvaluationData(NamedTuple):
     """What a model is scored on.
 
     Attributes:
@@ -279,7 +289,7 @@ def series_to_test(
     trained_on: Sequence[str] | None = None,
     before: Config | None = None,
     to_score: bool = True,
-) -> Tested:
+) -> EvaluationData:
     """The series to score a model on, for each replica, and what they are.
 
     Args:
@@ -302,30 +312,30 @@ def series_to_test(
         if before is not None:
             continuation.check_recording(series, str(data))
             series = continuation.following(_recording(before, trained_on, schema), series)
-        return Tested(str(data), [series] * config.run.replicas, notes)
+        return EvaluationData(str(data), [series] * config.run.replicas, notes)
     source = open_source(config, schema)
-    if source.held is None:
+    if source.splits is None:
         drawn = [source.draw(seed, Stream.TEST, 0) for seed in source.seeds]
-        return Tested("test stream", drawn, [])
+        return EvaluationData("test stream", drawn, [])
     file = str(config.data.data)
     _check_same(source, trained_on)
-    if not len(source.held.test):
+    if not len(source.splits.test):
         raise UsageError(
             f"there is no test part: `--test-fraction 0` held nothing of `{file}` back",
             "`--data FILE` scores a file, whole",
         )
-    test = [source.held.test] * config.run.replicas
+    test = [source.splits.test] * config.run.replicas
     name = config.data.test_data or f"{file} (test part)"
-    return Tested(name, test, list(source.remarks), source)
+    return EvaluationData(name, test, list(source.warnings), source)
 
 
 def _check_same(source: Source, trained_on: Sequence[str] | None) -> None:
     """Raises FileError where a file is not what a model was trained on."""
-    if trained_on is not None and not source.is_what(trained_on):
+    if trained_on is not None and not source.matches_checksums(trained_on):
         file = str(source.config.data.data)
         raise FileError(
             f"`{file}` has changed since the model was trained on it: what was held back is lost",
-            f"`--data {pasteable(file)}` scores the file as it is now, whole",
+            f"`--data {shell_quote(file)}` scores the file as it is now, whole",
         )
 
 
@@ -343,7 +353,7 @@ def _recording(before: Config, trained_on: Sequence[str] | None, schema: Schema)
     return source.example.recording or source.example
 
 
-def floor_of(windows: Windows) -> Floor | None:
+def floor_of(windows: Windows) -> BayesLoss | None:
     """The best that any predictor can do on some windows, where that is known."""
     return tasks.floor(windows.series, windows.cut)
 
@@ -468,7 +478,7 @@ def check_split_seed(config: DataConfig, parts: Parts) -> None:
 def check_whole(config: Config, series: Series, file: Path) -> None:
     """Raises FileError where a dataset is too short to be scored."""
     rows, bptt = config.training.rows, config.training.steps
-    if series.starts is None and Layout(len(series), rows, bptt).windows == 0:
+    if series.starts is None and ContiguousWindows(len(series), rows, bptt).windows == 0:
         raise FileError(
             f"`{file}` is too short: it has {len(series)} steps, but {rows} rows of one window of "
             f"{bptt} steps, as the model was trained on, need {rows * bptt}",

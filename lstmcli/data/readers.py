@@ -15,7 +15,7 @@ from lstmcli.data.schema import Schema
 from lstmcli.data.series import Parts, Series
 from lstmcli.data.table import load as table
 from lstmcli.utils import files
-from lstmcli.utils.errors import FileError, UsageError, pasteable
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import option_name
 
 TABLES = (".csv", ".csv.gz", ".parquet")
@@ -152,7 +152,7 @@ def _example(path: Path) -> Path:
         raise UsageError(
             f"`{path}` has both texts and tables, `{found[0].name}` and "
             f"`{found[texts.index(not texts[0])].name}`",
-            f"say which are meant: `--data {pasteable(_pattern(path))}`",
+            f"say which are meant: `--data {shell_quote(_pattern(path))}`",
         )
     return found[0]
 
@@ -177,7 +177,7 @@ def _check_unpacked(path: Path, otherwise: str = "") -> None:
         raise UsageError(
             f"`{path}` has the columns of a dataset of `lstmcli generate`, which is read from a "
             "plain `.csv`",
-            f"`gunzip {pasteable(path)}` makes one{otherwise}",
+            f"`gunzip {shell_quote(path)}` makes one{otherwise}",
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -190,14 +190,14 @@ class Schema:
         """How many classes the target has; `None` for numbers."""
         return self.target.size if isinstance(self.target, Categorical) else None
 
-    def signature(self, scored: bool, starts: bool) -> Signature:
+    def spec(self, scored: bool, starts: bool) -> ModelSpec:
         """What a program has to be compiled for.
 
         Args:
             scored: whether there are steps that do not count.
             starts: whether sequences begin within rows.
         """
-        return Signature(
+        return ModelSpec(
             len(self.numbers),
             tuple(column.size for column in self.symbols),
             self.target.size if isinstance(self.target, Categorical) else len(self.target),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data.schema import Schema
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 from lstmcli.utils.rng import Stream, generator
 
 Bools = npt.NDArray[np.bool_]
@@ -86,13 +86,13 @@ class Series:
     @property
     def features(self) -> int:
         """Numbers in one step's input, as a model sees it."""
-        return self.signature.features
+        return self.spec.features
 
     @property
-    def signature(self) -> Signature:
+    def spec(self) -> ModelSpec:
         """What a program has to be compiled for."""
         sequences = self.starts is not None
-        return self.schema.signature(self.scored is not None or sequences, sequences)
+        return self.schema.spec(self.scored is not None or sequences, sequences)
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -254,7 +254,7 @@ def _found_schema(
 
 def _check_schema(schema: Schema, found: Schema) -> None:
     """Raises ValueError where the arrays are not those of the schema in the metadata."""
-    known, seen = schema.signature(False, False), found.signature(False, False)
+    known, seen = schema.spec(False, False), found.spec(False, False)
     fits = (known.numbers, known.outputs) == (seen.numbers, seen.outputs)
     fits &= len(known.symbols) == len(seen.symbols)
     # A number that is the vocabulary's size stands for an unknown value.

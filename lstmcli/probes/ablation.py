@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from lstmcli import model_spec
 from lstmcli.core import numpy_lstm
-from lstmcli.core.numpy_lstm import Array, Given, Zeroing
+from lstmcli.core.numpy_lstm import AblationMask, Array, NumpyInputs
 from lstmcli.probes import readout
-from lstmcli.probes.networks import TRAINED, Input, Run, Subject, inputs_of, one_thread
-from lstmcli.probes.readout import Places, Targets
+from lstmcli.probes.networks import TRAINED, Input, ProbeData, TracedRun, inputs_of, one_thread
+from lstmcli.probes.readout import ReadoutSplit, Targets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ class Variant(NamedTuple):
     unit: int | None = None
 
 
-def ablation(subject: Subject, lags: int) -> pd.DataFrame:
+def ablation(subject: ProbeData, lags: int) -> pd.DataFrame:
     """The loss without each layer's carried state and without each unit, and each unit's lag.
 
     Args:
@@ -74,10 +74,10 @@ def ablation(subject: Subject, lags: int) -> pd.DataFrame:
     return table.astype({"unit": "Int64"}).sort_values("seed", kind="stable", ignore_index=True)
 
 
-def steps_for(subject: Subject, variants: int) -> int:
+def steps_for(subject: ProbeData, variants: int) -> int:
     """Steps of each row on which so many variants can be run in a reasonable time; 0 for none."""
-    signature, model = subject.signature, subject.model.config.model
-    parameters = model_spec.count(model, signature.features, signature.outputs)
+    spec, model = subject.spec, subject.model.config.model
+    parameters = model_spec.count(model, spec.features, spec.outputs)
     steps, rows = subject.arrays[0]["targets"].shape[:2]
     affordable = int(PRODUCTS / (variants * parameters))
     if affordable < min(FEWEST_STEPS, steps * rows):
@@ -86,7 +86,7 @@ def steps_for(subject: Subject, variants: int) -> int:
 
 
 def _without(
-    subject: Subject, variants: Sequence[Variant], zeroed: str, every: int, length: int | None
+    subject: ProbeData, variants: Sequence[Variant], zeroed: str, every: int, length: int | None
 ) -> Iterator[dict[str, Any]]:
     """A row for each seed and variant."""
     model, rows = subject.model.config.model, subject.arrays[0]["targets"].shape[1]
@@ -112,7 +112,7 @@ def _without(
 
 
 def losses_of(
-    subject: Subject,
+    subject: ProbeData,
     replicas: Sequence[int],
     variants: Sequence[Variant],
     every: int = 1,
@@ -145,13 +145,13 @@ def losses_of(
             part = slice(done, done + len(states))
             outputs = numpy_lstm.readout(stack, states[:, -1, 1])
             outputs = outputs.reshape(len(states), len(replicas), count, rows, -1)
-            found = _losses(outputs, targets[part, :, None], subject.signature.head)
+            found = _losses(outputs, targets[part, :, None], subject.spec.head)
             sums += (found * scored[part, :, None]).sum((0, 3), dtype=np.float64)
             done += len(states)
     return sums / scored.sum((0, 2))[:, None], int(scored.shape[0] * rows)
 
 
-def _scored(subject: Subject, replicas: Sequence[int]) -> npt.NDArray[np.bool_]:
+def _scored(subject: ProbeData, replicas: Sequence[int]) -> npt.NDArray[np.bool_]:
     """Which steps count: `[T, R, B]`."""
     there = ~subject.padding.transpose(0, 2, 1)[:, list(replicas)]
     scored = [subject.arrays[each].get("scored", np.True_) for each in replicas]
@@ -160,7 +160,7 @@ def _scored(subject: Subject, replicas: Sequence[int]) -> npt.NDArray[np.bool_]:
 
 def zeroing_of(
     variants: Sequence[Variant], every: int, layers: int, size: int, rows: int
-) -> Zeroing:
+) -> AblationMask:
     """Arrays that zero what each variant is without, behind the rows of the intact network."""
     carried = np.ones((layers, 1 + len(variants), rows, 1), np.float32)
     units = np.ones((layers, 1 + len(variants), rows, size), np.float32)
@@ -169,14 +169,14 @@ def zeroing_of(
             carried[layer, place] = 0
         else:
             units[layer, place, :, unit] = 0
-    return Zeroing(carried.reshape(layers, -1, 1), every, units.reshape(layers, -1, size))
+    return AblationMask(carried.reshape(layers, -1, 1), every, units.reshape(layers, -1, size))
 
 
-def _repeated(given: Given, count: int) -> Given:
+def _repeated(given: NumpyInputs, count: int) -> NumpyInputs:
     """The same rows so many times: `[T, R, N B, …]`."""
     times = 1, 1, count, 1
     carried = None if given.carried is None else np.tile(given.carried, times)
-    return Given(np.tile(given.numbers, times), np.tile(given.symbols, times), carried)
+    return NumpyInputs(np.tile(given.numbers, times), np.tile(given.symbols, times), carried)
 
 
 def _losses(outputs: Array, targets: npt.NDArray[Any], head: str) -> Array:
@@ -191,7 +191,7 @@ def _losses(outputs: Array, targets: npt.NDArray[Any], head: str) -> Array:
     return np.asarray(np.log(np.exp(below).sum(-1)) - own)
 
 
-def unit_lags(subject: Subject, lags: int) -> pd.DataFrame:
+def unit_lags(subject: ProbeData, lags: int) -> pd.DataFrame:
     """The input and the lag that each unit's h says most of, by itself.
 
     Returns:
@@ -222,7 +222,7 @@ def unit_lags(subject: Subject, lags: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def explained(run: Run, layer: int, each: Input, places: Places, lags: int) -> Floats:
+def explained(run: TracedRun, layer: int, each: Input, places: ReadoutSplit, lags: int) -> Floats:
     """The share of an input's variance that each unit's h explains linearly, by lag: `[S, K]`.
 
     Of a symbol, the variance of its one-hot form. With one regressor and thousands of steps this is

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core import numpy_lstm
-from lstmcli.core.numpy_lstm import Array, Given
-from lstmcli.probes.networks import TRAINED, UNTRAINED, Run, Subject, one_thread
+from lstmcli.core.numpy_lstm import Array, NumpyInputs
+from lstmcli.probes.networks import TRAINED, UNTRAINED, ProbeData, TracedRun, one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ class Norms(NamedTuple):
     states: Array
 
 
-def gradient(subject: Subject, lags: int) -> pd.DataFrame:
+def gradient(subject: ProbeData, lags: int) -> pd.DataFrame:
     """The mean norm of the gradient of a step's loss, by lag and layer.
 
     Args:
@@ -82,7 +82,7 @@ def gradient(subject: Subject, lags: int) -> pd.DataFrame:
     return pd.concat(frames).sort_values(order, kind="stable", ignore_index=True)
 
 
-def chosen(subject: Subject, replica: int, longest: int) -> Losses:
+def chosen(subject: ProbeData, replica: int, longest: int) -> Losses:
     """Draws scored steps, with as much before them as is looked back, where there are such."""
     arrays, there = subject.arrays[replica], ~subject.padding[..., replica]
     scored = there & arrays.get("scored", np.True_)
@@ -95,7 +95,7 @@ def chosen(subject: Subject, replica: int, longest: int) -> Losses:
     return Losses(steps[drawn], rows[drawn])
 
 
-def norms_of(subject: Subject, run: Run, losses: Losses, longest: int) -> Norms:
+def norms_of(subject: ProbeData, run: TracedRun, losses: Losses, longest: int) -> Norms:
     """Follows the gradients of some losses back, over `longest` steps.
 
     The beginning of a row or of a sequence ends them.
@@ -104,7 +104,7 @@ def norms_of(subject: Subject, run: Run, losses: Losses, longest: int) -> Norms:
     there, rows = np.maximum(times, 0), losses.rows
     given = subject.given([run.replica])
     begun = subject.begins[..., run.replica][there, rows]
-    history = Given(
+    history = NumpyInputs(
         given.numbers[there, 0, rows][:, None],
         given.symbols[there, 0, rows][:, None],
         (1 - begun.astype(np.float32))[:, None, :, None],
@@ -113,10 +113,12 @@ def norms_of(subject: Subject, run: Run, losses: Losses, longest: int) -> Norms:
     state = np.moveaxis(before, 0, 2)[:, :, None]
     targets = subject.arrays[run.replica]["targets"][losses.steps, rows]
     with one_thread():
-        return _followed(run, state, history, targets, subject.signature.head)
+        return _followed(run, state, history, targets, subject.spec.head)
 
 
-def _followed(run: Run, state: Array, given: Given, targets: npt.NDArray[Any], head: str) -> Norms:
+def _followed(
+    run: TracedRun, state: Array, given: NumpyInputs, targets: npt.NDArray[Any], head: str
+) -> Norms:
     """Runs the network over the losses' histories, and their gradients back.
 
     Args:
@@ -130,7 +132,7 @@ def _followed(run: Run, state: Array, given: Given, targets: npt.NDArray[Any], h
     states = np.concatenate(list(numpy_lstm.unroll(network, state, given)))
     logits = numpy_lstm.readout(network, states[-1, -1, 1])
     outputs = numpy_lstm.loss_gradient(logits, targets[None], head)
-    found = numpy_lstm.slopes(network, state, given, states)
+    found = numpy_lstm.local_gradients(network, state, given, states)
     norms = [
         Norms(*(np.linalg.norm(part, axis=-1) for part in step))
         for step in numpy_lstm.backpropagate(network, found, given, outputs)

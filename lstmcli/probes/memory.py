@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.probes import readout
-from lstmcli.probes.networks import TRAINED, UNTRAINED, Run, Subject, inputs_of
+from lstmcli.probes.networks import TRAINED, UNTRAINED, ProbeData, TracedRun, inputs_of
 from lstmcli.probes.readout import FEWEST_PAIRS, Block, Readout, Targets
 from lstmcli.utils.errors import UsageError
 
@@ -33,7 +33,7 @@ JUDGED = 2**21
 
 
 @dataclass(frozen=True)
-class Recovered:
+class ReadoutScore:
     """What a readout knows of the input at some lag.
 
     Attributes:
@@ -54,7 +54,7 @@ class Recovered:
         return float(np.maximum(0, self.held_out))
 
 
-def memory(subject: Subject, lags: int) -> pd.DataFrame:
+def memory(subject: ProbeData, lags: int) -> pd.DataFrame:
     """What is known of each input at each lag, by network, layer and part of the state.
 
     Args:
@@ -92,12 +92,12 @@ def memory(subject: Subject, lags: int) -> pd.DataFrame:
     return table.sort_values(order, kind="stable", ignore_index=True)
 
 
-def _columns(found: Recovered) -> dict[str, Any]:
+def _columns(found: ReadoutScore) -> dict[str, Any]:
     names = ("lag", "memory", "held_out", "most", "ridge")
     return {name: getattr(found, name) for name in names}
 
 
-def parts_of(run: Run) -> Iterator[tuple[int | str, str, npt.NDArray[Any]]]:
+def parts_of(run: TracedRun) -> Iterator[tuple[int | str, str, npt.NDArray[Any]]]:
     """The parts of a state that are read out: each layer's h and c, and all h together.
 
     Yields:
@@ -112,7 +112,7 @@ def parts_of(run: Run) -> Iterator[tuple[int | str, str, npt.NDArray[Any]]]:
         yield ALL, "h", together.reshape(*together.shape[:2], -1)
 
 
-class Asked(NamedTuple):
+class ReadoutTask(NamedTuple):
     """What is to be read out of states: the input at some lags.
 
     Attributes:
@@ -124,18 +124,20 @@ class Asked(NamedTuple):
     targets: list[Targets]
 
 
-def _asked(values: npt.NDArray[Any], classes: int, block: Block) -> Asked:
+def _asked(values: npt.NDArray[Any], classes: int, block: Block) -> ReadoutTask:
     """An input `[steps, B]` so many steps before each place."""
     flat, back = values.reshape(-1), np.asarray(block.lags) * values.shape[1]
-    return Asked(block, [Targets(flat[places[:, None] - back], classes) for places in block.parts])
+    return ReadoutTask(
+        block, [Targets(flat[places[:, None] - back], classes) for places in block.parts]
+    )
 
 
-def recovered(states: npt.NDArray[Any], asked: Sequence[Asked]) -> Iterator[Recovered]:
+def recovered(states: npt.NDArray[Any], asked: Sequence[ReadoutTask]) -> Iterator[ReadoutScore]:
     """What a linear readout of some states `[steps, B, S]` knows of an input, at each lag."""
     flat = states.reshape(-1, states.shape[-1])
     for block, targets in asked:
         if min(map(len, block.parts)) < FEWEST_PAIRS:
-            yield from (Recovered(lag, np.nan, np.nan, np.nan) for lag in block.lags)
+            yield from (ReadoutScore(lag, np.nan, np.nan, np.nan) for lag in block.lags)
             continue
         parts = readout.standardised(*(flat[places].astype(np.float64) for places in block.parts))
         yield from _judged(parts, targets, block.lags)
@@ -143,14 +145,14 @@ def recovered(states: npt.NDArray[Any], asked: Sequence[Asked]) -> Iterator[Reco
 
 def _judged(
     parts: Sequence[Floats], targets: Sequence[Targets], lags: Sequence[int]
-) -> Iterator[Recovered]:
+) -> Iterator[ReadoutScore]:
     """Fits, chooses and judges the readouts of some lags."""
     fit, choose, judge = parts
     fitted = readout.fit_ridge(fit, targets[0], choose, targets[1])
     if not targets[0].classes:
         explained = readout.r_squared(fitted, judge, targets[2])
         for place, lag in enumerate(lags):
-            yield Recovered(lag, float(explained[place]), 1.0, float(fitted.strengths[place]))
+            yield ReadoutScore(lag, float(explained[place]), 1.0, float(fitted.strengths[place]))
         return
     for place, lag in enumerate(lags):
         yield _known(fitted, choose, judge, targets, place, lag)
@@ -163,13 +165,13 @@ def _known(
     targets: Sequence[Targets],
     place: int,
     lag: int,
-) -> Recovered:
+) -> ReadoutScore:
     """The bits of a symbol that a readout knows."""
     classes, strength = targets[0].classes, float(fitted.strengths[place])
     calibrated_by, labels = targets[1].values[:, place], targets[2].values[:, place]
     most = readout.entropy(labels, classes)
     if np.isinf(strength):  # What knows nothing guesses the frequencies, and loses the entropy.
-        return Recovered(lag, 0.0, most, strength)
+        return ReadoutScore(lag, 0.0, most, strength)
     calibrating, judging = slice(CALIBRATED), slice(JUDGED // classes)
     known = readout.known_bits(
         fitted.scores(choose[calibrating], place),
@@ -177,4 +179,4 @@ def _known(
         fitted.scores(judge[judging], place),
         labels[judging],
     )
-    return Recovered(lag, known, most, strength)
+    return ReadoutScore(lag, known, most, strength)

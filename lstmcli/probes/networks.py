@@ -13,14 +13,14 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from lstmcli.core import initialization, numpy_lstm
-from lstmcli.core.numpy_lstm import Array, Given, Network, Zeroing
+from lstmcli.core.numpy_lstm import AblationMask, Array, Network, NumpyInputs
 from lstmcli.data import batching
-from lstmcli.data.batching import PADDING, Packing, Spans, Windows
+from lstmcli.data.batching import PADDING, PackedSequences, Spans, Windows
 from lstmcli.data.series import is_one_hot
-from lstmcli.model_spec import Signature
-from lstmcli.probes.readout import Places
+from lstmcli.model_spec import ModelSpec
+from lstmcli.probes.readout import ReadoutSplit
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.training.load import Opened
+from lstmcli.training.load import LoadedCheckpoint
 from lstmcli.utils import rng
 
 TRAINED, UNTRAINED = "trained", "untrained"
@@ -28,10 +28,10 @@ MOST_HELD = 2**28
 """Bytes of the states of networks that are run side by side."""
 
 
-class Read(Windows):
+class ProbeWindows(Windows):
     """What a network reads: where one row ends, no other goes on."""
 
-    cut: Packing | Spans
+    cut: PackedSequences | Spans
 
     @property
     def places(self) -> npt.NDArray[np.int64]:
@@ -40,7 +40,7 @@ class Read(Windows):
 
 
 @dataclass(frozen=True)
-class Subject:
+class ProbeData:
     """The networks of a checkpoint, and what each of them reads.
 
     Attributes:
@@ -54,7 +54,7 @@ class Subject:
     checkpoint: Path
     data: str
     model: Checkpoint
-    windows: list[Read]
+    windows: list[ProbeWindows]
     notes: tuple[str, ...] = ()
 
     @property
@@ -63,9 +63,9 @@ class Subject:
         return self.windows[0].cut.bptt
 
     @cached_property
-    def signature(self) -> Signature:
+    def spec(self) -> ModelSpec:
         """What the networks take and give."""
-        series = self.windows[0].series.signature
+        series = self.windows[0].series.spec
         return replace(series, outputs=self.model.metadata["classes"])
 
     @cached_property
@@ -96,41 +96,39 @@ class Subject:
         found[0] = True
         return found
 
-    def judged(self, replica: int) -> Places:
+    def judged(self, replica: int) -> ReadoutSplit:
         """Which of a replica's steps say what it remembers: none of a warm-up."""
         begins, outside = (each[..., replica] for each in (self.begins, self.padding))
         windows = self.windows[replica]
         if isinstance(windows.cut, Spans):
             outside = ~windows.cut.scored(windows.places.T).T
-        return Places.of(begins, outside)
+        return ReadoutSplit.of(begins, outside)
 
-    def given(self, replicas: Sequence[int]) -> Given:
+    def given(self, replicas: Sequence[int]) -> NumpyInputs:
         """What some replicas read: arrays `[steps, R, B, …]`."""
         steps, rows = self.arrays[0]["targets"].shape[:2]
         none = np.zeros((steps, rows, 0), np.float32)
         numbers = [self.arrays[each].get("numbers", none) for each in replicas]
         symbols = [self.arrays[each].get("symbols", none.astype(np.uint8)) for each in replicas]
         carried = None
-        if self.signature.starts:
+        if self.spec.starts:
             begins = self.begins[:, :, list(replicas)].transpose(0, 2, 1)
             carried = 1 - begins[..., None].astype(np.float32)
-        return Given(np.stack(numbers, 1), np.stack(symbols, 1), carried)
+        return NumpyInputs(np.stack(numbers, 1), np.stack(symbols, 1), carried)
 
     def networks(self, kind: str, replicas: Sequence[int]) -> list[Network]:
         """The parameters of some replicas, trained or as they were drawn."""
         tensors = self.model.tensors if kind == TRAINED else self._untrained
-        return [numpy_lstm.network(tensors, each, self.signature) for each in replicas]
+        return [numpy_lstm.network(tensors, each, self.spec) for each in replicas]
 
     @cached_property
     def _untrained(self) -> initialization.Arrays:
         """The weights that the seeds draw, whatever of them training began with."""
         rngs = [rng.generator(seed, rng.Stream.WEIGHTS) for seed in self.model.seeds]
-        signature = self.signature
-        return initialization.initialise(
-            self.model.config.model, signature.features, signature.outputs, rngs
-        )
+        spec = self.spec
+        return initialization.initialise(self.model.config.model, spec.features, spec.outputs, rngs)
 
-    def runs(self, kinds: Sequence[str]) -> Iterator[Run]:
+    def runs(self, kinds: Sequence[str]) -> Iterator[TracedRun]:
         """Runs networks over their series, as many side by side as there is room for.
 
         Args:
@@ -145,11 +143,11 @@ class Subject:
             states = states_of(networks, self.given(replicas * len(kinds)))
             for place, network in enumerate(networks):
                 kind, replica = kinds[place // len(replicas)], replicas[place % len(replicas)]
-                yield Run(kind, replica, network, states[:, :, :, place])
+                yield TracedRun(kind, replica, network, states[:, :, :, place])
 
 
 @dataclass(frozen=True)
-class Run:
+class TracedRun:
     """What a network did over its series.
 
     Attributes:
@@ -165,7 +163,9 @@ class Run:
     states: Array
 
 
-def states_of(networks: Sequence[Network], given: Given, zeroing: Zeroing | None = None) -> Array:
+def states_of(
+    networks: Sequence[Network], given: NumpyInputs, zeroing: AblationMask | None = None
+) -> Array:
     """The state after each step of networks side by side: `[steps, L, 2, R, B, S]`."""
     stack = numpy_lstm.side_by_side(networks)
     rows = given.numbers.shape[2]
@@ -180,7 +180,7 @@ def one_thread() -> threadpool_limits:
     return threadpool_limits(1)
 
 
-def subject_of(opened: Opened, steps: int, to_score: bool = True) -> Subject:
+def subject_of(opened: LoadedCheckpoint, steps: int, to_score: bool = True) -> ProbeData:
     """The networks of a checkpoint, and the beginning of the series that they are to read.
 
     The series is cut into rows as for validation.
@@ -200,7 +200,7 @@ def subject_of(opened: Opened, steps: int, to_score: bool = True) -> Subject:
     warm_up = max(_warm_up(cut) for cut in cuts)
     count = min(max(1, steps // (rows * bptt)) + warm_up, *(len(cut) for cut in cuts))
     windows = [_first(cut, count) for cut in cuts]
-    return Subject(opened.path, tested.name, opened.model, windows, (*chosen, *tested.notes))
+    return ProbeData(opened.path, tested.name, opened.model, windows, (*chosen, *tested.notes))
 
 
 def _warm_up(windows: Windows) -> int:
@@ -209,13 +209,13 @@ def _warm_up(windows: Windows) -> int:
     return -(-int((cut.counted - cut.begins).max()) // cut.bptt) if isinstance(cut, Spans) else 0
 
 
-def _first(windows: Windows, count: int) -> Read:
+def _first(windows: Windows, count: int) -> ProbeWindows:
     """The first windows of each row."""
     cut = windows.cut
     if isinstance(cut, Spans):
         ends = np.minimum(cut.ends, cut.begins + count * cut.bptt)
-        return Read(windows.series, replace(cut, ends=ends, windows=count))
-    return Read(windows.series, Packing(cut.places(0, count), cut.bptt))
+        return ProbeWindows(windows.series, replace(cut, ends=ends, windows=count))
+    return ProbeWindows(windows.series, PackedSequences(cut.places(0, count), cut.bptt))
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class Input:
     values: npt.NDArray[Any]
 
 
-def inputs_of(subject: Subject) -> list[Input]:
+def inputs_of(subject: ProbeData) -> list[Input]:
     """The inputs that vary.
 
     A number that is only ever one of two is a symbol, as the echo task's bit, and several numbers
@@ -251,7 +251,7 @@ def inputs_of(subject: Subject) -> list[Input]:
     return [each for each in found if len(np.unique(each.values[there])) > 1]
 
 
-def _stacked(subject: Subject, name: str) -> list[npt.NDArray[Any]]:
+def _stacked(subject: ProbeData, name: str) -> list[npt.NDArray[Any]]:
     """An array of all replicas, `[steps, B, columns, R]`; nothing where there is none."""
     if name not in subject.arrays[0]:
         return []

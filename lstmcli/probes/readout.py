@@ -262,7 +262,7 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Places:
+class ReadoutSplit:
     """The steps of a replica's rows.
 
     Attributes:
@@ -274,7 +274,7 @@ class Places:
     age: Integers
 
     @classmethod
-    def of(cls, begins: Bools, padding: Bools) -> Places:
+    def of(cls, begins: Bools, padding: Bools) -> ReadoutSplit:
         """Divides rows of sequences.
 
         Args:

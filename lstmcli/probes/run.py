@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.config import OF_TENSORFLOW, ProbeConfig
 from lstmcli.data.tasks import TASKS
 from lstmcli.probes import ablation, gradient, memory
-from lstmcli.probes.networks import Subject, inputs_of, subject_of
+from lstmcli.probes.networks import ProbeData, inputs_of, subject_of
 from lstmcli.training.load import AnyPath, open_checkpoint
-from lstmcli.utils.errors import FileError, UsageError, pasteable
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MEMORY, GRADIENT, ABLATION = "memory", "gradient", "ablation"
-PROBES: dict[str, Callable[[Subject, int], pd.DataFrame]] = {
+PROBES: dict[str, Callable[[ProbeData, int], pd.DataFrame]] = {
     MEMORY: memory.memory,
     GRADIENT: gradient.gradient,
     ABLATION: ablation.ablation,
@@ -35,7 +35,7 @@ class Probe:
     """
 
     kind: str
-    subject: Subject
+    subject: ProbeData
     table: pd.DataFrame
 
     @property
@@ -90,10 +90,10 @@ def probe(
     return Probe(kind, subject, PROBES[kind](subject, asked.lags))
 
 
-def _check(subject: Subject) -> None:
+def _check(subject: ProbeData) -> None:
     """Refuses networks and series about which nothing can be said."""
     if not inputs_of(subject):
         raise FileError(
             f"there is nothing to remember: no input of {subject.data} varies",
-            f"`lstmcli inspect {pasteable(subject.checkpoint)}` shows what the inputs are",
+            f"`lstmcli inspect {shell_quote(subject.checkpoint)}` shows what the inputs are",
         )

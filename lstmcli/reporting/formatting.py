@@ -13,7 +13,7 @@ from lstmcli.config import DataConfig
 from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.reporting.figures import style
 from lstmcli.utils.files import shown
-from lstmcli.utils.terminal import ascii_only, visible
+from lstmcli.utils.terminal import ascii_only, escape_unprintable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +40,7 @@ def name(text: str, quoted: bool = False) -> str:
         text: as the file has it.
         quoted: whether it stands in quotes, as blanks and characters of a text have to.
     """
-    shown = visible(text)
+    shown = escape_unprintable(text)
     if ascii_only(sys.stdout):
         shown = shown.encode("ascii", "backslashreplace").decode()
     if len(shown) > WIDEST:
@@ -126,7 +126,7 @@ def loss_unit(schema: Schema) -> str:
     return "squared error, standardised"
 
 
-def familiar(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
+def display_unit(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
     """What people measure losses in, for an axis, and how losses come to be in that.
 
     Bits per character of a text, the target's units of one number; else as `loss_unit` has it.

@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element
 
 from lstmcli import __version__
 from lstmcli.reporting import formatting
-from lstmcli.utils.terminal import visible
+from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -300,7 +300,9 @@ def element(tag: str, *children: Content, **attributes: str) -> Element:
         attributes: by name; `class_` is `class`, `aria_label` is `aria-label`.
     """
     names = {name: name.rstrip("_").replace("_", "-") for name in attributes}
-    made = Element(tag, {names[name]: visible(value) for name, value in attributes.items()})
+    made = Element(
+        tag, {names[name]: escape_unprintable(value) for name, value in attributes.items()}
+    )
     add(made, *children)
     return made
 
@@ -311,9 +313,9 @@ def add(parent: Element, *children: Content) -> None:
         if isinstance(child, Element):
             parent.append(child)
         elif len(parent):
-            parent[-1].tail = (parent[-1].tail or "") + visible(child)
+            parent[-1].tail = (parent[-1].tail or "") + escape_unprintable(child)
         else:
-            parent.text = (parent.text or "") + visible(child)
+            parent.text = (parent.text or "") + escape_unprintable(child)
 
 
 def raw(tag: str, code: str) -> Element:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Material:
+class ReportInputs:
     """What is known of a run or a checkpoint.
 
     Attributes:
@@ -55,7 +55,7 @@ class Material:
     notes: list[str] = field(default_factory=list)
 
 
-def of_checkpoint(path: Path) -> Material:
+def of_checkpoint(path: Path) -> ReportInputs:
     """What is known of a checkpoint file.
 
     Raises:
@@ -63,10 +63,10 @@ def of_checkpoint(path: Path) -> Material:
     """
     model = checkpoints.read(path)
     source = _source_of(model, load.folder_of(path))
-    return Material(model.config, model.schema, model, source)
+    return ReportInputs(model.config, model.schema, model, source)
 
 
-def of_run(run: RunDirectory, source: Source | None = None) -> Material:
+def of_run(run: RunDirectory, source: Source | None = None) -> ReportInputs:
     """What is known of a run, as far as it has come.
 
     Args:
@@ -84,7 +84,7 @@ def of_run(run: RunDirectory, source: Source | None = None) -> Material:
             f"`{run.path}` holds no run and no sweep of lstmcli{why}",
             "`lstmcli train` makes a run, in `runs/latest`",
         ) from error
-    found = Material(config, _schema(run), source=source, baselines=_baselines(run))
+    found = ReportInputs(config, _schema(run), source=source, baselines=_baselines(run))
     try:
         _, found.model = load.read_own_checkpoint(run.path)
         found.schema = found.model.schema
@@ -130,7 +130,7 @@ def _schema(run: RunDirectory) -> Schema:
 LOSSES = ["loss", "val_loss", "bayes_loss", "chance", "reference_loss"]
 
 
-def curve_of(run: RunDirectory, known: Material) -> Curve | None:
+def curve_of(run: RunDirectory, known: ReportInputs) -> Curve | None:
     """What `metrics.csv` and `steps.csv` say, in the units that people measure it in.
 
     Args:
@@ -149,7 +149,7 @@ def curve_of(run: RunDirectory, known: Material) -> Curve | None:
         return None
     windows = metrics.read_table(run.steps, columns(StepRow))
     epochs = _with_baselines(epochs, known.schema, known.baselines)
-    unit, convert = formatting.familiar(known.schema)
+    unit, convert = formatting.display_unit(known.schema)
     each = epochs.step.iloc[0] / epochs.epoch.iloc[0]  # Windows of an epoch.
     return Curve(
         _in_units(epochs, convert),

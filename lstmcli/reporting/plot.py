@@ -12,7 +12,7 @@ from lstmcli.reporting import load, predictions
 from lstmcli.reporting.figures import style
 from lstmcli.reporting.figures.loss import Curve, loss_figure
 from lstmcli.reporting.figures.predictions import window_figure
-from lstmcli.reporting.load import Material, figures_of_sweep
+from lstmcli.reporting.load import ReportInputs, figures_of_sweep
 from lstmcli.training import load as loading
 from lstmcli.training.run_dir import RunDirectory, SweepFiles
 from lstmcli.utils import files as file_utils
@@ -99,7 +99,7 @@ def _of_run(run: RunDirectory, source: Source | None) -> Drawn:
     return drawn
 
 
-def _window(known: Material, curve: Curve | None = None) -> dict[str, Figure]:
+def _window(known: ReportInputs, curve: Curve | None = None) -> dict[str, Figure]:
     """The figure of a window by its name; none where a run has no checkpoint, or no data."""
     if known.model is None or known.source is None:
         return {}

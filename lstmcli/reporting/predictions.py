@@ -18,11 +18,11 @@ from lstmcli.data.datasets import Source
 from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.data.series import Series
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.utils.errors import FileError, pasteable
+from lstmcli.utils.errors import FileError, shell_quote
 from lstmcli.utils.rng import Stream
 
 if TYPE_CHECKING:
-    from lstmcli.training.state import Run
+    from lstmcli.training.state import TrainingState
 
 CARRIED = 1_000
 """Steps over which the state is carried at most, before and within what is shown."""
@@ -46,7 +46,7 @@ class _Chosen:
     warm_up: int = 0
 
 
-def window_of(model: Checkpoint, source: Source) -> Window:
+def window_of(model: Checkpoint, source: Source) -> PredictionSample:
     """A window of the validation series, with the state carried from the series' beginning.
 
     Of an endless series it is the last window of the first `CARRIED` steps of the first rows; of
@@ -63,7 +63,7 @@ def window_of(model: Checkpoint, source: Source) -> Window:
     series = validation_series(source, replica)
     _check(model, series)
     chosen = _sequences(series) if series.has_sequences else _rows(series, source)
-    part = "training" if source.held and not source.held.validation else "validation"
+    part = "training" if source.splits and not source.splits.validation else "validation"
     series = series.recording or series
     readout = _readout(model, replica, series, chosen)
     steps = chosen.steps[:, -chosen.last :]
@@ -72,7 +72,7 @@ def window_of(model: Checkpoint, source: Source) -> Window:
     there = steps != PADDING
     scored = there if series.scored is None else there & series.scored[steps]
     begin = chosen.steps.shape[1] - steps.shape[1] - chosen.warm_up
-    return Window(
+    return PredictionSample(
         model.schema,
         np.broadcast_to(begin + 1 + np.arange(steps.shape[1]), steps.shape),
         there,
@@ -99,14 +99,14 @@ def name_of(source: Source) -> str:
 
 def validation_series(source: Source, replica: int) -> Series:
     """The series that chose a replica's best checkpoint; without one, the training part."""
-    if source.held is not None:
-        return source.held.validation or source.held.training
+    if source.splits is not None:
+        return source.splits.validation or source.splits.training
     return source.draw(source.seeds[replica], Stream.VALIDATION, 0)
 
 
 def _check(model: Checkpoint, series: Series) -> None:
     """Raises FileError where a model cannot be shown on a series."""
-    found, features = series.signature, model.metadata["features"]
+    found, features = series.spec, model.metadata["features"]
     if (found.features, found.outputs) != (features, model.metadata["classes"]):
         raise FileError(
             f"the data has {found.features} features and {found.outputs} outputs, the model was "
@@ -162,7 +162,7 @@ def _readout(
 ) -> npt.NDArray[np.floating[Any]]:
     """Probabilities, or numbers, of the last steps: `[rows, last, C or D]`; from a zero state."""
     schema = model.schema
-    network = numpy_lstm.network(model.tensors, replica, schema.signature(False, False))
+    network = numpy_lstm.network(model.tensors, replica, schema.spec(False, False))
     state = numpy_lstm.zero_state(network, len(chosen.steps))
     found = []
     for now in chosen.steps.T:
@@ -192,11 +192,11 @@ def _where(part: str, steps: npt.NDArray[np.int64], begin: int, kind: str) -> st
 def check_unchanged(model: Checkpoint, source: Source, file: str) -> None:
     """Raises FileError where a file is not what the model was trained on."""
     known = model.metadata.get("data_sha256")
-    if source.held is not None and known and not source.is_what(known):
+    if source.splits is not None and known and not source.matches_checksums(known):
         raise FileError(
             f"`{file}` has changed since the model was trained on it: what it was validated on is "
             "lost",
-            f"`lstmcli eval RUN --data {pasteable(file)}` scores the file as it is now, whole",
+            f"`lstmcli eval RUN --data {shell_quote(file)}` scores the file as it is now, whole",
         )
 
 
@@ -214,7 +214,7 @@ STAYS = 5.0
 """Seconds until the next window is shown: long enough to see marks vanish from one."""
 
 
-class Watch:
+class PredictionPreview:
     """Looks at a run's first replica.
 
     Args:
@@ -222,12 +222,12 @@ class Watch:
         every: seconds from one glimpse to the next, at least.
     """
 
-    def __init__(self, run: Run, every: float = EVERY) -> None:
+    def __init__(self, run: TrainingState, every: float = EVERY) -> None:
         self._windows = (run.source.validation() or run.source.training(0))[0]
         base = self._windows.series.base
         self._base = None if base is None else self._windows.laid(base)[:ROWS]
         self._schema = run.source.schema
-        self._signature = run.program.signature
+        self._signature = run.program.spec
         self._seed = run.config.run.seed
         features, outputs = self._signature.features, self._signature.outputs
         self._names = [*model_spec.shapes(run.config.model, features, outputs)]
@@ -241,7 +241,7 @@ class Watch:
         """Whether it is time to look again."""
         return time.monotonic() >= self._next
 
-    def look(self, tensors: Mapping[str, Any], moment: Moment) -> Glimpse:
+    def look(self, tensors: Mapping[str, Any], moment: TrainingPosition) -> PreviewSample:
         """What the network makes of a window.
 
         Args:
@@ -267,7 +267,9 @@ class Watch:
         moved = int((now - self._begun) / STAYS) + 1
         return moved % len(self._windows)
 
-    def _of(self, network: numpy_lstm.Network, window: int, moment: Moment) -> Glimpse:
+    def _of(
+        self, network: numpy_lstm.Network, window: int, moment: TrainingPosition
+    ) -> PreviewSample:
         """What a network makes of a window."""
         before = min(window, 1)
         taken = self._windows.take(window - before, 1 + before)
@@ -289,8 +291,8 @@ class Watch:
         return np.not_equal(self._windows.cut.places(begin, begin + count)[:ROWS], PADDING).T
 
     def _glimpse(
-        self, series: Arrays, outputs: npt.NDArray[Any], step: int, moment: Moment
-    ) -> Glimpse:
+        self, series: Arrays, outputs: npt.NDArray[Any], step: int, moment: TrainingPosition
+    ) -> PreviewSample:
         """From arrays `[steps, rows, …]`."""
         schema, targets = self._schema, series["targets"]
         classes = isinstance(schema.target, Categorical)
@@ -301,7 +303,7 @@ class Watch:
         name, column = (
             ("numbers", schema.numbers) if schema.numbers else ("symbols", schema.symbols)
         )
-        return Glimpse(
+        return PreviewSample(
             schema,
             self._seed,
             moment,
@@ -341,7 +343,7 @@ MOST_ROWS = 5
 
 
 @dataclass(frozen=True)
-class Window:
+class PredictionSample:
     """Some steps of a few rows of a series, or of a few of its sequences.
 
     Attributes:
@@ -410,7 +412,7 @@ FAR = 0.25
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainingPosition:
     """When a network was looked at.
 
     Attributes:
@@ -425,7 +427,7 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
-class Glimpse:
+class PreviewSample:
     """What a network makes of a few rows of a window.
 
     Attributes:
@@ -443,7 +445,7 @@ class Glimpse:
 
     schema: Schema
     seed: int
-    moment: Moment
+    moment: TrainingPosition
     step: int
     column: Column
     given: npt.NDArray[Any]

@@ -15,7 +15,7 @@ from lstmcli.defaults import ARTICLE, BY_RULE
 from lstmcli.reporting import plot
 from lstmcli.reporting.html import Command, Picture, Table, Text
 from lstmcli.training.run_dir import RunDirectory
-from lstmcli.utils.errors import FileError, pasteable
+from lstmcli.utils.errors import FileError, shell_quote
 from lstmcli.utils.settings import Settings, option_name, setting_types
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def commands_of_run(path: Path, config: Config) -> list[Command]:
         Command("Train it again, in a new directory.", train),
         Command(
             "The same, from the settings that the run has kept.",
-            f"lstmcli train --config {pasteable(RunDirectory(path).config)}",
+            f"lstmcli train --config {shell_quote(RunDirectory(path).config)}",
         ),
         *_about(path),
     ]
@@ -267,15 +267,15 @@ def commands_of_sweep(path: Path, config: Config, found: Finished) -> list[Comma
         *_from_where(path),
         Command(
             "Train every trial again, in a new directory: those that are there are not used.",
-            f"{again} --out {pasteable(path.parent / AGAIN / path.resolve().name)}",
+            f"{again} --out {shell_quote(path.parent / AGAIN / path.resolve().name)}",
         ),
         Command(
             "Finish or extend this sweep: more depths and more seeds add to it.",
-            f"{again} --out {pasteable(path)}",
+            f"{again} --out {shell_quote(path)}",
         ),
         *(
             [Command("Score its best trial on data that it has not seen.",
-                     f"lstmcli eval {pasteable(path)}")] if found.best else []
+                     f"lstmcli eval {shell_quote(path)}")] if found.best else []
         ),
         *_about(path)[-1:],
     ]  # fmt: skip
@@ -287,14 +287,14 @@ def _from_where(path: Path) -> list[Command]:
         return []
     here = Path.cwd()
     does = "The commands are to be typed where this page was written: go there first."
-    return [Command(does, f"cd {pasteable(here)}")]
+    return [Command(does, f"cd {shell_quote(here)}")]
 
 
 def _about(path: Path) -> list[Command]:
     return [
-        Command("Score it on data that it has not seen.", f"lstmcli eval {pasteable(path)}"),
-        Command("What its checkpoint holds.", f"lstmcli inspect {pasteable(path)}"),
-        Command("Write this page anew.", f"lstmcli report {pasteable(path)}"),
+        Command("Score it on data that it has not seen.", f"lstmcli eval {shell_quote(path)}"),
+        Command("What its checkpoint holds.", f"lstmcli inspect {shell_quote(path)}"),
+        Command("Write this page anew.", f"lstmcli report {shell_quote(path)}"),
     ]
 
 

@@ -17,7 +17,7 @@ from lstmcli.utils.files import (
     page_with_checksum,
     write_atomically,
 )
-from lstmcli.utils.locks import held
+from lstmcli.utils.locks import lock
 
 ELSEWHERE = "write it elsewhere with `--output FILE`"
 
@@ -43,7 +43,7 @@ def write(path: Path, output: Path | None = None) -> Path:
     _check_replaceable(file)
     content = page_with_checksum(render_page(page_of(path)))
     within = file.parent.resolve() == path.resolve()
-    with held(path) if within else nullcontext():
+    with lock(path) if within else nullcontext():
         _check_replaceable(file)
         write_atomically(file, content)
     return file

@@ -83,7 +83,7 @@ class Worst(NamedTuple):
     pairs: int
 
 
-class Findings(NamedTuple):
+class Comparison(NamedTuple):
     """What the losses of some settings say; settings by their places, the smallest depth first.
 
     Attributes:
@@ -106,7 +106,7 @@ class Findings(NamedTuple):
     lowest: float
 
 
-def weigh(losses: Losses, margin: float, compare: bool = True) -> Findings:
+def compare_depths(losses: Losses, margin: float, compare: bool = True) -> Comparison:
     """Weighs the losses of settings that differ in depth.
 
     Args:
@@ -123,7 +123,7 @@ def weigh(losses: Losses, margin: float, compare: bool = True) -> Findings:
         reference = enough
     ratios = _ratios(losses.reached, places, reference) if compare else {}
     needed = (_seeds_needed(losses, place, places, margin) for place in worst)
-    return Findings(
+    return Comparison(
         worst,
         enough,
         reference,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.comparison import FEWEST, LEVEL, Ratio
 from lstmcli.sweeps.data_info import NATS, Unit
-from lstmcli.sweeps.summary import GUESS, Verdict
+from lstmcli.sweeps.summary import GUESS, DepthResult
 from lstmcli.sweeps.trial import Status
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SMALLEST_P = 1e-4
 """P-values below it are not told apart."""
 
 
-def sentence(verdict: Verdict, unit: Unit = NATS) -> str:
+def sentence(verdict: DepthResult, unit: Unit = NATS) -> str:
     """How many layers the task needs; or that the data cannot tell, and why.
 
     Args:
@@ -42,7 +42,7 @@ def sentence(verdict: Verdict, unit: Unit = NATS) -> str:
     return f"{where}: {said}" if where else said
 
 
-def _head(verdict: Verdict, unit: Unit) -> str:
+def _head(verdict: DepthResult, unit: Unit) -> str:
     if verdict.findings.reference is None:
         return "no trial ended with a loss: there is nothing to compare"
     row = verdict.rows.loc[verdict.findings.reference]
@@ -62,7 +62,7 @@ def _head(verdict: Verdict, unit: Unit) -> str:
     return f"{unsolved}the data cannot tell how many layers are enough: {_why(verdict, row, unit)}"
 
 
-def _no_better(verdict: Verdict, row: pd.Series, unit: Unit) -> str:
+def _no_better(verdict: DepthResult, row: pd.Series, unit: Unit) -> str:
     """That no depth beats what is known without a network; and how low the lowest loss is."""
     baseline, margin = _baseline(verdict, unit), _margin(verdict, unit)
     said = f"no depth is better than {baseline} by more than {margin}"
@@ -85,7 +85,7 @@ def _is_enough(row: pd.Series, unit: Unit) -> str:
     return f"no depth solves it: {well}, {_result(row, unit)}"
 
 
-def _why(verdict: Verdict, row: pd.Series, unit: Unit) -> str:
+def _why(verdict: DepthResult, row: pd.Series, unit: Unit) -> str:
     """What keeps the depth with the lowest loss from being called enough."""
     assert verdict.findings.reference is not None
     worst = verdict.findings.worst[verdict.findings.reference]
@@ -101,7 +101,7 @@ def _why(verdict: Verdict, row: pd.Series, unit: Unit) -> str:
     )
 
 
-def _margin(verdict: Verdict, unit: Unit) -> str:
+def _margin(verdict: DepthResult, unit: Unit) -> str:
     """The margin, and what it is a part of where that is not the way to a floor."""
     said = f"the margin of {unit.amount(verdict.margin)}"
     name, loss = verdict.baseline.name, verdict.baseline.loss
@@ -111,7 +111,7 @@ def _margin(verdict: Verdict, unit: Unit) -> str:
     return f"{said} ({100 * verdict.margin / loss:.3g} % of what {_named(name)} {verb})"
 
 
-def _baseline(verdict: Verdict, unit: Unit) -> str:
+def _baseline(verdict: DepthResult, unit: Unit) -> str:
     """`bigrams (2.44 nats)`; a uniform guess is known without its loss."""
     name, loss = verdict.baseline.name, verdict.baseline.loss
     return name if name == GUESS else f"{_named(name)} ({unit.amount(loss, '.3g')})"
@@ -122,7 +122,7 @@ def _named(baseline: str) -> str:
     return f"the {baseline}" if baseline.startswith(ONE) else baseline
 
 
-def _beaten(verdict: Verdict, unit: Unit) -> list[str]:
+def _beaten(verdict: DepthResult, unit: Unit) -> list[str]:
     """How many of the depths do not beat what is known without a network, where some do."""
     depths, beaten = len(verdict.rows), verdict.beaten_by
     if verdict.baseline.name == GUESS or not verdict.better_than_a_guess or beaten == depths:
@@ -142,11 +142,11 @@ def _result(row: pd.Series, unit: Unit) -> str:
     return f"{solved} of {seeds} {_plural(seeds, 'seed')} {verb} it ({interval})"
 
 
-def _solves_none(verdict: Verdict) -> bool:
+def _solves_none(verdict: DepthResult) -> bool:
     return bool((verdict.rows.solve_rate.fillna(0) == 0).all())
 
 
-def _differences(verdict: Verdict, unit: Unit) -> list[str]:
+def _differences(verdict: DepthResult, unit: Unit) -> list[str]:
     """The depths whose losses differ from the reference's, and the smaller ones that may."""
     found: list[str] = []
     if not verdict.better_than_a_guess:
@@ -197,7 +197,7 @@ def _two_digits(number: float) -> str:
     return f"{number:,.0f}" if 99.5 <= abs(number) < 1e6 else f"{number:.2g}"
 
 
-def _lost(verdict: Verdict) -> list[str]:
+def _lost(verdict: DepthResult) -> list[str]:
     """The seeds of each depth that diverged, failed, or ended worse than chance."""
     words = {
         Status.DIVERGED: "diverged",

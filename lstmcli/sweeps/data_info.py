@@ -11,11 +11,11 @@ from typing import Any
 
 from lstmcli.config import Config, DataConfig
 from lstmcli.data.baselines import Baselines, nats_to_bits
-from lstmcli.data.batching import Layout
+from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.datasets import Source, floor_of
 from lstmcli.data.schema import Categorical, Schema
 from lstmcli.data.tasks.echo import check_learnable
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 from lstmcli.training import estimate
 from lstmcli.training.estimate import DataFacts
 from lstmcli.utils.errors import FileError, UsageError
@@ -53,11 +53,11 @@ NATS = Unit()
 
 
 @dataclass(frozen=True)
-class Material:
+class DataInfo:
     """What a setting knows of its data.
 
     Attributes:
-        signature: what a program has to be compiled for.
+        spec: what a program has to be compiled for.
         facts: what the data makes possible.
         unit: what losses are in.
         baseline: the loss from which the way to the floor leads; `None` where there is no floor.
@@ -65,7 +65,7 @@ class Material:
         baselines: of a dataset's parts, by what a source knows them by.
     """
 
-    signature: Signature
+    spec: ModelSpec
     facts: DataFacts
     unit: Unit = NATS
     baseline: float | None = None
@@ -73,15 +73,15 @@ class Material:
     baselines: Mapping[tuple[str, int, int], Baselines] = field(default_factory=dict, compare=False)
 
 
-def material(source: Source) -> Material:
+def data_info(source: Source) -> DataInfo:
     """What there is to know of a source.
 
     Raises:
         UsageError: there is nothing to learn, or `until_solved` has no effect.
     """
-    if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
+    if source.example.task.get("name") == "echo" and isinstance(source.cut, ContiguousWindows):
         check_learnable(source.example.task, source.cut)
-    if source.held and not len(source.held.test):
+    if source.splits and not len(source.splits.test):
         raise UsageError(
             "a sweep compares its trials on the test part, and `--test-fraction 0` holds none out",
             "pass a larger `--test-fraction`, or `--test-data FILE`",
@@ -90,8 +90,8 @@ def material(source: Source) -> Material:
         source.check_floor_known()
     floor = floor_of(source.training(0)[0])
     _ = source.baselines_of_test_part  # Once for all trials.
-    return Material(
-        source.signature,
+    return DataInfo(
+        source.spec,
         estimate.of_data(source, floor, source.validation_baselines.found),
         unit(source.schema),
         floor.chance if floor else None,

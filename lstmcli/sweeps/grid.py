@@ -17,8 +17,8 @@ from lstmcli import model_spec
 from lstmcli.config import DEFAULTS, GROUPS, OF_THE_FILE, Config, ModelConfig
 from lstmcli.core import execution, memory_use
 from lstmcli.data.datasets import Source, open_source
-from lstmcli.model_spec import Signature
-from lstmcli.sweeps.data_info import Material, identity, material
+from lstmcli.model_spec import ModelSpec
+from lstmcli.sweeps.data_info import DataInfo, data_info, identity
 from lstmcli.training import estimate
 from lstmcli.training.estimate import Preflight
 from lstmcli.training.run_dir import RUNS
@@ -57,7 +57,7 @@ RESULTS, RESULTS_ON_FILES = 2, 3
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrialGroup:
     """One combination of settings, to be trained with some seeds side by side.
 
     Attributes:
@@ -71,7 +71,7 @@ class Setting:
 
     config: Config
     swept: Mapping[str, Any]
-    material: Material
+    material: DataInfo
     weights: str | None = None
     folder: str | None = None
 
@@ -105,29 +105,29 @@ class Setting:
     @property
     def parameters(self) -> int:
         """Number of parameters of one replica."""
-        return _count(self.config, self.signature)
+        return _count(self.config, self.spec)
 
     @property
-    def signature(self) -> Signature:
+    def spec(self) -> ModelSpec:
         """What its program has to be compiled for."""
-        return self.material.signature
+        return self.material.spec
 
     @property
     def kind(self) -> object:
         """What a process has to be set up for to train it."""
-        return execution.kind(self.config, self.signature.features)
+        return execution.kind(self.config, self.spec.features)
 
     @cached_property
     def preflight(self) -> Preflight:
         """What it makes possible."""
-        return estimate.of_config(self.config, self.signature, self.material.facts)
+        return estimate.of_config(self.config, self.spec, self.material.facts)
 
     @property
     def seconds(self) -> float:
         """A rough guess at its training time."""
         return self.preflight.seconds
 
-    def with_seeds(self, seeds: Sequence[int], folder: str | None = None) -> Setting:
+    def with_seeds(self, seeds: Sequence[int], folder: str | None = None) -> TrialGroup:
         """The same setting for consecutive seeds of its own, and the run that they have begun."""
         run, shift = self.config.run, seeds[0] - self.config.run.seed
         data_seed = None if run.data_seed is None else run.data_seed + shift
@@ -191,7 +191,7 @@ def key_names(swept: Sequence[str]) -> list[str]:
     return [*SIZES, *(name for name in swept if name not in SIZES)]
 
 
-def _count(config: Config, signature: Signature) -> int:
+def _count(config: Config, signature: ModelSpec) -> int:
     """Number of parameters of one replica."""
     return model_spec.count(config.model, signature.features, signature.outputs)
 
@@ -298,7 +298,7 @@ def expand(
     match: str | None,
     opened: Source | None = None,
     weights: str | None = None,
-) -> list[Setting]:
+) -> list[TrialGroup]:
     """Every combination of the lists, with all seeds of `base`.
 
     Args:
@@ -322,7 +322,7 @@ def expand(
     _check_count("all combinations of these lists are", math.prod(map(len, lists.values())))
     swept = [name for name, values in lists.items() if name not in SIZES and len(values) > 1]
     settings = []
-    known: dict[object, tuple[Source, Material]] = {}
+    known: dict[object, tuple[Source, DataInfo]] = {}
     for values in itertools.product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
         config = base.replaced(**chosen)
@@ -330,16 +330,16 @@ def expand(
         if kind not in known:
             same = opened and opened.config.data.horizon == config.data.horizon
             source = opened.with_config(config) if opened and same else open_source(config)
-            known[kind] = source, material(source)
+            known[kind] = source, data_info(source)
         source, found = known[kind]
         config = source.resolved(config)
         if match:
             of = source.resolved(base).model
-            size = nearest_state_size(match, of, config.model.layers, found.signature)
+            size = nearest_state_size(match, of, config.model.layers, found.spec)
             config = replace(config, model=replace(config.model, state_size=size))
-        memory_use.check_model(config, found.signature.features, found.signature.outputs)
+        memory_use.check_model(config, found.spec.features, found.spec.outputs)
         own = {column(name): config.value(name) for name in swept}
-        settings.append(Setting(config, own, found, weights))
+        settings.append(TrialGroup(config, own, found, weights))
     return settings
 
 
@@ -348,7 +348,7 @@ NOTED = 0.1
 NAMES = {"params": "parameters", "state": "numbers of state"}
 
 
-def matched_count(match: str, layers: int, state_size: int, signature: Signature) -> int:
+def matched_count(match: str, layers: int, state_size: int, signature: ModelSpec) -> int:
     """What a model has of that in which depths are to be equal."""
     if match == "state":
         return layers * 2 * state_size  # c and h.
@@ -356,7 +356,7 @@ def matched_count(match: str, layers: int, state_size: int, signature: Signature
     return model_spec.count(model, signature.features, signature.outputs)
 
 
-def nearest_state_size(match: str, base: ModelConfig, layers: int, signature: Signature) -> int:
+def nearest_state_size(match: str, base: ModelConfig, layers: int, signature: ModelSpec) -> int:
     """The state size with which a depth comes closest to what `base` has.
 
     No larger one than looked at does, as a layer of all of `base`'s units has more than it.
@@ -366,11 +366,11 @@ def nearest_state_size(match: str, base: ModelConfig, layers: int, signature: Si
     return min(sizes, key=lambda size: abs(matched_count(match, layers, size, signature) - target))
 
 
-def matching_notes(match: str, base: ModelConfig, settings: Iterable[Setting]) -> list[str]:
+def matching_notes(match: str, base: ModelConfig, settings: Iterable[TrialGroup]) -> list[str]:
     """What the sizes of settings were chosen by, what they came to, and which are far from it."""
     targets: dict[int, dict[str, int]] = {}
     for setting in settings:
-        model, signature = setting.config.model, setting.signature
+        model, signature = setting.config.model, setting.spec
         target = matched_count(match, base.layers, base.state_size, signature)
         own = matched_count(match, model.layers, model.state_size, signature)
         targets.setdefault(target, {})[f"{model.layers}x{model.state_size}"] = own

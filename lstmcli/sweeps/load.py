@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.sweeps.data_info import Unit
-    from lstmcli.sweeps.summary import Verdict
+    from lstmcli.sweeps.summary import DepthResult
 
 
 @dataclass(frozen=True)
@@ -168,12 +168,12 @@ def _judged(
     from lstmcli.sweeps import summary as summaries
 
     until_solved = identity["training"].get("until_solved", False)
-    summary, verdicts = summaries.judge(trials, swept_columns(identity), margin, until_solved)
+    summary, verdicts = summaries.summarize(trials, swept_columns(identity), margin, until_solved)
     answers = [conclusion.sentence(each, _unit(directory, each)) for each in verdicts]
     return summary, answers, best_of(directory, verdicts)
 
 
-def best_of(directory: SweepDirectory, verdicts: Sequence[Verdict]) -> BestTrial | None:
+def best_of(directory: SweepDirectory, verdicts: Sequence[DepthResult]) -> BestTrial | None:
     """The trial that stands for a sweep, by what its trials say; `None` where there is none."""
     from lstmcli.sweeps import summary
 
@@ -181,7 +181,7 @@ def best_of(directory: SweepDirectory, verdicts: Sequence[Verdict]) -> BestTrial
     return None if best is None else BestTrial(directory.path / best[0], best[1])
 
 
-def _unit(directory: SweepDirectory, verdict: Verdict) -> Unit:
+def _unit(directory: SweepDirectory, verdict: DepthResult) -> Unit:
     """What losses are in, as the checkpoint of one of a verdict's trials has it."""
     from lstmcli.sweeps import data_info
 

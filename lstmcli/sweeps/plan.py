@@ -13,7 +13,7 @@ from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.data_info import Unit
 from lstmcli.sweeps.data_info import identity as identity_of
-from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.training import initial_weights, load, run_dir
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.settings import option_name
@@ -37,7 +37,7 @@ class Plan:
         notes: what is odd about the dataset, and what `--match` came to, in words.
     """
 
-    settings: list[Setting]
+    settings: list[TrialGroup]
     swept: list[str]
     identity: dict[str, Any]
     asked: SweepConfig
@@ -107,7 +107,7 @@ def make(
     if base.training.init_from is not None:
         for setting in settings:
             source = opened or initial_weights.open_source(setting.config)
-            initial_weights.weights(setting.config, setting.signature, source.schema)
+            initial_weights.weights(setting.config, setting.spec, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
     sized = opened.resolved(base) if opened else base
     first = min(settings, key=lambda setting: setting.config.data.leads[0])  # In whichever order.
@@ -137,7 +137,7 @@ def _weights(base: Config) -> str | None:
 
 
 def _identity(
-    base: Config, first: Setting, swept: Mapping[str, Sequence[Any]], match: str | None
+    base: Config, first: TrialGroup, swept: Mapping[str, Sequence[Any]], match: str | None
 ) -> dict[str, Any]:
     """All settings that trials depend on but depths and seeds, as TOML can hold them.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstmcli.sweeps import trial
-from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.workers import POLL_SECONDS, Rows, attempt, cores
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, UsageError
@@ -83,7 +83,9 @@ class Mailbox:
         self._news.pop(name, None)
 
 
-def run_ray(settings: Sequence[Setting], folder: Path) -> Generator[tuple[Setting, Rows] | None]:
+def run_ray(
+    settings: Sequence[TrialGroup], folder: Path
+) -> Generator[tuple[TrialGroup, Rows] | None]:
     """Trains settings as Ray tasks of one core each; as `execute.run_local`.
 
     Args:
@@ -117,7 +119,7 @@ def run_ray(settings: Sequence[Setting], folder: Path) -> Generator[tuple[Settin
         _stop(ray, mailbox, running, folder)
 
 
-def _stop(ray: Any, mailbox: Any, running: dict[Any, Setting], folder: Path) -> None:
+def _stop(ray: Any, mailbox: Any, running: dict[Any, TrialGroup], folder: Path) -> None:
     """Ends what still runs, as Ctrl-C does: in a checkpoint, where it comes to that soon enough."""
     for reference in running:
         ray.cancel(reference)
@@ -157,7 +159,7 @@ def _news(ray: Any, mailbox: Any) -> Iterator[dict[str, Report]]:
         yield found
 
 
-def _receive(ray: Any, reference: Any, setting: Setting, directory: Path) -> Rows:
+def _receive(ray: Any, reference: Any, setting: TrialGroup, directory: Path) -> Rows:
     try:
         rows, files = ray.get(reference)
     except ray.exceptions.RayError as error:
@@ -167,7 +169,7 @@ def _receive(ray: Any, reference: Any, setting: Setting, directory: Path) -> Row
     return list(rows)
 
 
-def _train(mailbox: Any, setting: Setting, moves_to: Path) -> tuple[Rows, Files]:
+def _train(mailbox: Any, setting: TrialGroup, moves_to: Path) -> tuple[Rows, Files]:
     """A task: the rows, and the run directory's files by their relative path."""
     import ray
 

@@ -14,9 +14,9 @@ from lstmcli.sweeps import conclusion, load, ray_workers, tables
 from lstmcli.sweeps import summary as summaries
 from lstmcli.sweeps import workers as local_workers
 from lstmcli.sweeps.comparison import FEWEST
-from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.plan import Plan
-from lstmcli.sweeps.summary import Verdict
+from lstmcli.sweeps.summary import DepthResult
 from lstmcli.sweeps.sweep_dir import SweepDirectory, usual
 from lstmcli.sweeps.tables import WAITING, Row
 from lstmcli.sweeps.trial import LostRows, Status
@@ -142,7 +142,7 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
     asked_for = {each.config.run.device for each in directory.missing(plan.settings)}
     if plan.asked.backend == "local" and (special := asked_for - set(EVERYWHERE)):
         local_workers.check_devices(sorted(special))
-    with directory.held():
+    with directory.lock():
         directory = find_directory(plan, out, overwrite)  # It may have changed until it was ours.
         with _workplace(plan, directory) as directory.notes:
             if overwrite:
@@ -168,7 +168,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
     left = directory.missing(plan.settings)
     if not left:
         return
-    at_work = {each.name: _watch(each, directory) for each in left}
+    watches = {each.name: _watch(each, directory) for each in left}
     remaining = Remaining(left)
     with stop_signals() as stopped, closing(_results(plan, left, directory)) as results:
         for result in results:
@@ -181,12 +181,12 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
             if result is not None:
                 setting, rows = result
                 directory.add(rows, plan.swept)
-                at_work.pop(setting.name)
+                watches.pop(setting.name)
                 remaining.note(setting.name, 1)
                 yield _ended(setting, rows, remaining.seconds)
                 continue
             for setting in left:
-                if watch := at_work.get(setting.name):
+                if watch := watches.get(setting.name):
                     watch.look()
                     if watch.phase == WAITING:
                         continue
@@ -195,7 +195,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
                     yield _under_way(setting, watch, remaining.seconds)
 
 
-def _under_way(setting: Setting, watch: tables.Watch, left: float | None) -> Progress:
+def _under_way(setting: TrialGroup, watch: tables.MetricsTail, left: float | None) -> Progress:
     """A setting that is trained."""
     return Progress(
         setting.name,
@@ -208,7 +208,7 @@ def _under_way(setting: Setting, watch: tables.Watch, left: float | None) -> Pro
     )
 
 
-def _ended(setting: Setting, rows: list[Row], left: float | None) -> Progress:
+def _ended(setting: TrialGroup, rows: list[Row], left: float | None) -> Progress:
     """A setting whose trials are on disk."""
     losses = [row["best_val_loss"] for row in rows if row["best_val_loss"] is not None]
     return Progress(
@@ -231,13 +231,13 @@ def _ending(rows: list[Row]) -> str:
     return WAS_LOST if isinstance(rows, LostRows) else FAILED
 
 
-def _known(setting: Setting, solved: int) -> int | None:
+def _known(setting: TrialGroup, solved: int) -> int | None:
     return None if setting.material.baseline is None else solved
 
 
 def _results(
-    plan: Plan, left: list[Setting], directory: SweepDirectory
-) -> Generator[tuple[Setting, list[Row]] | None]:
+    plan: Plan, left: list[TrialGroup], directory: SweepDirectory
+) -> Generator[tuple[TrialGroup, list[Row]] | None]:
     """Trains settings where the plan says; as `execute.run_local`."""
     asked, folder = plan.asked, directory.settings
     if asked.backend == "ray":
@@ -250,15 +250,15 @@ def workers(asked: SweepConfig) -> int:
     return asked.jobs or len(local_workers.cores())
 
 
-def forecast(plan: Plan, left: list[Setting]) -> tuple[int, float]:
+def forecast(plan: Plan, left: list[TrialGroup]) -> tuple[int, float]:
     """How many workers some settings keep busy, and for about how many seconds."""
     count = max(1, min(workers(plan.asked), len(left)))
     longest = max([0.0, *(each.seconds for each in left)])
     return count, max(longest, sum(each.seconds for each in left) / count) + START_SECONDS / 2
 
 
-def _watch(setting: Setting, directory: SweepDirectory) -> tables.Watch:
-    return tables.Watch(directory.settings / setting.name, setting.material.baseline)
+def _watch(setting: TrialGroup, directory: SweepDirectory) -> tables.MetricsTail:
+    return tables.MetricsTail(directory.settings / setting.name, setting.material.baseline)
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:
@@ -268,7 +268,7 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     curves = tables.curves_table(trials, plan.swept, directory.path, before)
     tables.write_csv(directory.curves, curves)
     until_solved = plan.base.training.until_solved
-    summary, verdicts = summaries.judge(trials, plan.swept, plan.asked.margin, until_solved)
+    summary, verdicts = summaries.summarize(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
     answers = [conclusion.sentence(each, plan.unit(each.where)) for each in verdicts]
     best = load.best_of(directory, verdicts)
@@ -284,7 +284,7 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     )
 
 
-def more_seeds(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> More | None:
+def more_seeds(trials: pd.DataFrame, verdicts: list[DepthResult], workers: int) -> More | None:
     """The seeds that would tell in each group where the data cannot, and the time for them."""
     undecided = [
         each
@@ -301,7 +301,7 @@ def more_seeds(trials: pd.DataFrame, verdicts: list[Verdict], workers: int) -> M
     return More(layers, int(needed), (needed - seeds) * each_seed / workers + START_SECONDS)
 
 
-def _needed(verdict: Verdict, seeds: int) -> float:
+def _needed(verdict: DepthResult, seeds: int) -> float:
     if seeds < FEWEST:
         return FEWEST
     if math.isinf(verdict.findings.seeds_needed):

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data.baselines import Baseline
-from lstmcli.sweeps.comparison import Findings, Losses, interquartile_mean, weigh
+from lstmcli.sweeps.comparison import Comparison, Losses, compare_depths, interquartile_mean
 from lstmcli.sweeps.grid import key_names
 from lstmcli.sweeps.trial import Status
 
@@ -67,7 +67,7 @@ class SettingRow:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DepthResult:
     """What a group of settings says, which differ in depth alone.
 
     Attributes:
@@ -83,7 +83,7 @@ class Verdict:
     rows: pd.DataFrame
     trials: pd.DataFrame
     margin: float
-    findings: Findings
+    findings: Comparison
     baseline: Baseline
 
     @property
@@ -127,12 +127,12 @@ def wilson_interval(solved: int, seeds: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def judge(
+def summarize(
     trials: pd.DataFrame,
     swept: Sequence[str],
     margin: float,
     until_solved: bool = False,
-) -> tuple[pd.DataFrame, list[Verdict]]:
+) -> tuple[pd.DataFrame, list[DepthResult]]:
     """A row for each setting, and a verdict for each combination of the swept settings.
 
     Args:
@@ -150,19 +150,19 @@ def judge(
     import pandas as pd
 
     parts: list[pd.DataFrame] = []
-    verdicts: list[Verdict] = []
+    verdicts: list[DepthResult] = []
     for where, group in groups(trials, swept):
         baseline = _baseline(group) or Baseline(GUESS, float(group.chance.max()))
         compared = _compared(group, baseline, until_solved)
         found = _rows(compared, swept)
         width = margin * _way(group, baseline)
-        findings = weigh(_losses(found, compared), width, compare=not until_solved)
-        verdicts.append(Verdict(where, found, group, width, findings, baseline))
+        findings = compare_depths(_losses(found, compared), width, compare=not until_solved)
+        verdicts.append(DepthResult(where, found, group, width, findings, baseline))
         parts.append(_with_verdict(found, verdicts[-1]))
     return pd.concat(parts, ignore_index=True), verdicts
 
 
-def best_trial(verdicts: Sequence[Verdict]) -> tuple[str, int] | None:
+def best_trial(verdicts: Sequence[DepthResult]) -> tuple[str, int] | None:
     """The run directory and the seed of the trial that stands for a sweep; `None` without one.
 
     The depth is the one that the answer is about; of several answers the one with the lowest
@@ -292,7 +292,7 @@ def _way(trials: pd.DataFrame, baseline: Baseline) -> float:
     return max(baseline.loss, SHORTEST_WAY * float(trials.chance.max()))
 
 
-def _with_verdict(rows: pd.DataFrame, verdict: Verdict) -> pd.DataFrame:
+def _with_verdict(rows: pd.DataFrame, verdict: DepthResult) -> pd.DataFrame:
     """The rows with the columns that compare them."""
     for place, found in verdict.findings.ratios.items():
         columns = ["ratio", "ratio_low", "ratio_high", "p_value"]

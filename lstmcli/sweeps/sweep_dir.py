@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import tomli_w
 
 from lstmcli.sweeps import grid, tables, trial_runs
-from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.plan import Plan, differences, differing
 from lstmcli.sweeps.tables import Row
 from lstmcli.sweeps.trial_runs import Key, TrialRun
@@ -30,7 +30,7 @@ from lstmcli.utils.files import (
     remove_half_written,
     write_atomically,
 )
-from lstmcli.utils.locks import held
+from lstmcli.utils.locks import lock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class SweepDirectory(SweepFiles):
             found.append((row, trial_runs.of_row(row, runs.get(key, []))))
         return found
 
-    def _take_over(self, other: SweepDirectory, plan: Plan, wanted: dict[str, Setting]) -> None:
+    def _take_over(self, other: SweepDirectory, plan: Plan, wanted: dict[str, TrialGroup]) -> None:
         """Takes what is wanted of the trials that another sweep has finished, with their runs."""
         try:
             identity = other.identity()
@@ -182,7 +182,7 @@ class SweepDirectory(SweepFiles):
             self.report.unlink()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Makes the directory and keeps all others from writing here, for the length of a block.
 
         Raises:
@@ -191,7 +191,7 @@ class SweepDirectory(SweepFiles):
         made = self._make()
         try:
             check_writable(self.config, OUT)
-            with held(self.path):
+            with lock(self.path):
                 yield
         finally:
             remove_empty(made)
@@ -231,7 +231,7 @@ class SweepDirectory(SweepFiles):
         }
         return {"files": found} if found else {}
 
-    def missing(self, settings: Sequence[Setting]) -> list[Setting]:
+    def missing(self, settings: Sequence[TrialGroup]) -> list[TrialGroup]:
         """What is left to do of some settings: what was begun goes on in its own directory."""
         left = tables.missing(settings, self.rows)
         if not left:
@@ -248,7 +248,7 @@ class SweepDirectory(SweepFiles):
         return table
 
 
-def _begun(setting: Setting, runs: Mapping[Key, list[TrialRun]]) -> list[Setting]:
+def _begun(setting: TrialGroup, runs: Mapping[Key, list[TrialRun]]) -> list[TrialGroup]:
     """A setting, cut where its seeds have runs of their own that were begun, longest first."""
     seeds = setting.config.run.seeds
     found = dict.fromkeys(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli.data.tasks.echo import SOLVED_BELOW
 from lstmcli.sweeps import grid, trial
-from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.trial import Status, TrialRow
 from lstmcli.sweeps.trial_runs import read_curves
 from lstmcli.training import metrics
@@ -168,7 +168,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     write_atomically(path, table.to_csv(index=False).encode())
 
 
-def missing(settings: Sequence[Setting], known: dict[str, Row]) -> list[Setting]:
+def missing(settings: Sequence[TrialGroup], known: dict[str, Row]) -> list[TrialGroup]:
     """What is left to do: each setting with the runs of consecutive seeds that have no row."""
     left = []
     for setting in settings:
@@ -184,7 +184,7 @@ def missing(settings: Sequence[Setting], known: dict[str, Row]) -> list[Setting]
     return left
 
 
-class Watch:
+class MetricsTail:
     """Looks at a run as it goes on, and reads each line of its table once.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.config import Config
-from lstmcli.sweeps.grid import Setting, key_names
+from lstmcli.sweeps.grid import TrialGroup, key_names
 from lstmcli.training import load, metrics, run_dir
 from lstmcli.training.metrics import EpochRow
 from lstmcli.training.run_dir import RunDirectory
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from lstmcli.data.baselines import Baseline
     from lstmcli.data.batching import Windows
     from lstmcli.data.datasets import Source
-    from lstmcli.data.tasks.echo import Floor
-    from lstmcli.training.state import Run
+    from lstmcli.data.tasks.echo import BayesLoss
+    from lstmcli.training.state import TrainingState
 
 
 class LostRows(list[dict[str, Any]]):
@@ -82,12 +82,12 @@ def columns(swept: list[str]) -> list[str]:
     return [trial, *key_names(swept), *rest]
 
 
-def lost(setting: Setting, why: str) -> LostRows:
+def lost(setting: TrialGroup, why: str) -> LostRows:
     """The rows of a setting whose worker came to no end of its own."""
     return LostRows(failed(setting, f"its worker was lost: {why}", ExitCode.FAILED))
 
 
-def failed(setting: Setting, error: str, exit_code: int) -> list[dict[str, Any]]:
+def failed(setting: TrialGroup, error: str, exit_code: int) -> list[dict[str, Any]]:
     """The rows of a setting whose training failed."""
     return [
         setting.keys
@@ -106,7 +106,7 @@ def failed(setting: Setting, error: str, exit_code: int) -> list[dict[str, Any]]
     ]
 
 
-def run(setting: Setting, directory: Path, moves_to: Path | None = None) -> list[dict[str, Any]]:
+def run(setting: TrialGroup, directory: Path, moves_to: Path | None = None) -> list[dict[str, Any]]:
     """Trains a setting's seeds side by side in a run directory, and tests each seed's best model.
 
     A run that is there already, of a sweep that was stopped, goes on where it stood.
@@ -123,7 +123,7 @@ def run(setting: Setting, directory: Path, moves_to: Path | None = None) -> list
     from lstmcli.sweeps.data_info import check_unchanged
     from lstmcli.training.initial_weights import open_source
 
-    execution.set_up(setting.config, setting.signature.features)
+    execution.set_up(setting.config, setting.spec.features)
     from lstmcli.training import trainer
 
     source = open_source(setting.config)
@@ -136,16 +136,16 @@ def run(setting: Setting, directory: Path, moves_to: Path | None = None) -> list
     return _rows(setting, run)
 
 
-def _begun(directory: Path, source: Source, moves_to: Path | None) -> Run:
+def _begun(directory: Path, source: Source, moves_to: Path | None) -> TrainingState:
     """A new run."""
     from lstmcli.training import trainer
 
     place = replace(run_dir.create(directory, "", overwrite=False), moves_to=moves_to)
-    with place.given_back():
+    with place.cleanup_on_error():
         return trainer.prepare(source.config, place, source)
 
 
-def _resumed(directory: Path, source: Source, moves_to: Path | None) -> Run | None:
+def _resumed(directory: Path, source: Source, moves_to: Path | None) -> TrainingState | None:
     """The run that is there; `None` where none can go on, and what was there is deleted.
 
     Raises:
@@ -153,14 +153,14 @@ def _resumed(directory: Path, source: Source, moves_to: Path | None) -> Run | No
     """
     if not directory.is_dir():
         return None
-    with locks.held(directory):  # A killed sweep's worker may still be at it.
+    with locks.lock(directory):  # A killed sweep's worker may still be at it.
         with suppress(LstmcliError):
             return _put_back(RunDirectory(directory, moves_to=moves_to), source)
         shutil.rmtree(directory, ignore_errors=True)
     return None
 
 
-def _put_back(place: RunDirectory, source: Source) -> Run:
+def _put_back(place: RunDirectory, source: Source) -> TrainingState:
     """The run of a directory as it stood.
 
     Raises:
@@ -168,7 +168,7 @@ def _put_back(place: RunDirectory, source: Source) -> Run:
     """
     from lstmcli.training import resume, trainer
 
-    found = resume.look_up(place, {})
+    found = resume.load_resume_state(place, {})
     known = Config.build(found.status[run_dir.SETTINGS])  # With defaults where it is older.
     if load.fixed_settings(known.to_dict()) != load.fixed_settings(source.config.to_dict()):
         raise UsageError(f"`{place.path}` has other settings")
@@ -178,7 +178,7 @@ def _put_back(place: RunDirectory, source: Source) -> Run:
     return run
 
 
-def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
+def _rows(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
     windows = run.source.test()
     tested = _test(run, windows)
     rows = metrics.read_metrics(run.directory.metrics)  # Those of before it was resumed too.
@@ -207,7 +207,7 @@ def _rows(setting: Setting, run: Run) -> list[dict[str, Any]]:
                 epochs=len(mine),
                 solved=floor.solved(loss) if floor else None,
                 epochs_to_solve=_epochs_to_solve(mine, run.validation_floors[replica]),
-                best_val_loss=run.best_at[replica]["val_loss"],
+                best_val_loss=run.best_epochs[replica]["val_loss"],
                 test_loss=loss,
                 test_accuracy=accuracy,
                 bayes_loss=floor.loss if floor else None,
@@ -228,14 +228,14 @@ def _seconds(rows: list[EpochRow]) -> float | None:
     return rows[-1].elapsed_seconds if rows else None
 
 
-def _epochs_to_solve(rows: list[EpochRow], floor: Floor | None) -> int | None:
+def _epochs_to_solve(rows: list[EpochRow], floor: BayesLoss | None) -> int | None:
     """The first epoch after which the validation loss says that the task is solved."""
     if floor is None:
         return None
     return next((row.epoch for row in rows if (row.val_gap or 0) < floor.line), None)
 
 
-def _baselines(run: Run, windows: Windows) -> tuple[Baseline | None, Baseline | None]:
+def _baselines(run: TrainingState, windows: Windows) -> tuple[Baseline | None, Baseline | None]:
     """What knows the mean or the frequencies alone, and what is best without a network.
 
     For a dataset they are those of its test part, for a task both are the baseline of its paper.
@@ -243,7 +243,7 @@ def _baselines(run: Run, windows: Windows) -> tuple[Baseline | None, Baseline | 
     from lstmcli.data import tasks
     from lstmcli.data.baselines import Baseline
 
-    if run.source.held is None:
+    if run.source.splits is None:
         known = tasks.baseline(windows.series)
         baseline = Baseline(*known) if known else None
         return baseline, baseline
@@ -251,7 +251,7 @@ def _baselines(run: Run, windows: Windows) -> tuple[Baseline | None, Baseline | 
     return next(iter(baselines.found), None), baselines.best
 
 
-def _worst(run: Run, naive: Baseline | None) -> float:
+def _worst(run: TrainingState, naive: Baseline | None) -> float:
     """The test loss above which a guess is better by far.
 
     A test part that differs much from the training part is hard for a guess too.
@@ -259,19 +259,21 @@ def _worst(run: Run, naive: Baseline | None) -> float:
     return run.worse_than_chance_above * max(1.0, (naive.loss if naive else 0) / run.chance)
 
 
-def _test(run: Run, windows: list[Windows]) -> list[tuple[float, float | None, Floor | None]]:
+def _test(
+    run: TrainingState, windows: list[Windows]
+) -> list[tuple[float, float | None, BayesLoss | None]]:
     """Loss, accuracy and floor of each seed's best model on its test series.
 
     The program that validated does it, so that nothing is compiled for it. Empty if no epoch was
     finished.
     """
-    from lstmcli.core.replica_windows import Batch
+    from lstmcli.core.replica_windows import ReplicaWindows
     from lstmcli.data.datasets import floor_of
 
     if not run.best:
         return []
-    measures = run.program.evaluate(run.best, Batch(windows))
-    classes = run.program.signature.head == "softmax"
+    measures = run.program.evaluate(run.best, ReplicaWindows(windows))
+    classes = run.program.spec.head == "softmax"
     return [
         (
             measures.mean(measures.loss, replica),

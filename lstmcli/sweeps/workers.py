@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from lstmcli.sweeps import trial
-from lstmcli.sweeps.grid import Setting
+from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.utils.errors import ExitCode, LstmcliError
 
 Rows = list[dict[str, Any]]
@@ -48,8 +48,8 @@ class Worker:
     process: SpawnProcess
     core: int
     pipe: Connection
-    share: list[Setting]
-    setting: Setting | None = None
+    share: list[TrialGroup]
+    setting: TrialGroup | None = None
     kind: object = None
     had: int = 0
 
@@ -83,8 +83,8 @@ def _resolve(requested: str) -> str:
 
 
 def run_local(
-    settings: Sequence[Setting], folder: Path, jobs: int
-) -> Generator[tuple[Setting, Rows] | None]:
+    settings: Sequence[TrialGroup], folder: Path, jobs: int
+) -> Generator[tuple[TrialGroup, Rows] | None]:
     """Trains settings, the largest first, and yields each with its rows as it ends.
 
     Each worker has a share of them, and helps another when it is done with it. Yields `None` a few
@@ -125,13 +125,13 @@ def run_local(
         _stop(workers)
 
 
-def share(settings: Sequence[Setting], workers: int) -> list[list[Setting]]:
+def share(settings: Sequence[TrialGroup], workers: int) -> list[list[TrialGroup]]:
     """Splits settings among workers so that all are done at about the same time.
 
     The largest first, each to whoever has least (Graham 1969); then whoever has most gives one away
     or swaps it for a smaller one, for as long as that helps. Each share is sorted, largest first.
     """
-    shares: list[list[Setting]] = [[] for _ in range(workers)]
+    shares: list[list[TrialGroup]] = [[] for _ in range(workers)]
     for setting in sorted(settings, key=lambda setting: -setting.seconds):
         min(shares, key=_seconds).append(setting)
     while True:
@@ -157,18 +157,18 @@ def share(settings: Sequence[Setting], workers: int) -> list[list[Setting]]:
             most.append(taken)
 
 
-def _seconds(settings: Sequence[Setting]) -> float:
+def _seconds(settings: Sequence[TrialGroup]) -> float:
     return sum(setting.seconds for setting in settings)
 
 
-def _died(setting: Setting, worker: Worker) -> Rows:
+def _died(setting: TrialGroup, worker: Worker) -> Rows:
     worker.process.join()
     code = worker.process.exitcode or 0
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return trial.lost(setting, f"it died twice ({why})")
 
 
-def _start(folder: Path, core: int, share: list[Setting]) -> Worker:
+def _start(folder: Path, core: int, share: list[TrialGroup]) -> Worker:
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, folder, core), daemon=True)
@@ -178,7 +178,7 @@ def _start(folder: Path, core: int, share: list[Setting]) -> Worker:
     return Worker(process, core, mine, share)
 
 
-def _next(worker: Worker, waiting: list[Setting]) -> Setting:
+def _next(worker: Worker, waiting: list[TrialGroup]) -> TrialGroup:
     """Takes the largest setting of those that wait: of the worker's kind, if there is one."""
     alike = [each for each in waiting if each.kind == worker.kind]
     chosen = (alike or waiting)[0]
@@ -186,7 +186,7 @@ def _next(worker: Worker, waiting: list[Setting]) -> Setting:
     return chosen
 
 
-def _send(worker: Worker, setting: Setting, folder: Path) -> Worker:
+def _send(worker: Worker, setting: TrialGroup, folder: Path) -> Worker:
     """Gives a worker a setting; TensorFlow is set up for one kind in a process, as bits ask for."""
     kind = setting.kind
     if worker.kind not in (None, kind) or worker.had == MOST_SETTINGS:
@@ -261,7 +261,7 @@ def _end_with_parent() -> None:
         os._exit(ExitCode.FAILED)
 
 
-def attempt(setting: Setting, directory: Path, moves_to: Path | None = None) -> Rows:
+def attempt(setting: TrialGroup, directory: Path, moves_to: Path | None = None) -> Rows:
     """As `trial.run`; an error becomes the error of its rows."""
     try:
         return trial.run(setting, directory, moves_to)
@@ -285,7 +285,7 @@ class Remaining:
         settings: what is to be trained.
     """
 
-    def __init__(self, settings: Sequence[Setting]) -> None:
+    def __init__(self, settings: Sequence[TrialGroup]) -> None:
         self._guessed = {setting.name: setting.seconds for setting in settings}
         self._share = dict.fromkeys(self._guessed, 0.0)
         self._begun: dict[str, float] = {}

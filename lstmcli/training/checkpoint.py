@@ -270,8 +270,8 @@ def _check_columns(checkpoint: Checkpoint) -> None:
     Raises:
         ValueError: they are not.
     """
-    metadata, signature = checkpoint.metadata, checkpoint.schema.signature(False, False)
-    if (signature.features, signature.outputs) != (metadata["features"], metadata["classes"]):
+    metadata, spec = checkpoint.metadata, checkpoint.schema.spec(False, False)
+    if (spec.features, spec.outputs) != (metadata["features"], metadata["classes"]):
         raise ValueError("its schema is not that of its model")
     counts = checkpoint.label_counts
     if counts is not None and counts.shape != (metadata["classes"],):

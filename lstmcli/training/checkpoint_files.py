@@ -10,7 +10,7 @@ from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.run_dir import RunDirectory
-from lstmcli.utils.errors import FileError, pasteable
+from lstmcli.utils.errors import FileError, shell_quote
 
 
 def write_last(directory: RunDirectory, checkpoint: Checkpoint) -> None:
@@ -47,7 +47,7 @@ def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
     return kept, f"{damage.message}; the checkpoint before it is taken"
 
 
-def take_previous(directory: RunDirectory) -> None:
+def fall_back_to_previous(directory: RunDirectory) -> None:
     """Renames a damaged `last`: the one before is the last from now on."""
     if directory.last.exists():
         directory.last.replace(directory.damaged)
@@ -62,11 +62,11 @@ def _read_previous(directory: RunDirectory) -> Checkpoint:
         raise FileError(
             f"{error.message}; `{directory.last}` too",
             "the run cannot go on; if its best checkpoint can be read, `lstmcli train --init-from "
-            f"{pasteable(directory.best)}` begins a new run with those weights",
+            f"{shell_quote(directory.best)}` begins a new run with those weights",
         ) from error
 
 
-def cut_back(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
+def truncate_metrics(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
     """Takes from the tables the rows that were written after a checkpoint.
 
     Args:

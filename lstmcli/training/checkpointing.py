@@ -18,18 +18,18 @@ import numpy as np
 
 from lstmcli import __version__
 from lstmcli.core import initialization
-from lstmcli.core.replica_windows import Measures, joined
+from lstmcli.core.replica_windows import WindowMetrics, concatenate
 from lstmcli.training import checkpoint_files
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.training.state import Run, Within
+from lstmcli.training.state import EpochProgress, TrainingState
 from lstmcli.utils import rng
 from lstmcli.utils.errors import (
     ExitCode,
     FileError,
     LstmcliError,
     StoppedError,
-    of_system,
-    pasteable,
+    describe_os_error,
+    shell_quote,
 )
 from lstmcli.utils.signals import name_of
 
@@ -38,12 +38,14 @@ STANDING = "standing"
 """Where the metadata of a `last` have what decides when each seed stops."""
 
 
-def save(run: Run) -> None:
+def save(run: TrainingState) -> None:
     """Writes the checkpoints, between two epochs."""
     _write_last(run, run.tensors, {})
 
 
-def save_within(run: Run, under_way: Within, tensors: initialization.Arrays) -> None:
+def save_within(
+    run: TrainingState, under_way: EpochProgress, tensors: initialization.Arrays
+) -> None:
     """Writes the checkpoints, within an epoch.
 
     Args:
@@ -51,22 +53,22 @@ def save_within(run: Run, under_way: Within, tensors: initialization.Arrays) -> 
         under_way: the epoch.
         tensors: as they are now.
     """
-    measured = joined(under_way.parts)
+    measured = concatenate(under_way.parts)
     within = _named(BEGUN, run.tensors)
     for name, array in measured._asdict().items():
         within[PROGRESS + name] = np.asarray(array, np.float32)
     _write_last(run, tensors, within, len(measured.loss), under_way.seconds)
 
 
-def save_best(run: Run) -> None:
+def save_best(run: TrainingState) -> None:
     """Writes the best checkpoint, if it is newer than its file."""
     if run.best_changed:
-        epoch = max(best["epoch"] for best in run.best_at)
+        epoch = max(best["epoch"] for best in run.best_epochs)
         _checkpoint(run, "best", run.best, epoch).write(run.directory.best)
     run.best_changed = False
 
 
-def save_when_due(run: Run) -> None:
+def save_when_due(run: TrainingState) -> None:
     """Writes the checkpoints after an epoch, if it is one of those that ask for it, or the last."""
     every = run.config.training.checkpoint_every
     due = due_within(run) if every.endswith("s") else run.epoch % int(every) == 0
@@ -74,13 +76,13 @@ def save_when_due(run: Run) -> None:
         save(run)
 
 
-def due_within(run: Run) -> bool:
+def due_within(run: TrainingState) -> bool:
     """Whether so many seconds have gone by that a checkpoint is due wherever the run stands."""
     every = run.config.training.checkpoint_every
     return every.endswith("s") and time.monotonic() - run.saved >= float(every[:-1])
 
 
-def stopped(run: Run, windows: int, received: signal.Signals) -> StoppedError:
+def stopped(run: TrainingState, windows: int, received: signal.Signals) -> StoppedError:
     """What is said once a run that a signal has stopped is saved, so many windows into an epoch."""
     after = f" in epoch {run.epoch + 1}, after window {windows}" if windows else ""
     return StoppedError(
@@ -90,18 +92,18 @@ def stopped(run: Run, windows: int, received: signal.Signals) -> StoppedError:
     )
 
 
-def broken_off(run: Run, error: OSError) -> LstmcliError:
+def write_error(run: TrainingState, error: OSError) -> LstmcliError:
     """What is said of a run whose files could not be written, the disk being full for instance."""
     kept = os.path.exists(run.directory.last)  # noqa: PTH110 (of a directory that is shut, too)
     hint = f"once that is mended, {_resuming(run)} goes on from the last checkpoint"
-    return LstmcliError(of_system(error), hint if kept else None)
+    return LstmcliError(describe_os_error(error), hint if kept else None)
 
 
-def _resuming(run: Run) -> str:
-    return f"`lstmcli train --resume {pasteable(run.directory.path)}`"
+def _resuming(run: TrainingState) -> str:
+    return f"`lstmcli train --resume {shell_quote(run.directory.path)}`"
 
 
-def restore(run: Run, checkpoint: Checkpoint) -> None:
+def restore(run: TrainingState, checkpoint: Checkpoint) -> None:
     """Puts a run where its checkpoint was made.
 
     Args:
@@ -115,10 +117,18 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
     try:
         standing, position = metadata[STANDING], metadata["position"]
         run.epoch = int(position["epoch"])
-        run.best_at = [dict(best) for best in metadata["best"]]
-        run.evidence, run.waited = list(standing["evidence"]), list(standing["waited"])
+        run.best_epochs = [dict(best) for best in metadata["best"]]
+        run.solved_streak, run.epochs_since_best = (
+            list(standing["evidence"]),
+            list(standing["waited"]),
+        )
         run.diverged = set(standing["diverged"])
-        if not len(run.evidence) == len(run.waited) == len(run.best_at) == run.config.run.replicas:
+        if (
+            not len(run.solved_streak)
+            == len(run.epochs_since_best)
+            == len(run.best_epochs)
+            == run.config.run.replicas
+        ):
             raise ValueError("the seeds are not as many as the settings say")
         run.begun = time.monotonic() - metadata["elapsed_seconds"]
         seconds = float(standing["epoch_seconds"])
@@ -127,17 +137,19 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
         raise FileError(
             f"`{run.directory.last}` has not all that a resume needs: {error}",
             "was it written by an older version of lstmcli? "
-            f"`--init-from {pasteable(run.directory.last)}` begins a new run with its weights",
+            f"`--init-from {shell_quote(run.directory.last)}` begins a new run with its weights",
         ) from error
     run.best_changed = bool(run.best)
 
 
-def _restore_tensors(run: Run, tensors: initialization.Arrays, window: int, seconds: float) -> None:
+def _restore_tensors(
+    run: TrainingState, tensors: initialization.Arrays, window: int, seconds: float
+) -> None:
     now = _like(run.tensors, tensors)
     if window:
         run.tensors = _like(run.tensors, tensors, BEGUN)
         measured = _progress(tensors, (window, run.config.run.replicas))
-        run.within = Within(now, [measured], seconds)
+        run.within = EpochProgress(now, [measured], seconds)
     else:
         run.tensors = now
     if _has_best(run):
@@ -145,16 +157,16 @@ def _restore_tensors(run: Run, tensors: initialization.Arrays, window: int, seco
         run.best = {name: tensor.copy() for name, tensor in best.items()}
 
 
-def _progress(tensors: initialization.Arrays, shape: tuple[int, int]) -> Measures:
-    found = {name: tensors[PROGRESS + name] for name in Measures._fields}
+def _progress(tensors: initialization.Arrays, shape: tuple[int, int]) -> WindowMetrics:
+    found = {name: tensors[PROGRESS + name] for name in WindowMetrics._fields}
     if any(array.shape != shape for array in found.values()):
         raise ValueError(f"`{PROGRESS}*` have not the shape {list(shape)}")
     labels = found.pop("labels").astype(np.int64)
-    return Measures(**found, labels=labels)
+    return WindowMetrics(**found, labels=labels)
 
 
 def _write_last(
-    run: Run,
+    run: TrainingState,
     tensors: initialization.Arrays,
     within: initialization.Arrays,
     window: int = 0,
@@ -163,8 +175,8 @@ def _write_last(
     best = {} if not _has_best(run) or _best_is_newest(run) else _named(BEST, run.best)
     checkpoint = _checkpoint(run, "last", tensors | within | best, run.epoch, window)
     checkpoint.metadata[STANDING] = {
-        "evidence": run.evidence,
-        "waited": run.waited,
+        "evidence": run.solved_streak,
+        "waited": run.epochs_since_best,
         "diverged": sorted(run.diverged),
         "epoch_seconds": seconds,
     }
@@ -173,13 +185,13 @@ def _write_last(
     run.saved = time.monotonic()
 
 
-def _has_best(run: Run) -> bool:
-    return any(best["epoch"] for best in run.best_at)
+def _has_best(run: TrainingState) -> bool:
+    return any(best["epoch"] for best in run.best_epochs)
 
 
-def _best_is_newest(run: Run) -> bool:
+def _best_is_newest(run: TrainingState) -> bool:
     """Whether each seed's best tensors are those of the last epoch that is completed."""
-    return all(best["epoch"] == run.epoch for best in run.best_at)
+    return all(best["epoch"] == run.epoch for best in run.best_epochs)
 
 
 def _named(prefix: str, tensors: initialization.Arrays) -> initialization.Arrays:
@@ -203,7 +215,7 @@ def _like(
 
 
 def _checkpoint(
-    run: Run, kind: str, tensors: Mapping[str, Any], epoch: int, window: int = 0
+    run: TrainingState, kind: str, tensors: Mapping[str, Any], epoch: int, window: int = 0
 ) -> Checkpoint:
     """A checkpoint of some tensors.
 
@@ -223,13 +235,13 @@ def _checkpoint(
         "config": run.directory.settings(run.config),
         "seeds": settings.seeds,
         "data_seeds": settings.data_seeds,
-        "features": run.program.signature.features,
-        "classes": run.program.signature.outputs,
+        "features": run.program.spec.features,
+        "classes": run.program.spec.outputs,
         "schema": run.source.schema.to_dict(),
         "label_counts": run.source.label_counts,
         "position": {"epoch": epoch, "window": window, "step": step},
         "streams": {"training": training},
-        "best": run.best_at,
+        "best": run.best_epochs,
         "elapsed_seconds": run.elapsed,
         "data_sha256": run.source.file_checksums,
     }

@@ -14,11 +14,11 @@ from lstmcli.config import Config
 from lstmcli.core import execution
 from lstmcli.data import tasks
 from lstmcli.data.baselines import Baseline
-from lstmcli.data.batching import PADDING, Layout, Spans, Windows
+from lstmcli.data.batching import PADDING, ContiguousWindows, Spans, Windows
 from lstmcli.data.datasets import Source
 from lstmcli.data.schema import Schema
-from lstmcli.data.tasks.echo import Floor
-from lstmcli.model_spec import Signature
+from lstmcli.data.tasks.echo import BayesLoss
+from lstmcli.model_spec import ModelSpec
 
 COMPILING = 3.5
 """Seconds, whatever is compiled."""
@@ -98,7 +98,7 @@ FLOOR = "floor"
 """The name of the best loss that can be expected."""
 
 
-def of_data(source: Source, floor: Floor | None, known: Sequence[Baseline]) -> DataFacts:
+def of_data(source: Source, floor: BayesLoss | None, known: Sequence[Baseline]) -> DataFacts:
     """What is known of a source's data.
 
     Args:
@@ -127,21 +127,19 @@ def _loss(baseline: Baseline) -> float:
     return baseline.loss
 
 
-def of_config(
-    config: Config, signature: Signature, data: DataFacts, done: float = 0.0
-) -> Preflight:
+def of_config(config: Config, spec: ModelSpec, data: DataFacts, done: float = 0.0) -> Preflight:
     """What settings make possible with some data.
 
     Args:
         config: all settings, resolved.
-        signature: what a program has to be compiled for.
+        spec: what a program has to be compiled for.
         data: as `of_data` tells it.
         done: epochs that are trained already; those under way in part.
     """
-    count = model_spec.count(config.model, signature.features, signature.outputs)
+    count = model_spec.count(config.model, spec.features, spec.outputs)
     left = max(0.0, config.training.epochs - done)
-    compiling = compiling_seconds(config, signature)
-    seconds = compiling + training_seconds(config, signature, data.windows, left)
+    compiling = compiling_seconds(config, spec)
+    seconds = compiling + training_seconds(config, spec, data.windows, left)
     replicas = config.run.replicas
     return Preflight(config, data, count, replicas, math.ceil(left), done, seconds, compiling)
 
@@ -156,30 +154,30 @@ def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
     return Baseline("the mean of the target", mean)
 
 
-def training_seconds(config: Config, signature: Signature, windows: int, epochs: float) -> float:
+def training_seconds(config: Config, spec: ModelSpec, windows: int, epochs: float) -> float:
     """About how long training takes, without its compilation, if it goes to the last epoch.
 
     Args:
         config: all settings, resolved.
-        signature: what a program has to be compiled for.
+        spec: what a program has to be compiled for.
         windows: in an epoch.
         epochs: to be trained.
     """
-    epoch = windows * _window_seconds(config, signature) * WITH_VALIDATION
-    is_wavefront = execution.schedule(config, signature.features) == "wavefront"
-    alone = not is_wavefront or signature.starts or config.training.dropout is not None
+    epoch = windows * _window_seconds(config, spec) * WITH_VALIDATION
+    is_wavefront = execution.schedule(config, spec.features) == "wavefront"
+    alone = not is_wavefront or spec.starts or config.training.dropout is not None
     seed = A_SEED_ALONE if alone else A_SEED
     return epochs * (epoch + AN_EPOCH + seed * config.run.replicas)
 
 
-def compiling_seconds(config: Config, signature: Signature) -> float:
+def compiling_seconds(config: Config, spec: ModelSpec) -> float:
     """About how long the programs are compiled: more layers are a larger program."""
     layers = config.model.layers
-    each = A_LAYER[execution.schedule(config, signature.features)]
+    each = A_LAYER[execution.schedule(config, spec.features)]
     return COMPILING + layers * each + layers**2 * A_PAIR_OF_LAYERS
 
 
-def _window_seconds(config: Config, signature: Signature) -> float:
+def _window_seconds(config: Config, spec: ModelSpec) -> float:
     """A training window of all replicas: measured by `make bench` on two cores, and fitted.
 
     The wavefront's time goes with its waves and with the units that it computes; the layered
@@ -188,9 +186,9 @@ def _window_seconds(config: Config, signature: Signature) -> float:
     model, training, replicas = config.model, config.training, config.run.replicas
     steps, layers = training.steps, model.layers
     units = steps * training.rows * layers * model.state_size
-    if execution.schedule(config, signature.features) == "wavefront":
+    if execution.schedule(config, spec.features) == "wavefront":
         return (steps + layers) * 0.6e-6 + units * replicas * (36e-9 if replicas == 1 else 22e-9)
-    count = model_spec.count(model, signature.features, signature.outputs)
+    count = model_spec.count(model, spec.features, spec.outputs)
     products = 6 * steps * training.rows * count
     return replicas * (steps * layers * 2.3e-6 + units * 12e-9 + products / 1.1e11)
 
@@ -198,7 +196,7 @@ def _window_seconds(config: Config, signature: Signature) -> float:
 def label_count(windows: Windows) -> int:
     """How many steps of some windows are scored."""
     scored, cut = windows.series.scored, windows.cut
-    if isinstance(cut, Layout):
+    if isinstance(cut, ContiguousWindows):
         return cut.rows * cut.used if scored is None else int(cut.cut_rows(scored).sum())
     if isinstance(cut, Spans):
         counted = cut.ends - cut.counted

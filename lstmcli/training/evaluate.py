@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.core import device, execution
-from lstmcli.core.replica_windows import Batch
+from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.core.runner import Program
 from lstmcli.data import batching
 from lstmcli.data.baselines import nats_to_bits
@@ -21,8 +21,8 @@ from lstmcli.data.datasets import floor_of
 from lstmcli.data.outputs import OutputErrors
 from lstmcli.data.schema import Categorical, Schema
 from lstmcli.data.series import Series
-from lstmcli.data.tasks.echo import Floor
-from lstmcli.model_spec import Signature
+from lstmcli.data.tasks.echo import BayesLoss
+from lstmcli.model_spec import ModelSpec
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.utils.errors import FileError
 from lstmcli.utils.files import scratch
@@ -61,7 +61,7 @@ class Score:
     seed: int
     schema: Schema
     windows: Windows
-    floor: Floor | None
+    floor: BayesLoss | None
     labels: int = 0
     confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     readout: npt.NDArray[np.float32] | None = None
@@ -194,12 +194,12 @@ def score(
         DeviceError: the device is not there.
         FileError: the data does not fit the models, is too short, or has nothing to score.
     """
-    signature = _fitting(checkpoint, series)
-    windows = _windows(config, series, signature)
+    spec = _fitting(checkpoint, series)
+    windows = _windows(config, series, spec)
     rows = windows[0].cut.rows
     config = replace(config, training=replace(config.training, batch_size=rows))
-    where = device.resolve(requested, execution.threads(config, signature.features))
-    program = Program(config, signature, where)
+    where = device.resolve(requested, execution.threads(config, spec.features))
+    program = Program(config, spec, where)
     scores = [
         Score(seed, checkpoint.schema, cut, floor_of(cut))
         for seed, cut in zip(checkpoint.seeds, windows, strict=True)
@@ -215,33 +215,33 @@ def score(
     return scores
 
 
-def _windows(config: Config, series: Sequence[Series], signature: Signature) -> list[Windows]:
+def _windows(config: Config, series: Sequence[Series], spec: ModelSpec) -> list[Windows]:
     """Each model's windows, as many for each."""
     rows, bptt = config.training.rows, config.training.steps
     if series[0].is_recording:  # It is the same for all.
-        return [_of_recording(config, series[0], signature)] * len(series)
+        return [_of_recording(config, series[0], spec)] * len(series)
     count = max(len(windows_of(each, rows, bptt)) for each in series)
     return [windows_of(each, rows, bptt, windows=count) for each in series]
 
 
-def _of_recording(config: Config, series: Series, signature: Signature) -> Windows:
+def _of_recording(config: Config, series: Series, spec: ModelSpec) -> Windows:
     """A recording, or a part of one, in one row after all that precedes it, if that is soon done.
 
     Else the row begins later, but for the warm-up; and where the part itself takes long, it is cut
     into as many rows as the model was trained on, each with its warm-up.
     """
     rows, bptt = config.training.rows, config.training.steps
-    most = min(MOST_IN_A_ROW, int(ONE_ROW_SECONDS / _step_seconds(config, signature)))
+    most = min(MOST_IN_A_ROW, int(ONE_ROW_SECONDS / _step_seconds(config, spec)))
     room = most - len(series)
     if room < min(batching.warm_up_of(bptt), series.offset):
         return batching.to_score(series, rows, bptt)
     return batching.to_score(series, 1, bptt, warm_up=room)
 
 
-def _step_seconds(config: Config, signature: Signature) -> float:
+def _step_seconds(config: Config, spec: ModelSpec) -> float:
     """About how long a step of one row takes, of all models: as measured on one core."""
     model = config.model
-    count = model_spec.count(model, signature.features, signature.outputs)
+    count = model_spec.count(model, spec.features, spec.outputs)
     return config.run.replicas * (model.layers * A_CELL + count * A_PARAMETER)
 
 
@@ -250,12 +250,12 @@ def _readouts(
 ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """The head's readout, some windows at a time, with the number of the first."""
     begin = 0
-    for readout in program.predict(checkpoint.tensors, Batch(windows)):
+    for readout in program.predict(checkpoint.tensors, ReplicaWindows(windows)):
         yield begin, readout
         begin += len(readout)
 
 
-def _fitting(checkpoint: Checkpoint, series: Sequence[Series]) -> Signature:
+def _fitting(checkpoint: Checkpoint, series: Sequence[Series]) -> ModelSpec:
     """What the program has to be compiled for.
 
     Raises:
@@ -263,11 +263,11 @@ def _fitting(checkpoint: Checkpoint, series: Sequence[Series]) -> Signature:
     """
     features, classes = checkpoint.metadata["features"], checkpoint.metadata["classes"]
     for each in series:
-        found = each.signature
+        found = each.spec
         if found.features != features or found.outputs > classes:
             raise FileError(
                 f"the data has {found.features} features and {found.outputs} classes, the model "
                 f"was trained on {features} and {classes}",
                 "`lstmcli inspect CHECKPOINT` shows what it was trained on",
             )
-    return replace(series[0].signature, outputs=classes)
+    return replace(series[0].spec, outputs=classes)

@@ -14,14 +14,14 @@ from lstmcli.core import initialization
 from lstmcli.data import datasets
 from lstmcli.data.datasets import Source
 from lstmcli.data.schema import Categorical, Schema
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 from lstmcli.training import load
-from lstmcli.training.resume import Kept
+from lstmcli.training.resume import ResumeState
 from lstmcli.utils import rng
-from lstmcli.utils.errors import FileError, UsageError, listed, pasteable
+from lstmcli.utils.errors import FileError, UsageError, listed, shell_quote
 
 
-def open_source(config: Config, kept: Kept | None = None) -> Source:
+def open_source(config: Config, kept: ResumeState | None = None) -> Source:
     """The data of a run, a text in the vocabulary of the model that it begins with.
 
     That model's size is the run's too where nothing is said of it.
@@ -91,7 +91,7 @@ def sized(config: Config) -> Config:
     return config.resolved(found)
 
 
-def weights(config: Config, signature: Signature, schema: Schema) -> initialization.Arrays:
+def weights(config: Config, spec: ModelSpec, schema: Schema) -> initialization.Arrays:
     """The parameters `[R, …]` before the first window.
 
     With `init_from` they are those of the checkpoint: each replica takes the one of its own place,
@@ -100,16 +100,16 @@ def weights(config: Config, signature: Signature, schema: Schema) -> initializat
     Raises:
         FileError: the checkpoint is missing or damaged, or its model is another one.
     """
-    features, outputs = signature.features, signature.outputs
+    features, outputs = spec.features, spec.outputs
     if config.training.init_from is None:
-        drawn = _drawn(config, signature)
+        drawn = _drawn(config, spec)
         if schema.predicts != "level":
             drawn["dense.kernel"][:] = 0
         return drawn
     path, checkpoint = load.read_own_checkpoint(Path(config.training.init_from))
     replicas = config.run.replicas
     if extends := _extends(schema, checkpoint.schema):
-        before = checkpoint.schema.signature(scored=False, starts=False)
+        before = checkpoint.schema.spec(scored=False, starts=False)
         features, outputs = before.features, before.outputs
     else:
         _check_same_columns(path, checkpoint.schema, schema)
@@ -120,14 +120,14 @@ def weights(config: Config, signature: Signature, schema: Schema) -> initializat
             f"`{path}` is another model: it has {layers} layers, expected {config.model.layers}",
             f"pass `--layers {layers}`",
         )
-    found = _drawn(config, signature) if extends else {}
+    found = _drawn(config, spec) if extends else {}
     for name, shape in model_spec.shapes(config.model, features, outputs).items():
         there = tensors[name].shape if name in tensors else None
         if there not in ((1, *shape), (replicas, *shape)):
             raise FileError(
                 f"`{path}` is another model: its `{name}` is {_shape(there)}, expected "
                 f"{list(shape)} for each of {replicas} replica(s)",
-                f"`lstmcli inspect {pasteable(path)}` shows what it is",
+                f"`lstmcli inspect {shell_quote(path)}` shows what it is",
             )
         if extends:  # New characters stand last: their rows and columns stay as drawn.
             found[name][:, *map(slice, shape)] = tensors[name]
@@ -136,9 +136,9 @@ def weights(config: Config, signature: Signature, schema: Schema) -> initializat
     return found
 
 
-def _drawn(config: Config, signature: Signature) -> initialization.Arrays:
+def _drawn(config: Config, spec: ModelSpec) -> initialization.Arrays:
     rngs = [rng.generator(seed, rng.Stream.WEIGHTS) for seed in config.run.seeds]
-    return initialization.initialise(config.model, signature.features, signature.outputs, rngs)
+    return initialization.initialise(config.model, spec.features, spec.outputs, rngs)
 
 
 def _extends(schema: Schema, known: Schema) -> bool:
@@ -155,7 +155,7 @@ def _check_same_columns(path: Path, known: Schema, schema: Schema) -> None:
         if of(known) != of(schema):
             raise FileError(
                 f"`{path}` was trained on other columns: its {what} of this data",
-                f"`lstmcli inspect {pasteable(path)}` shows its columns",
+                f"`lstmcli inspect {shell_quote(path)}` shows its columns",
             )
 
 

@@ -13,19 +13,19 @@ from typing import Any
 from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
 from lstmcli.data import readers
 from lstmcli.data.baselines import Fitting
-from lstmcli.data.datasets import Source, Tested, open_source, series_to_test
+from lstmcli.data.datasets import EvaluationData, Source, open_source, series_to_test
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import metrics, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.run_dir import SETTINGS, RunDirectory, SweepFiles
-from lstmcli.utils.errors import FileError, LstmcliError, UsageError, pasteable
+from lstmcli.utils.errors import FileError, LstmcliError, UsageError, shell_quote
 from lstmcli.utils.files import read_small
 
 AnyPath = str | PathLike[str]
 
 
 @dataclass(frozen=True)
-class Opened:
+class LoadedCheckpoint:
     """A checkpoint, and what its models are to read.
 
     Attributes:
@@ -62,11 +62,11 @@ class Opened:
             return None
         return (
             f"the run is not complete{_extent(self.run, status)}: its models are taken as its "
-            f"newest checkpoint has them; `lstmcli train --resume {pasteable(self.run.path)}` goes "
-            "on with it"
+            f"newest checkpoint has them; `lstmcli train --resume {shell_quote(self.run.path)}` "
+            "goes on with it"
         )
 
-    def tested(self, to_score: bool = True) -> Tested:
+    def tested(self, to_score: bool = True) -> EvaluationData:
         """A series that the models have not seen, for each of them, and what it is.
 
         Args:
@@ -79,7 +79,7 @@ class Opened:
             self.config, self.data, self.model.schema, self.trained_on, self.before, to_score
         )
 
-    def fitting(self, tested: Tested) -> Fitting:
+    def fitting(self, tested: EvaluationData) -> Fitting:
         """What the baselines of a series are fitted to: the training part where it can be had."""
         if source := tested.source or self._source():
             return source.fitting
@@ -99,7 +99,7 @@ class Opened:
             source = open_source(config, self.model.schema)
         except LstmcliError:
             return None
-        return source if source.is_what(self.trained_on) else None
+        return source if source.matches_checksums(self.trained_on) else None
 
 
 def _extent(run: RunDirectory, status: Mapping[str, Any]) -> str:
@@ -113,7 +113,7 @@ def _extent(run: RunDirectory, status: Mapping[str, Any]) -> str:
 
 def open_checkpoint(
     checkpoint: AnyPath, data: AnyPath | None, settings: Mapping[str, Any]
-) -> Opened:
+) -> LoadedCheckpoint:
     """Opens a checkpoint or a run directory.
 
     Args:
@@ -143,7 +143,7 @@ def open_checkpoint(
     before = None
     if data is not None and settings.get("continues"):
         before = Config.build(run_dir.with_paths_from(saved, folder))
-    return Opened(
+    return LoadedCheckpoint(
         path,
         model,
         config,
@@ -263,7 +263,7 @@ def _such_as(sweep: SweepFiles) -> str:
     """What can be named in place of a sweep."""
     for folder in sorted(sweep.settings.glob("*/")):
         if RunDirectory(folder).best.is_file():
-            return f"name a setting of it, such as `{pasteable(folder)}`"
+            return f"name a setting of it, such as `{shell_quote(folder)}`"
     return "wait until a trial of it has a checkpoint"
 
 
@@ -322,7 +322,7 @@ def check_run_id(directory: RunDirectory, file: Path, checkpoint: Checkpoint) ->
         raise RunMismatchError(
             f"`{file}` is of another run than `{directory.status}`",
             "put the run's own checkpoint back, or begin anew with `--overwrite`; `lstmcli inspect "
-            f"{pasteable(file)}` tells what this one is",
+            f"{shell_quote(file)}` tells what this one is",
         )
 
 

@@ -15,21 +15,21 @@ import numpy as np
 
 from lstmcli import __version__
 from lstmcli.core import device, execution
-from lstmcli.core.replica_windows import Batch, Measures
+from lstmcli.core.replica_windows import ReplicaWindows, WindowMetrics
 from lstmcli.data import outputs
 from lstmcli.data.batching import Windows
 from lstmcli.data.outputs import OutputErrors
 from lstmcli.data.schema import Categorical
 from lstmcli.training import checkpointing, metrics, run_dir
 from lstmcli.training.metrics import EpochRow, StepRow
-from lstmcli.training.state import Run
+from lstmcli.training.state import TrainingState
 from lstmcli.utils.files import write_atomically
 
 LOGGED_EVERY = 100  # windows: as often as the article prints its loss
 
 
 def record(
-    run: Run, measured: Measures, validated: Measures | None, seconds: float
+    run: TrainingState, measured: WindowMetrics, validated: WindowMetrics | None, seconds: float
 ) -> list[EpochRow]:
     """Writes what an epoch has shown, and its checkpoints when they are due.
 
@@ -42,29 +42,29 @@ def record(
     Returns:
         A row for each seed at work.
     """
-    rows = [_row(run, *each, measured, validated, seconds) for each in run.at_work]
+    rows = [_row(run, *each, measured, validated, seconds) for each in run.active_replicas]
     metrics.append_metrics(run.directory.steps, _logged(run, measured))
     metrics.append_metrics(run.directory.metrics, rows)
     run.latest |= {row.seed: row for row in rows}
-    at_work = run.at_work
+    active = run.active_replicas
     if validated:
-        losses = {replica: run.latest[seed].val_loss for replica, seed in at_work}
+        losses = {replica: run.latest[seed].val_loss for replica, seed in active}
         _keep_best(run, {each: loss for each, loss in losses.items() if _is_lower(run, each, loss)})
         _weigh_evidence(run, validated)
     else:
-        _keep_best(run, {replica: None for replica, _ in at_work})
-    for replica, _ in at_work:
-        run.waited[replica] = run.epoch - run.best_at[replica]["epoch"]
+        _keep_best(run, {replica: None for replica, _ in active})
+    for replica, _ in active:
+        run.epochs_since_best[replica] = run.epoch - run.best_epochs[replica]["epoch"]
     checkpointing.save_when_due(run)
     return rows
 
 
 def _row(
-    run: Run,
+    run: TrainingState,
     replica: int,
     seed: int,
-    measured: Measures,
-    validated: Measures | None,
+    measured: WindowMetrics,
+    validated: WindowMetrics | None,
     seconds: float,
 ) -> EpochRow:
     loss, metric, grad_norm = (measured.mean(column, replica) for column in measured[:3])
@@ -72,7 +72,7 @@ def _row(
         (validated.mean(column, replica) if validated else None)
         for column in (validated or measured)[:2]
     )
-    classes = run.program.signature.head == "softmax"
+    classes = run.program.spec.head == "softmax"
     floor = run.validation_floors[replica]
     return EpochRow(
         epoch=run.epoch,
@@ -91,50 +91,54 @@ def _row(
     )
 
 
-def _weigh_evidence(run: Run, validated: Measures) -> None:
+def _weigh_evidence(run: TrainingState, validated: WindowMetrics) -> None:
     """Counts the epochs in a row whose validation shows the task solved."""
-    for replica, _ in run.at_work:
+    for replica, _ in run.active_replicas:
         floor = run.validation_floors[replica]
         shown = floor is not None and floor.evident(
             validated.loss[:, replica], validated.labels[:, replica]
         )
-        run.evidence[replica] = run.evidence[replica] + 1 if shown else 0
+        run.solved_streak[replica] = run.solved_streak[replica] + 1 if shown else 0
 
 
-def _is_lower(run: Run, replica: int, loss: float | None) -> bool:
+def _is_lower(run: TrainingState, replica: int, loss: float | None) -> bool:
     """Whether a validation loss is a replica's lowest so far."""
-    lowest = run.best_at[replica]["val_loss"]
+    lowest = run.best_epochs[replica]["val_loss"]
     return loss is not None and math.isfinite(loss) and (lowest is None or loss < lowest)
 
 
-def _keep_best(run: Run, losses: dict[int, float | None]) -> None:
+def _keep_best(run: TrainingState, losses: dict[int, float | None]) -> None:
     """Takes over the tensors of some replicas, and their validation losses."""
     for replica, loss in losses.items():
-        run.best_at[replica] = {**run.best_at[replica], "epoch": run.epoch, "val_loss": loss}
+        run.best_epochs[replica] = {
+            **run.best_epochs[replica],
+            "epoch": run.epoch,
+            "val_loss": loss,
+        }
         for name, tensor in run.tensors.items():
             run.best.setdefault(name, tensor.copy())[replica] = tensor[replica]
         run.best_changed = True
 
 
-def _logged(run: Run, measured: Measures) -> Iterator[StepRow]:
+def _logged(run: TrainingState, measured: WindowMetrics) -> Iterator[StepRow]:
     """A row for every 100th window, from the first on, and seed."""
     before = (run.epoch - 1) * len(measured.loss)
     for window in range(0, len(measured.loss), LOGGED_EVERY):
-        for replica, seed in run.at_work:
+        for replica, seed in run.active_replicas:
             loss, metric, norm = (float(column[window, replica]) for column in measured[:3])
-            accuracy = metric if run.program.signature.head == "softmax" else None
+            accuracy = metric if run.program.spec.head == "softmax" else None
             yield StepRow(run.epoch, before + window + 1, seed, loss, accuracy, norm)
 
 
-def record_targets(run: Run) -> None:
+def record_targets(run: TrainingState) -> None:
     """Writes the errors of each of several numbers that are predicted, in a file's validation.
 
     Those of each seed's best model, and of what needs no network. Where one number is predicted, or
     none is validated, there is no such table.
     """
-    signature, held_out = run.program.signature, run.source.validation()
-    several = signature.head == "linear" and signature.outputs > 1
-    if not (several and run.source.held and held_out and run.best):
+    spec, held_out = run.program.spec, run.source.validation()
+    several = spec.head == "linear" and spec.outputs > 1
+    if not (several and run.source.splits and held_out and run.best):
         return
     models = zip(run.config.run.seeds, _errors(run, held_out), strict=True)
     known = [(seed, outputs.MODEL, errors) for seed, errors in models]
@@ -146,11 +150,11 @@ def record_targets(run: Run) -> None:
     write_atomically(run.directory.targets, table.to_csv(index=False).encode())
 
 
-def _errors(run: Run, held_out: Sequence[Windows]) -> list[OutputErrors]:
+def _errors(run: TrainingState, held_out: Sequence[Windows]) -> list[OutputErrors]:
     """The errors of each replica's best model on its windows."""
     found: list[list[OutputErrors]] = [[] for _ in held_out]
     begin = 0
-    for readout in run.program.predict(run.best, Batch(held_out)):
+    for readout in run.program.predict(run.best, ReplicaWindows(held_out)):
         for replica, windows in enumerate(held_out):
             arrays = windows.take(begin, len(readout))
             errors = readout[..., replica] - arrays["targets"]
@@ -160,7 +164,7 @@ def _errors(run: Run, held_out: Sequence[Windows]) -> list[OutputErrors]:
     return [functools.reduce(operator.add, each) for each in found]
 
 
-def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
+def provenance(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
     """What `run.json` says from the start."""
     data, task = run.config.data.data, run.config.data.task
     target, training = run.source.schema.target, run.config.training
@@ -185,7 +189,7 @@ def provenance(run: Run, argv: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def circumstances(run: Run) -> dict[str, Any]:
+def circumstances(run: TrainingState) -> dict[str, Any]:
     """What the bits of a run depend on besides its settings and its data."""
     libraries = ("tensorflow", "numpy", "safetensors")
     return {

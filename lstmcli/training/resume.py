@@ -14,12 +14,12 @@ from lstmcli.training import checkpoint_files, checkpointing, load, metric_loggi
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import MUTABLE, folder_of
 from lstmcli.training.run_dir import FIGURES, SETTINGS, RunDirectory
-from lstmcli.training.state import Run
-from lstmcli.utils.errors import FileError, UsageError, pasteable
+from lstmcli.training.state import TrainingState
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import option_name
 
 
-def put_back(run: Run, kept: Kept) -> None:
+def restore_run(run: TrainingState, kept: ResumeState) -> None:
     """Puts a run where it stood, and takes from its tables the rows that came after.
 
     Raises:
@@ -29,22 +29,22 @@ def put_back(run: Run, kept: Kept) -> None:
     kept.check_data(run.source.checksums())
     if kept.checkpoint:
         checkpointing.restore(run, kept.checkpoint)
-    checkpoint_files.cut_back(run.directory, kept.checkpoint)
+    checkpoint_files.truncate_metrics(run.directory, kept.checkpoint)
     if kept.warning:
-        checkpoint_files.take_previous(run.directory)
+        checkpoint_files.fall_back_to_previous(run.directory)
     run.directory.remove_half_written()
     run.latest = {row.seed: row for row in metrics.read_metrics(run.directory.metrics)}
     run.resumed = True
 
 
-def notes(run: Run, kept: Kept) -> list[str]:
+def notes(run: TrainingState, kept: ResumeState) -> list[str]:
     """What is not as it was when the run began, and may change its bits."""
     found = []
     for name, before, now in changes(kept.status, metric_logging.circumstances(run)):
         what = name.replace("_", " ")
         found.append(f"the run began with {what} {before}, and goes on with {now}: bits may differ")
     behind = [row.seed for row in run.latest.values() if row.epoch < run.epoch]
-    if kept.longer and (again := [seed for _, seed in run.at_work if seed in behind]):
+    if kept.longer and (again := [seed for _, seed in run.active_replicas if seed in behind]):
         found.append(
             f"seed {', '.join(map(str, again))} had stopped before the others, and goes on with "
             f"epoch {run.epoch + 1} as they do"
@@ -64,13 +64,13 @@ def changes(
             yield name, known, value
 
 
-EXACT = ("threads", "schedule", "device")
+PINNED = ("threads", "schedule", "device")
 """Settings of the run that a machine resolves: what they were is kept, and taken again."""
 _FILES = run_dir.PATHS["data"]
 
 
 @dataclass(frozen=True)
-class Kept:
+class ResumeState:
     """What is there of a run.
 
     Attributes:
@@ -125,9 +125,9 @@ class Kept:
             return
         if self.data is not None:
             raise self.other_data(
-                f"`lstmcli train --config {pasteable(self.directory.config)} --init-from "
-                f"{pasteable(self.directory.path)} --data {pasteable(self.data)}` begins a new run "
-                "with its settings and its weights"
+                f"`lstmcli train --config {shell_quote(self.directory.config)} --init-from "
+                f"{shell_quote(self.directory.path)} --data {shell_quote(self.data)}` begins a new "
+                "run with its settings and its weights"
             )
         file = self.config.data.data
         raise FileError(
@@ -156,11 +156,11 @@ class Kept:
     def exact(self, config: Config) -> Config:
         """The run's resolved settings with the threads, schedule and device that it began with."""
         return replace(
-            config, run=replace(config.run, **{name: self.status[name] for name in EXACT})
+            config, run=replace(config.run, **{name: self.status[name] for name in PINNED})
         )
 
 
-def look_up(directory: RunDirectory, given: Mapping[str, Any]) -> Kept:
+def load_resume_state(directory: RunDirectory, given: Mapping[str, Any]) -> ResumeState:
     """Reads what is there of a run, which must be held.
 
     Args:
@@ -183,7 +183,7 @@ def look_up(directory: RunDirectory, given: Mapping[str, Any]) -> Kept:
     longer = asked.training.epochs > before.training.epochs or _more_patient(asked, before, status)
     config = Config.build(tables, **changed)
     data = given.get("data") if before.data.data is not None else None
-    return Kept(directory, status, config, checkpoint, warning, longer, data)
+    return ResumeState(directory, status, config, checkpoint, warning, longer, data)
 
 
 def _more_patient(asked: Config, before: Config, status: Mapping[str, Any]) -> bool:
@@ -199,7 +199,7 @@ def check_run(directory: RunDirectory) -> None:
     if directory.path.is_file() and RunDirectory(its_own := folder_of(directory.path)).holds_run():
         raise FileError(
             f"`{directory.path}` is a file, expected the directory of a run",
-            f"`lstmcli train --resume {pasteable(its_own)}` goes on with the run that it is of",
+            f"`lstmcli train --resume {shell_quote(its_own)}` goes on with the run that it is of",
         )
     raise FileError(
         f"`{directory.path}` holds no run that could be resumed",
@@ -217,11 +217,11 @@ def _status(directory: RunDirectory) -> dict[str, Any]:
         status.pop(SETTINGS, None)
     elif not {"data", "training", "run"} <= settings.keys():
         status.pop(SETTINGS)
-    if missing := {SETTINGS, "data_sha256", *EXACT} - status.keys():
+    if missing := {SETTINGS, "data_sha256", *PINNED} - status.keys():
         raise FileError(
             f"`{directory.status}` has no `{min(missing)}`, which a resume needs: it was written "
             "by an older version of lstmcli",
-            f"`lstmcli train --init-from {pasteable(directory.path)}` begins a new run with its "
+            f"`lstmcli train --init-from {shell_quote(directory.path)}` begins a new run with its "
             "weights",
         )
     return status
@@ -257,9 +257,9 @@ def _check_given(
     """Refuses settings that contradict a run."""
     for name in _without_files(given, before):
         had, wanted = before.value(name), asked.value(name)
-        if name in EXACT and had != wanted and not _same(name, status[name], wanted):
+        if name in PINNED and had != wanted and not _same(name, status[name], wanted):
             had = status[name]
-        elif name in (*MUTABLE, *EXACT) or had == wanted or _same_file(name, had, wanted):
+        elif name in (*MUTABLE, *PINNED) or had == wanted or _same_file(name, had, wanted):
             continue
         was = "was not given" if had is None else f"is {had}"
         raise UsageError(

@@ -19,7 +19,7 @@ import tomli_w
 from lstmcli.config import Config
 from lstmcli.training import run_status
 from lstmcli.utils import files
-from lstmcli.utils.errors import FileError, UsageError, pasteable
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.files import (
     check_writable,
     delete_figures,
@@ -129,12 +129,12 @@ class RunDirectory:
         return self.path / REPORT
 
     @cached_property
-    def lock(self) -> DirectoryLock:
+    def directory_lock(self) -> DirectoryLock:
         """What keeps others from writing here."""
         return DirectoryLock(self.path)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Keeps all others from writing here; may be used again within.
 
         Directories that were made for a run, and hold nothing in the end, are removed.
@@ -143,13 +143,13 @@ class RunDirectory:
             UsageError: somebody else writes here.
         """
         try:
-            with self.lock.held():
+            with self.directory_lock.hold():
                 yield
         finally:
             remove_empty(self.made)
 
     @contextmanager
-    def given_back(self) -> Iterator[None]:
+    def cleanup_on_error(self) -> Iterator[None]:
         """Removes the directories made for a run that does not come to its beginning."""
         try:
             yield
@@ -178,7 +178,7 @@ class RunDirectory:
         if not self.overwrite:
             raise UsageError(
                 f"`{self.path}` already holds a run",
-                f"`lstmcli train --resume {pasteable(self.path)}` goes on with it; else choose "
+                f"`lstmcli train --resume {shell_quote(self.path)}` goes on with it; else choose "
                 "another `--out`, or pass `--overwrite` to delete that run",
             )
 
@@ -261,7 +261,7 @@ def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:  # Nested without end, it is no setting.
         raise UsageError(
             f"cannot read the configuration `{path}`: {_why(error)}",
-            f"`--config {pasteable(its_own)}` names the one in that directory"
+            f"`--config {shell_quote(its_own)}` names the one in that directory"
             if (its_own := RunDirectory(path).config).is_file()
             else "a run directory's `config.toml` is one to start from",
         ) from error
@@ -290,9 +290,11 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
     except OSError as error:
         why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
         raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
-    with made.given_back():
+    with made.cleanup_on_error():
         check_writable(made.status, OUT)
-        with made.lock.held():  # Who writes here is to be named, not the run that is being written.
+        with (
+            made.directory_lock.hold()
+        ):  # Who writes here is to be named, not the run that is being written.
             made.check_free()
     return made
 

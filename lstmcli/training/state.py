@@ -11,11 +11,11 @@ import numpy as np
 
 from lstmcli.config import Config
 from lstmcli.core import initialization
-from lstmcli.core.replica_windows import Measures
+from lstmcli.core.replica_windows import WindowMetrics
 from lstmcli.core.runner import Program, Tensors
 from lstmcli.data.baselines import Baselines
 from lstmcli.data.datasets import Source
-from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.training.metrics import EpochRow
 from lstmcli.training.run_dir import RunDirectory
 
@@ -24,7 +24,7 @@ WORSE_THAN_CHANCE = 1.1  # times the loss of a uniform guess
 
 
 @dataclass
-class Within:
+class EpochProgress:
     """An epoch that is under way.
 
     Attributes:
@@ -36,7 +36,7 @@ class Within:
     """
 
     tensors: Tensors
-    parts: list[Measures] = field(default_factory=list)
+    parts: list[WindowMetrics] = field(default_factory=list)
     earlier: float = 0.0
     windows: int = 0
     begun: float = field(default_factory=time.monotonic)
@@ -47,13 +47,13 @@ class Within:
         for measures in self.parts:
             self._count(measures)
 
-    def add(self, tensors: Tensors, measures: Measures) -> None:
+    def add(self, tensors: Tensors, measures: WindowMetrics) -> None:
         """Goes on by some windows."""
         self.tensors = tensors
         self.parts.append(measures)
         self._count(measures)
 
-    def _count(self, measures: Measures) -> None:
+    def _count(self, measures: WindowMetrics) -> None:
         self.windows += len(measures.loss)
         self._loss += float((measures.loss * measures.labels).sum(dtype=np.float64))
         self._labels += int(measures.labels.sum())
@@ -70,7 +70,7 @@ class Within:
 
 
 @dataclass
-class Run:
+class TrainingState:
     """A run as it stands.
 
     Attributes:
@@ -81,11 +81,11 @@ class Run:
         within: how far the next epoch has come already, where a checkpoint was made within it.
         epoch: epochs completed.
         best: each seed's tensors at its lowest validation loss.
-        best_at: the epoch and the loss of those, for each seed.
+        best_epochs: the epoch and the loss of those, for each seed.
         best_changed: whether they are newer than their file.
         diverged: seeds that have had a loss of NaN or infinity.
-        evidence: for each seed, how many epochs in a row its validation has shown it solved.
-        waited: for each seed, its epochs since the lowest validation loss.
+        solved_streak: for each seed, how many epochs in a row its validation has shown it solved.
+        epochs_since_best: for each seed, its epochs since the lowest validation loss.
         latest: each seed's last row.
         resumed: whether its directory holds it already.
         begun, saved: `time.monotonic()` at the start, and at the last checkpoint.
@@ -95,16 +95,16 @@ class Run:
     directory: RunDirectory
     source: Source
     program: Program
-    floor: Floor | None
-    validation_floors: list[Floor | None]
+    floor: BayesLoss | None
+    validation_floors: list[BayesLoss | None]
     tensors: initialization.Arrays
     best: initialization.Arrays
-    best_at: list[dict[str, Any]]
-    within: Within | None = None
+    best_epochs: list[dict[str, Any]]
+    within: EpochProgress | None = None
     best_changed: bool = False
     diverged: set[int] = field(default_factory=set)
-    evidence: list[int] = field(default_factory=list)
-    waited: list[int] = field(default_factory=list)
+    solved_streak: list[int] = field(default_factory=list)
+    epochs_since_best: list[int] = field(default_factory=list)
     latest: dict[int, EpochRow] = field(default_factory=dict)
     epoch: int = 0
     resumed: bool = False
@@ -117,27 +117,27 @@ class Run:
         return time.monotonic() - self.begun
 
     @property
-    def settled(self) -> list[int]:
+    def stopped_replicas(self) -> list[int]:
         """The replicas that stay as they are: stopped by `until_solved` or `patience`, diverged."""
         training, seeds = self.config.training, self.config.run.seeds
         found = {replica for replica, seed in enumerate(seeds) if seed in self.diverged}
         if training.until_solved:
-            found |= {each for each, shown in enumerate(self.evidence) if shown >= CONFIRMED}
+            found |= {each for each, shown in enumerate(self.solved_streak) if shown >= CONFIRMED}
         if training.patience:
-            waited = enumerate(self.waited)
+            waited = enumerate(self.epochs_since_best)
             found |= {each for each, epochs in waited if epochs >= training.patience}
         return sorted(found)
 
     @property
-    def at_work(self) -> list[tuple[int, int]]:
+    def active_replicas(self) -> list[tuple[int, int]]:
         """The replicas that are not settled, each with its seed."""
-        settled = self.settled
+        settled = self.stopped_replicas
         return [each for each in enumerate(self.config.run.seeds) if each[0] not in settled]
 
     @property
     def finished(self) -> bool:
         """Whether it has come to its last epoch, or every replica is settled."""
-        return self.epoch >= self.config.training.epochs or not self.at_work
+        return self.epoch >= self.config.training.epochs or not self.active_replicas
 
     @property
     def baselines(self) -> Baselines:
@@ -147,9 +147,9 @@ class Run:
     @property
     def chance(self) -> float:
         """The loss of a uniform guess, in nats per step; for numbers, of their mean."""
-        signature = self.program.signature
-        if signature.head == "softmax":
-            return math.log(signature.outputs)
+        spec = self.program.spec
+        if spec.head == "softmax":
+            return math.log(spec.outputs)
         return max([1.0, *(each.loss for each in self.baselines.found if each.name == "mean")])
 
     @property

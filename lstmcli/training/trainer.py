@@ -13,21 +13,21 @@ import numpy.typing as npt
 from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.core import device, execution, initialization
-from lstmcli.core.replica_windows import Batch, Measures, joined
+from lstmcli.core.replica_windows import ReplicaWindows, WindowMetrics, concatenate
 from lstmcli.core.runner import Program, Tensors
-from lstmcli.data.batching import Layout
+from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.datasets import Source, floor_of
 from lstmcli.data.tasks.echo import check_learnable
 from lstmcli.training import checkpointing, initial_weights, metric_logging, resume
 from lstmcli.training.checkpoint import SLOT
 from lstmcli.training.metrics import EpochRow
-from lstmcli.training.resume import Kept
+from lstmcli.training.resume import ResumeState
 from lstmcli.training.run_dir import FIGURES, RunDirectory
-from lstmcli.training.state import Run, Within
+from lstmcli.training.state import EpochProgress, TrainingState
 from lstmcli.utils.errors import DivergedError, StoppedError
 from lstmcli.utils.signals import stop_signals
 
-CALMER = "try a smaller `--learning-rate`, or `--clip-norm 1`"
+DIVERGED_HINT = "try a smaller `--learning-rate`, or `--clip-norm 1`"
 Finite = npt.NDArray[np.bool_]
 
 
@@ -53,8 +53,11 @@ class Progress:
 
 
 def prepare(
-    config: Config, directory: RunDirectory, source: Source | None = None, kept: Kept | None = None
-) -> Run:
+    config: Config,
+    directory: RunDirectory,
+    source: Source | None = None,
+    kept: ResumeState | None = None,
+) -> TrainingState:
     """Opens the data, finds the device, draws the weights and readies the compiled program.
 
     Args:
@@ -71,14 +74,14 @@ def prepare(
     if kept:
         source = source.of_task(kept.status.get("task"))
     config = source.config
-    if source.example.task.get("name") == "echo" and isinstance(source.cut, Layout):
+    if source.example.task.get("name") == "echo" and isinstance(source.cut, ContiguousWindows):
         check_learnable(source.example.task, source.cut)
     exact = kept.exact(config) if kept else config
-    signature = source.signature
-    where = device.resolve(exact.run.device, execution.threads(exact, signature.features))
-    program = Program(exact, signature, where)
+    spec = source.spec
+    where = device.resolve(exact.run.device, execution.threads(exact, spec.features))
+    program = Program(exact, spec, where)
     held_out = source.validation()
-    run = Run(
+    run = TrainingState(
         config,
         directory,
         source,
@@ -87,26 +90,26 @@ def prepare(
         [floor_of(windows) for windows in held_out] or [None] * config.run.replicas,
         tensors=program.start(_weights(config, source, kept)),
         best={},
-        best_at=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
-        evidence=[0] * config.run.replicas,
-        waited=[0] * config.run.replicas,
+        best_epochs=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
+        solved_streak=[0] * config.run.replicas,
+        epochs_since_best=[0] * config.run.replicas,
     )
     if kept:
-        resume.put_back(run, kept)
+        resume.restore_run(run, kept)
     return run
 
 
-def _weights(config: Config, source: Source, kept: Kept | None) -> initialization.Arrays:
+def _weights(config: Config, source: Source, kept: ResumeState | None) -> initialization.Arrays:
     """The weights to begin with; zeros of their shapes where a checkpoint has others."""
-    signature = source.signature
+    spec = source.spec
     if kept is None or kept.checkpoint is None:
-        return initial_weights.weights(config, signature, source.schema)
-    shapes = model_spec.shapes(config.model, signature.features, signature.outputs)
+        return initial_weights.weights(config, spec, source.schema)
+    shapes = model_spec.shapes(config.model, spec.features, spec.outputs)
     replicas = config.run.replicas
     return {name: np.zeros((replicas, *shape), np.float32) for name, shape in shapes.items()}
 
 
-def train(run: Run, argv: Sequence[str] = ()) -> Generator[Progress | list[EpochRow]]:
+def train(run: TrainingState, argv: Sequence[str] = ()) -> Generator[Progress | list[EpochRow]]:
     """Trains a run to its last epoch, and yields its progress and each epoch's rows.
 
     Everything is on disk before it is yielded. SIGINT and SIGTERM end the run after the chunk under
@@ -117,18 +120,18 @@ def train(run: Run, argv: Sequence[str] = ()) -> Generator[Progress | list[Epoch
         StoppedError: a signal came.
         UsageError: somebody else writes to the run's directory.
     """
-    with run.directory.held():
+    with run.directory.lock():
         yield from _train(run, argv)
 
 
-def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]:
+def _train(run: TrainingState, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]:
     """Trains a run whose directory is held."""
     _begin(run, argv)
     status = "failed"
     try:
         with stop_signals() as received:
             held_out = run.source.validation()
-            validation = Batch(held_out) if held_out else None
+            validation = ReplicaWindows(held_out) if held_out else None
             while not run.finished:
                 yield from _epoch(run, validation, received)
         checkpointing.save_best(run)
@@ -151,7 +154,7 @@ def _train(run: Run, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]
         )
 
 
-def _begin(run: Run, argv: Sequence[str]) -> None:
+def _begin(run: TrainingState, argv: Sequence[str]) -> None:
     """Says in the directory what runs; what it was begun with stays when it is resumed."""
     if run.resumed:
         known = run.directory.read_status()
@@ -166,14 +169,16 @@ def _begin(run: Run, argv: Sequence[str]) -> None:
 
 
 def _epoch(
-    run: Run, validation: Batch | None, received: list[signal.Signals]
+    run: TrainingState, validation: ReplicaWindows | None, received: list[signal.Signals]
 ) -> Iterator[Progress | list[EpochRow]]:
     """One pass over a series: train, validate, write the rows and, when due, a checkpoint."""
     if received:
         checkpointing.save(run)
         raise checkpointing.stopped(run, 0, received[0])
-    batch = Batch(run.source.training(run.epoch))
-    under_way = run.within or Within(run.tensors | {"state": np.zeros_like(run.tensors["state"])})
+    batch = ReplicaWindows(run.source.training(run.epoch))
+    under_way = run.within or EpochProgress(
+        run.tensors | {"state": np.zeros_like(run.tensors["state"])}
+    )
     run.within = None
     phase = "training" if run.program.compiled else "compiling"
     yield _progress(run, under_way, batch, phase)
@@ -183,25 +188,31 @@ def _epoch(
         _note_diverged(run, _finite(windows[1].loss.T))
         if received or (checkpointing.due_within(run) and under_way.windows < len(batch)):
             _note_diverged(run, _finite(*_weights_and_state(under_way.tensors)))
-            checkpointing.save_within(run, under_way, _taken_over(run, under_way.tensors))
+            checkpointing.save_within(run, under_way, _merge_active(run, under_way.tensors))
         if received:
             raise checkpointing.stopped(run, under_way.windows, received[0])
         yield _progress(run, under_way, batch, "training", under_way.tensors)
     seconds = under_way.seconds
     yield _progress(run, under_way, batch, "validating")
     validated = _validate(run, under_way, validation)
-    run.tensors = _taken_over(run, under_way.tensors)
+    run.tensors = _merge_active(run, under_way.tensors)
     run.epoch += 1
-    yield metric_logging.record(run, joined(under_way.parts), validated, seconds)
+    yield metric_logging.record(run, concatenate(under_way.parts), validated, seconds)
 
 
 def _progress(
-    run: Run, under_way: Within, batch: Batch, phase: str, tensors: Tensors | None = None
+    run: TrainingState,
+    under_way: EpochProgress,
+    batch: ReplicaWindows,
+    phase: str,
+    tensors: Tensors | None = None,
 ) -> Progress:
     return Progress(run.epoch + 1, under_way.windows, len(batch), under_way.loss, phase, tensors)
 
 
-def _validate(run: Run, under_way: Within, validation: Batch | None) -> Measures | None:
+def _validate(
+    run: TrainingState, under_way: EpochProgress, validation: ReplicaWindows | None
+) -> WindowMetrics | None:
     """Measures what an epoch has made of the run, which has not taken it over yet.
 
     A seed whose numbers are not finite any more stays as it was before the epoch.
@@ -226,28 +237,30 @@ def _finite(*arrays: Any) -> Finite:
     return np.asarray(np.all(each, axis=0))
 
 
-def _taken_over(run: Run, trained: Tensors) -> initialization.Arrays:
+def _merge_active(run: TrainingState, trained: Tensors) -> initialization.Arrays:
     """What training has made of the tensors; settled replicas stay as they were."""
     arrays = {name: np.asarray(tensor) for name, tensor in trained.items()}
-    if settled := run.settled:
+    if settled := run.stopped_replicas:
         for name, array in arrays.items():
             arrays[name] = array.copy()
             arrays[name][settled] = run.tensors[name][settled]
     return arrays
 
 
-def _note_diverged(run: Run, finite: Finite) -> None:
+def _note_diverged(run: TrainingState, finite: Finite) -> None:
     """Notes the seeds whose numbers are not finite any more; with no other left, raises."""
-    lost = [seed for replica, seed in run.at_work if not finite[replica]]
+    lost = [seed for replica, seed in run.active_replicas if not finite[replica]]
     run.diverged |= set(lost)
-    if lost and not run.at_work:
+    if lost and not run.active_replicas:
         if run.epoch:
             checkpointing.save(run)
-        raise DivergedError(f"the loss became NaN or infinite in epoch {run.epoch + 1}", CALMER)
+        raise DivergedError(
+            f"the loss became NaN or infinite in epoch {run.epoch + 1}", DIVERGED_HINT
+        )
 
 
-def _refuse_diverged(run: Run) -> None:
+def _refuse_diverged(run: TrainingState) -> None:
     """Raises DivergedError, at the run's end, where some of the seeds diverged."""
     if run.diverged:
         lost = ", ".join(map(str, sorted(run.diverged)))
-        raise DivergedError(f"the loss of seed {lost} became NaN or infinite", CALMER)
+        raise DivergedError(f"the loss of seed {lost} became NaN or infinite", DIVERGED_HINT)

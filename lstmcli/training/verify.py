@@ -15,7 +15,7 @@ from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import metrics, run_dir, trainer
 from lstmcli.training.metrics import EpochRow
 from lstmcli.training.run_dir import RunDirectory
-from lstmcli.training.state import Run
+from lstmcli.training.state import TrainingState
 from lstmcli.utils.errors import ExitCode, LstmcliError
 
 EPOCHS = 2
@@ -44,13 +44,13 @@ def verify(source: Source) -> tuple[int, list[str]]:
         return epochs, _differences(whole.directory, broken.directory)
 
 
-def _begun(path: Path, source: Source, epochs: int, every: str) -> Run:
+def _begun(path: Path, source: Source, epochs: int, every: str) -> TrainingState:
     training = replace(source.config.training, epochs=epochs, checkpoint_every=every)
     source = source.with_config(replace(source.config, training=training))
     return trainer.prepare(source.config, run_dir.create(path, "", overwrite=False), source)
 
 
-def _train(run: Run, enough: Callable[[trainer.Progress], bool]) -> None:
+def _train(run: TrainingState, enough: Callable[[trainer.Progress], bool]) -> None:
     with closing(trainer.train(run, ["lstmcli", "train", "--verify"])) as records:
         for record in records:
             if isinstance(record, trainer.Progress) and enough(record):

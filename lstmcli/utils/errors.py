@@ -72,7 +72,7 @@ class StoppedError(LstmcliError):
     """A signal stopped the run after its checkpoint was written."""
 
 
-def of_system(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """What the system says of a file, in this program's words."""
     where = f" `{error.filename}`" if error.filename else ""
     return f"cannot read or write{where}: {error.strerror or error}"
@@ -84,7 +84,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + more
 
 
-def pasteable(path: Path | str) -> str:
+def shell_quote(path: Path | str) -> str:
     """A path as a shell takes it, and as no option: for a command that is to be typed."""
     text = str(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)

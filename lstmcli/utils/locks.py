@@ -28,13 +28,13 @@ HOLDER = ".lstmcli.lock.json"  # Apart, as opening the lock's own file may empty
 PATIENCE = 0.2  # seconds: enough for a holder that has only begun to write who it is
 
 
-def held(directory: Path) -> AbstractContextManager[None]:
+def lock(directory: Path) -> AbstractContextManager[None]:
     """Holds a directory for the length of a block.
 
     Raises:
         UsageError: somebody else, in this process or another, holds it.
     """
-    return DirectoryLock(directory).held()
+    return DirectoryLock(directory).hold()
 
 
 class DirectoryLock:
@@ -44,7 +44,7 @@ class DirectoryLock:
         self._directory = directory
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Holds the directory for the length of a block.
 
         Raises:

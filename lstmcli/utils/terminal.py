@@ -40,7 +40,7 @@ def width(stream: IO[str]) -> int | None:
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-def visible(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     r"""A text from a file, on one line and harmless: what does not print is escaped as in Python.
 
     A control character (`\x1b`) would else be obeyed, and one that turns the direction around

@@ -21,7 +21,7 @@ from lstmcli import __version__
 from lstmcli.cli import inspect
 from lstmcli.cli.app import app
 from lstmcli.config import GROUPS, DataConfig
-from lstmcli.data.batching import Layout
+from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.tasks import echo
 from lstmcli.utils.rng import Stream, generator
 
@@ -153,7 +153,7 @@ def test_eval_gives_the_contracts_keys_for_each_seed(scored, trained):
     for seed, result in enumerate(found["results"]):
         assert (result["seed"], result["labels"]) == (seed, 1500)
         drawn = echo.generate(DataConfig(series_length=1530), generator(seed, Stream.TEST))
-        floor = echo.bayes_floor(drawn, Layout(1530, 5, 15))
+        floor = echo.bayes_floor(drawn, ContiguousWindows(1530, 5, 15))
         assert result["bayes_loss"] == floor.loss
         assert result["gap"] == pytest.approx(result["loss"] - floor.oracle)
         assert 0.3 < result["loss"] < 0.8

@@ -10,10 +10,10 @@ from lstmcli.cli import live_window
 from lstmcli.cli.live import Panel, sparkline, strips
 from lstmcli.cli.progress import live_style
 from lstmcli.config import Config
-from lstmcli.core.replica_windows import Batch
+from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.data.schema import Categorical, Numeric, Schema, plain
 from lstmcli.reporting import predictions as glimpses
-from lstmcli.reporting.predictions import Glimpse, Moment, Watch
+from lstmcli.reporting.predictions import PredictionPreview, PreviewSample, TrainingPosition
 from lstmcli.training import run_dir, trainer
 from lstmcli.utils.errors import UsageError
 from terminal import Terminal
@@ -30,8 +30,8 @@ def glimpse(labels, predicted, target=None, given=None, scored=None, column=None
     schema = Schema("series", (), (), target if isinstance(target, Categorical) else (target,))
     scored = every if scored is None else np.array(scored)
     column = column or Categorical("input", 10)
-    moment = Moment(3, 400, 666)
-    return Glimpse(schema, 0, moment, 1, column, given, labels, predicted, scored, every)
+    moment = TrainingPosition(3, 400, 666)
+    return PreviewSample(schema, 0, moment, 1, column, given, labels, predicted, scored, every)
 
 
 def test_wrong_classes_are_marked_and_steps_without_a_label_are_not():
@@ -119,7 +119,7 @@ def test_the_heading_says_when_the_rows_were_predicted_as_far_as_it_fits(columns
 
 
 def test_rows_are_renewed_soon_however_slow_the_first_look_was():
-    watch = object.__new__(Watch)
+    watch = object.__new__(PredictionPreview)
     watch._every, watch._cost, watch._warm = 0.25, None, False
     waits, clock = [], 100.0
     for cost in (0.3, 0.002, 0.001, 0.05):  # The first one loads and touches everything.
@@ -144,15 +144,17 @@ def test_a_glimpse_is_what_the_compiled_program_predicts(given, tmp_path, monkey
     run = trainer.prepare(config, run_dir.create(tmp_path / "run", "", overwrite=False))
     for record in trainer.train(run):
         pass
-    watch = Watch(run)
+    watch = PredictionPreview(run)
     found, bptt = (
-        watch.look(run.tensors, Moment(2, 0, 60)),
+        watch.look(run.tensors, TrainingPosition(2, 0, 60)),
         config.training.bptt or run.source.cut.bptt,
     )
     windows = run.source.validation()[0]
-    whole = np.concatenate(list(run.program.predict(run.tensors, Batch([windows] * 2))))[:2, ..., 0]
+    whole = np.concatenate(list(run.program.predict(run.tensors, ReplicaWindows([windows] * 2))))[
+        :2, ..., 0
+    ]
     compiled = windows.in_rows(whole)[:5, bptt:]  # After one window, as the glimpse's lead.
-    classes = run.program.signature.head == "softmax"
+    classes = run.program.spec.head == "softmax"
     predicted = compiled.argmax(-1) if classes else compiled[..., 0]
     np.testing.assert_allclose(found.predicted, predicted, atol=1e-4)
     labels = windows.in_rows(windows.take(1, 1)["targets"])[:5]

@@ -15,7 +15,7 @@ from lstmcli.cli import sample
 from lstmcli.config import Config, ModelConfig
 from lstmcli.core import numpy_lstm
 from lstmcli.data.schema import Categorical, Schema, plain
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 from lstmcli.training.checkpoint import Checkpoint
 from terminal import Terminal
 
@@ -60,7 +60,7 @@ def test_logits_equal_a_keras_stack_with_the_same_weights(layers, size, vocabula
     model = keras.Sequential([keras.Input((7, vocabulary)), *stack, keras.layers.Dense(vocabulary)])
     model.set_weights([array[0] for array in tensors.values()])
     symbols = np.random.default_rng(0).integers(0, vocabulary, (7, 3, 1))
-    network = numpy_lstm.network(tensors, 0, Signature(0, (vocabulary,), vocabulary))
+    network = numpy_lstm.network(tensors, 0, ModelSpec(0, (vocabulary,), vocabulary))
     logits, _ = steps(network, numpy_lstm.zero_state(network, 3), symbols)
     inputs = one_hot(symbols[..., 0], vocabulary).swapaxes(0, 1)
     np.testing.assert_allclose(logits, model(inputs).numpy().swapaxes(0, 1), atol=1e-5)
@@ -68,8 +68,8 @@ def test_logits_equal_a_keras_stack_with_the_same_weights(layers, size, vocabula
 
 def test_numbers_and_several_symbols_one_of_them_unknown_equal_their_one_hot_inputs():
     layers, size, rows = 2, 6, 4
-    signature = Signature(numbers=2, symbols=(3, 5), outputs=4)
-    tensors = draw(layers, size, signature.features, 4, replicas=3)
+    spec = ModelSpec(numbers=2, symbols=(3, 5), outputs=4)
+    tensors = draw(layers, size, spec.features, 4, replicas=3)
     rng = np.random.default_rng(1)
     numbers = rng.normal(size=(9, rows, 2)).astype(np.float32)
     symbols = np.stack([rng.integers(0, 4, (9, rows)), rng.integers(0, 6, (9, rows))], axis=-1)
@@ -79,7 +79,7 @@ def test_numbers_and_several_symbols_one_of_them_unknown_equal_their_one_hot_inp
     hot = [one_hot(symbols[..., column], size) for column, size in enumerate((3, 5))]
     inputs = np.concatenate([numbers, *hot], axis=-1)
     for replica in range(3):
-        network = numpy_lstm.network(tensors, replica, signature)
+        network = numpy_lstm.network(tensors, replica, spec)
         logits, after = steps(network, state, symbols, numbers)
         one = {name: array[replica] for name, array in tensors.items()}
         expected = reference.forward(one, state, inputs, layers)

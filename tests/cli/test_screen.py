@@ -112,7 +112,7 @@ def test_native_errors_of_a_first_call_show_and_the_caches_complaint_does_not(ca
 def test_calls_get_shorter_where_windows_take_longer_than_guessed_and_longer_again(monkeypatch):
     now = 0.0
     monkeypatch.setattr(runner, "time", type("Clock", (), {"monotonic": staticmethod(lambda: now)}))
-    paced, counts = runner.Pace(1000), []
+    paced, counts = runner.ChunkSizer(1000), []
     for window_seconds in [20] + [1 / 1024] * 6 + [1 / 8] * 2 + [3] * 2 + [1 / 1024] * 4:
         counts.append(paced.windows)
         with paced.call(paced.windows):
@@ -121,7 +121,7 @@ def test_calls_get_shorter_where_windows_take_longer_than_guessed_and_longer_aga
 
 
 def test_a_ragged_end_does_not_slow_the_next_epoch_down(monkeypatch):
-    paced = runner.Pace(100)
+    paced = runner.ChunkSizer(100)
     for count in (1, 1, 8, 64, 100, 1):
         with paced.call(count):
             pass

@@ -12,8 +12,8 @@ import replicas
 from lstmcli.config import Config
 from lstmcli.core import execution
 from lstmcli.core import runner as program_module
-from lstmcli.core.programs import Halves, Whole
-from lstmcli.core.replica_windows import Batch
+from lstmcli.core.programs import ChunkProgram, SplitBatchProgram
+from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.data.datasets import open_source
 from programs import started
 
@@ -41,7 +41,7 @@ def results(**settings):
     program, data = replicas.readied(settings)
     found = replicas.results(program, data, [0], 1)
     weights = {name: value for name, value in found.items() if name.startswith(("lstm", "dense"))}
-    read = program.predict(weights, Batch(data.validation()))
+    read = program.predict(weights, ReplicaWindows(data.validation()))
     return found | {"readout": np.concatenate(list(read))}
 
 
@@ -64,7 +64,7 @@ def test_it_makes_no_difference_which_half_is_ready_first(halved, monkeypatch):
             found = {which: half(which) for which in order}
             return [found[0], found[1]]
 
-        monkeypatch.setattr(Halves, "_both", one_after_the_other)
+        monkeypatch.setattr(SplitBatchProgram, "_both", one_after_the_other)
         for name, array in results(**SIZE).items():
             np.testing.assert_array_equal(array, at_once[name], err_msg=name)
 
@@ -79,11 +79,11 @@ def test_each_program_is_compiled_once_for_each_size_of_a_half(halved, rows, sha
     program_module.programs_for.cache_clear()
     program, data, tensors = started(**SIZE | {"batch_size": rows})
     for epoch in range(2):
-        batch = Batch(data.training(epoch))
+        batch = ReplicaWindows(data.training(epoch))
         for after, _ in program.train(tensors, batch, epoch * len(batch)):
             pass
         tensors = {name: np.asarray(tensor) for name, tensor in after.items()}
-        program.evaluate(tensors, Batch(data.validation()))
+        program.evaluate(tensors, ReplicaWindows(data.validation()))
     gradient, update, evaluate, _ = program.programs.compiled
     traced = [each.experimental_get_tracing_count() for each in (gradient, update, evaluate)]
     assert traced == [shapes, 1, shapes]
@@ -101,7 +101,7 @@ def test_what_fails_in_either_half_is_raised(halved, on_this_thread, monkeypatch
 
     monkeypatch.setattr(program.programs, "_gradient", failing)  # Other tests have them, too.
     with pytest.raises(ArithmeticError, match="in one half"):
-        next(program.train(tensors, Batch(data.training(0)), 0))
+        next(program.train(tensors, ReplicaWindows(data.training(0)), 0))
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_long_windows_of_many_rows_and_units_are_halved(settings, expected):
 
 @pytest.mark.parametrize(
     ("device", "threads", "programs"),
-    [("cpu:0", 2, Halves), ("cpu:0", 1, Whole), ("gpu:0", 2, Whole)],
+    [("cpu:0", 2, SplitBatchProgram), ("cpu:0", 1, ChunkProgram), ("gpu:0", 2, ChunkProgram)],
 )
 def test_halves_need_two_threads_of_the_cpu(halved, device, threads, programs, monkeypatch):
     monkeypatch.setattr(program_module, "threads", lambda: threads)
     config = Config.build(**SIZE)
-    signature = open_source(config).signature
-    assert isinstance(program_module.Program(config, signature, device).programs, programs)
+    spec = open_source(config).spec
+    assert isinstance(program_module.Program(config, spec, device).programs, programs)

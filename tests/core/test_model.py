@@ -14,11 +14,11 @@ from lstmcli.core.heads import HEADS
 from lstmcli.core.inputs import Window
 from lstmcli.core.layered import Layered
 from lstmcli.core.optimizers import OPTIMIZERS
-from lstmcli.core.replica_windows import Batch
+from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.core.runner import Program
 from lstmcli.core.tensorflow import tf
 from lstmcli.core.wavefront import Wavefront
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 
 SIZES = [  # layers, state size, features, classes, rows, steps
     (1, 4, 1, 2, 5, 15),
@@ -173,9 +173,9 @@ def test_adagrad_training_equals_a_numpy_loop_over_windows(clip, schedule):
     rng = np.random.default_rng(5)
     inputs = rng.integers(0, 2, (3, steps, rows, features, 1)).astype(np.float32)
     labels = rng.integers(0, classes, (3, steps, rows, 1), dtype=np.int32)
-    program = Program(config, Signature(features, (), classes), "cpu:0")
+    program = Program(config, ModelSpec(features, (), classes), "cpu:0")
     given = Given({"numbers": inputs[..., 0], "targets": labels[..., 0]})
-    chunks = list(program.train(program.start(weights), Batch([given]), 0))
+    chunks = list(program.train(program.start(weights), ReplicaWindows([given]), 0))
     trained, _ = chunks[-1]
     loss, grad_norm = (
         np.concatenate([getattr(found, name) for _, found in chunks]) for name in MEASURED

@@ -8,8 +8,8 @@ import pytest
 
 from lstmcli.config import Config
 from lstmcli.core import execution
-from lstmcli.core.replica_windows import Batch
-from lstmcli.core.runner import Pace, programs_for
+from lstmcli.core.replica_windows import ReplicaWindows
+from lstmcli.core.runner import ChunkSizer, programs_for
 from lstmcli.data.datasets import open_source
 from programs import kept_program, started
 
@@ -25,14 +25,14 @@ SHAPES = [
 def trained(**settings):
     """Everything after an epoch, and all that was measured, with the replica axis first."""
     program, data, tensors = started(kept_program, **settings)
-    batch, chunks = Batch(data.training(0)), []  # However many: a slow machine makes more.
+    batch, chunks = ReplicaWindows(data.training(0)), []  # However many: a slow machine makes more.
     for after, measures in program.train(tensors, batch, 0):
         chunks.append(measures._asdict())
     tensors = {name: np.asarray(tensor) for name, tensor in after.items()}
     found = {
         f"train {name}": np.concatenate([chunk[name] for chunk in chunks]).T for name in chunks[0]
     }
-    held_out = Batch(data.validation())
+    held_out = ReplicaWindows(data.validation())
     found["val loss"] = program.evaluate(tensors, held_out).loss.T
     scores = np.concatenate(list(program.predict(tensors, held_out)))
     found["scores"] = np.moveaxis(scores, -1, 0)
@@ -41,10 +41,10 @@ def trained(**settings):
 
 def test_a_call_that_reads_out_gives_back_few_numbers_and_the_same_ones(monkeypatch):
     program, data, tensors = started(layers=1)
-    whole = np.concatenate(list(program.predict(tensors, Batch(data.validation()))))
+    whole = np.concatenate(list(program.predict(tensors, ReplicaWindows(data.validation()))))
     monkeypatch.setattr("lstmcli.core.runner.READOUTS", 3 * whole[0].size)
     program, data, tensors = started(layers=1)
-    pieces = list(program.predict(tensors, Batch(data.validation())))
+    pieces = list(program.predict(tensors, ReplicaWindows(data.validation())))
     assert len(whole) > 3
     assert max(map(len, pieces)) <= 3
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
@@ -67,10 +67,10 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
     program, data, tensors = started(schedule=schedule, bptt=15)
     chunks = 0
     for epoch in range(3):
-        for after, _ in program.train(tensors, Batch(data.training(epoch)), 20 * epoch):
+        for after, _ in program.train(tensors, ReplicaWindows(data.training(epoch)), 20 * epoch):
             chunks += 1
         tensors = {name: np.asarray(tensor) for name, tensor in after.items()}
-        program.evaluate(tensors, Batch(data.validation()))
+        program.evaluate(tensors, ReplicaWindows(data.validation()))
     assert chunks > 6
     for compiled in program.programs.compiled[:2]:
         assert compiled.experimental_get_tracing_count() == 1
@@ -88,7 +88,7 @@ def test_chunks_change_nothing(monkeypatch):
     whole = trained(layers=2)
     monkeypatch.setattr("lstmcli.core.runner.CHUNK_SECONDS", 1e-4)
     program, data, tensors = started(layers=2)
-    for after, _ in program.train(tensors, Batch(data.training(0)), 0):
+    for after, _ in program.train(tensors, ReplicaWindows(data.training(0)), 0):
         pass
     for name, tensor in after.items():
         np.testing.assert_array_equal(tensor, whole[name], err_msg=name)
@@ -106,7 +106,7 @@ def test_chunks_change_nothing(monkeypatch):
 )  # fmt: skip
 def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedule, threads):
     source = open_source(Config.build(**settings))
-    config, features = source.config, source.signature.features
+    config, features = source.config, source.spec.features
     assert execution.schedule(config, features) == schedule
     assert execution.threads(config, features) == threads
 
@@ -140,7 +140,7 @@ def paced(monkeypatch, length, fixed, each, calls=10):
     """How many windows each call goes, of a program that takes so many seconds for them."""
     now, gone = [0.0], []
     monkeypatch.setattr("lstmcli.core.runner.time.monotonic", lambda: now[0])
-    pace = Pace(length)
+    pace = ChunkSizer(length)
     for _ in range(calls):
         gone.append(pace.windows)
         with pace.call(pace.windows):

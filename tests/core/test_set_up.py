@@ -54,7 +54,7 @@ def test_a_process_is_set_up_for_the_programs_that_it_compiles(kind, files, set_
         directory = run_dir.create(Path(f"run-{number}"), "", overwrite=False)
         run = api.prepare(api.open_data(config), directory)
         program, (given, features, before) = run.program, set_up.pop()
-        assert meant(given, features) == meant(program.config, program.signature.features)
+        assert meant(given, features) == meant(program.config, program.spec.features)
         assert (given, before) == (run.config, None)
 
 
@@ -88,7 +88,7 @@ def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
     trainer._begin(run, [])
     status = {**run.directory.read_status(), "instruction_set": recorded, "threads": 1}
     run.directory.update_status(**status)
-    found = resume.look_up(RunDirectory(Path("run")), {})
+    found = resume.load_resume_state(RunDirectory(Path("run")), {})
     api._load(api.open_data(found.config), found)
     given, features, before = set_up.pop()
     assert (given.run.threads, execution.schedule(given, features)) == (1, "layered")

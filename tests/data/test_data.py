@@ -23,7 +23,7 @@ from lstmcli.cli.app import app
 from lstmcli.config import Config, DataConfig
 from lstmcli.data import arrays as array_files
 from lstmcli.data.baselines import baselines
-from lstmcli.data.batching import Layout, windows_of
+from lstmcli.data.batching import ContiguousWindows, windows_of
 from lstmcli.data.datasets import open_source, series_to_test, unused_classes
 from lstmcli.data.schema import plain
 from lstmcli.data.series import Series, no_symbols
@@ -228,7 +228,7 @@ def test_floor_equals_the_entropy_found_by_enumerating_every_series(
     steps = offset + rows * row_length
     whole = draw(series_length=steps, echo_step=echo_step, classes=classes, noise=noise)
     series = whole.cut(slice(offset, None))
-    layout = Layout(len(series), rows, bptt)
+    layout = ContiguousWindows(len(series), rows, bptt)
     floor = echo.bayes_floor(series, layout)
     expected = enumerated_floor(rows, row_length, layout.used, echo_step, classes, noise, offset)
     np.testing.assert_allclose((floor.loss, floor.accuracy), expected, rtol=1e-9, atol=1e-12)
@@ -237,7 +237,7 @@ def test_floor_equals_the_entropy_found_by_enumerating_every_series(
 def test_floor_of_the_defaults_is_the_articles():
     """Three blind steps in each of five rows; the label is 0 in one row, uniform in the others."""
     entropy = -(0.4 * math.log(0.4) + 0.6 * math.log(0.6))
-    floor = echo.bayes_floor(draw(), Layout(50_000, 5, 15))
+    floor = echo.bayes_floor(draw(), ContiguousWindows(50_000, 5, 15))
     assert floor.loss == pytest.approx(15 * entropy / (666 * 75), rel=1e-12)
     assert floor.loss == pytest.approx(2.0210560570848535e-04, rel=1e-12)
     assert floor.accuracy == pytest.approx(1 - 15 * 0.4 / (666 * 75), rel=1e-12)
@@ -246,13 +246,13 @@ def test_floor_of_the_defaults_is_the_articles():
 def test_labels_of_a_held_back_tail_all_have_a_source():
     """So nothing tells its rows' first labels: log 2 nats each, not the entropy of 0.4."""
     tail = draw(series_length=5000).cut(slice(4500, None))
-    floor = echo.bayes_floor(tail, Layout(500, 5, 15))
+    floor = echo.bayes_floor(tail, ContiguousWindows(500, 5, 15))
     assert floor.loss == pytest.approx(3 * math.log(2) / 90)
 
 
 def test_a_strangers_series_has_no_floor():
     series = bare(np.zeros((100, 1), np.float32), np.zeros(100, np.int32), 2)
-    assert echo.bayes_floor(series, Layout(100, 5, 15)) is None
+    assert echo.bayes_floor(series, ContiguousWindows(100, 5, 15)) is None
 
 
 def best_predictors_loss(series, rows, bptt, echo_step, noise):
@@ -278,7 +278,7 @@ def best_predictors_loss(series, rows, bptt, echo_step, noise):
 @pytest.mark.parametrize("classes", [2, 4])
 def test_oracle_is_the_best_predictors_loss_on_the_very_labels(classes, noise):
     series = draw(series_length=400, echo_step=4, classes=classes, noise=noise)
-    floor = echo.bayes_floor(series, Layout(400, 5, 15))
+    floor = echo.bayes_floor(series, ContiguousWindows(400, 5, 15))
     assert floor.windows.shape == (5,)
     assert floor.oracle == pytest.approx(best_predictors_loss(series, 5, 15, 4, noise), rel=1e-12)
 
@@ -290,7 +290,7 @@ def test_the_best_predictor_counts_as_solved_in_995_of_1000_series(classes, nois
     solved = against_expectation = 0
     for seed in range(1000):
         series = draw(seed, series_length=750, classes=classes, noise=noise)
-        floor = echo.bayes_floor(series, Layout(750, 5, 15))
+        floor = echo.bayes_floor(series, ContiguousWindows(750, 5, 15))
         loss = float(np.float32(floor.oracle))  # As a network would have it.
         solved += floor.solved(loss)
         against_expectation += loss - floor.loss < floor.line
@@ -299,12 +299,12 @@ def test_the_best_predictor_counts_as_solved_in_995_of_1000_series(classes, nois
 
 
 def test_a_chance_guess_has_solved_nothing():
-    floor = echo.bayes_floor(draw(noise=0.4), Layout(50_000, 5, 15))
+    floor = echo.bayes_floor(draw(noise=0.4), ContiguousWindows(50_000, 5, 15))
     assert not floor.solved(math.log(2))
 
 
 def test_evidence_takes_more_than_a_lucky_mean():
-    floor = echo.bayes_floor(draw(series_length=7500), Layout(7500, 5, 15))
+    floor = echo.bayes_floor(draw(series_length=7500), ContiguousWindows(7500, 5, 15))
     even = floor.windows + 0.8 * floor.line
     uneven = even.copy()
     uneven[::2] += 3 * floor.line
@@ -320,7 +320,7 @@ def test_evidence_takes_more_than_a_lucky_mean():
 def test_labels_that_the_task_cannot_have_have_no_floor():
     series = draw(series_length=300)
     wrong = dataclasses.replace(series, targets=1 - series.targets)
-    assert echo.bayes_floor(wrong, Layout(300, 5, 15)) is None
+    assert echo.bayes_floor(wrong, ContiguousWindows(300, 5, 15)) is None
 
 
 @pytest.mark.parametrize(("noise", "classes"), [(0.5, 2), (0.75, 4)])
@@ -396,7 +396,7 @@ def test_a_datasets_task_comes_back_with_it_and_so_does_its_floor(ending, tmp_pa
     series = draw(series_length=200, classes=3, noise=0.1)
     array_files.write(tmp_path / f"x.{ending}", series, {})
     found, _ = array_files.read(tmp_path / f"x.{ending}")
-    layout = Layout(200, 5, 15)
+    layout = ContiguousWindows(200, 5, 15)
     ours, theirs = (echo.bayes_floor(each, layout) for each in (found, series))
     assert (ours.loss, ours.accuracy, ours.chance) == (theirs.loss, theirs.accuracy, theirs.chance)
     np.testing.assert_array_equal(ours.windows, theirs.windows)
@@ -586,7 +586,7 @@ def test_a_part_that_is_too_short_is_named_with_its_file_and_a_fraction_that_hel
     if advised:
         given = {"val_fraction": float(advised[1]), "test_fraction": float(advised[1])}
         source = open_source(Config.build(data=path, **given))
-        assert min(map(len, source.held)) >= 75
+        assert min(map(len, source.splits)) >= 75
 
 
 def test_a_dataset_that_is_too_short_to_be_scored_is_named(tmp_path):
@@ -677,9 +677,9 @@ def test_references_of_a_text_are_those_counted_by_hand(tmp_path):
     (tmp_path / "x.txt").write_text(text)
     source = open_source(Config.build(data=str(tmp_path / "x.txt"), batch_size=2, bptt=5))
     [windows] = source.test()
-    training = text[: len(source.held.training) + 1]
-    begin = source.held.test.offset
-    places = range(begin, begin + len(source.held.test))
+    training = text[: len(source.splits.training) + 1]
+    begin = source.splits.test.offset
+    places = range(begin, begin + len(source.splits.test))
     share = {c: (training[1:].count(c) + 1) / (len(training) - 1 + 3) for c in "abc"}
 
     def after(a, b):
@@ -703,7 +703,7 @@ def test_references_of_numbers_are_the_mean_and_the_last_value_that_is_known(hor
     source = open_source(Config.build(**given, batch_size=1, bptt=5))
     [windows] = source.test()
     [column] = source.schema.target
-    begin, used = source.held.test.offset, len(source.held.test)
+    begin, used = source.splits.test.offset, len(source.splits.test)
     ahead = values[begin + horizon : begin + horizon + used]
     count = len(ahead)  # The last ones lie beyond the file: not scored.
     found = {each.name: each.loss for each in baselines(source.fitting, windows.read).found}

@@ -65,7 +65,7 @@ def test_a_run_that_was_saved_before_there_was_a_rule_is_what_it_was(walk):
 
 
 def test_change_is_learned_where_the_last_value_says_more_than_the_mean(walk):
-    series = open_source(Config.build(data="walk.csv", target="x", horizon=1)).held.training
+    series = open_source(Config.build(data="walk.csv", target="x", horizon=1)).splits.training
     [column] = series.schema.target
     changes = np.diff(walk)[: len(series)]
     assert column.scale == pytest.approx(np.sqrt(np.square(changes).mean()), rel=1e-6)

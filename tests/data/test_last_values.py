@@ -11,7 +11,7 @@ from lstmcli.data.datasets import open_source
 def parts(tmp_path, table, **settings):
     table.to_csv(tmp_path / "t.csv", index=False)
     config = Config.build(data=str(tmp_path / "t.csv"), target="y", **settings)
-    return open_source(config).held
+    return open_source(config).splits
 
 
 def in_units(series):

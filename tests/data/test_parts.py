@@ -9,54 +9,54 @@ from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.core import execution, initialization
 from lstmcli.core.inputs import dropout_bits
-from lstmcli.core.replica_windows import Batch
+from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.core.runner import Program
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 from lstmcli.utils.rng import Stream, generator
 
 LAYERS, SIZE, ROWS, STEPS, WINDOWS = 3, 4, 3, 7, 2
 
 
-def drawn(signature, rng):
+def drawn(spec, rng):
     """Random windows of a signature."""
     shape = (WINDOWS, STEPS, ROWS)
     arrays = {}
-    if signature.numbers:
-        arrays["numbers"] = rng.normal(size=(*shape, signature.numbers)).astype(np.float32)
-    if signature.symbols:  # One more than there are: unknown.
-        columns = [rng.integers(0, size + 1, shape) for size in signature.symbols]
+    if spec.numbers:
+        arrays["numbers"] = rng.normal(size=(*shape, spec.numbers)).astype(np.float32)
+    if spec.symbols:  # One more than there are: unknown.
+        columns = [rng.integers(0, size + 1, shape) for size in spec.symbols]
         arrays["symbols"] = np.stack(columns, -1).astype(np.uint8)
-    if signature.head == "softmax":
-        arrays["targets"] = rng.integers(0, signature.outputs, shape).astype(np.uint8)
+    if spec.head == "softmax":
+        arrays["targets"] = rng.integers(0, spec.outputs, shape).astype(np.uint8)
     else:
-        arrays["targets"] = rng.normal(size=(*shape, signature.outputs)).astype(np.float32)
-        if signature.outputs > 2:  # Some are not known.
+        arrays["targets"] = rng.normal(size=(*shape, spec.outputs)).astype(np.float32)
+        if spec.outputs > 2:  # Some are not known.
             arrays["targets"][rng.random(arrays["targets"].shape) < 0.6] = np.nan
-    if signature.scored:
+    if spec.scored:
         arrays["scored"] = rng.random(shape) < 0.4
-    if signature.starts:
+    if spec.starts:
         arrays["starts"] = rng.random(shape) < 0.3
     return arrays
 
 
-def inputs_of(arrays, signature):
+def inputs_of(arrays, spec):
     """`[W, T, B, F]`, float64, one-hot by a table with a row of zeros."""
-    parts = [arrays["numbers"].astype(np.float64)] if signature.numbers else []
-    for column, size in enumerate(signature.symbols):
+    parts = [arrays["numbers"].astype(np.float64)] if spec.numbers else []
+    for column, size in enumerate(spec.symbols):
         parts.append(np.eye(size + 1)[:, :size][arrays["symbols"][..., column]])
     return np.concatenate(parts, -1)
 
 
-def by_hand(weights, state, arrays, k, signature, kept):
+def by_hand(weights, state, arrays, k, spec, kept):
     """Loss, state and gradient of window `k`: step by step, differentiated by TensorFlow."""
-    inputs = inputs_of(arrays, signature)[k]
+    inputs = inputs_of(arrays, spec)[k]
     variables = {name: tf.Variable(value[0], dtype=tf.float64) for name, value in weights.items()}
     c, h = ([tf.constant(state[layer, part]) for layer in range(LAYERS)] for part in (0, 1))
     losses, scored = [], []
     with tf.GradientTape() as tape:
         for t in range(STEPS):
             x = tf.constant(inputs[t])
-            if signature.starts:
+            if spec.starts:
                 goes_on = tf.constant(~arrays["starts"][k, t], tf.float64)[:, None]
                 c, h = [each * goes_on for each in c], [each * goes_on for each in h]
             for layer in range(LAYERS):
@@ -68,7 +68,7 @@ def by_hand(weights, state, arrays, k, signature, kept):
                 x = h[layer] if kept is None else h[layer] * kept[k, t, layer]
             y = x @ variables["dense.kernel"] + variables["dense.bias"]
             target = arrays["targets"][k, t]
-            if signature.head == "softmax":
+            if spec.head == "softmax":
                 losses.append(
                     tf.nn.sparse_softmax_cross_entropy_with_logits(target.astype(np.int32), y)
                 )
@@ -77,8 +77,8 @@ def by_hand(weights, state, arrays, k, signature, kept):
                 places = [np.flatnonzero(~np.isnan(number)) for number in target]
                 errors = [tf.gather(y[row], places[row]) - each[row] for row in range(ROWS)]
                 losses.append(tf.stack([tf.reduce_sum(error**2) for error in errors]))
-            there = arrays["scored"][k, t] if signature.scored else np.ones(ROWS, bool)
-            terms = 1 if signature.head == "softmax" else np.isfinite(target).sum(1)
+            there = arrays["scored"][k, t] if spec.scored else np.ones(ROWS, bool)
+            terms = 1 if spec.head == "softmax" else np.isfinite(target).sum(1)
             scored.append((there, there * terms))
         there, terms = np.moveaxis(np.array(scored, np.float64), 1, 0)
         loss = tf.reduce_sum(tf.stack(losses) * there) / max(terms.sum(), 1)
@@ -88,14 +88,14 @@ def by_hand(weights, state, arrays, k, signature, kept):
 
 
 SIGNATURES = {
-    "numbers": Signature(2, (), 3),
-    "text": Signature(0, (5,), 5),
-    "numbers and two columns of symbols": Signature(2, (3, 2), 4),
-    "scored": Signature(1, (), 2, scored=True),
-    "sequences": Signature(1, (3,), 3, scored=True, starts=True),
-    "one number": Signature(2, (), 1, "linear"),
-    "sequences of numbers": Signature(0, (4,), 2, "linear", scored=True, starts=True),
-    "several numbers, not all known": Signature(2, (), 5, "linear", scored=True),
+    "numbers": ModelSpec(2, (), 3),
+    "text": ModelSpec(0, (5,), 5),
+    "numbers and two columns of symbols": ModelSpec(2, (3, 2), 4),
+    "scored": ModelSpec(1, (), 2, scored=True),
+    "sequences": ModelSpec(1, (3,), 3, scored=True, starts=True),
+    "one number": ModelSpec(2, (), 1, "linear"),
+    "sequences of numbers": ModelSpec(0, (4,), 2, "linear", scored=True, starts=True),
+    "several numbers, not all known": ModelSpec(2, (), 5, "linear", scored=True),
 }
 
 
@@ -107,32 +107,32 @@ def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
 ):
     monkeypatch.setattr(execution, "halves", lambda *_: schedule == "layered in halves")
     monkeypatch.setattr("lstmcli.core.runner.threads", lambda: 2)
-    signature, rng = SIGNATURES[name], np.random.default_rng(len(name))
+    spec, rng = SIGNATURES[name], np.random.default_rng(len(name))
     config = Config.build(
         layers=LAYERS, state_size=SIZE, batch_size=ROWS, bptt=STEPS, optimizer="sgd",
         learning_rate=0.5, schedule=schedule.split()[0], dropout=dropout, seed=3,
     )  # fmt: skip
-    shapes = model_spec.shapes(config.model, signature.features, signature.outputs)
+    shapes = model_spec.shapes(config.model, spec.features, spec.outputs)
     weights = {
         name: rng.normal(scale=0.5, size=(1, *shape)).astype(np.float32)
         for name, shape in shapes.items()
     }
-    arrays, kept = drawn(signature, rng), None
+    arrays, kept = drawn(spec, rng), None
     if dropout:
         bits = dropout_bits(
             [generator(3, Stream.DROPOUT, 0)], (STEPS, LAYERS, ROWS, SIZE), 0, WINDOWS
         )[..., 0]
         dropped = round(dropout * 2**16) / 2**16
         kept = (bits / 2**16 >= dropped) / (1 - dropped)
-    program = Program(config, signature, "cpu:0")
+    program = Program(config, spec, "cpu:0")
     now = {**weights, "state": initialization.zero_state(config.model, 1, ROWS)}
-    chunks = list(program.train(now, Batch([Given(arrays)]), 0))
+    chunks = list(program.train(now, ReplicaWindows([Given(arrays)]), 0))
     found, state = (
         {name: value.astype(np.float64) for name, value in weights.items()},
         np.zeros((LAYERS, 2, ROWS, SIZE)),
     )
     for k in range(WINDOWS):
-        loss, state, slopes = by_hand(found, state, arrays, k, signature, kept)
+        loss, state, slopes = by_hand(found, state, arrays, k, spec, kept)
         seen = np.concatenate([measures.loss for _, measures in chunks])[k, 0]
         assert seen == pytest.approx(loss, abs=1e-5)
         found = {name: value - 0.5 * slopes[name] for name, value in found.items()}

@@ -42,7 +42,7 @@ def test_the_residual_is_learned_where_an_autoregression_is_clearly_the_best(wav
     source = open_source(Config.build(data="wave.csv", **ASKED))
     assert source.config.data.predict == source.schema.predicts == "residual"
     [column] = source.schema.target
-    whole = source.held.training.recording
+    whole = source.splits.training.recording
     model = source.schema.autoregression
     inputs = (wave - wave[:480].mean()) / wave[:480].std(ddof=0)
     last = ((wave.x - column.mean) / column.scale).to_numpy()
@@ -58,7 +58,7 @@ def test_the_residual_is_learned_where_an_autoregression_is_clearly_the_best(wav
 
 def test_what_the_autoregression_loses_is_a_baseline_without_the_training_part(wave):
     source = open_source(Config.build(data="wave.csv", **ASKED))
-    part = source.held.test
+    part = source.splits.test
     known = part.scored if part.scored is not None else np.ones(len(part), bool)
     wanted = np.mean(np.square(part.targets - part.base)[known])
     found = {each.name: each.loss for each in source.baselines_of_test_part.found}
@@ -93,7 +93,7 @@ def test_nothing_is_built_on_lines_where_two_steps_tell_what_they_leave(wave):
 def test_what_is_on_top_of_a_guess_begins_with_that_guess(wave):
     for predict, nothing in (("residual", True), ("change", True), ("level", False)):
         source = open_source(Config.build(data="wave.csv", predict=predict, **ASKED))
-        found = initial_weights.weights(source.config, source.signature, source.schema)
+        found = initial_weights.weights(source.config, source.spec, source.schema)
         assert (found["dense.kernel"] == 0).all() == nothing
         assert found["lstm.0.kernel"].any()
 
@@ -106,7 +106,7 @@ def test_the_residual_of_what_no_last_value_is_known_of_is_refused(wave):
 def test_a_constant_step_leaves_a_residual_that_can_be_divided_by(wave):
     pd.DataFrame({"x": np.arange(STEPS) * 0.5}).to_csv("line.csv", index=False)
     source = open_source(Config.build(data="line.csv", **ASKED))
-    learned = source.held.training.learned
+    learned = source.splits.training.learned
     assert np.isfinite(learned).all()
     assert abs(learned).max() < 10
 
@@ -124,7 +124,7 @@ def test_an_autoregression_is_kept_to_the_bit_and_gives_the_same_on_every_file(w
         for name in ("begin.csv", "end.csv")
     )
     joined = continuation.following(begin, end)
-    whole = source.held.training.recording
+    whole = source.splits.training.recording
     np.testing.assert_array_equal(begin.base, whole.base[:500])
     np.testing.assert_array_equal(joined.base, whole.base[500:])
     damaged = source.schema.to_dict()
@@ -141,17 +141,17 @@ def test_a_model_keeps_its_autoregression_when_its_file_is_read_again(wave):
     known = replace(first.schema, autoregression=other)
     again = open_source(first.config, known)
     np.testing.assert_array_equal(again.schema.autoregression.weights, other.weights)
-    assert again.is_what(first.checksums())
+    assert again.matches_checksums(first.checksums())
     wave.loc[3, "x"] += 1
     wave.to_csv("wave.csv", index=False)
-    assert not open_source(first.config, known).is_what(first.checksums())
+    assert not open_source(first.config, known).matches_checksums(first.checksums())
 
 
 def test_of_groups_the_autoregression_looks_back_no_further_than_a_group_begins(wave):
     wave["g"] = np.arange(STEPS) // 12
     wave.to_csv("wave.csv", index=False)
     source = open_source(Config.build(data="wave.csv", group="g", predict="residual", **ASKED))
-    part, model = source.held.training, source.schema.autoregression
+    part, model = source.splits.training, source.schema.autoregression
     for begin, end in list(zip(part.bounds()[:-1], part.bounds()[1:], strict=True))[:5]:
         numbers = part.numbers[begin:end].astype(float)
         wanted = linear(model, numbers, part.last_values[begin:end])

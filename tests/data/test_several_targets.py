@@ -73,7 +73,7 @@ def test_each_number_has_its_own_scale_and_is_missing_where_its_cell_is(data, pr
         assert f"{column.name}_lead_{column.lead}" == NAMES[place]
         assert column.scale == pytest.approx(np.sqrt(size[TRAINING].mean().iloc[place]))
         assert column.mean == pytest.approx(truth()[TRAINING].mean().iloc[place])
-    held = source.held
+    held = source.splits
     found = np.concatenate([part.targets for part in held])
     columns = source.schema.target
     in_units = np.stack([each.in_units(found[:, i]) for i, each in enumerate(columns)], 1)
@@ -124,12 +124,12 @@ def test_each_number_has_its_own_baselines(trained, run):
 
 def test_the_autoregression_of_several_numbers_is_that_of_each_alone(data):
     """Each is fitted on the steps where it is known itself, and has a strength of its own."""
-    held = open_source(Config.build(**data)).held
+    held = open_source(Config.build(**data)).splits
     several = autoregression.fit(held.training, held.validation, 8)
     for place, name in enumerate(NAMES):
         target, _, lead = name.partition("_lead_")
         alone = {**data, "inputs": "load,temp", "target": target, "horizon": int(lead)}
-        parts = open_source(Config.build(**alone)).held
+        parts = open_source(Config.build(**alone)).splits
         one = autoregression.fit(parts.training, parts.validation, 8)
         scales = [each.schema.target[number].scale
                   for each, number in ((held.training, place), (parts.training, 0))]  # fmt: skip

@@ -28,10 +28,10 @@ def test_a_small_text_gets_rows_and_steps_that_fit_and_is_said_to_be_small(lengt
     source = open_source(Config.build(data="t.txt"))
     training, validation, test = windows(source)
     steps = training.cut.places(0, len(training))
-    everything = set(range(len(source.held.training)))
+    everything = set(range(len(source.splits.training)))
     missed = everything - set(steps.ravel().tolist())
     assert len(missed) < 0.05 * len(everything) + 1
-    for part, its in ((source.held.validation, validation), (source.held.test, test)):
+    for part, its in ((source.splits.validation, validation), (source.splits.test, test)):
         counted = len(part) if part.scored is None else part.scored.sum()
         assert its.take(0, len(its))["scored"].sum() == counted
     assert any(FEW in note for note in source.notes())
@@ -51,7 +51,7 @@ def test_the_window_fits_the_training_part_and_not_the_shortest(months, steps):
     pd.DataFrame({"Month": dates, "sales": sales}).to_csv("t.csv", index=False)
     source = open_source(Config.build(data="t.csv", target="sales", horizon=1))
     windows(source)
-    assert source.config.training.steps == steps > len(source.held.test)
+    assert source.config.training.steps == steps > len(source.splits.test)
 
 
 def test_what_is_scored_is_called_by_its_own_file():

@@ -111,7 +111,7 @@ def test_targets_are_classes_if_they_are_whole_numbers_in_one_row(targets, class
     expected = targets if classes else targets.reshape(3, -1)
     np.testing.assert_array_equal(series.targets, expected)
     assert series.targets.dtype == (np.int32 if classes else np.float32)
-    assert series.signature.outputs == (classes or expected.shape[1])
+    assert series.spec.outputs == (classes or expected.shape[1])
 
 
 @pytest.mark.parametrize(

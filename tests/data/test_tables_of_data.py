@@ -121,7 +121,7 @@ def test_an_integer_target_is_a_number_unless_it_is_called_categorical(weather):
     assert (column.mean, column.scale) == pytest.approx(
         (weather.wind[:40].mean(), weather.wind[:40].std(ddof=0))
     )
-    assert parts.training.signature.head == "linear"
+    assert parts.training.spec.head == "linear"
 
 
 def test_the_target_of_a_horizon_lies_that_many_steps_ahead(weather):
@@ -301,7 +301,7 @@ def test_all_parts_say_whether_steps_are_scored_if_one_has_steps_that_are_not():
     frame.loc[19, "target"] = np.nan
     parts, _ = parts_of(frame)
     assert parts.training.scored.all()
-    assert {part.signature for part in parts} == {parts.training.signature}
+    assert {part.spec for part in parts} == {parts.training.spec}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from lstmcli import config as configs
 from lstmcli.config import Config, DataConfig
 from lstmcli.data import arrays, tasks
-from lstmcli.data.batching import Layout
+from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.tasks import adding
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.rng import Stream, generator
@@ -147,7 +147,7 @@ def enumerated_parity(rows, row_length, used, bits):
 def test_floor_of_parity_equals_the_entropy_found_by_enumerating_every_series(
     rows, row_length, bptt, bits
 ):
-    layout = Layout(rows * row_length, rows, bptt)
+    layout = ContiguousWindows(rows * row_length, rows, bptt)
     series = draw("parity", series_length=layout.steps, bits=bits)
     floor = tasks.floor(series, layout)
     expected = enumerated_parity(rows, row_length, layout.used, bits)
@@ -158,12 +158,12 @@ def test_floor_of_parity_equals_the_entropy_found_by_enumerating_every_series(
 
 def test_a_part_of_a_parity_series_has_a_floor_and_labels_of_another_task_have_none():
     series = draw("parity", series_length=900)
-    layout = Layout(400, 5, 15)
+    layout = ContiguousWindows(400, 5, 15)
     assert tasks.floor(series.cut(slice(500, None)), layout).loss == pytest.approx(
         2 * math.log(2) / 75
     )
     wrong = dataclasses.replace(series, targets=1 - series.targets)
-    assert tasks.floor(wrong, Layout(900, 5, 15)) is None
+    assert tasks.floor(wrong, ContiguousWindows(900, 5, 15)) is None
 
 
 # --- adding and multiplication
@@ -225,7 +225,7 @@ def test_who_always_says_the_mean_loses_the_baseline(name):
 def test_who_has_solved_adding_by_the_floor_is_within_the_papers_tolerance():
     """Less than a hundredth of the variance left is an error of half of 0.04 or less, as a rule."""
     series = draw("adding")
-    line = tasks.floor(series, Layout(len(series), 5, 15)).line
+    line = tasks.floor(series, ContiguousWindows(len(series), 5, 15)).line
     assert math.sqrt(line) * series.schema.target[0].scale < tasks.TASKS["adding"].tolerance / 2
 
 
@@ -276,7 +276,7 @@ def test_who_is_no_better_than_the_baseline_has_not_solved_a_task(name):
     """Copy's baseline is so far below a uniform guess that this would have solved it."""
     longer = {"sequence_length": 1000} if name in OF_SEQUENCES else {}
     series = draw(name, **longer)
-    floor = tasks.floor(series, Layout(len(series), 5, 15))
+    floor = tasks.floor(series, ContiguousWindows(len(series), 5, 15))
     baseline = tasks.baseline(series)[1]
     assert floor.chance == pytest.approx(baseline)
     assert not floor.solved(0.99 * baseline)
@@ -285,7 +285,7 @@ def test_who_is_no_better_than_the_baseline_has_not_solved_a_task(name):
 
 def test_a_strangers_series_has_neither_floor_nor_baseline():
     series = dataclasses.replace(draw("parity", series_length=90), task={})
-    assert tasks.floor(series, Layout(90, 5, 15)) is None
+    assert tasks.floor(series, ContiguousWindows(90, 5, 15)) is None
     assert tasks.baseline(series) is None
 
 
@@ -342,7 +342,7 @@ def test_a_generated_dataset_comes_back_as_the_series_that_it_is(run, name, endi
         theirs = series.arrays[array]
         assert (theirs.dtype, theirs.tobytes()) == (ours.dtype, ours.tobytes())
     assert (series.schema, series.task) == (drawn.schema, drawn.task)
-    assert series.signature == drawn.signature
+    assert series.spec == drawn.spec
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def begun(first, text, **settings):
     config = Config.build(data="new.txt", init_from=str(first / "run"), **SETTINGS, **settings)
     source = initial_weights.open_source(config)
     model = checkpoint.read(first / "run/checkpoints/best.safetensors")
-    return source, initial_weights.weights(source.config, source.signature, source.schema), model
+    return source, initial_weights.weights(source.config, source.spec, source.schema), model
 
 
 @pytest.mark.parametrize("text", ["no mat. " * 40, CAT[::-1]], ids=["fewer", "the same"])
@@ -41,7 +41,7 @@ def test_a_text_without_new_characters_is_read_in_the_vocabulary_of_the_model(fi
     source, weights, model = begun(first, text)
     assert source.schema == model.schema
     names = model.schema.symbols[0].values
-    given = "".join(names[code] for code in source.held.training.symbols[:, 0])
+    given = "".join(names[code] for code in source.splits.training.symbols[:, 0])
     assert text.startswith(given)
     for name, array in weights.items():
         np.testing.assert_array_equal(array, model.tensors[name])
@@ -57,7 +57,7 @@ def test_a_vocabulary_is_extended_by_new_rows_and_columns_and_the_rest_is_kept(f
     known = model.schema.symbols[0]
     names = source.schema.symbols[0].values
     assert names == (*known.values, "2", "ä")
-    assert text.startswith("".join(names[code] for code in source.held.training.symbols[:, 0]))
+    assert text.startswith("".join(names[code] for code in source.splits.training.symbols[:, 0]))
     rng = random_streams.generator(0, random_streams.Stream.WEIGHTS)
     drawn = initialization.initialise(source.config.model, len(names), len(names), [rng])
     for name, array in weights.items():

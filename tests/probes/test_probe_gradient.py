@@ -6,8 +6,8 @@ import pytest
 import reference
 from lstmcli.config import Config
 from lstmcli.core import numpy_lstm
-from lstmcli.core.numpy_lstm import Given
-from lstmcli.model_spec import Signature
+from lstmcli.core.numpy_lstm import NumpyInputs
+from lstmcli.model_spec import ModelSpec
 from lstmcli.probes import gradient
 from probing import drawn, run_of, subject
 
@@ -18,8 +18,8 @@ def one_network(features=2, symbols=(), outputs=3, seed=0):
     """A network's parameters in double precision, side by side with nothing."""
     config = Config.build(layers=LAYERS, state_size=SIZE)
     weights = drawn(config, features + sum(symbols), outputs, seed, np.float64)
-    signature = Signature(features, symbols, outputs)
-    return weights, numpy_lstm.side_by_side([numpy_lstm.network(weights, 0, signature)])
+    spec = ModelSpec(features, symbols, outputs)
+    return weights, numpy_lstm.side_by_side([numpy_lstm.network(weights, 0, spec)])
 
 
 def followed(network, given, state, targets, head="softmax"):
@@ -27,7 +27,7 @@ def followed(network, given, state, targets, head="softmax"):
     states = np.concatenate(list(numpy_lstm.unroll(network, state, given)))
     logits = numpy_lstm.readout(network, states[-1, -1, 1])
     outputs = numpy_lstm.loss_gradient(logits, targets[None], head)
-    found = numpy_lstm.slopes(network, state, given, states)
+    found = numpy_lstm.local_gradients(network, state, given, states)
     steps = list(numpy_lstm.backpropagate(network, found, given, outputs))
     return [each.inputs[0].copy() for each in steps], [each.states[:, :, 0] for each in steps]
 
@@ -40,7 +40,7 @@ def setting(seed=1, features=2):
 
 
 def given_of(inputs, carried=None):
-    return Given(inputs[:, None], np.zeros((len(inputs), 1, ROWS, 0), int), carried)
+    return NumpyInputs(inputs[:, None], np.zeros((len(inputs), 1, ROWS, 0), int), carried)
 
 
 def test_gradient_to_every_input_equals_finite_differences():
@@ -104,7 +104,7 @@ def test_gradient_of_a_squared_error_and_of_symbols_equals_finite_differences():
     rng = np.random.default_rng(4)
     numbers, symbols = rng.normal(size=(STEPS, ROWS, 1)), rng.integers(0, 3, (STEPS, ROWS, 1))
     state, targets = np.zeros((LAYERS, 2, ROWS, SIZE)), rng.normal(size=(ROWS, 2))
-    given = Given(numbers[:, None], symbols[:, None])
+    given = NumpyInputs(numbers[:, None], symbols[:, None])
     found, _ = followed(network, given, state[:, :, None], targets, "linear")
     inputs = np.concatenate([numbers, np.eye(3)[symbols[..., 0]]], -1)
     one = {name: array[0] for name, array in weights.items()}
@@ -152,7 +152,7 @@ def test_the_reach_is_exactly_zero_beyond_the_window_and_as_a_truncated_pass_has
     for step, row in zip(losses.steps, losses.rows, strict=True):
         begin = step - step % 5
         state = run.states[begin - 1][:, :, None, [row]]
-        given = Given(
+        given = NumpyInputs(
             numbers[begin : step + 1, None, [row]],
             np.zeros((step + 1 - begin, 1, 1, 0), int),
         )

@@ -8,7 +8,7 @@ from lstmcli.config import Config
 from lstmcli.data.series import Series
 from lstmcli.probes import memory, readout, summary
 from lstmcli.probes.memory import recovered
-from lstmcli.probes.readout import CHOOSE, FIT, JUDGE, Places, Targets
+from lstmcli.probes.readout import CHOOSE, FIT, JUDGE, ReadoutSplit, Targets
 from probing import delay_line, run_of, subject
 
 STEPS, ROWS = 12_000, 5
@@ -18,7 +18,7 @@ def asked(values, classes, lags, begins=None):
     """What is to be read out of states beside `values` `[steps, B]`."""
     begins = np.zeros(values.shape, np.bool_) if begins is None else begins
     begins[0] = True
-    places = Places.of(begins, np.zeros(values.shape, np.bool_))
+    places = ReadoutSplit.of(begins, np.zeros(values.shape, np.bool_))
     return [memory._asked(values, classes, block) for block in places.blocks(lags)]
 
 
@@ -136,7 +136,7 @@ def test_calibration_undoes_a_scale_and_an_offset():
 def test_no_input_is_in_two_parts():
     begins = np.zeros((100, 3), np.bool_)
     begins[0] = True
-    places = Places.of(begins, np.zeros((100, 3), np.bool_))
+    places = ReadoutSplit.of(begins, np.zeros((100, 3), np.bool_))
     [block] = list(places.blocks(3))
     touched = [
         {int(place) - 3 * lag for place in part for lag in block.lags} for part in block.parts
@@ -155,7 +155,7 @@ def test_no_lag_leaks_across_the_beginning_of_a_sequence():
     states = np.stack([np.roll(symbols, lag, 0) for lag in range(9)], -1)  # Knows all, beyond too.
     found = list(recovered(states, asked(symbols, 2, 8, begins)))
     assert [each.memory > 0.95 for each in found] == [True] * 6 + [False] * 3
-    places = Places.of(begins, np.zeros((steps, rows), np.bool_))
+    places = ReadoutSplit.of(begins, np.zeros((steps, rows), np.bool_))
     for block in places.blocks(8):
         for part in block.parts:
             assert (part // rows % 6 >= max(block.lags)).all()

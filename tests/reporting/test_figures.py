@@ -38,7 +38,7 @@ def tables(depths, swept=None, losses=lambda layers, value: FLOOR * (1 + 1 / lay
         ]
     names = [name] if name else []
     frame = pd.DataFrame(trials).astype({"solved": "boolean"})
-    return frame, summary.judge(frame, names, 0.01)[0], pd.DataFrame(curves), names
+    return frame, summary.summarize(frame, names, 0.01)[0], pd.DataFrame(curves), names
 
 
 def draw_all(found, **more):

@@ -93,9 +93,9 @@ def in_folder(settings, folder):
 def make(out, config):
     """A run's files, with weights that are drawn and losses that are made up: untrained."""
     source = open_source(config)
-    config, signature = source.config, source.signature
+    config, spec = source.config, source.spec
     rng = np.random.default_rng(1)
-    drawn = initialization.initialise(config.model, signature.features, signature.outputs, [rng])
+    drawn = initialization.initialise(config.model, spec.features, spec.outputs, [rng])
     tensors = {name: 2 * tensor for name, tensor in drawn.items()}
     tensors["state"] = initialization.zero_state(config.model, 1, config.training.rows)
     directory = run_dir.create(out, "", overwrite=False)
@@ -113,8 +113,8 @@ def make(out, config):
         "config": directory.settings(config),
         "seeds": [0],
         "data_seeds": [0],
-        "features": signature.features,
-        "classes": signature.outputs,
+        "features": spec.features,
+        "classes": spec.outputs,
         "schema": schema.to_dict(),
         "position": {"epoch": 2, "window": 0, "step": 20},
         "best": [{"seed": 0, "epoch": 2, "val_loss": 1.5}],

@@ -133,7 +133,7 @@ def test_the_command_of_a_page_finds_its_sweep_finished(run, swept, sweep_page):
 def test_a_sweep_of_other_settings_is_found_finished_too(run, settings):
     plan = api.plan_of(settings)
     directory = SweepDirectory(Path("s"))
-    with directory.held():
+    with directory.lock():
         directory.begin(plan)
         directory.add([row for each in plan.settings for row in ended(each)], plan.swept)
         load.record(directory, plan.asked.margin, [], None)

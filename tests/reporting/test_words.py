@@ -18,7 +18,7 @@ from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.reporting import formatting
 from lstmcli.training import checkpoint
 from lstmcli.training import load as loading
-from lstmcli.utils.terminal import visible
+from lstmcli.utils.terminal import escape_unprintable
 
 QUICK = ("--layers", 1, "--epochs", 1, "--progress", "plain")
 SCHEMA = Schema(
@@ -105,7 +105,7 @@ def test_predictions_of_a_text_name_its_characters_and_are_those_of_a_forward_pa
     assert table.label.tolist() == [shown[each] for each in test[1:]]
 
     model = load(text.run)
-    network = numpy_lstm.network(model.tensors, 0, model.schema.signature(False, False))
+    network = numpy_lstm.network(model.tensors, 0, model.schema.spec(False, False))
     state, expected = numpy_lstm.zero_state(network, 1), []
     for character in content[:-1]:  # All that precedes the part is read before it.
         logits, state = numpy_lstm.step(network, state, np.array([[known.index(character)]]))
@@ -138,7 +138,7 @@ def test_predictions_of_sequences_have_each_step_once_with_names_and_units(run, 
         expected = [n if s else "" for n, s in zip(labels, weather.scored, strict=True)]
         assert own.label.tolist() == expected
 
-        network = numpy_lstm.network(model.tensors, replica, SCHEMA.signature(True, True))
+        network = numpy_lstm.network(model.tensors, replica, SCHEMA.spec(True, True))
         given = []
         for step, start in enumerate(weather.starts):
             state = numpy_lstm.zero_state(network, 1) if start else state  # noqa: F821
@@ -372,7 +372,7 @@ def test_inspect_names_a_checkpoint_of_the_time_before_schemas(run, text):
     ],
 )
 def test_what_does_not_print_is_escaped_and_all_else_stays(given, shown):
-    assert visible(given) == shown
+    assert escape_unprintable(given) == shown
     assert shown.encode()
 
 

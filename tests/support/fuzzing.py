@@ -34,7 +34,7 @@ with instrumented:
     from lstmcli.reporting import load as curves
     from lstmcli.reporting import run_page, sweep_page
     from lstmcli.reporting.html import render_page
-    from lstmcli.reporting.load import Material, figures_of_sweep
+    from lstmcli.reporting.load import ReportInputs, figures_of_sweep
     from lstmcli.sweeps import tables
     from lstmcli.training import checkpoint as checkpoints
     from lstmcli.training import load, metrics, resume, run_dir
@@ -99,7 +99,7 @@ def _sweep_page(path):
 
 def _curve(path):
     run = run_dir.RunDirectory(path.parent)
-    curves.curve_of(run, Material(Config.build(), schema.plain(1, 2)))
+    curves.curve_of(run, ReportInputs(Config.build(), schema.plain(1, 2)))
     metrics.read_metrics(run.metrics)
 
 
@@ -108,7 +108,9 @@ def _figures(path):
 
 
 def _resume(path):
-    _beside_the_kept(path, "run", lambda folder: resume.look_up(run_dir.RunDirectory(folder), {}))
+    _beside_the_kept(
+        path, "run", lambda folder: resume.load_resume_state(run_dir.RunDirectory(folder), {})
+    )
 
 
 READERS = {

@@ -16,9 +16,9 @@ import sys
 import numpy as np
 
 from lstmcli.config import DataConfig
-from lstmcli.data.batching import Layout
+from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.tasks import echo
-from lstmcli.sweeps.comparison import LEVEL, Losses, weigh
+from lstmcli.sweeps.comparison import LEVEL, Losses, compare_depths
 
 SEEDS = (5, 8, 20)
 
@@ -45,7 +45,7 @@ DISTRIBUTIONS = {"normal": normal, "log-normal": log_normal, "solved or not": so
 
 def judge(losses, margin):
     """What losses `[depths, seeds]` say with a margin in nats."""
-    return weigh(Losses(losses.T, losses.T), margin)
+    return compare_depths(Losses(losses.T, losses.T), margin)
 
 
 def false_claims(distribution, depths, seeds, sweeps):
@@ -75,7 +75,7 @@ def oracle_solves(noise, series):
     by_gap = by_expectation = 0
     for seed in range(series):
         drawn = echo.generate(DataConfig(noise=noise), np.random.default_rng(seed))
-        floor = echo.bayes_floor(drawn, Layout(len(drawn), 5, 15))
+        floor = echo.bayes_floor(drawn, ContiguousWindows(len(drawn), 5, 15))
         by_gap += floor.solved(float(np.float32(floor.oracle)))
         by_expectation += floor.oracle - floor.loss < floor.line
     return by_gap, by_expectation

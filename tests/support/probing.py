@@ -7,9 +7,9 @@ import numpy as np
 from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.data import datasets
-from lstmcli.probes.networks import Run, subject_of
+from lstmcli.probes.networks import TracedRun, subject_of
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.training.load import Opened
+from lstmcli.training.load import LoadedCheckpoint
 
 
 def subject(weights, steps=50_000, **settings):
@@ -24,7 +24,7 @@ def subject(weights, steps=50_000, **settings):
         "schema": schema.to_dict(),
     }
     model = Checkpoint(weights, metadata)
-    return subject_of(Opened(Path("by hand"), model, config, None, None), steps)
+    return subject_of(LoadedCheckpoint(Path("by hand"), model, config, None, None), steps)
 
 
 def drawn(config, features, outputs, seed=0, dtype=np.float32):
@@ -63,4 +63,4 @@ def run_of(found):
     return next(iter(found.runs(["trained"])))
 
 
-__all__ = ["Run", "delay_line", "drawn", "run_of", "subject"]
+__all__ = ["TracedRun", "delay_line", "drawn", "run_of", "subject"]

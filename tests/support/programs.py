@@ -11,18 +11,16 @@ from lstmcli.utils.rng import Stream, generator
 
 
 @functools.cache
-def kept_program(config, signature):
+def kept_program(config, spec):
     """Compiling is what takes the time, and it is the same for every seed."""
-    return Program(config, signature, "cpu:0")
+    return Program(config, spec, "cpu:0")
 
 
-def started(make=lambda config, signature: Program(config, signature, "cpu:0"), **settings):
+def started(make=lambda config, spec: Program(config, spec, "cpu:0"), **settings):
     """A program, its source and its first tensors."""
     data = open_source(Config.build(**{"series_length": 1530, **settings}))
     config = data.config
-    program = make(replace(config, run=replace(config.run, seed=0)), data.signature)
+    program = make(replace(config, run=replace(config.run, seed=0)), data.spec)
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
-    weights = initialization.initialise(
-        config.model, data.signature.features, data.signature.outputs, rngs
-    )
+    weights = initialization.initialise(config.model, data.spec.features, data.spec.outputs, rngs)
     return program, data, program.start(weights)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from lstmcli.config import Config
 from lstmcli.core import initialization
-from lstmcli.core.replica_windows import Batch
+from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.core.runner import Program
 from lstmcli.data.datasets import open_source
 from lstmcli.utils.rng import Stream, generator
@@ -43,23 +43,23 @@ def shapes(draw):
 def readied(settings):
     """The program of some settings, and its data."""
     data = open_source(Config.build(**settings))
-    return Program(data.config, data.signature, "cpu:0"), data
+    return Program(data.config, data.spec, "cpu:0"), data
 
 
 def results(program, data, seeds, epochs=2):
     """All tensors after some epochs, and all measures, with the replica axis first."""
     config, found = program.config, {}
     rngs = [generator(seed, Stream.WEIGHTS) for seed in seeds]
-    features, classes = program.signature.features, program.signature.outputs
+    features, classes = program.spec.features, program.spec.outputs
     tensors = program.start(initialization.initialise(config.model, features, classes, rngs))
     for epoch in range(epochs):
-        batch = Batch(data.training(epoch))
+        batch = ReplicaWindows(data.training(epoch))
         for after, measures in program.train(tensors, batch, epoch * len(batch)):
             for name, column in measures._asdict().items():
                 found.setdefault(f"{name} of epoch {epoch}", []).append(column.T)
         tensors = {name: np.asarray(tensor) for name, tensor in after.items()}
     found = {name: np.concatenate(parts, 1) for name, parts in found.items()}
-    held_out = Batch(data.validation())
+    held_out = ReplicaWindows(data.validation())
     validated = program.evaluate(tensors, held_out)
     found |= {"val_loss": validated.loss.T, "val_accuracy": validated.metric.T}
     return found | tensors

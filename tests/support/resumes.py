@@ -20,7 +20,7 @@ def begun(path, **settings):
 
 def resumed(path, **given):
     """The run of a directory, as it is about to go on."""
-    found = resume.look_up(RunDirectory(path), given)
+    found = resume.load_resume_state(RunDirectory(path), given)
     return trainer.prepare(found.config, found.directory, kept=found)
 
 

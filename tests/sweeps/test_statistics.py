@@ -114,7 +114,7 @@ def test_bootstrap_interval_covers_the_mean_as_often_as_it_says():
 
 
 def judge(table, swept=(), margin=0.01, **more):
-    return summary.judge(table, list(swept), margin, **more)
+    return summary.summarize(table, list(swept), margin, **more)
 
 
 def sentence(losses, **more):

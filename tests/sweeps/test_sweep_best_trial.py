@@ -18,7 +18,7 @@ def best_trial(losses, validated):
     table = trials(losses)
     table["best_val_loss"] = np.concatenate([validated[depth] for depth in losses])
     table["run_dir"] = "trials/" + table.layers.astype(str)
-    return summary.best_trial(summary.judge(table, [], 0.01)[1])
+    return summary.best_trial(summary.summarize(table, [], 0.01)[1])
 
 
 def test_the_seed_is_chosen_by_validation_of_the_depth_that_the_answer_is_about():

@@ -15,7 +15,7 @@ from lstmcli.cli.progress import SweepView
 from lstmcli.data.datasets import open_source
 from lstmcli.sweeps import conclusion, summary, trial, workers
 from lstmcli.sweeps.data_info import NATS, Unit, check_unchanged
-from lstmcli.sweeps.tables import Watch
+from lstmcli.sweeps.tables import MetricsTail
 from lstmcli.training.metrics import EpochRow, append_metrics
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import FileError, UsageError
@@ -258,7 +258,7 @@ def test_a_drawn_task_is_held_against_its_own_baseline(tmp_path):
     assert (rows.bayes_loss == 0).all()
     assert rows.gap.to_numpy() == pytest.approx(rows.test_loss.to_numpy())
     assert rows.solved.tolist() == [False, False]
-    assert summary.judge(rows, [], 0.02)[1][0].margin == pytest.approx(0.02)
+    assert summary.summarize(rows, [], 0.02)[1][0].margin == pytest.approx(0.02)
 
 
 def test_sequences_of_the_default_length_are_the_same_sweep_as_of_that_length():
@@ -285,7 +285,7 @@ def trials_of(losses, reference="bigrams", loss=1.5, chance=4.0):
 
 
 def judged(losses, unit=NATS, margin=0.02, **more):
-    _, [verdict] = summary.judge(trials_of(losses, **more), [], margin)
+    _, [verdict] = summary.summarize(trials_of(losses, **more), [], margin)
     return verdict, conclusion.sentence(verdict, unit)
 
 
@@ -332,7 +332,7 @@ def test_a_test_part_that_is_harder_than_chance_still_tells_depths_apart():
 def test_a_sweep_whose_trials_all_failed_says_so():
     table = trials_of(LOSSES, reference=None, loss=None).astype({"reference_loss": float})
     table[["test_loss", "chance"]] = None
-    _, [verdict] = summary.judge(table.assign(status="failed"), [], 0.01)
+    _, [verdict] = summary.summarize(table.assign(status="failed"), [], 0.01)
     assert conclusion.sentence(verdict).startswith("no trial ended with a loss")
 
 
@@ -356,7 +356,7 @@ def test_a_trial_that_is_trained_anew_is_watched_from_its_first_line(tmp_path):
         rows = (EpochRow(i, i, 0, 1, 1, loss, 1, None, 0.1, 1, 1, i) for i, loss in losses)
         append_metrics(table, rows)
 
-    watch = Watch(tmp_path, None)
+    watch = MetricsTail(tmp_path, None)
     write((1, 0.5), (2, 0.25), (3, 0.75))
     watch.look()
     assert (watch.epoch, watch.lowest, watch.solved) == (3, 0.25, set())

@@ -65,6 +65,6 @@ def test_a_trial_is_what_train_and_eval_give_at_its_horizon(walk, tmp_path):
 def test_a_range_of_horizons_is_one_setting_with_an_output_for_each(walk):
     plan = api.plan_of({**walk, **SMALL, "layers": "1,2", "horizon": "1-3"})
     assert plan.swept == []
-    assert [each.signature.outputs for each in plan.settings] == [3, 3]
+    assert [each.spec.outputs for each in plan.settings] == [3, 3]
     assert plan.identity["data"]["horizon"] == "1-3"
     assert plan.unit({}).scale is None

@@ -132,7 +132,7 @@ def test_a_setting_that_the_worker_of_a_killed_sweep_is_still_at_is_left_to_it(t
     file = tmp_path / "trial" / "metrics.csv"
     file.parent.mkdir()
     file.write_text("the other's")
-    with locks.held(file.parent):
+    with locks.lock(file.parent):
         rows = local_workers.attempt(setting, file.parent)
         assert [(row["status"], row["exit_code"]) for row in rows] == [("failed", 2)] * 2
         assert f"process {os.getpid()}" in rows[0]["error"]
@@ -228,7 +228,7 @@ def test_a_killed_sweep_leaves_no_workers_and_is_finished_by_the_same_command(ru
         assert time.monotonic() < deadline, "a worker outlived the sweep"
         time.sleep(0.05)
     table = tmp_path / "s" / "trials" / "1x4-seeds-0-1" / "metrics.csv"
-    with locks.held(table.parent):
+    with locks.lock(table.parent):
         pass
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lstmcli.cli import run_summary
 from lstmcli.config import Config
-from lstmcli.data.batching import PADDING, Layout
+from lstmcli.data.batching import PADDING, ContiguousWindows
 from lstmcli.data.datasets import floor_of, open_source
 from lstmcli.data.tasks import temporal_order
 from lstmcli.training import estimate
@@ -25,7 +25,7 @@ def facts(**given):
 def places(windows):
     """Each step's row and window; a step that is not used has none."""
     cut = windows.cut
-    endless = isinstance(cut, Layout)
+    endless = isinstance(cut, ContiguousWindows)
     steps = cut.cut_rows(np.arange(len(windows.series))) if endless else cut.steps
     return {
         int(step): (row, place // cut.bptt)
@@ -111,7 +111,7 @@ def test_a_table_says_its_longest_sequence_beside_the_window_and_knows_no_source
     source = open_source(
         Config.build(data=str(tmp_path / "t.csv"), target="y", group="who", bptt=20)
     )
-    longest = max(np.diff(source.held.training.bounds()))
+    longest = max(np.diff(source.splits.training.bounds()))
     found = estimate.of_data(source, None, [])
     assert (found.longest, found.outside) == (longest, None)
     assert (
@@ -151,7 +151,7 @@ def test_a_part_of_an_epoch_takes_a_part_of_its_time():
     source = open_source(Config.build(epochs=302))
     config = source.config
     data = estimate.of_data(source, floor_of(source.windows(source.example)), [])
-    whole, left = (estimate.of_config(config, source.signature, data, done) for done in (0, 300.5))
+    whole, left = (estimate.of_config(config, source.spec, data, done) for done in (0, 300.5))
     assert (whole.epochs, left.epochs) == (302, 2)
     assert left.training == pytest.approx(whole.training * 1.5 / 302)
     assert run_summary.of_time(left).startswith(
@@ -199,7 +199,7 @@ def test_the_guess_of_the_time_is_near_what_was_measured():
     """Beside `benchmarks/results.csv`, so that a slip in the formula shows; not a timed test."""
     for microseconds, chosen in MEASURED:
         source = open_source(Config.build(**chosen))
-        guess = estimate._window_seconds(source.config, source.signature) * 1e6
+        guess = estimate._window_seconds(source.config, source.spec) * 1e6
         assert microseconds / 1.7 < guess < microseconds * 1.7, chosen
 
 
@@ -238,6 +238,6 @@ cores that others used too."""
 def test_the_time_that_is_told_counts_seeds_and_compiling(seconds, settings):
     source = open_source(Config.build(**settings))
     data = estimate.of_data(source, floor_of(source.windows(source.example)), [])
-    told = estimate.of_config(source.config, source.signature, data).seconds
+    told = estimate.of_config(source.config, source.spec, data).seconds
     print(settings, told / seconds)
     assert seconds / 2 < told < 2 * seconds

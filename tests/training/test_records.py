@@ -26,11 +26,11 @@ from safetensors.numpy import load_file, save_file
 import lstmcli
 from lstmcli.config import Config
 from lstmcli.core import initialization
-from lstmcli.core.replica_windows import Batch, Measures
+from lstmcli.core.replica_windows import ReplicaWindows, WindowMetrics
 from lstmcli.core.runner import Program
 from lstmcli.data.datasets import open_source
 from lstmcli.data.tasks import echo
-from lstmcli.model_spec import Signature
+from lstmcli.model_spec import ModelSpec
 from lstmcli.reporting import plot
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import metrics, run_dir, trainer
@@ -70,15 +70,13 @@ def assert_same_bits(found, expected):
 def replay(config, epochs, windows=0):
     """Training alone, as a loop over `Program.train`: the tensors at a position, and measures."""
     source = open_source(config)
-    signature = source.signature
-    program = Program(source.config, signature, "cpu:0")
+    spec = source.spec
+    program = Program(source.config, spec, "cpu:0")
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
-    now = program.start(
-        initialization.initialise(config.model, signature.features, signature.outputs, rngs)
-    )
+    now = program.start(initialization.initialise(config.model, spec.features, spec.outputs, rngs))
     measured = []
     for epoch in range(epochs + (windows > 0)):
-        batch = Batch(source.training(epoch))
+        batch = ReplicaWindows(source.training(epoch))
         now["state"] = np.zeros_like(now["state"])
         done = 0
         for trained, seen in program.train(now, batch, epoch * len(batch)):
@@ -152,8 +150,8 @@ def test_a_run_equals_a_bare_training_loop_so_validating_changes_nothing(run, tm
 def test_validation_figures_are_those_of_the_saved_weights_on_the_validation_series(trained):
     saved = checkpoints.read(trained / "checkpoints" / "last.safetensors")
     held_out = open_source(saved.config).validation()
-    program = Program(saved.config, Signature(1, (), 2), "cpu:0")
-    scores = np.concatenate(list(program.predict(saved.tensors, Batch(held_out))))
+    program = Program(saved.config, ModelSpec(1, (), 2), "cpu:0")
+    scores = np.concatenate(list(program.predict(saved.tensors, ReplicaWindows(held_out))))
     found = np.exp(scores).astype(float)  # [W, T, B, C, R]
     labels = np.stack([each.take(0, len(each))["targets"] for each in held_out], -1)
     right = np.take_along_axis(found, labels[:, :, :, None], 3)[:, :, :, 0]
@@ -508,7 +506,7 @@ def test_best_checkpoint_of_one_seed_stands_at_the_epoch_of_its_tensors(tmp_path
     for rows in trainer.train(prepared):
         if isinstance(rows, list):
             # As if no later epoch were as good.
-            prepared.best_at[0]["val_loss"] = 0.0
+            prepared.best_epochs[0]["val_loss"] = 0.0
     best = checkpoints.read(tmp_path / "run" / "checkpoints" / "best.safetensors")
     assert best.metadata["position"] == {"epoch": 1, "window": 0, "step": 2}
     assert best.metadata["streams"]["training"][0]["spawn_key"][-1] == 1
@@ -691,7 +689,7 @@ def test_a_signal_ends_a_run_after_a_checkpoint_of_where_it_stood(
     expected, measured = replay(saved.config, position["epoch"], position["window"])
     progress = {
         f"progress.{name}": column[len(column) - position["window"] :]
-        for name, column in zip(Measures._fields, measured, strict=True)
+        for name, column in zip(WindowMetrics._fields, measured, strict=True)
         if position["window"]  # The signal may come between two epochs.
     }
     assert_same_bits(now(saved.tensors), expected | progress)

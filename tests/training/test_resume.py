@@ -44,10 +44,10 @@ def quick(monkeypatch):
     """Compiles the program of some settings once, and calls it for one window at a time."""
     compiled, usual = {}, Program
 
-    def program(config, signature, where):
+    def program(config, spec, where):
         key = (config.model, config.data, config.run.seeds[-1], runner.GROWTH)
         if key not in compiled:
-            compiled[key] = usual(config, signature, where)
+            compiled[key] = usual(config, spec, where)
         return compiled[key]
 
     monkeypatch.setattr(trainer, "Program", program)

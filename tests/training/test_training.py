@@ -63,11 +63,11 @@ def test_a_decayed_epoch_is_one_with_that_learning_rate():
     program, data = readied(settings | {"learning_rate_decay": 0.5})
     halved, _ = readied(settings | {"learning_rate": 0.05})
     after_one = results(program, data, [0], epochs=1)
-    from lstmcli.core.replica_windows import Batch
+    from lstmcli.core.replica_windows import ReplicaWindows
 
     names = [name for name in after_one if name.startswith(("lstm", "dense", "state"))]
     now = {name: after_one[name] for name in names}
-    batch = Batch(data.training(1))
+    batch = ReplicaWindows(data.training(1))
     *_, (decayed, _) = program.train(now, batch, len(batch))
     *_, (expected, _) = halved.train(now, batch, len(batch))
     *_, (undecayed, _) = program.train(now, batch, 0)
@@ -140,11 +140,11 @@ def test_rows_and_steps_of_a_short_file_are_as_its_training_part_has_them(
     path = tmp_path / "short.txt"
     path.write_text(("abcab" * 1000)[:length])
     source = open_source(Config.build(data=str(path)))
-    training, steps = source.config.training, len(source.held.training)
+    training, steps = source.config.training, len(source.splits.training)
     assert (training.batch_size, training.bptt) == expected
-    cut = source.windows(source.held.training).cut
+    cut = source.windows(source.splits.training).cut
     assert steps * 0.5 < cut.windows * expected[0] * expected[1] <= 1.05 * steps
-    assert source.validation()[0].all("scored").sum() == len(source.held.validation)
+    assert source.validation()[0].all("scored").sum() == len(source.splits.validation)
 
 
 def test_settings_without_effect_are_refused(run, text):

@@ -17,7 +17,7 @@ from lstmcli.data.table.files import Table
 from lstmcli.data.table.index import all_differ, grows
 from lstmcli.data.table.sequences import Sequences
 from lstmcli.data.table.values import is_categorical
-from lstmcli.utils.errors import FileError, UsageError, listed, pasteable
+from lstmcli.utils.errors import FileError, UsageError, listed, shell_quote
 
 LISTED = 20
 LOOKED_AT = 1_000
@@ -25,7 +25,7 @@ LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class ColumnRequest:
     """What the options say of a table's columns.
 
     Attributes:
@@ -58,7 +58,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Roles:
+class ColumnRoles:
     """What the columns of a table are.
 
     Attributes:
@@ -93,7 +93,7 @@ class Roles:
         return (*self.symbols, *self.targets) if self.classes else self.symbols
 
 
-def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
+def ask(path: Path, names: Sequence[str], config: DataConfig) -> ColumnRequest:
     """What the options say of the columns of a table that has these names.
 
     Raises:
@@ -106,7 +106,7 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
     index = None if config.index is None else config.index.strip()
     cycles = time_index.calendar_asked(config.calendar)
     ahead = config.leads[0] > 0
-    asked = Asked(inputs, targets, group, categorical, ahead, index, cycles)
+    asked = ColumnRequest(inputs, targets, group, categorical, ahead, index, cycles)
     if config.target is None and "target" not in names:
         raise UsageError(
             f"`{path}` has no column `target`, and it is not said what is to be predicted",
@@ -128,11 +128,11 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> Asked:
 
 def find_roles(
     table: Table,
-    asked: Asked,
+    asked: ColumnRequest,
     sequences: Sequences,
     index: str | None,
     several_leads: bool = False,
-) -> tuple[Roles, list[str]]:
+) -> tuple[ColumnRoles, list[str]]:
     """What the columns of a table are, by the options and by what they hold.
 
     Args:
@@ -175,16 +175,18 @@ def find_roles(
     symbols = tuple(name for name in inputs if name in words)
     classes = [name for name in asked.targets if name in words]
     _check_alone(classes, asked.targets, several_leads)
-    roles = Roles(numbers, symbols, asked.targets, bool(classes), asked.categorical, asked.group)
+    roles = ColumnRoles(
+        numbers, symbols, asked.targets, bool(classes), asked.categorical, asked.group
+    )
     return roles, notes
 
 
-def schema_roles(schema: Schema, group: str | None = None) -> Roles:
+def schema_roles(schema: Schema, group: str | None = None) -> ColumnRoles:
     """The roles that columns have for a trained model."""
     classes = isinstance(schema.target, Categorical)
     columns = (schema.target,) if isinstance(schema.target, Categorical) else schema.target
     made = time_index.calendar_names(schema.index.calendar if schema.index else ())
-    return Roles(
+    return ColumnRoles(
         tuple(column.name for column in schema.numbers if column.name not in made),
         tuple(column.name for column in schema.symbols),
         tuple(dict.fromkeys(column.name for column in columns)),
@@ -222,7 +224,7 @@ def check_target(path: Path, names: Sequence[str], target: str) -> None:
         )
 
 
-def _check_asked(asked: Asked) -> None:
+def _check_asked(asked: ColumnRequest) -> None:
     """Refuses a column that is asked to be two things."""
     if asked.group in asked.targets:
         raise UsageError(
@@ -267,7 +269,7 @@ def _check_alone(classes: Sequence[str], targets: Sequence[str], several_leads: 
     if not classes or not (targets[1:] or several_leads):
         return
     what = "several targets" if targets[1:] else "a range of horizons"
-    instead = f"`--target {pasteable(classes[0])}`" if targets[1:] else "`--horizon 1`"
+    instead = f"`--target {shell_quote(classes[0])}`" if targets[1:] else "`--horizon 1`"
     raise UsageError(
         f"{what} must be of numbers, and the column `{classes[0]}` holds words, which are classes",
         f"predict it in a run of its own: {instead}",
@@ -275,7 +277,7 @@ def _check_alone(classes: Sequence[str], targets: Sequence[str], several_leads: 
 
 
 def _all_inputs(
-    table: Table, asked: Asked, sequences: Sequences, index: str | None
+    table: Table, asked: ColumnRequest, sequences: Sequences, index: str | None
 ) -> tuple[tuple[str, ...], list[str]]:
     """Every column that is nothing else, and what was left out."""
     inputs, notes = [], []

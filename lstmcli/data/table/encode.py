@@ -14,7 +14,7 @@ from lstmcli.data.baselines import autoregression
 from lstmcli.data.schema import Categorical, Numeric, Schema, symbol_type
 from lstmcli.data.series import Bools, Series
 from lstmcli.data.table import index
-from lstmcli.data.table.columns import Roles
+from lstmcli.data.table.columns import ColumnRoles
 from lstmcli.data.table.files import Table
 from lstmcli.data.table.index import Labels
 from lstmcli.data.table.sequences import Indices, Sequences, ahead, filled
@@ -45,7 +45,7 @@ class Values:
     """
 
     table: Table
-    roles: Roles
+    roles: ColumnRoles
     numbers: dict[str, Floats]
     symbols: dict[str, Words]
     target: Floats | Words
@@ -72,7 +72,7 @@ class Values:
 
 def read_values(
     table: Table,
-    roles: Roles,
+    roles: ColumnRoles,
     sequences: Sequences,
     labels: Labels | None,
     config: DataConfig,
@@ -130,7 +130,7 @@ def _lost(values: Values) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Unseen:
+class UnknownCategories:
     """Words that the training part does not have.
 
     Attributes:
@@ -144,7 +144,7 @@ class Unseen:
     steps: Indices
 
 
-def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
+def encode(values: Values, schema: Schema) -> tuple[Series, list[UnknownCategories]]:
     """A table as a model sees it.
 
     Returns:
@@ -160,12 +160,12 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[Unseen]]:
     unseen = []
     for place, vocabulary in enumerate(schema.symbols):
         symbols[:, place], strange = _numbered(values.symbols[vocabulary.name], vocabulary)
-        unseen.append(Unseen(vocabulary.name, False, strange))
+        unseen.append(UnknownCategories(vocabulary.name, False, strange))
     targets, scored, strange = _targets(values, schema)
     last_values = _last_values(values, schema)
     if schema.predicts != "level" and last_values is not None:  # From nothing there is no change.
         targets, scored = _from_something(targets, scored, last_values)
-    unseen.append(Unseen(values.roles.targets[0], True, strange))
+    unseen.append(UnknownCategories(values.roles.targets[0], True, strange))
     given = _standardised(values, columns)
     series = Series(
         schema,
@@ -192,7 +192,7 @@ def _unscored(table: Table, targets: Sequence[str]) -> list[str]:
 
 
 def _target(
-    table: Table, roles: Roles, sequences: Sequences, leads: Sequence[int]
+    table: Table, roles: ColumnRoles, sequences: Sequences, leads: Sequence[int]
 ) -> tuple[Floats | Words, Floats | Words | None]:
     """The target of each step, and its latest known value where there is a horizon."""
     horizon = leads[0]

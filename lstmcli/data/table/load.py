@@ -16,14 +16,14 @@ from lstmcli.data.schema import Categorical, Schema
 from lstmcli.data.series import Parts, Series, split_by_sequence, split_by_time
 from lstmcli.data.table import index, several_files
 from lstmcli.data.table.columns import (
-    Asked,
+    ColumnRequest,
     ask,
     check_columns,
     check_target,
     find_roles,
     schema_roles,
 )
-from lstmcli.data.table.encode import Unseen, Values, encode, read_values
+from lstmcli.data.table.encode import UnknownCategories, Values, encode, read_values
 from lstmcli.data.table.files import Dialect, Table
 from lstmcli.data.table.index import Labels
 from lstmcli.data.table.scaling import fit
@@ -170,7 +170,7 @@ def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
     return values, [*table.notes(), *notes, *more, *filled]
 
 
-def _index(table: Table, sequences: Sequences, asked: Asked) -> Labels | None:
+def _index(table: Table, sequences: Sequences, asked: ColumnRequest) -> Labels | None:
     """The index of a table, as the options say or as it looks."""
     if asked.index is not None:
         return index.of_column(table, sequences, asked.index, asked=True)
@@ -302,7 +302,9 @@ def _complete(part: Series) -> bool:
     return part.classes > 0 or bool(np.isfinite(part.targets).all())
 
 
-def _unseen(unseen: Sequence[Unseen], part_of: Bytes, called: Sequence[str]) -> list[str]:
+def _unseen(
+    unseen: Sequence[UnknownCategories], part_of: Bytes, called: Sequence[str]
+) -> list[str]:
     """Says how many words of which part training has never seen.
 
     Args:
@@ -351,7 +353,7 @@ def _check_scored(series: Series, part: int, config: DataConfig) -> None:
     )
 
 
-def _check_known(values: Values, schema: Schema, unseen: Sequence[Unseen]) -> None:
+def _check_known(values: Values, schema: Schema, unseen: Sequence[UnknownCategories]) -> None:
     """Refuses a file that has no word of a column in common with the training part."""
     for column, words in zip(schema.symbols, unseen, strict=False):
         there = np.count_nonzero(values.symbols[column.name].codes >= 0)

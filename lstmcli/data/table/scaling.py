@@ -11,7 +11,7 @@ from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.data.table.encode import Values
 from lstmcli.data.table.sequences import Indices
 from lstmcli.data.table.values import ODD, Floats, Words, by_size, odd_number
-from lstmcli.utils.errors import FileError, UsageError, pasteable
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
 
 MANY = 20
 """So many values are fine however few steps there are."""
@@ -134,7 +134,7 @@ def _target(values: Values, name: str, training: Floats, notes: list[str]) -> Nu
         notes.append(
             f"the target `{name}` is never but {', '.join(f'{each:g}' for each in different)}, and "
             "is predicted as a number; if these are classes, pass "
-            f"`--categorical {pasteable(name)}`"
+            f"`--categorical {shell_quote(name)}`"
         )
     return column
 
@@ -234,7 +234,7 @@ def _check_many(values: Values, column: Categorical, training: Words, hint: str)
 def _odd_words(column: Categorical) -> list[str]:
     """Says that a word is taken for one that may be meant as nothing."""
     return [
-        f"column `{column.name}`: `{word}` is taken for a word; `--na-values {pasteable(word)}` "
+        f"column `{column.name}`: `{word}` is taken for a word; `--na-values {shell_quote(word)}` "
         "makes it an empty cell"
         for word in column.values or ()
         if word.lower() in ODD

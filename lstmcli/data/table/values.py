@@ -16,7 +16,7 @@ from lstmcli.data.bounded import LONGEST_CELL
 from lstmcli.data.series import Bools
 from lstmcli.data.table.files import Table
 from lstmcli.data.table.sequences import Sequences, filled
-from lstmcli.utils.errors import FileError, pasteable
+from lstmcli.utils.errors import FileError, shell_quote
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -108,7 +108,7 @@ def lost_digits(table: Table, name: str, values: Floats) -> list[str]:
     return [
         f"column `{name}` of `{table.path}` has whole numbers above 2^53 "
         f"({int(EXACT):,}), whose last digits are lost; if they are names, pass "
-        f"`--categorical {pasteable(name)}`"
+        f"`--categorical {shell_quote(name)}`"
     ]
 
 
@@ -281,8 +281,9 @@ def _separated(word: str) -> bool:
 def _instead(name: str, word: str) -> tuple[str, str]:
     """What was expected instead of a word, and what to do."""
     names = (
-        f"if it stands for nothing, pass `--na-values {pasteable(word)}`; if the column's numbers "
-        f"are names, `--categorical {pasteable(name)}`"
+        f"if it stands for nothing, pass `--na-values {shell_quote(word)}`; if the column's "
+        "numbers "
+        f"are names, `--categorical {shell_quote(name)}`"
     )
     return "a number", f"mend the cell; {names}"
 

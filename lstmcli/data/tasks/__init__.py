@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lstmcli.config import DataConfig
 from lstmcli.data.series import Series
 from lstmcli.data.tasks import adding, copy_memory, echo, parity, sequences, temporal_order
-from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.echo import BayesLoss
 
 PAPER = 'Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997, experiment'
 
@@ -45,7 +45,7 @@ class Task:
     source: str
     generate: Callable[[DataConfig, np.random.Generator], Series]
     baseline: Callable[[Series], tuple[str, float]]
-    floor: Callable[[Series, Any], Floor | None]
+    floor: Callable[[Series, Any], BayesLoss | None]
     lags: Callable[[Series], npt.NDArray[np.int64]]
     longest: Callable[[DataConfig], int] | None = None
     tolerance: float | None = None
@@ -155,7 +155,7 @@ def windows(config: DataConfig, rows: int, bptt: int) -> int | None:
     return -(-(config.series_length // rows + longest(config)) // bptt)
 
 
-def floor(series: Series, layout: Any) -> Floor | None:
+def floor(series: Series, layout: Any) -> BayesLoss | None:
     """The best that can be expected of a series.
 
     Args:

@@ -21,10 +21,10 @@ import numpy as np
 from lstmcli.config import DataConfig
 from lstmcli.data.schema import Numeric, Schema
 from lstmcli.data.series import Series, no_symbols
-from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.data.tasks.sequences import (
-    Cut,
     Integers,
+    Lengths,
     at,
     draw_bounds,
     lags_to_first,
@@ -108,7 +108,7 @@ def lags(series: Series) -> Integers:
     return lags_to_first(series, markers > 0.5)
 
 
-def floor(series: Series, cut: Cut) -> Floor:
+def floor(series: Series, cut: Lengths) -> BayesLoss:
     """All can be known."""
     return nothing_lost(baseline(series)[1], cut)
 

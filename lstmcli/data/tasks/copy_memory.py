@@ -17,10 +17,10 @@ import numpy as np
 from lstmcli.config import DataConfig
 from lstmcli.data.schema import Categorical, Schema, symbol_type
 from lstmcli.data.series import Series, no_numbers
-from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.data.tasks.sequences import (
-    Cut,
     Integers,
+    Lengths,
     at,
     check_room,
     name_and_lengths,
@@ -89,6 +89,6 @@ def lags(series: Series) -> Integers:
     return np.where(place < delay, -1, delay)
 
 
-def floor(series: Series, cut: Cut) -> Floor:
+def floor(series: Series, cut: Lengths) -> BayesLoss:
     """All can be known."""
     return nothing_lost(baseline(series)[1], cut)

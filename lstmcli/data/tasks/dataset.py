@@ -8,7 +8,7 @@ from typing import Any
 
 from lstmcli.config import DataConfig, RunConfig, check_effect
 from lstmcli.data import arrays, datasets, tasks
-from lstmcli.data.batching import Layout
+from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.series import Series
 from lstmcli.defaults import ARTICLE
 from lstmcli.utils import memory
@@ -57,7 +57,7 @@ def _reference(series: Series) -> dict[str, Any]:
 
 def _floor_in_the_articles_layout(series: Series) -> dict[str, Any] | None:
     """The floor by its metadata's names; `None` if the series does not fill a window."""
-    layout = Layout(len(series), ARTICLE["batch_size"], ARTICLE["bptt"])
+    layout = ContiguousWindows(len(series), ARTICLE["batch_size"], ARTICLE["bptt"])
     floor = tasks.floor(series, layout) if layout.windows else None
     if floor is None:
         return None

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.config import DataConfig
-from lstmcli.data.batching import Layout
+from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.schema import plain, symbol_type
 from lstmcli.data.series import Series, no_numbers, no_symbols
 from lstmcli.utils.errors import UsageError
@@ -29,7 +29,7 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Floor:
+class BayesLoss:
     """The best that any predictor can do on a series: in expectation, and on its very labels.
 
     Attributes:
@@ -125,7 +125,7 @@ def lags(series: Series) -> Integers:
     return np.full(len(series), int(series.task["echo_step"]))
 
 
-def bayes_floor(series: Series, layout: Layout) -> Floor | None:
+def bayes_floor(series: Series, layout: ContiguousWindows) -> BayesLoss | None:
     """The exact floor of a series' loss, and the ceiling of its accuracy, for a layout.
 
     A predictor sees its own row, from the row's start; it does not know which row that is. From the
@@ -141,10 +141,12 @@ def bayes_floor(series: Series, layout: Layout) -> Floor | None:
     if not np.isfinite(oracle).all():  # Its labels are not those of the task that it names.
         return None
     loss, accuracy = expected(series.task, layout, series.offset)
-    return Floor(loss, accuracy, math.log(int(series.task["classes"])), oracle)
+    return BayesLoss(loss, accuracy, math.log(int(series.task["classes"])), oracle)
 
 
-def expected(task: Mapping[str, Any], layout: Layout, offset: int = 0) -> tuple[float, float]:
+def expected(
+    task: Mapping[str, Any], layout: ContiguousWindows, offset: int = 0
+) -> tuple[float, float]:
     """The best predictor's expected loss in nats per step, and its expected accuracy.
 
     Args:
@@ -159,7 +161,7 @@ def expected(task: Mapping[str, Any], layout: Layout, offset: int = 0) -> tuple[
     return float(loss / layout.used), float(accuracy / layout.used)
 
 
-def check_learnable(task: Mapping[str, Any], layout: Layout) -> None:
+def check_learnable(task: Mapping[str, Any], layout: ContiguousWindows) -> None:
     """Refuses a task in which no predictor can do better than a uniform guess.
 
     Raises:
@@ -182,7 +184,7 @@ def noisy_zero(task: Mapping[str, Any]) -> Floats:
     return labels
 
 
-def unseen_labels(task: Mapping[str, Any], layout: Layout, offset: int) -> Floats:
+def unseen_labels(task: Mapping[str, Any], layout: ContiguousWindows, offset: int) -> Floats:
     """The distributions `[steps, classes]` of the labels at a row's start, before the echo step.
 
     Their source lies in the row before, so they are uniform, but for the rows at the very start of
@@ -199,7 +201,7 @@ def unseen_labels(task: Mapping[str, Any], layout: Layout, offset: int) -> Float
     return np.asarray(zero * noisy_zero(task) + (1 - zero) / classes, np.float64)
 
 
-def _oracle(series: Series, layout: Layout) -> Floats:
+def _oracle(series: Series, layout: ContiguousWindows) -> Floats:
     """What the best predictor loses on each window's labels, in nats per step: `[windows]`."""
     noisy = noisy_zero(series.task)
     drawn = _drawn(series)

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.config import DataConfig
-from lstmcli.data.batching import Layout
+from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.schema import plain
 from lstmcli.data.series import Series, no_symbols
-from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.echo import BayesLoss
 
 Bits = npt.NDArray[np.uint8]
 
@@ -75,7 +75,7 @@ def lags(series: Series) -> npt.NDArray[np.int64]:
     return np.full(len(series), int(series.task["bits"]) - 1)
 
 
-def floor(series: Series, layout: Layout) -> Floor | None:
+def floor(series: Series, layout: ContiguousWindows) -> BayesLoss | None:
     """The exact floor.
 
     The first k - 1 labels of a row depend on a bit of the row before, which is not seen: nothing is
@@ -92,4 +92,4 @@ def floor(series: Series, layout: Layout) -> Floor | None:
     losses = np.where(np.arange(layout.used) < bits - 1, math.log(2), 0.0)
     unseen = min(bits - 1, layout.used) / layout.used
     windows = losses.reshape(layout.windows, layout.bptt).mean(1)
-    return Floor(unseen * math.log(2), 1 - unseen / 2, math.log(2), windows)
+    return BayesLoss(unseen * math.log(2), 1 - unseen / 2, math.log(2), windows)

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from lstmcli.config import DataConfig
 from lstmcli.data.series import Series
-from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.utils.errors import UsageError
 
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-class Cut(Protocol):
+class Lengths(Protocol):
     """How a series is cut, as far as a floor without blind steps asks."""
 
     @property
@@ -94,11 +94,11 @@ def name_and_lengths(config: DataConfig, **more: Any) -> dict[str, Any]:
     }
 
 
-def nothing_lost(chance: float, cut: Cut) -> Floor:
+def nothing_lost(chance: float, cut: Lengths) -> BayesLoss:
     """The floor of a task that can be answered without an error: a loss of 0 in each window.
 
     Args:
         chance: the loss of the task's baseline.
         cut: how the series is cut, sequences whole.
     """
-    return Floor(0.0, 1.0, chance, np.zeros(cut.windows))
+    return BayesLoss(0.0, 1.0, chance, np.zeros(cut.windows))

@@ -18,10 +18,10 @@ import numpy as np
 from lstmcli.config import DataConfig
 from lstmcli.data.schema import Categorical, Schema, symbol_type
 from lstmcli.data.series import Series, no_numbers
-from lstmcli.data.tasks.echo import Floor
+from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.data.tasks.sequences import (
-    Cut,
     Integers,
+    Lengths,
     at,
     draw_bounds,
     lags_to_first,
@@ -84,7 +84,7 @@ def lags(series: Series) -> Integers:
     return lags_to_first(series, series.symbols[:, 0] >= X)
 
 
-def floor(series: Series, cut: Cut) -> Floor:
+def floor(series: Series, cut: Lengths) -> BayesLoss:
     """All can be known."""
     return nothing_lost(baseline(series)[1], cut)
 

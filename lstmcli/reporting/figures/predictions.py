@@ -12,7 +12,7 @@ from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.reporting.figures import style
 from lstmcli.reporting.figures import style as figure_style
 from lstmcli.reporting.figures.loss import Curve, draw_loss
-from lstmcli.reporting.predictions import Window
+from lstmcli.reporting.predictions import PredictionSample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 WIDTH, OF_THE_LOSS, HEIGHT = 9.0, 3.1, 4.8
 """Inches."""
 
-Painter = Callable[[Any, Window], str]
+Painter = Callable[[Any, PredictionSample], str]
 """Draws a window into a part of a figure, and says in words how to read it."""
 
 
-def window_figure(window: Window, title: str, curve: Curve | None = None) -> Figure:
+def window_figure(window: PredictionSample, title: str, curve: Curve | None = None) -> Figure:
     """A window, and beside it the learning curve where there is one.
 
     Args:
@@ -45,7 +45,7 @@ def window_figure(window: Window, title: str, curve: Curve | None = None) -> Fig
     return figure
 
 
-def painter(window: Window) -> Painter:
+def painter(window: PredictionSample) -> Painter:
     """Who draws a window."""
     if window.schema.kind == "text":
         return draw_characters
@@ -64,21 +64,21 @@ TALL, WIDE = 0.78, 0.86
 """Of a track and of a step, what a bar takes."""
 
 
-def can_be_strips(window: Window) -> bool:
+def can_be_strips(window: PredictionSample) -> bool:
     """Whether there is one input, a label at many steps, and names that have room in a cell."""
     if window.one_input is None or window.sparse or window.target.size > MOST_STRIP_CLASSES:
         return False
     return sum(len(name) > LONGEST_NAME for name in _names_of(window)) <= MOST_LONGER
 
 
-def _names_of(window: Window) -> list[str]:
+def _names_of(window: PredictionSample) -> list[str]:
     """The names of the classes and of the input's values, each once."""
     columns = [window.target, *window.schema.symbols]
     names = [column.label(number) for column in columns for number in range(column.size)]
     return list(dict.fromkeys(names))
 
 
-def draw_strips(figure: Any, window: Window) -> str:
+def draw_strips(figure: Any, window: PredictionSample) -> str:
     """Draws a panel for each row; of two classes as bars, of more by their names in cells."""
     panels = figure.subplots(len(window.names), 1, squeeze=False, sharex=True)
     for row, axes in enumerate(panels.flat):
@@ -93,7 +93,7 @@ def draw_strips(figure: Any, window: Window) -> str:
     return "filled: how probable the prediction is; framed: wrong" + (f"; {cut}" if cut else "")
 
 
-def _strip_panel(axes: Axes, window: Window, row: int) -> None:
+def _strip_panel(axes: Axes, window: PredictionSample, row: int) -> None:
     """One row: the input on top."""
     there = window.there[row]
     places = window.places[row]
@@ -111,7 +111,9 @@ def _strip_panel(axes: Axes, window: Window, row: int) -> None:
         axes.axhline(base, color="0.8", linewidth=0.6, zorder=0)
 
 
-def _strip_bars(axes: Axes, window: Window, row: int, given: npt.NDArray[np.int64]) -> None:
+def _strip_bars(
+    axes: Axes, window: PredictionSample, row: int, given: npt.NDArray[np.int64]
+) -> None:
     """Of two classes: bars as high as the input, the label and the probability of 1."""
     there, scored, places = window.there[row], window.scored[row], window.places[row]
     heights = (
@@ -141,7 +143,7 @@ def _bar(
     axes.stairs(base + tops, edges, baseline=base, fill=True, color=colour, linewidth=0, **style)
 
 
-def _cells(axes: Axes, window: Window, row: int, given: npt.NDArray[np.int64]) -> None:
+def _cells(axes: Axes, window: PredictionSample, row: int, given: npt.NDArray[np.int64]) -> None:
     """Of more classes: their names, the prediction filled as far as it is probable."""
     there, scored, places = window.there[row], window.scored[row], window.places[row]
     sure = np.where(scored, window.readout[row].max(-1), 0)
@@ -184,7 +186,7 @@ MOST_TARGETS = 3
 Floats = npt.NDArray[np.float64]
 
 
-def draw_moments(figure: Any, window: Window) -> str:
+def draw_moments(figure: Any, window: PredictionSample) -> str:
     """Draws two panels for each number that is predicted, in its own units.
 
     Where sequences have one number each, they stand side by side; else one row's steps do.
@@ -213,7 +215,7 @@ def draw_moments(figure: Any, window: Window) -> str:
 
 
 def _numbers(
-    window: Window, number: int, column: Numeric, alone: bool
+    window: PredictionSample, number: int, column: Numeric, alone: bool
 ) -> tuple[Floats, Floats, Floats]:
     """Where each pair stands, what is true and what was predicted; NaN between where not scored."""
     truth = column.in_units(window.targets[..., number])
@@ -250,7 +252,7 @@ WIDEST = 14
 """Characters of a class' name that have room beside a panel."""
 
 
-def draw_probabilities(figure: Any, window: Window) -> str:
+def draw_probabilities(figure: Any, window: PredictionSample) -> str:
     """Draws a panel for each row: classes upwards, steps to the right, probabilities as shades."""
     panels = figure.subplots(len(window.names), 1, squeeze=False, sharex=True)
     classes = _classes(window)
@@ -265,7 +267,7 @@ def draw_probabilities(figure: Any, window: Window) -> str:
     return "circle: the true class; cross: the true class where another one is more probable"
 
 
-def _classes(window: Window) -> npt.NDArray[np.int64]:
+def _classes(window: PredictionSample) -> npt.NDArray[np.int64]:
     """The classes with a line: all, or the most frequent true and predicted ones."""
     if window.target.size <= MOST_CLASSES:
         return np.arange(window.target.size)
@@ -274,7 +276,9 @@ def _classes(window: Window) -> npt.NDArray[np.int64]:
     return np.sort(np.argsort(-counts, kind="stable")[: MOST_CLASSES - 1])
 
 
-def _probability_panel(axes: Axes, window: Window, row: int, classes: npt.NDArray[np.int64]) -> Any:
+def _probability_panel(
+    axes: Axes, window: PredictionSample, row: int, classes: npt.NDArray[np.int64]
+) -> Any:
     """One row; classes without a line share the one on top."""
     readout = window.readout[row]
     lines = readout[:, classes].T  # [classes, steps]
@@ -297,7 +301,7 @@ def _probability_panel(axes: Axes, window: Window, row: int, classes: npt.NDArra
     return shades
 
 
-def _truth(axes: Axes, window: Window, row: int, classes: npt.NDArray[np.int64]) -> None:
+def _truth(axes: Axes, window: PredictionSample, row: int, classes: npt.NDArray[np.int64]) -> None:
     """Marks the true class of each step with a label."""
     height, light = _heights(window, row, classes)
     scored, wrong = window.scored[row], window.wrong[row]
@@ -312,7 +316,7 @@ def _truth(axes: Axes, window: Window, row: int, classes: npt.NDArray[np.int64])
 
 
 def _heights(
-    window: Window, row: int, classes: npt.NDArray[np.int64]
+    window: PredictionSample, row: int, classes: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """At which line each true class is, and whether the shade there is a light one."""
     labels = window.targets[row].astype(np.int64)
@@ -332,7 +336,7 @@ LIGHT = 0.55
 """The probability from which on the shade below a character is light."""
 
 
-def draw_characters(figure: Any, window: Window) -> str:
+def draw_characters(figure: Any, window: PredictionSample) -> str:
     """Draws lines of the text: on top each true character, below it what was expected there."""
     steps = window.places.shape[1]
     lines = range(0, steps, LINE)
@@ -345,7 +349,7 @@ def draw_characters(figure: Any, window: Window) -> str:
     return f"below each character the {CANDIDATES} most probable ones; framed: the true one"
 
 
-def _line(axes: Axes, window: Window, steps: slice) -> Any:
+def _line(axes: Axes, window: PredictionSample, steps: slice) -> Any:
     """One line: the text, and a grid of candidates."""
     readout, labels = window.readout[0, steps], window.targets[0, steps]
     count = min(CANDIDATES, window.target.size)
@@ -370,7 +374,7 @@ def _line(axes: Axes, window: Window, steps: slice) -> Any:
 
 def _character(
     axes: Axes,
-    window: Window,
+    window: PredictionSample,
     number: int,
     step: int,
     rank: int,

@@ -10,7 +10,7 @@ import numpy as np
 from lstmcli.probes import gradient, run, summary
 from lstmcli.probes.ablation import UNIT
 from lstmcli.probes.run import Probe
-from lstmcli.utils.terminal import visible
+from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,14 +71,14 @@ def memory_figure(drawn: Sequence[Drawn]) -> Any:
         for each, network in zip(row[:2], ("trained", "untrained"), strict=True):
             shown = _heat_map(each, lags[lags.network == network], last, most)
             each.set_xlabel(f"steps ago, {network}", fontsize=SMALL)
-        row[0].set_title(visible(title), fontsize=9, loc="left")
+        row[0].set_title(escape_unprintable(title), fontsize=9, loc="left")
         row[1].set_yticklabels([])
         _capacities(row[2], capacities)
     unit = str(drawn[0].tables[0].unit.iloc[0])
     bar = figure.colorbar(
         shown, ax=list(axes[:, :2].flat), location="bottom", shrink=0.5, aspect=40
     )
-    of = visible(str(drawn[0].tables[0].input.iloc[0]))
+    of = escape_unprintable(str(drawn[0].tables[0].input.iloc[0]))
     bar.set_label(f"{'bits known' if unit == 'bits' else 'R squared'} of {of}", fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
     return figure
@@ -141,7 +141,7 @@ def gradient_figure(drawn: Sequence[Drawn]) -> Any:
         left.set_yscale("log")
         left.set_ylim(max(trained[trained > 0].min(), trained.max() * 1e-7) / 2)
         left.set_ylabel("mean norm of the gradient\nof a step's loss", fontsize=SMALL)
-        left.set_title(visible(title), fontsize=9, loc="left")
+        left.set_title(escape_unprintable(title), fontsize=9, loc="left")
         for each in (left, right):
             if window <= table.lag.max():
                 each.axvspan(window - 0.5, table.lag.max(), color="0.93", linewidth=0)
@@ -196,7 +196,7 @@ def ablation_figure(drawn: Sequence[Drawn]) -> Any:
     figure, axes = _figure(len(drawn), 2, 2.6 * len(drawn) + 0.4)
     for (left, right), (title, (layers, units)) in zip(axes, drawn, strict=True):
         _without_carried(left, layers)
-        left.set_title(visible(title), fontsize=9, loc="left")
+        left.set_title(escape_unprintable(title), fontsize=9, loc="left")
         if units.empty:
             right.set_visible(False)
         else:

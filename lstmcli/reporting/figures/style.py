@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lstmcli.utils.files import FIGURE_MARK, FIGURE_MARKS, write_atomically
-from lstmcli.utils.terminal import visible
+from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -113,7 +113,9 @@ def shown(text: str, widest: int = 24) -> str:
 
     What the font does not have is escaped as in Python; `$` would begin a formula of matplotlib.
     """
-    found = "".join(each if _drawable(each) else _escaped(each) for each in visible(text))
+    found = "".join(
+        each if _drawable(each) else _escaped(each) for each in escape_unprintable(text)
+    )
     if len(found) > widest:  # Names often differ at their ends.
         found = f"{found[: widest - widest // 3 - 1]}\u2026{found[-(widest // 3) :]}"
     return found.replace("$", r"\$")
