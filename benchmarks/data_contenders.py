@@ -32,13 +32,17 @@ def report(**line):
     print(json.dumps({**line, "peak_mib": peak / 1024}), flush=True)
 
 
+AS_PEERS = {"clip_norm": 1e9, "patience": 1_000}
+"""No clipping and no early end, which lstmcli has on files by default."""
+
+
 def text_settings(size):
     """A size as lstmcli's settings."""
     return {
         "data": size["data"], "layers": size["layers"], "state_size": size["units"],
         "batch_size": size["rows"], "bptt": size["steps"], "epochs": size["epochs"],
         "optimizer": "adam", "learning_rate": size["rate"], "seed": size["seed"],
-        "threads": size["threads"], "cache": False,
+        "threads": size["threads"], "cache": False, **AS_PEERS,
     }  # fmt: skip
 
 
@@ -167,7 +171,7 @@ def lstmcli_table(size):
     """`lstmcli.train` and `lstmcli.evaluate` on a table: a line for each seed's test part."""
     import lstmcli
 
-    run = lstmcli.train("run", replicas=size["seeds"], cache=False, **size["settings"])
+    run = lstmcli.train("run", replicas=size["seeds"], cache=False, **AS_PEERS, **size["settings"])
     for score in lstmcli.evaluate(run).scores:
         report(accuracy=score.accuracy, rmse=score.rmse)
 
@@ -241,11 +245,14 @@ class TorchTable:
             )
 
     def score(self, windows):
-        """The mean loss over all scored steps, and the share of right ones."""
+        """The mean loss over all scored steps, and the share of right ones.
+
+        A part begins with windows that are read, not scored: they warm the state up.
+        """
         import torch
 
         with torch.no_grad():
-            found = [(loss, *pair) for loss, pair in self.losses(windows)]
+            found = [(loss, *pair) for loss, pair in self.losses(windows) if len(pair[1])]
         counts = [len(wanted) for _, _, wanted in found]
         losses = [float(loss) for loss, _, _ in found]
         pairs = [(given, wanted) for _, given, wanted in found]

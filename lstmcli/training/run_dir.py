@@ -292,9 +292,8 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
         raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
     with made.cleanup_on_error():
         check_writable(made.status, OUT)
-        with (
-            made.directory_lock.hold()
-        ):  # Who writes here is to be named, not the run that is being written.
+        # Who writes here is to be named, not the run that is being written.
+        with made.directory_lock.hold():
             made.check_free()
     return made
 
