@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.config import NOT_SWEPT, Config, SweepConfig
 from lstmcli.data.tasks.dataset import generate
 from lstmcli.probes.run import probe
-from lstmcli.training import load, resume, run_dir
+from lstmcli.training import load, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath, open_checkpoint
-from lstmcli.training.resume import ResumeState
+from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils import files
 from lstmcli.utils.errors import StoppedError, UsageError, describe_os_error
@@ -127,7 +127,7 @@ def train(
 
 def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
     with held_run(directory):
-        found = resume.load_resume_state(directory, settings)
+        found = resume_state.load_resume_state(directory, settings)
         check_data(found)
         if not found.complete:
             _train(prepare(open_data(found.config, found), directory, found))
@@ -166,7 +166,7 @@ def held_run(directory: RunDirectory) -> Iterator[None]:
         FileError: there is none.
         UsageError: somebody else writes to it.
     """
-    resume.check_run(directory)  # Before a lock is put there.
+    resume_state.check_run(directory)  # Before a lock is put there.
     with directory.lock():
         yield
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lstmcli.data.datasets import Source
     from lstmcli.training.estimate import DataFacts, Preflight
     from lstmcli.training.metrics import EpochRow
-    from lstmcli.training.resume import ResumeState
+    from lstmcli.training.resume_state import ResumeState
     from lstmcli.training.run_dir import RunDirectory
     from lstmcli.training.state import TrainingState
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lstmcli.cli.live_window import Window
     from lstmcli.cli.progress import TrainingView
     from lstmcli.training.metrics import EpochRow
-    from lstmcli.training.resume import ResumeState
+    from lstmcli.training.resume_state import ResumeState
     from lstmcli.training.run_dir import RunDirectory
     from lstmcli.training.state import TrainingState
     from lstmcli.training.trainer import Progress
@@ -112,12 +112,12 @@ def _config(file: Path | None, given: Given) -> Config:
 def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, ResumeState]:
     """The run that is to go on, whose directory is held from now on."""
     from lstmcli import api
-    from lstmcli.training import resume, run_dir
+    from lstmcli.training import run_dir
     from lstmcli.training.run_dir import RunDirectory
 
     directory = RunDirectory(run_dir.follow_latest(path))
     ctx.with_resource(api.held_run(directory))
-    found = resume.load_resume_state(directory, given)
+    found = resume_state.load_resume_state(directory, given)
     api.check_data(found)
     if found.warning:
         _say("warning", found.warning)

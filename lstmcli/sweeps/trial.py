@@ -166,9 +166,9 @@ def _put_back(place: RunDirectory, source: Source) -> TrainingState:
     Raises:
         LstmcliError: it is damaged, or cannot become what one left alone would have become.
     """
-    from lstmcli.training import resume, trainer
+    from lstmcli.training import resume, resume_state, trainer
 
-    found = resume.load_resume_state(place, {})
+    found = resume_state.load_resume_state(place, {})
     known = Config.build(found.status[run_dir.SETTINGS])  # With defaults where it is older.
     if load.fixed_settings(known.to_dict()) != load.fixed_settings(source.config.to_dict()):
         raise UsageError(f"`{place.path}` has other settings")

@@ -16,7 +16,7 @@ from lstmcli.data.datasets import Source
 from lstmcli.data.schema import Categorical, Schema
 from lstmcli.model_spec import ModelSpec
 from lstmcli.training import load
-from lstmcli.training.resume import ResumeState
+from lstmcli.training.resume_state import ResumeState
 from lstmcli.utils import rng
 from lstmcli.utils.errors import FileError, UsageError, listed, shell_quote
 

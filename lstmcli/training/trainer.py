@@ -21,7 +21,7 @@ from lstmcli.data.tasks.echo import check_learnable
 from lstmcli.training import checkpointing, initial_weights, metric_logging, resume
 from lstmcli.training.checkpoint import SLOT
 from lstmcli.training.metrics import EpochRow
-from lstmcli.training.resume import ResumeState
+from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.run_dir import FIGURES, RunDirectory
 from lstmcli.training.state import EpochProgress, TrainingState
 from lstmcli.utils.errors import DivergedError, StoppedError

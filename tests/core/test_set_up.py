@@ -13,7 +13,7 @@ from forking import Command
 from lstmcli import api
 from lstmcli.config import Config
 from lstmcli.core import execution
-from lstmcli.training import resume, run_dir, trainer
+from lstmcli.training import run_dir, trainer
 from lstmcli.training.run_dir import RunDirectory
 from resumes import assert_same, rows
 
@@ -88,7 +88,7 @@ def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
     trainer._begin(run, [])
     status = {**run.directory.read_status(), "instruction_set": recorded, "threads": 1}
     run.directory.update_status(**status)
-    found = resume.load_resume_state(RunDirectory(Path("run")), {})
+    found = resume_state.load_resume_state(RunDirectory(Path("run")), {})
     api._load(api.open_data(found.config), found)
     given, features, before = set_up.pop()
     assert (given.run.threads, execution.schedule(given, features)) == (1, "layered")

@@ -7,7 +7,7 @@ import numpy as np
 
 from lstmcli.config import Config
 from lstmcli.training import checkpoint as checkpoints
-from lstmcli.training import resume, run_dir, trainer
+from lstmcli.training import run_dir, trainer
 from lstmcli.training.run_dir import RunDirectory
 
 TIMES = ("epoch_seconds", "elapsed_seconds")
@@ -20,7 +20,7 @@ def begun(path, **settings):
 
 def resumed(path, **given):
     """The run of a directory, as it is about to go on."""
-    found = resume.load_resume_state(RunDirectory(path), given)
+    found = resume_state.load_resume_state(RunDirectory(path), given)
     return trainer.prepare(found.config, found.directory, kept=found)
 
 

@@ -1,0 +1,238 @@
+"""A run that is there and is to go on: what it is, and what may be asked of it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lstmcli.config import Config
+from lstmcli.training import checkpoint_files, load, run_dir
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.load import MUTABLE, folder_of
+from lstmcli.training.run_dir import FIGURES, SETTINGS, RunDirectory
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
+from lstmcli.utils.settings import option_name
+
+PINNED = ("threads", "schedule", "device")
+"""Settings of the run that a machine resolves: what they were is kept, and taken again."""
+_FILES = run_dir.PATHS["data"]
+
+
+@dataclass(frozen=True)
+class ResumeState:
+    """What is there of a run.
+
+    Attributes:
+        directory: where.
+        status: what `run.json` says.
+        config: its settings, and what is asked of them now.
+        checkpoint: where it stands; `None` where it had not come to its first one.
+        warning: what is not as it should be.
+        longer: whether more epochs are asked for than before, or a patience that allows more.
+        data: the file that is said to be the run's data; `None` where nothing is said.
+    """
+
+    directory: RunDirectory
+    status: Mapping[str, Any]
+    config: Config
+    checkpoint: Checkpoint | None
+    warning: str | None
+    longer: bool
+    data: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.status["status"] == "completed" and not self.longer
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether all figures are there: they are drawn once the training is completed."""
+        names, folder = self.status.get(FIGURES), self.directory.figures
+        if not isinstance(names, list) or not names:
+            return False
+        return all(isinstance(name, str) and (folder / name).is_file() for name in names)
+
+    @property
+    def early_stopping(self) -> str:
+        """The options that may end it before its last epoch, in words; empty without one."""
+        training = self.config.training
+        given = {"patience": training.patience, "until_solved": training.until_solved}
+        return " or ".join(f"`{option_name(name)}`" for name, is_given in given.items() if is_given)
+
+    def check_data(self, checksums: Sequence[str]) -> None:
+        """Checks that data is what the run began with.
+
+        Args:
+            checksums: of its parts.
+
+        Raises:
+            UsageError: other data was named.
+            FileError: it has changed.
+        """
+        if list(checksums) == list(self.status["data_sha256"]):
+            return
+        if self.data is not None:
+            raise self.other_data(
+                f"`lstmcli train --config {shell_quote(self.directory.config)} --init-from "
+                f"{shell_quote(self.directory.path)} --data {shell_quote(self.data)}` begins a new "
+                "run with its settings and its weights"
+            )
+        file = self.config.data.data
+        raise FileError(
+            f"`{file}` has changed since the run began"
+            if file
+            else "the series drawn from the seed are not those that the run began with",
+            "put the file back as it was, or begin another run"
+            if file
+            else "resume it with the version of lstmcli and NumPy that `run.json` names",
+        )
+
+    def other_data(self, instead: str) -> UsageError:
+        """That the data which is named is not the run's, and what one can do instead."""
+        return UsageError(
+            f"`--data {self.data}` is not what this run is trained on: that is "
+            f"`{self.status.get('data')}`, as seen from its directory",
+            f"leave `--data` out; {instead}",
+        )
+
+    @property
+    def instruction_set(self) -> str | None:
+        """The largest one that the run's programs were compiled for, as far as it is known."""
+        known = self.status.get("instruction_set")
+        return known if isinstance(known, str) else None
+
+    def exact(self, config: Config) -> Config:
+        """The run's resolved settings with the threads, schedule and device that it began with."""
+        return replace(
+            config, run=replace(config.run, **{name: self.status[name] for name in PINNED})
+        )
+
+
+def load_resume_state(directory: RunDirectory, given: Mapping[str, Any]) -> ResumeState:
+    """Reads what is there of a run, which must be held.
+
+    Args:
+        directory: of the run.
+        given: settings that were asked for, by name.
+
+    Raises:
+        UsageError: a setting contradicts the run.
+        FileError: there is no run, its checkpoints are damaged, or its data is not there.
+    """
+    status = _status(directory)
+    tables = _with_files(directory, status[SETTINGS], given)
+    before = Config.build(tables)
+    asked = Config.build(tables, **_without_files(given, before))
+    _check_given(before, asked, given, status)
+    checkpoint, warning = checkpoint_files.newest(directory)
+    if checkpoint:
+        load.check_run_id(directory, directory.last, checkpoint)
+    changed = {name: asked.value(name) for name in MUTABLE if name in given}
+    longer = asked.training.epochs > before.training.epochs or _more_patient(asked, before, status)
+    config = Config.build(tables, **changed)
+    data = given.get("data") if before.data.data is not None else None
+    return ResumeState(directory, status, config, checkpoint, warning, longer, data)
+
+
+def _more_patient(asked: Config, before: Config, status: Mapping[str, Any]) -> bool:
+    """Whether a run that has stopped early is to wait longer for a better validation."""
+    wanted, had = (each.training.patience or math.inf for each in (asked, before))  # 0: for ever.
+    return status.get("epochs") != asked.training.epochs and wanted > had
+
+
+def check_run(directory: RunDirectory) -> None:
+    """Raises FileError where a directory holds no run."""
+    if directory.holds_run():
+        return
+    if directory.path.is_file() and RunDirectory(its_own := folder_of(directory.path)).holds_run():
+        raise FileError(
+            f"`{directory.path}` is a file, expected the directory of a run",
+            f"`lstmcli train --resume {shell_quote(its_own)}` goes on with the run that it is of",
+        )
+    raise FileError(
+        f"`{directory.path}` holds no run that could be resumed",
+        "`--resume` takes the directory of a run; a sweep goes on with its own command",
+    )
+
+
+def _status(directory: RunDirectory) -> dict[str, Any]:
+    check_run(directory)
+    status = directory.read_status()
+    settings = status.get(SETTINGS)
+    if not isinstance(settings, dict) or not all(
+        isinstance(each, dict) for each in settings.values()
+    ):
+        status.pop(SETTINGS, None)
+    elif not {"data", "training", "run"} <= settings.keys():
+        status.pop(SETTINGS)
+    if missing := {SETTINGS, "data_sha256", *PINNED} - status.keys():
+        raise FileError(
+            f"`{directory.status}` has no `{min(missing)}`, which a resume needs: it was written "
+            "by an older version of lstmcli",
+            f"`lstmcli train --init-from {shell_quote(directory.path)}` begins a new run with its "
+            "weights",
+        )
+    return status
+
+
+def _with_files(
+    directory: RunDirectory, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A run's settings, with the paths of its files as they are found from here."""
+    tables = {name: dict(table) for name, table in settings.items()}
+    for name in tables["data"].keys() & set(_FILES):  # Where they are now, if that is said.
+        if given.get(name) is not None:
+            tables["data"][name] = str(Path(given[name]).absolute())
+    weights = tables["training"].pop("init_from", None)
+    tables = run_dir.with_paths_from(tables, directory.base)
+    if weights is not None:  # They have done what they were for, and may be gone.
+        tables["training"]["init_from"] = os.path.normpath(directory.base.resolve() / weights)
+    return tables
+
+
+def _without_files(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
+    """What is given, but for where files are that the run has: their content is looked at."""
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in _FILES or before.value(name) is None
+    }
+
+
+def _check_given(
+    before: Config, asked: Config, given: Mapping[str, Any], status: Mapping[str, Any]
+) -> None:
+    """Refuses settings that contradict a run."""
+    for name in _without_files(given, before):
+        had, wanted = before.value(name), asked.value(name)
+        if name in PINNED and had != wanted and not _same(name, status[name], wanted):
+            had = status[name]
+        elif name in (*MUTABLE, *PINNED) or had == wanted or _same_file(name, had, wanted):
+            continue
+        was = "was not given" if had is None else f"is {had}"
+        raise UsageError(
+            f"`{option_name(name)}` {was} in this run, got {wanted}",
+            f"leave `{option_name(name)}` out, or begin another run with it",
+        )
+    if asked.training.epochs < before.training.epochs:
+        raise UsageError(
+            f"`--epochs` is {before.training.epochs} in this run, got {asked.training.epochs}: a "
+            "run can be made longer, not shorter",
+            "leave `--epochs` out, or pass more",
+        )
+
+
+def _same(name: str, had: object, wanted: object) -> bool:
+    """Whether a setting means what was resolved from another one: `auto`, or `cpu` for `cpu:0`."""
+    return wanted in (had, "auto", None) or (name == "device" and f"{wanted}:0" == had)
+
+
+def _same_file(name: str, had: str | None, wanted: str | None) -> bool:
+    if name != "init_from" or had is None or wanted is None:
+        return False
+    return Path(had).resolve() == Path(wanted).resolve()
