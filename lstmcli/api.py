@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.config import NOT_SWEPT, Config, SweepConfig
 from lstmcli.data.tasks.dataset import generate
 from lstmcli.probes.run import probe
-from lstmcli.training import load, run_dir
+from lstmcli.training import load, resume_state, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath, open_checkpoint
 from lstmcli.training.resume_state import ResumeState

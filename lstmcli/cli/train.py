@@ -112,7 +112,7 @@ def _config(file: Path | None, given: Given) -> Config:
 def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, ResumeState]:
     """The run that is to go on, whose directory is held from now on."""
     from lstmcli import api
-    from lstmcli.training import run_dir
+    from lstmcli.training import resume_state, run_dir
     from lstmcli.training.run_dir import RunDirectory
 
     directory = RunDirectory(run_dir.follow_latest(path))

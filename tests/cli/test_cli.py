@@ -81,6 +81,7 @@ from lstmcli.__main__ import main; main()
         ["generate", "x.csv"],
         ["inspect", "{run}"],
         ["plot", "{run}", "--output", "x.svg"],
+        ["report", "{run}", "--output", "x.html"],
         ["train", "--layers", "0"],
     ],
 )

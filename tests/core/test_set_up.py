@@ -13,7 +13,7 @@ from forking import Command
 from lstmcli import api
 from lstmcli.config import Config
 from lstmcli.core import execution
-from lstmcli.training import run_dir, trainer
+from lstmcli.training import resume_state, run_dir, trainer
 from lstmcli.training.run_dir import RunDirectory
 from resumes import assert_same, rows
 

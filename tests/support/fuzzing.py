@@ -37,7 +37,7 @@ with instrumented:
     from lstmcli.reporting.load import ReportInputs, figures_of_sweep
     from lstmcli.sweeps import tables
     from lstmcli.training import checkpoint as checkpoints
-    from lstmcli.training import load, metrics, run_dir
+    from lstmcli.training import load, metrics, resume_state, run_dir
     from lstmcli.utils.errors import LstmcliError
 
 KEPT = Path(__file__).parents[1] / "kept"

@@ -7,7 +7,7 @@ import numpy as np
 
 from lstmcli.config import Config
 from lstmcli.training import checkpoint as checkpoints
-from lstmcli.training import run_dir, trainer
+from lstmcli.training import resume_state, run_dir, trainer
 from lstmcli.training.run_dir import RunDirectory
 
 TIMES = ("epoch_seconds", "elapsed_seconds")
