@@ -1,4 +1,4 @@
-"""The shapes of a model: what a checkpoint holds and what training starts from.
+"""The names and shapes of a model's tensors, and what a program is compiled for.
 
 Shapes are written with L layers, S units per layer, F input features, C classes. Names, shapes and
 gate order (i, f, c, o) are Keras's.

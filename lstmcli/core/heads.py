@@ -1,4 +1,4 @@
-"""Heads: what the top layer's output becomes, the loss of it, and the gradient.
+"""The loss and its gradient, and what the top layer's output becomes: a head for each kind.
 
 A schedule knows no head: it hands over the outputs of the dense layer, `[C, …]`, and gets back
 their gradient.

@@ -1,4 +1,4 @@
-"""A probe, told once: a checkpoint, a series that it has not seen, and what is asked of both."""
+"""Probing a checkpoint: its networks, a series that it has not seen, and what is asked of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The story of a page, told once: what a directory holds, its page, the file."""
+"""Writing a page: what a directory holds, its page, the file."""
 
 from __future__ import annotations
 

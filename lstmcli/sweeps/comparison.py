@@ -1,4 +1,4 @@
-"""Comparisons of two settings by a few losses each, paired by seed.
+"""Comparing two depths by a few losses each, paired by seed: tests, and bounds on what is lost.
 
 Two questions need two devices.
 

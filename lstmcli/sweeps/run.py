@@ -1,4 +1,4 @@
-"""The story of a sweep, told once: plan, trials, answer."""
+"""Running a sweep: from its plan over its trials to its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, and a run from its checkpoint: all that an exact resume needs.
+"""Which checkpoints a run writes and when, and a run from its checkpoint: an exact resume.
 
 The checkpoint `last` is enough by itself. It has the tensors as they are, and beside them what else
 the run would have in memory: `best.*`, each seed's best tensors; within an epoch `progress.*`, what

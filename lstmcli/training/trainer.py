@@ -1,4 +1,4 @@
-"""The story of a run, told once: data, program, records."""
+"""Training a run: its data, its program, its epochs, and what each leaves."""
 
 from __future__ import annotations
 
