@@ -1,5 +1,6 @@
 """What the tests share: the program run in this process, and small runs that are there already."""
 
+import io
 import json
 import os
 import re
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from matplotlib import pyplot
 from typer.testing import CliRunner
 
 from lstmcli.cli.app import app
+from lstmcli.reporting.figures import style
+from lstmcli.utils.files import FIGURE_MARKS, write_atomically
 from sweeping import COMMAND
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +86,30 @@ def damage_seed(request):
 def inside_tmp_path(tmp_path, monkeypatch):
     """Relative paths, `runs/` among them, end up in the test's own directory."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def blank_figure():
+    """The bytes of a figure of lstmcli in which nothing is drawn."""
+    figure, path = pyplot.figure(figsize=(0.1, 0.1)), io.BytesIO()
+    figure.savefig(path, format="png", metadata=FIGURE_MARKS[".png"][0])
+    pyplot.close(figure)
+    return path.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def quick_figures(request, monkeypatch, blank_figure):
+    """Figures are made, and rendered only where they count: that takes as long as a small run."""
+    if "figures" not in request.keywords:
+        render = style.save
+
+        def save(figure, path):
+            if path.suffix.lower() == ".png":
+                write_atomically(path, blank_figure)
+            else:
+                render(figure, path)
+
+        monkeypatch.setattr(style, "save", save)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from lstmcli.reporting.figures.loss import LossAxis
 from lstmcli.reporting.figures.sweep import sweep_figures
 from lstmcli.sweeps import summary
 
+pytestmark = pytest.mark.figures
+
 FLOOR, CHANCE = 0.0002, float(np.log(2))
 REFERENCES = pd.DataFrame({"bayes_loss": [FLOOR], "chance": [CHANCE]})
 SEEDS, EPOCHS = 4, 30

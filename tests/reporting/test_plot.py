@@ -26,6 +26,8 @@ from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.rng import Stream
 from reference import forward
 
+pytestmark = pytest.mark.figures
+
 STEPS, ROWS = 15, 5  # of a window, as in the article
 WINDOWS = 20  # of the small run's validation series: all of them are carried through
 LINES = 300

@@ -27,6 +27,8 @@ from lstmcli.training.run_dir import RunDirectory
 from pages import SIZES, chromium, parsed, show
 from sweeping import without_times
 
+pytestmark = pytest.mark.figures
+
 HOSTILE = '<script>alert("1")</script>\'&amp;'
 ROOT = Path(lstmcli.__file__).parent
 CODE = re.compile(r"<code>(.*?)</code>")

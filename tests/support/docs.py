@@ -1,4 +1,4 @@
-"""The parts of the README that the program itself writes: `cog -r -P -I tests/support README.md`."""
+"""The parts of the README that the program writes: `cog -r -P -I tests/support README.md`."""
 
 import typer
 
