@@ -541,7 +541,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def _resolved(name: str, value: int | None) -> int:
-    """A setting that follows from the data where it is not given, as `data.source` resolves it."""
+    """A setting that follows from the data where it is not given: `datasets.open_source` has it."""
     if value is None:
         raise ValueError(f"`{name}` is not resolved: it follows from the data")
     return value

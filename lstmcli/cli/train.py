@@ -191,8 +191,8 @@ def training_view(run: TrainingState, style: str, live: str) -> tuple[TrainingVi
 
     Args:
         run: what is to be trained.
-        style: as `console.progress_style` gives it.
-        live: as `console.live_style` gives it.
+        style: as `progress.progress_style` gives it.
+        live: as `progress.live_style` gives it.
     """
     from lstmcli.cli import progress
     from lstmcli.cli.live import Panel

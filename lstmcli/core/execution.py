@@ -111,10 +111,11 @@ def kind(config: Config, features: int) -> tuple[str, int | None]:
 
 
 def set_up(config: Config, features: int, before: str | None = None) -> None:
-    """Sets TensorFlow's flags for a configuration; without effect once `core.backend` is loaded.
+    """Sets TensorFlow's flags for a configuration; without effect once `core.tensorflow` is loaded.
 
-    TensorFlow reads the cache's flag when its devices are first listed, as `core.backend` does, and
-    the compiler's when it first compiles: set in between they would hold for some programs alone.
+    TensorFlow reads the cache's flag when its devices are first listed, as `core.tensorflow` does,
+    and the compiler's when it first compiles: set in between they would hold for some programs
+    alone.
 
     Args:
         config: all settings, resolved.

@@ -261,7 +261,7 @@ class LocalGradients(NamedTuple):
     """The derivatives of a layer's steps, as those of `core/model.py`.
 
     Attributes:
-        gates: of c to z_i, z_f, z_g, and of h to z_o: `[T, R, B, 4S]`; z as `forward.Network` has
+        gates: of c to z_i, z_f, z_g, and of h to z_o: `[T, R, B, 4S]`; z as `Network` has
             it, halved for i, f and o.
         forget: of c to the c before: `[T, R, B, S]`.
         output: of h to c: `[T, R, B, S]`.
@@ -290,10 +290,10 @@ def local_gradients(
     """The derivatives of all steps, by layer.
 
     Args:
-        networks: as `forward.side_by_side` gives them.
+        networks: as `side_by_side` gives them.
         state: before the first step: `[L, 2, R, B, S]`.
         given: the inputs.
-        states: after each step, as `forward.unroll` gives them: `[T, L, 2, R, B, S]`.
+        states: after each step, as `unroll` gives them: `[T, L, 2, R, B, S]`.
     """
     before = np.concatenate([state[None], states[:-1]])
     if given.carried is not None:
@@ -335,7 +335,7 @@ def backpropagate(
     """Yields the gradient of the last step's loss to that step, to the one before, and so on.
 
     Args:
-        networks: as `forward.side_by_side` gives them.
+        networks: as `side_by_side` gives them.
         found: as `slopes` gives them.
         given: the inputs.
         outputs: the gradient to the last step's outputs: `[R, B, C]`.

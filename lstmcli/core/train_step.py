@@ -1,7 +1,7 @@
 """What training makes of a window: the schedule's input, the head's errors, and the update.
 
-For any way to call it: over a chunk in one compiled loop (`whole.py`), or a window at a time
-(`halves.py`). Everything here is traced, within functions that are compiled.
+For any way to call it: over a chunk in one compiled loop, or a window at a time in halves
+(`programs.py` has both). Everything here is traced, within functions that are compiled.
 """
 
 from __future__ import annotations

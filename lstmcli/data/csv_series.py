@@ -178,7 +178,7 @@ def is_unchanged(path: Path) -> bool | None:
 
 
 def is_own_table(path: Path) -> bool:
-    """Whether a table is a dataset of `storage.write`, and no other one.
+    """Whether a table is a dataset of `arrays.write`, and no other one.
 
     What lies beside it tells, or its first line. Columns besides inputs and one target must have a
     schema beside them: `symbol` and `target` are names that anybody's table may have.

@@ -86,7 +86,7 @@ class Mailbox:
 def run_ray(
     settings: Sequence[TrialGroup], folder: Path
 ) -> Generator[tuple[TrialGroup, Rows] | None]:
-    """Trains settings as Ray tasks of one core each; as `execute.run_local`.
+    """Trains settings as Ray tasks of one core each; as `workers.run_local`.
 
     Args:
         settings: what to train.

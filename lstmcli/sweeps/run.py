@@ -238,7 +238,7 @@ def _known(setting: TrialGroup, solved: int) -> int | None:
 def _results(
     plan: Plan, left: list[TrialGroup], directory: SweepDirectory
 ) -> Generator[tuple[TrialGroup, list[Row]] | None]:
-    """Trains settings where the plan says; as `execute.run_local`."""
+    """Trains settings where the plan says; as `workers.run_local`."""
     asked, folder = plan.asked, directory.settings
     if asked.backend == "ray":
         return ray_workers.run_ray(left, folder)

@@ -18,7 +18,7 @@ def write_last(directory: RunDirectory, checkpoint: Checkpoint) -> None:
 
     At every moment one of the two is whole under its name.
     """
-    # Their rows are on the disk already, as `metrics.append` left them.
+    # Their rows are on the disk already, as `metrics.append_metrics` left them.
     checkpoint.metadata["tables"] = {path.name: _size(path) for path in _tables(directory)}
     if directory.last.exists():
         directory.previous.unlink(missing_ok=True)

@@ -57,7 +57,7 @@ def console() -> Iterator[Console]:
     """A console on standard error, by a descriptor of its own.
 
     What native code writes is held back by turning descriptor 2 away for a while (see
-    `core.backend`); a bar goes on moving meanwhile.
+    `core.tensorflow`); a bar goes on moving meanwhile.
     """
     from rich.console import Console
 

@@ -89,13 +89,13 @@ tf.config.set_logical_device_configuration(
 from pathlib import Path
 from lstmcli.training import trainer
 from lstmcli.config import Config
-from lstmcli.core.replica_windows import Batch
+from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.training import run_dir
 
 for name in ("cpu:0", "cpu:1"):
     config = Config.build(device=name, series_length=150, layers=1)
     run = trainer.prepare(config, run_dir.create(Path(name), "", overwrite=False))
-    batch = Batch(run.source.training(0))
+    batch = ReplicaWindows(run.source.training(0))
     *_, (tensors, _) = run.program.train(run.tensors, batch, 0)
     print(name, *sorted({tensor.device[-5:].lower() for tensor in tensors.values()}))
 """

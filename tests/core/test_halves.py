@@ -1,6 +1,6 @@
 """A window's rows in two halves: nothing but the last bits differs, and no bit by chance.
 
-The gradient itself is compared with automatic differentiation in `test_parts.py`.
+The gradient itself is compared with automatic differentiation in `test_model.py`.
 """
 
 import threading

@@ -65,7 +65,7 @@ def wait_for(path, seconds=120):
 
 
 def invented(settings, folder, jobs):
-    """Stands in for `execute.run_local`: rows and curves without training."""
+    """Stands in for `workers.run_local`: rows and curves without training."""
     for setting in settings:
         run = RunDirectory(folder / setting.name)
         run.path.mkdir(parents=True, exist_ok=True)

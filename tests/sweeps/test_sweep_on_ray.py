@@ -20,13 +20,13 @@ from terminal import Terminal
 
 SAYS_WHEN_IT_WAITS = """
 from pathlib import Path
-from lstmcli.sweeps import cluster
-usual = cluster.run_ray
+from lstmcli.sweeps import ray_workers
+usual = ray_workers.run_ray
 def noted(settings, folder):
     for each in usual(settings, folder):
         (folder.parent / "waits").touch()
         yield each
-cluster.run_ray = noted
+ray_workers.run_ray = noted
 """
 
 
