@@ -20,15 +20,13 @@ import signal
 from pathlib import Path
 
 import pytest
-import typer
 
 import bad_files
-from lstmcli.cli.app import app
+from command_lines import COMMANDS, options_of, parses
 from lstmcli.utils import memory
 
 TABLES = Path(__file__).parents[1] / "bad_input"
 SOURCES = sorted((Path(__file__).parents[2] / "lstmcli").rglob("*.py"))
-COMMANDS = typer.main.get_command(app).commands
 MEMORY = 8_000_000_000
 """Bytes that the machine of the messages has."""
 PATIENCE = 60
@@ -125,25 +123,6 @@ def test_the_tables_hold_every_command_and_every_error_has_a_way_out():
 
 
 # --- hints
-
-
-def parses(command):
-    """Takes a command apart as the program would; fails where it would not be understood."""
-    name, *arguments = shlex.split(command)[1:]
-    if name == "--help":
-        return
-    try:
-        COMMANDS[name].make_context(name, arguments).close()
-    except typer.Exit:  # `--help`
-        return
-    except typer.TyperException as error:
-        pytest.fail(f"`{command}`: {error.format_message()}")
-
-
-def options_of(command):
-    """The options that a command has, and those that all have."""
-    known = {"--help", "--debug"}
-    return known.union(*(parameter.opts for parameter in COMMANDS[command].params))
 
 
 @pytest.mark.parametrize(("typed", "shown", "code"), CASES)

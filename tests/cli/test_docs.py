@@ -1,24 +1,38 @@
-"""The papers are true: the README's commands run, the examples too."""
+"""The papers are true: the README's commands can be typed and run, the examples too.
+
+Running them takes minutes and is slow therefore; that each can be typed is looked at in a second.
+"""
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
+import lstmcli
+from command_lines import COMMANDS, options_of, parses
 from lstmcli import api
+from lstmcli.config import Config, SweepConfig
+from lstmcli.training.metrics import EpochRow
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["--epochs", "2", "--series-length", "3000"]
 SWEEP = ["--dry-run"]  # test_sweep.py runs sweeps.
 
 
+README = (ROOT / "README.md").read_text()
+
+
 def readme_commands():
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     return [
         shlex.split(line[2:], comments=True)[1:] for line in lines if line.startswith("$ lstmcli")
@@ -34,25 +48,71 @@ def shorter(command):
     return [*command, *(SWEEP if command[0] == "sweep" else [])]
 
 
+def test_the_readmes_commands_and_options_exist():
+    assert len(readme_commands()) > 15
+    for command in readme_commands():
+        parses(shlex.join(["lstmcli", *command]))
+    for quoted in re.findall(r"`(lstmcli [^`]+)`", README):
+        assert quoted.split()[1] in {*COMMANDS, "COMMAND", "--help", "--version"}, quoted
+    known = set().union(*map(options_of, COMMANDS))
+    for option in re.findall(r"`(--[a-z][a-z-]+)", README):
+        assert option in known, option
+
+
+@pytest.mark.slow
 def test_the_readmes_commands_run_one_after_the_other(run, tmp_path):
     for name in ("room.py", "readings.py"):
         subprocess.run([sys.executable, ROOT / "examples" / name], check=True)
-    (tmp_path / "book.txt").write_text((ROOT / "README.md").read_text())
+    (tmp_path / "book.txt").write_text(README)
     commands = readme_commands()
     assert len(commands) > 15
     for command in commands:
         run(*shorter(command))
 
 
+def readmes_python():
+    """What the README's block of Python says first, and its last expression."""
+    [block] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    *lines, last = block.strip().splitlines()
+    return "\n".join(lines), last.split("  #")[0]
+
+
+def test_the_readmes_python_asks_for_what_exists(monkeypatch, tmp_path):
+    columns = [spec.name for spec in fields(EpochRow)]
+    rows = pd.DataFrame({name: [0.5, 0.25] for name in columns}).assign(seed=[0, 1])
+    rows.to_csv(tmp_path / "metrics.csv")
+
+    def train(**settings):
+        Config.build(**settings)
+        return api.TrainedRun(tmp_path)
+
+    def sweep(layers, **settings):
+        names = {spec.name for spec in fields(SweepConfig)}
+        swept = {name: settings.pop(name) for name in names & settings.keys()}
+        SweepConfig(**swept)
+        for depth in layers:
+            Config.build(layers=depth, **settings)
+        return SimpleNamespace(answer="enough")
+
+    monkeypatch.setattr(lstmcli, "train", train)
+    monkeypatch.setattr(lstmcli, "sweep", sweep)
+    lines, last = readmes_python()
+    names = {}
+    exec(lines, names)
+    assert eval(last, names) == "enough"
+    monkeypatch.setattr(sys, "argv", ["from_python.py", "3"])
+    runpy.run_path(str(ROOT / "examples" / "from_python.py"))
+
+
+@pytest.mark.slow
 def test_the_readmes_python_runs(monkeypatch):
     for verb in ("train", "sweep"):
         monkeypatch.setattr(api, verb, partial(getattr(api, verb), series_length=1500))
-    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    *lines, last = block.strip().splitlines()
+    lines, last = readmes_python()
     names = {}
-    exec("\n".join(lines), names)
+    exec(lines, names)
     assert len(names["run"].metrics) == 4 * 10
-    assert "enough" in eval(last.split("  #")[0], names)
+    assert "enough" in eval(last, names)
 
 
 @pytest.fixture
@@ -67,6 +127,22 @@ def environment(tmp_path):
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.sh")), ids=lambda it: it.stem)
+def test_the_commands_of_an_example_exist(script, tmp_path):
+    """The script runs, with an `lstmcli` that notes what it is asked for."""
+    for name, body in [("lstmcli", 'printf "%s\\0" "$@" "" >> commands'), ("python", "cat")]:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    command = ["sh", str(script), *QUICK]
+    subprocess.run(command, env={**os.environ, "PATH": path}, cwd=tmp_path, check=True)
+    asked = (tmp_path / "commands").read_text().removesuffix("\0\0").split("\0\0")
+    assert any("3000" in each for each in asked)
+    for each in asked:
+        parses(shlex.join(["lstmcli", *each.split("\0")]))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["article.sh", "longer_echo.sh"])
 def test_example_script_runs(name, environment, tmp_path):
     command = ["sh", str(ROOT / "examples" / name), *QUICK]
@@ -82,6 +158,7 @@ def test_example_of_a_sweep_plans_thirty_settings(environment, tmp_path):
     assert "240 trials, 240 to run" in done.stdout
 
 
+@pytest.mark.slow
 def test_examples_of_papers_train_and_sweep(environment, tmp_path):
     scripts = [("forget_bias.sh", ["--dry-run"]), ("temporal_order.sh", ["--epochs", "1"])]
     for name, shorter in scripts:
@@ -90,6 +167,7 @@ def test_examples_of_papers_train_and_sweep(environment, tmp_path):
     assert (tmp_path / "temporal-order" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_example_of_what_layers_do_trains_and_probes_three_depths(environment, tmp_path):
     command = ["sh", str(ROOT / "examples" / "what_layers_do.sh"), *QUICK, "--replicas", "2"]
     done = subprocess.run(
@@ -99,6 +177,7 @@ def test_example_of_what_layers_do_trains_and_probes_three_depths(environment, t
     assert (tmp_path / "what_layers_do.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_example_from_python_prints_every_seed(environment, tmp_path):
     command = [sys.executable, str(ROOT / "examples" / "from_python.py"), "1"]
     done = subprocess.run(
