@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.config import NOT_SWEPT, Config, SweepConfig
+from lstmcli.config import NOT_SWEPT, ONE_IN_A_SWEEP, Config, SweepConfig
 from lstmcli.data.tasks.dataset import generate
 from lstmcli.probes.run import probe
 from lstmcli.training import load, resume_state, run_dir
@@ -401,7 +401,7 @@ def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None)
         raise UsageError(f"`{min(strange)}` cannot be set in a sweep")
     asked = SweepConfig(**{name: value for name, value in settings.items() if name in own})
     single = {
-        name: grid.single(name, value) for name, value in settings.items() if name in grid.FIXED
+        name: grid.single(name, value) for name, value in settings.items() if name in ONE_IN_A_SWEEP
     }
     lists = {
         name: grid.values(name, value)

@@ -6,8 +6,9 @@ value that cannot work is refused when the object is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from numbers import Integral
 from typing import Any, Self, get_type_hints
 
@@ -19,15 +20,6 @@ from lstmcli.utils.settings import Settings, by_rule, option_name, setting
 SCHEDULES = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
 TASKS = ("echo", "copy", "parity", "adding", "multiplication", "order")
-OF_TASKS: dict[str, tuple[str, ...]] = {
-    "echo_step": ("echo",),
-    "classes": ("echo",),
-    "noise": ("echo",),
-    "bits": ("parity",),
-    "sequence_length": ("copy", "adding", "multiplication", "order"),
-    "order_symbols": ("order",),
-}
-"""Settings that some tasks alone have, and which those are."""
 SEQUENCE_LENGTHS = {
     "copy": (50, 1),
     "adding": (100, 11),
@@ -35,56 +27,20 @@ SEQUENCE_LENGTHS = {
     "order": (100, 10),
 }
 """Of each task of sequences: the default of `sequence_length`, and the least it can be."""
-OF_TABLES = (
-    "inputs",
-    "target",
-    "group",
-    "horizon",
-    "categorical",
-    "missing",
-    "predict",
-    "index",
-    "calendar",
-    "labels",
-    "val_from",
-    "test_from",
-    "sort_index",
-    "na_values",
-    "no_header",
-)
-"""Settings of a table: other files have no use for them."""
-OF_THE_FILE = (
-    "val_fraction",
-    "test_fraction",
-    "split_seed",
-    "val_data",
-    "test_data",
-    "continues",
-    *OF_TABLES,
-    "encoding",
-)
-"""Settings of a dataset file: series that are drawn have no use for them."""
-FLAGS = ("sort_index", "no_header", "extend_vocabulary")
-"""Settings that are off or on, and not saved where they are off."""
-OF_THE_CHECKPOINT = (
-    *("classes", "task", "order_symbols", "seed", "replicas"),
-    *(name for name in OF_THE_FILE if name not in ("encoding", "continues", "labels")),
-)
-"""Settings of the data and of the run that a trained model has once and for all."""
-OF_TENSORFLOW = ("device", "schedule", "threads", "cache")
-"""Settings of a run that have no effect where TensorFlow has no part."""
-NOT_SWEPT = ("replicas", "checkpoint_every")
-"""Settings of a run that a sweep has no use for."""
-DRAWN = ("task", "series_length", *OF_TASKS, "data_seed")
-"""Settings of series that are drawn: a dataset file has no use for them."""
-
-
 SIZE = ("layers", "state_size")
 """What a model has that begins with the weights of another."""
 MOST_LEADS = 1_000
 """Horizons of one model."""
 CUT = ("batch_size", "bptt")
 """How a series is cut: what fits it, but for the article's task."""
+
+
+of_drawn = partial(setting, source="drawn")
+"""A setting of series that are drawn: a dataset file has no use for it."""
+of_file = partial(setting, source="file")
+"""A setting of a dataset file: series that are drawn have no use for it."""
+of_table = partial(setting, source="table")
+"""A setting of a table: other files have no use for it."""
 
 
 @dataclass(frozen=True)
@@ -109,89 +65,113 @@ class ModelConfig(Settings):
 class DataConfig(Settings):
     """A task whose series are drawn, or a dataset file in its place."""
 
-    task: str = setting("echo", "What is drawn.", choices=TASKS)
-    series_length: int = setting(50_000, "Steps in a series.", ge=1)
-    echo_step: int = setting(3, "The label is the input this many steps ago.", ge=0)
-    classes: int = setting(2, "Number of different symbols.", ge=2)
-    noise: float = setting(0.0, "Probability that a label is another symbol.", ge=0, lt=1)
-    bits: int = setting(3, "Parity: the label is that of so many inputs, the last ones.", ge=1)
-    sequence_length: int | None = setting(
+    task: str = of_drawn("echo", "What is drawn.", choices=TASKS, of_model=True, swept=False)
+    series_length: int = of_drawn(50_000, "Steps in a series.", ge=1)
+    echo_step: int = of_drawn(
+        3, "The label is the input this many steps ago.", ge=0, tasks=("echo",)
+    )
+    classes: int = of_drawn(2, "Number of different symbols.", ge=2, tasks=("echo",), of_model=True)
+    noise: float = of_drawn(
+        0.0, "Probability that a label is another symbol.", ge=0, lt=1, tasks=("echo",)
+    )
+    bits: int = of_drawn(
+        3, "Parity: the label is that of so many inputs, the last ones.", ge=1, tasks=("parity",)
+    )
+    sequence_length: int | None = of_drawn(
         None,
         "Least length of the sequences of copy (plus 20), adding, multiplication and order "
         "(default: 50 for copy, else 100).",
         ge=1,
+        tasks=("copy", "adding", "multiplication", "order"),
     )
-    order_symbols: int = setting(2, "Order: of how many symbols, 2 or 3.", ge=2, le=3)
+    order_symbols: int = of_drawn(
+        2, "Order: of how many symbols, 2 or 3.", ge=2, le=3, tasks=("order",), of_model=True
+    )
     data: str | None = setting(
         None,
         "A file instead of fresh series: text (.txt), a table (.csv, .csv.gz, .parquet), or arrays "
         "(.npz); of texts and tables a folder of them too, or `'books/*.txt'`.",
+        swept=False,
     )
-    val_fraction: float = setting(
+    val_fraction: float = of_file(
         0.1,
         "Part of the file that chooses the checkpoint, before the test part; 0: the last is kept.",
         ge=0,
         lt=1,
     )
-    test_fraction: float = setting(
+    test_fraction: float = of_file(
         0.1, "Part of the file that is tested on, its end; 0: none is.", ge=0, lt=1
     )
-    split_seed: int = setting(0, "Draws which sequences are in which part.", ge=0)
-    val_data: str | None = setting(None, "A file for the validation part.")
-    test_data: str | None = setting(None, "A file for the test part.")
-    val_from: str | None = setting(
+    split_seed: int = of_file(0, "Draws which sequences are in which part.", ge=0)
+    val_data: str | None = of_file(None, "A file for the validation part.")
+    test_data: str | None = of_file(None, "A file for the test part.")
+    val_from: str | None = of_table(
         None, "The date, or value of the index, at which a table's validation part begins."
     )
-    test_from: str | None = setting(None, "At which its test part begins.")
-    continues: bool = setting(
-        False, "The file of a part, or that is scored, follows on the training data, its state too."
+    test_from: str | None = of_table(None, "At which its test part begins.")
+    continues: bool = of_file(
+        False,
+        "The file of a part, or that is scored, follows on the training data, its state too.",
+        of_model=False,
     )
-    inputs: str | None = setting(None, "Columns of a table that are given: `temp,load`.")
-    target: str | None = setting(
-        None, "The column of a table that is to be predicted, or several of numbers: `temp,load`."
+    inputs: str | None = of_table(
+        None, "Columns of a table that are given: `temp,load`.", several=True
     )
-    group: str | None = setting(None, "The column that tells a table's sequences apart.")
-    horizon: str | int | None = setting(
+    target: str | None = of_table(
+        None,
+        "The column of a table that is to be predicted, or several of numbers: `temp,load`.",
+        several=True,
+    )
+    group: str | None = of_table(None, "The column that tells a table's sequences apart.")
+    horizon: str | int | None = of_table(
         None,
         "Predict the target this many steps ahead, or at each step of a range: `1-24` (default: of "
         "the same step).",
         pattern=r"[0-9]{1,18}|[1-9][0-9]{0,17}-[1-9][0-9]{0,17}",
         expected="a whole number of steps (`3`) or a range from 1 on (`1-24`)",
+        swept=True,
     )
-    categorical: str | None = setting(None, "Columns of numbers that are names: `id,code`.")
-    missing: str | None = setting(
+    categorical: str | None = of_table(
+        None, "Columns of numbers that are names: `id,code`.", several=True
+    )
+    missing: str | None = of_table(
         None,
         "What an empty input cell becomes (default: the last value before, if few are empty).",
         choices=("ffill", "zero"),
     )
-    predict: str | None = setting(
+    predict: str | None = of_table(
         None,
         "What a number ahead is predicted as: what comes on top of its last value, or of a linear "
         "autoregression, or itself (default: residual where the autoregression is clearly the best "
         "of them in validation, else change where the last value says more than the mean).",
         choices=("change", "level", "residual"),
     )
-    index: str | None = setting(
+    index: str | None = of_table(
         None, "The column that orders a table's rows, no input (default: dates, or what counts)."
     )
-    labels: str | None = setting(
-        None, "A table of labels: one for each sequence (of several files: each file), by its name."
+    labels: str | None = of_table(
+        None,
+        "A table of labels: one for each sequence (of several files: each file), by its name.",
+        of_model=False,
     )
-    calendar: str | None = setting(
+    calendar: str | None = of_table(
         None,
         "Sine and cosine of the index's dates as inputs: `hour,weekday,month`.",
         pattern=r"(hour|weekday|month)(,(hour|weekday|month))*",
         expected="some of `hour`, `weekday` and `month`, with commas between them",
+        several=True,
     )
-    sort_index: bool = setting(False, "Bring a table's rows into the order of the index.")
-    no_header: bool = setting(
+    sort_index: bool = of_table(False, "Bring a table's rows into the order of the index.")
+    no_header: bool = of_table(
         False, "A table's first line has values; its columns are called `0`, `1` and so on."
     )
-    na_values: str | None = setting(
-        None, "What else stands for an empty cell of a table: `-999,unknown`."
+    na_values: str | None = of_table(
+        None, "What else stands for an empty cell of a table: `-999,unknown`.", several=True
     )
-    encoding: str | None = setting(
-        None, "Encoding of a text or a CSV table: `windows-1252`, `utf-16` (default: UTF-8)."
+    encoding: str | None = of_file(
+        None,
+        "Encoding of a text or a CSV table: `windows-1252`, `utf-16` (default: UTF-8).",
+        of_model=False,
     )
 
     def __post_init__(self) -> None:
@@ -258,6 +238,7 @@ class TrainingConfig(Settings):
         f"Passes over a series (default: {ARTICLE['epochs']}; for a file what makes "
         f"{defaults.WINDOWS:,} windows, {defaults.FEWEST_EPOCHS} to {defaults.MOST_EPOCHS}).",
         ge=1,
+        mutable=True,
     )
     optimizer: str = by_rule(
         f"Update rule (default: {ARTICLE['optimizer']}; for a file {defaults.OPTIMIZER}).",
@@ -290,19 +271,26 @@ class TrainingConfig(Settings):
         "Stop a seed after this many epochs without a better validation; 0: never (default: off; "
         f"for a file a tenth of the epochs, {defaults.FEWEST_PATIENCE} at least).",
         ge=0,
+        mutable=True,
     )
-    init_from: str | None = setting(None, "Begin with the weights of this checkpoint.")
+    init_from: str | None = setting(None, "Begin with the weights of this checkpoint.", swept=False)
     extend_vocabulary: bool = setting(
-        False, "Give the model of --init-from the characters of the text that it does not know."
+        False,
+        "Give the model of --init-from the characters of the text that it does not know.",
+        swept=False,
     )
     until_solved: bool = setting(
-        False, "Stop once every seed has less than 1 % of the way from chance to the floor left."
+        False,
+        "Stop once every seed has less than 1 % of the way from chance to the floor left.",
+        swept=False,
     )
     checkpoint_every: str = setting(
         "1",
         "Epochs between checkpoints, or seconds: `30s` (`0s`: as often as possible).",
         pattern=r"[1-9][0-9]{0,17}|([0-9]{1,18}|[0-9]{0,18}\.[0-9]{1,18})s",
         expected="a number of epochs (`5`) or of seconds (`30s`)",
+        swept=False,
+        mutable=True,
     )
 
     def __post_init__(self) -> None:
@@ -342,23 +330,50 @@ class TrainingConfig(Settings):
 class RunConfig(Settings):
     """Which random streams, how many models, and where."""
 
-    seed: int = setting(0, "Weights and data both follow from it.", ge=0)
-    data_seed: int | None = setting(None, "Sets the data alone (default: the seed).", ge=0)
-    replicas: int = setting(1, "Models with the seeds from the seed on, trained at once.", ge=1)
+    seed: int = setting(
+        0, "Weights and data both follow from it.", ge=0, of_model=True, swept=False
+    )
+    data_seed: int | None = of_drawn(
+        None, "Sets the data alone (default: the seed).", ge=0, swept=False
+    )
+    replicas: int = setting(
+        1,
+        "Models with the seeds from the seed on, trained at once.",
+        ge=1,
+        of_model=True,
+        swept=False,
+    )
     device: str = setting(
         "auto",
         "auto, cpu, gpu or gpu:1.",
         pattern=r"auto|(cpu|gpu)(:[0-9]+)?",
         expected="`auto`, `cpu`, `gpu` or one such as `gpu:1`",
+        of_tensorflow=True,
+        swept=False,
     )
 
     schedule: str = setting(
-        "auto", "Order of the computation, by size or by name.", choices=SCHEDULES
+        "auto",
+        "Order of the computation, by size or by name.",
+        choices=SCHEDULES,
+        of_tensorflow=True,
+        swept=False,
     )
     threads: int | None = setting(
-        None, "Threads (default: 1 for tiny models, else all cores).", ge=1, le=1024
+        None,
+        "Threads (default: 1 for tiny models, else all cores).",
+        ge=1,
+        le=1024,
+        of_tensorflow=True,
+        swept=False,
     )
-    cache: bool = setting(True, "Keep compiled programs for the next run.")
+    cache: bool = setting(
+        True,
+        "Keep compiled programs for the next run.",
+        of_tensorflow=True,
+        swept=False,
+        mutable=True,
+    )
 
     @property
     def seeds(self) -> list[int]:
@@ -538,6 +553,35 @@ DEFAULTS: dict[str, Any] = {
     spec.name: spec.default for group in GROUPS.values() for spec in fields(group)
 }
 """What each setting is where nothing is said; their order is that of everything that lists them."""
+
+
+def named(holds: Callable[[Mapping[str, Any]], bool]) -> tuple[str, ...]:
+    """The names of the settings of whose declaration something holds, in their order."""
+    specs = [spec for group in GROUPS.values() for spec in fields(group)]
+    return tuple(spec.name for spec in specs if holds(spec.metadata))
+
+
+OF_TASKS: dict[str, tuple[str, ...]] = {
+    spec.name: spec.metadata["tasks"] for spec in fields(DataConfig) if "tasks" in spec.metadata
+}
+"""Settings that some tasks alone have, and which those are."""
+OF_TABLES = named(lambda it: it.get("source") == "table")
+OF_THE_FILE = named(lambda it: it.get("source") in ("file", "table"))
+DRAWN = named(lambda it: it.get("source") == "drawn")
+OF_THE_CHECKPOINT = named(lambda it: it.get("of_model", it.get("source") in ("file", "table")))
+"""Settings of the data and of the run that a trained model has once and for all."""
+OF_TENSORFLOW = named(lambda it: it.get("of_tensorflow", False))
+"""Settings of a run that have no effect where TensorFlow has no part."""
+ONE_IN_A_SWEEP = named(lambda it: not it.get("swept", it.get("source") not in ("file", "table")))
+"""Settings of which a sweep has one value: all its trials are on the same parts of a file."""
+NOT_SWEPT = ("replicas", "checkpoint_every")
+"""Settings of a run that a sweep has by itself."""
+MUTABLE = named(lambda it: it.get("mutable", False))
+"""Settings that may change as a run goes on: the bits of an epoch do not depend on them."""
+OF_SEVERAL_WORDS = named(lambda it: it.get("several", False))
+"""Settings that are several words with commas between them."""
+FLAGS = ("sort_index", "no_header", "extend_vocabulary")
+"""Settings that are off or on, and not saved where they are off."""
 
 
 def _resolved(name: str, value: int | None) -> int:

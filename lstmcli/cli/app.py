@@ -22,12 +22,10 @@ from lstmcli.cli.report import report
 from lstmcli.cli.sample import sample
 from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
-from lstmcli.config import OF_THE_FILE
+from lstmcli.config import OF_SEVERAL_WORDS, OF_THE_FILE
 from lstmcli.utils import terminal
 from lstmcli.utils.errors import ExitCode, LstmcliError, UsageError, describe_os_error
 
-LISTS = ("target", "inputs", "categorical", "na_values", "calendar")
-"""Settings of a file that are several words with commas between them."""
 ARGUMENTS = "Arguments"
 UNNAMED = "Options"
 """The heading of options that name none."""
@@ -53,7 +51,7 @@ class GroupedCommand(TyperCommand):
         for place, option in enumerate(about_files):
             if isinstance(option, TyperOption) and option in about_files[:place]:
                 one = "it takes one value"
-                if option.name in LISTS:
+                if option.name in OF_SEVERAL_WORDS:
                     one = f"several stand in one value, such as `{option.opts[0]} a,b`"
                 raise UsageError(f"`{option.opts[0]}` is given twice", f"give it once: {one}")
         return super().parse_args(ctx, args)

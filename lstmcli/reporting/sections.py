@@ -10,7 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lstmcli.config import CUT, DEPTHS, DRAWN, GROUPS, OF_TASKS, OF_THE_FILE, Config, SweepConfig
+from lstmcli.config import (
+    CUT,
+    DEPTHS,
+    DRAWN,
+    GROUPS,
+    NOT_SWEPT,
+    OF_TASKS,
+    OF_THE_FILE,
+    Config,
+    SweepConfig,
+)
 from lstmcli.defaults import ARTICLE, BY_RULE
 from lstmcli.reporting import plot
 from lstmcli.reporting.html import Command, Picture, Table, Text
@@ -234,8 +244,6 @@ def _time(text: str) -> str:
         return text
 
 
-NOT_TYPED = ("replicas", "checkpoint_every")
-"""Settings of its trials' runs that a sweep has by itself."""
 AGAIN = "again"
 """The directory in which a sweep finds no sweep beside it whose trials it could take over."""
 
@@ -311,7 +319,7 @@ def of_a_sweep(config: Config, found: Finished) -> list[Setting]:
     return [
         _listed(each, lists)
         for each in [*settings_of(config), *settings_of_group(own)]
-        if each.name not in NOT_TYPED
+        if each.name not in NOT_SWEPT
     ]
 
 

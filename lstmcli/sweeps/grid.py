@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lstmcli import model_spec
-from lstmcli.config import DEFAULTS, GROUPS, OF_THE_FILE, Config, ModelConfig
+from lstmcli.config import DEFAULTS, GROUPS, Config, ModelConfig
 from lstmcli.core import execution, memory_use
 from lstmcli.data.datasets import Source, open_source
 from lstmcli.model_spec import ModelSpec
@@ -25,29 +25,9 @@ from lstmcli.training.run_dir import RUNS
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.settings import option_name, setting_types
 
-if TYPE_CHECKING:
-    pass
-
 SIZES = ("layers", "state_size")
 HORIZON = "horizon"
 """The one setting of a file that can be swept: of each of its values the targets are others."""
-FIXED = (
-    "seed",
-    "data_seed",
-    "replicas",
-    "device",
-    "schedule",
-    "threads",
-    "cache",
-    "task",
-    "data",
-    *(name for name in OF_THE_FILE if name != HORIZON),
-    "init_from",
-    "extend_vocabulary",
-    "checkpoint_every",
-    "until_solved",
-)
-"""Settings of which a sweep has one value: all its trials are on the same parts of a file."""
 
 MOST = 10_000
 """Settings of one sweep."""

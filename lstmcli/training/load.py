@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lstmcli.config import OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
+from lstmcli.config import MUTABLE, OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
 from lstmcli.data import readers
 from lstmcli.data.baselines import Fitting
 from lstmcli.data.datasets import EvaluationData, Source, open_source, series_to_test
@@ -265,10 +265,6 @@ def _such_as(sweep: SweepFiles) -> str:
         if RunDirectory(folder).best.is_file():
             return f"name a setting of it, such as `{shell_quote(folder)}`"
     return "wait until a trial of it has a checkpoint"
-
-
-MUTABLE = ("epochs", "patience", "checkpoint_every", "cache")
-"""Settings that may change: the bits of an epoch do not depend on them."""
 
 
 class RunMismatchError(FileError):

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lstmcli.config import Config
+from lstmcli.config import MUTABLE, Config
 from lstmcli.training import checkpoint_files, load, run_dir
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.training.load import MUTABLE, folder_of
+from lstmcli.training.load import folder_of
 from lstmcli.training.run_dir import FIGURES, SETTINGS, RunDirectory
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import option_name
