@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.data.schema import Categorical, Numeric
-from lstmcli.utils.errors import UsageError
-from lstmcli.utils.files import check_writable, write_pieces
+from lstmcli.utils.files import check_replaceable, write_pieces
 from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
@@ -47,17 +46,13 @@ def check_free(path: Path, overwrite: bool) -> None:
     Raises:
         UsageError: the file cannot be written, or holds something that is not to be replaced.
     """
-    check_writable(path)
-    if not path.is_file() or not path.stat().st_size:
-        return
-    if not _holds_predictions(path):
-        raise UsageError(
-            f"`{path}` is there already and holds no predictions", "choose another name for them"
-        )
-    if not overwrite:
-        raise UsageError(
-            f"`{path}` is there already", "choose another name, or pass `--overwrite` to replace it"
-        )
+    check_replaceable(
+        path,
+        _holds_predictions,
+        "holds no predictions",
+        overwrite,
+        "choose another name for them",
+    )
 
 
 def _holds_predictions(path: Path) -> bool:

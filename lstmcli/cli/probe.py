@@ -18,8 +18,7 @@ from lstmcli.probes import gradient, run, summary
 from lstmcli.probes.ablation import EVERY_STEP, UNIT, WINDOW_STARTS
 from lstmcli.probes.run import Probe
 from lstmcli.reporting import formatting
-from lstmcli.utils.errors import UsageError
-from lstmcli.utils.files import check_writable, write_atomically
+from lstmcli.utils.files import check_replaceable, write_atomically
 from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def probe(
         files.check_figure_ending(output)
         files.check_figure_replaceable(output)
     if csv is not None:
-        check_replaceable(csv)
+        check_replaceable(csv, _is_ours, "holds no probe")
     asked: dict[str, Any] = {"gradient": gradient, "ablate": ablate, "lags": lags, "steps": steps}
     found = [api.probe(each, **asked, **given) for each in checkpoint]
     for note in dict.fromkeys(note for each in found for note in each.subject.notes):
@@ -133,19 +132,6 @@ MOST_UNITS = 16
 REACHED = 0.01
 """Of the largest norm: down to which the gradient is said to reach."""
 MEASURED = {"bits": "bits known of {name}", "r_squared": "R squared of {name}"}
-
-
-def check_replaceable(path: Path) -> None:
-    """Checks that a table can be written, and replaces nothing but another one of a probe.
-
-    Raises:
-        UsageError: the file cannot be written, or holds something else.
-    """
-    check_writable(path)
-    if path.is_file() and path.stat().st_size and not _is_ours(path):
-        raise UsageError(
-            f"`{path}` is there already and holds no probe", "choose another name for it"
-        )
 
 
 def _is_ours(path: Path) -> bool:

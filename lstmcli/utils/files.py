@@ -16,7 +16,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -330,17 +330,43 @@ def check_figure_ending(path: Path) -> None:
         )
 
 
+def check_replaceable(
+    path: Path,
+    is_own: Callable[[Path], bool],
+    otherwise: str,
+    overwrite: bool = True,
+    hint: str = "choose another name for it",
+) -> None:
+    """Checks that a file can be written, and replaces nothing but what lstmcli wrote there.
+
+    Args:
+        path: the file.
+        is_own: whether it is of lstmcli, and may be replaced.
+        otherwise: what is said of one that is not: `holds no probe`.
+        overwrite: whether one that is may be replaced.
+        hint: what to do about one that is not.
+
+    Raises:
+        UsageError: the file cannot be written, or is not to be replaced.
+    """
+    check_writable(path)
+    if not path.is_file() or not path.stat().st_size:
+        return
+    if not is_own(path):
+        raise UsageError(f"`{path}` is there already and {otherwise}", hint)
+    if not overwrite:
+        raise UsageError(
+            f"`{path}` is there already", "choose another name, or pass `--overwrite` to replace it"
+        )
+
+
 def check_figure_replaceable(path: Path) -> None:
     """Checks that a figure can be written, and replaces nothing but a figure of lstmcli.
 
     Raises:
         UsageError: the file cannot be written, or holds something else.
     """
-    check_writable(path)
-    if path.is_file() and path.stat().st_size and not is_own_figure(path):
-        raise UsageError(
-            f"`{path}` is there already and is no figure of lstmcli", "choose another name for it"
-        )
+    check_replaceable(path, is_own_figure, "is no figure of lstmcli")
 
 
 def is_own_figure(path: Path) -> bool:
