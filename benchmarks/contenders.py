@@ -78,21 +78,22 @@ def program_now(config, source):
     from lstmcli.core.replica_windows import ReplicaWindows
     from lstmcli.core.runner import Program
 
-    where = device.resolve("cpu", execution.threads(config, features))
+    where = device.resolve("cpu", execution.plan(config, features).threads)
     return Program(config, source.spec, where), ReplicaWindows
 
 
 def program_before(config, source):
-    """The same of a version that knew series of classes alone: data.py compares with one."""
-    from lstmcli.core import execution
+    """The same of a version that knew series of classes alone, with the names of its modules."""
+    from lstmcli.core import environment
 
-    execution.set_up(config)
+    environment.set_up(config)
+    from lstmcli.core.batch import Batch
+    from lstmcli.core.program import Program
+
     from lstmcli.core import device
-    from lstmcli.core.replica_windows import ReplicaWindows
-    from lstmcli.core.runner import Program
 
-    where = device.resolve("cpu", execution.threads(config))
-    return Program(config, 1, CLASSES, where), ReplicaWindows.stack
+    where = device.resolve("cpu", environment.threads(config))
+    return Program(config, 1, CLASSES, where), Batch.stack
 
 
 def keras(size, jit_compile=False):

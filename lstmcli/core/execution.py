@@ -25,6 +25,8 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -63,51 +65,58 @@ FEWEST_HALVED_PRODUCTS = 2e8
 """Multiplications of a window forward, below which it is too short to be put together again."""
 
 
-def schedule(config: Config, features: int) -> str:
-    """The schedule of a configuration: `wavefront` for tiny matrices, `layered` for others.
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """How a configuration is computed; all of it follows from the settings and the data's width.
+
+    Attributes:
+        schedule: `wavefront` for tiny matrices, `layered` for others.
+        threads: of the thread pool: one for a small program, `None` (all cores) for others.
+        splits_batch: whether two threads train a window's rows as halves: see `core/programs.py`.
+    """
+
+    schedule: str
+    threads: int | None
+    splits_batch: bool
+
+    @property
+    def instruction_set(self) -> str:
+        """The largest that the programs may use, on x86-64."""
+        return "AVX2" if self.schedule == "layered" else "AVX"
+
+    @property
+    def process(self) -> tuple[str, int | None]:
+        """What a process is set up for once it has loaded TensorFlow: only for such plans."""
+        return self.instruction_set, self.threads
+
+
+@lru_cache(maxsize=256)
+def plan(config: Config, features: int) -> ExecutionPlan:
+    """The plan of a configuration.
 
     Args:
-        config: all settings.
+        config: all settings, resolved.
         features: numbers in one step's input.
+
+    Raises:
+        ValueError: the rows or the steps are not resolved.
     """
-    if config.run.schedule != "auto":
-        return config.run.schedule
-    columns = config.model.state_size + max(config.model.state_size, features)
-    products = config.training.rows * columns**2
-    tiny = columns <= LARGEST_WAVEFRONT and products <= MOST_PRODUCTS
-    return "wavefront" if tiny else "layered"
-
-
-def threads(config: Config, features: int) -> int | None:
-    """Threads of the thread pool: one for a small program, `None` (all cores) for others."""
-    if config.run.threads is not None:
-        return config.run.threads
-    numbers = config.training.rows * config.model.state_size
-    return (
-        1 if schedule(config, features) == "wavefront" or numbers <= LARGEST_ON_ONE_THREAD else None
-    )
-
-
-def halves(config: Config, features: int) -> bool:
-    """Whether two threads train a window's rows as halves: see `core/programs.py`."""
-    rows, size = config.training.rows, config.model.state_size
-    products = 8 * config.model.layers * size**2 * rows * config.training.steps
-    return (
-        schedule(config, features) == "layered"
+    layers, size = config.model.layers, config.model.state_size
+    rows, steps = config.training.rows, config.training.steps
+    columns = size + max(size, features)
+    schedule = config.run.schedule
+    if schedule == "auto":
+        tiny = columns <= LARGEST_WAVEFRONT and rows * columns**2 <= MOST_PRODUCTS
+        schedule = "wavefront" if tiny else "layered"
+    small = schedule == "wavefront" or rows * size <= LARGEST_ON_ONE_THREAD
+    return ExecutionPlan(
+        schedule,
+        config.run.threads or (1 if small else None),
+        schedule == "layered"
         and rows >= FEWEST_HALVED_ROWS
         and rows * size >= FEWEST_HALVED_NUMBERS
-        and products >= FEWEST_HALVED_PRODUCTS
+        and 8 * layers * size**2 * rows * steps >= FEWEST_HALVED_PRODUCTS,
     )
-
-
-def instruction_set(config: Config, features: int) -> str:
-    """The largest instruction set that a configuration's programs may use, on x86-64."""
-    return "AVX2" if schedule(config, features) == "layered" else "AVX"
-
-
-def kind(config: Config, features: int) -> tuple[str, int | None]:
-    """What a process is set up for once it has loaded TensorFlow: only for such configurations."""
-    return instruction_set(config, features), threads(config, features)
 
 
 def set_up(config: Config, features: int, before: str | None = None) -> None:
@@ -124,7 +133,7 @@ def set_up(config: Config, features: int, before: str | None = None) -> None:
     """
     if "lstmcli.core.tensorflow" in sys.modules:
         return
-    default = instruction_set(config, features)
+    default = plan(config, features).instruction_set
     _set_compiler(before if before in INSTRUCTION_SETS else default)
     folder = compile_cache.directory(_conditions(config, features)) if config.run.cache else None
     if folder:
@@ -171,7 +180,7 @@ def _conditions(config: Config, features: int) -> list[str]:
         hashlib.sha256(b"".join(path.read_bytes() for path in core)).hexdigest(),
         *(version(name) for name in ("lstmcli", "tensorflow")),
         *(os.environ["XLA_FLAGS"], _given("TF_XLA_FLAGS")),
-        str(threads(config, features) or cores()),
+        str(plan(config, features).threads or cores()),
         *(platform.machine(), processor(), _of_processor("flags")),
         *_graphics(),
     ]

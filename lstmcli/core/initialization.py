@@ -81,6 +81,6 @@ def window_seconds(config: Config, features: int, parameter_count: int) -> float
     training, layers = config.training, config.model.layers
     steps = training.steps
     products = steps * training.rows * config.run.replicas * parameter_count
-    if execution.schedule(config, features) == "wavefront":
+    if execution.plan(config, features).schedule == "wavefront":
         return (steps + layers) * 4e-6 + 6 * products / 1e10
     return steps * layers * config.run.replicas * 4e-6 + 6 * products / 1.6e11

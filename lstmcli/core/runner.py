@@ -59,9 +59,9 @@ class Program:
         self.spec = spec
         self.device = device
         features, outputs = spec.features, spec.outputs
-        self.schedule = execution.schedule(config, features)
+        self.schedule = execution.plan(config, features).schedule
         two_threads = device.startswith("cpu") and threads() > 1
-        halved = two_threads and execution.halves(config, features)
+        halved = two_threads and execution.plan(config, features).splits_batch
         self.programs = programs_for(Constants.of(config, spec), device if halved else None)
         step = self.programs.step
         self._names = step.names

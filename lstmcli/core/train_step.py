@@ -41,7 +41,7 @@ class Constants(NamedTuple):
         """Those of a configuration."""
         training = config.training
         return cls(
-            execution.schedule(config, spec.features), config.model, spec,
+            execution.plan(config, spec.features).schedule, config.model, spec,
             training.optimizer, training.learning_rate, training.clip_norm, training.dropout,
         )  # fmt: skip
 

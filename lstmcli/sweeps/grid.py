@@ -95,7 +95,7 @@ class TrialGroup:
     @property
     def kind(self) -> object:
         """What a process has to be set up for to train it."""
-        return execution.kind(self.config, self.spec.features)
+        return execution.plan(self.config, self.spec.features).process
 
     @cached_property
     def preflight(self) -> Preflight:

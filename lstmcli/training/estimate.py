@@ -164,7 +164,7 @@ def training_seconds(config: Config, spec: ModelSpec, windows: int, epochs: floa
         epochs: to be trained.
     """
     epoch = windows * _window_seconds(config, spec) * WITH_VALIDATION
-    is_wavefront = execution.schedule(config, spec.features) == "wavefront"
+    is_wavefront = execution.plan(config, spec.features).schedule == "wavefront"
     alone = not is_wavefront or spec.starts or config.training.dropout is not None
     seed = A_SEED_ALONE if alone else A_SEED
     return epochs * (epoch + AN_EPOCH + seed * config.run.replicas)
@@ -173,7 +173,7 @@ def training_seconds(config: Config, spec: ModelSpec, windows: int, epochs: floa
 def compiling_seconds(config: Config, spec: ModelSpec) -> float:
     """About how long the programs are compiled: more layers are a larger program."""
     layers = config.model.layers
-    each = A_LAYER[execution.schedule(config, spec.features)]
+    each = A_LAYER[execution.plan(config, spec.features).schedule]
     return COMPILING + layers * each + layers**2 * A_PAIR_OF_LAYERS
 
 
@@ -186,7 +186,7 @@ def _window_seconds(config: Config, spec: ModelSpec) -> float:
     model, training, replicas = config.model, config.training, config.run.replicas
     steps, layers = training.steps, model.layers
     units = steps * training.rows * layers * model.state_size
-    if execution.schedule(config, spec.features) == "wavefront":
+    if execution.plan(config, spec.features).schedule == "wavefront":
         return (steps + layers) * 0.6e-6 + units * replicas * (36e-9 if replicas == 1 else 22e-9)
     count = model_spec.count(model, spec.features, spec.outputs)
     products = 6 * steps * training.rows * count

@@ -198,7 +198,7 @@ def score(
     windows = _windows(config, series, spec)
     rows = windows[0].cut.rows
     config = replace(config, training=replace(config.training, batch_size=rows))
-    where = device.resolve(requested, execution.threads(config, spec.features))
+    where = device.resolve(requested, execution.plan(config, spec.features).threads)
     program = Program(config, spec, where)
     scores = [
         Score(seed, checkpoint.schema, cut, floor_of(cut))

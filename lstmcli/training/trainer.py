@@ -78,7 +78,7 @@ def prepare(
         check_learnable(source.example.task, source.cut)
     exact = kept.exact(config) if kept else config
     spec = source.spec
-    where = device.resolve(exact.run.device, execution.threads(exact, spec.features))
+    where = device.resolve(exact.run.device, execution.plan(exact, spec.features).threads)
     program = Program(exact, spec, where)
     held_out = source.validation()
     run = TrainingState(

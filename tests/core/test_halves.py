@@ -112,7 +112,7 @@ def test_what_fails_in_either_half_is_raised(halved, on_this_thread, monkeypatch
 )  # fmt: skip
 def test_long_windows_of_many_rows_and_units_are_halved(settings, expected):
     large = {"state_size": 64, "batch_size": 64, "bptt": 64}
-    assert execution.halves(Config.build(**large | settings), 1) == expected
+    assert execution.plan(Config.build(**large | settings), 1).splits_batch == expected
 
 
 @pytest.mark.parametrize(

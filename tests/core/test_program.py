@@ -107,8 +107,8 @@ def test_chunks_change_nothing(monkeypatch):
 def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedule, threads):
     source = open_source(Config.build(**settings))
     config, features = source.config, source.spec.features
-    assert execution.schedule(config, features) == schedule
-    assert execution.threads(config, features) == threads
+    assert execution.plan(config, features).schedule == schedule
+    assert execution.plan(config, features).threads == threads
 
 
 def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tmp_path, python):

@@ -44,7 +44,10 @@ def set_up(monkeypatch):
 
 
 def meant(config, features):
-    return (*execution.kind(config, features), execution.halves(config, features))
+    return (
+        *execution.plan(config, features).process,
+        execution.plan(config, features).splits_batch,
+    )
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
@@ -66,12 +69,11 @@ def test_weights_to_begin_with_change_nothing_of_how_a_process_is_set_up(files, 
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_halves_schedule_and_threads_cannot_be_asked_of_settings_that_are_not_resolved(size):
+def test_how_a_run_is_computed_cannot_be_asked_of_settings_that_are_not_resolved(size):
     config = Config.build(**size, data="x.csv")
     if "batch_size" not in size:
-        for ask in (execution.schedule, execution.threads, execution.halves):
-            with pytest.raises(ValueError, match="`batch_size` is not resolved"):
-                ask(config, 1)
+        with pytest.raises(ValueError, match="`batch_size` is not resolved"):
+            execution.plan(config, 1)
     with pytest.raises(ValueError, match="is not resolved"):
         assert Config.build(state_size=512, batch_size=64).training.steps
 
@@ -91,7 +93,7 @@ def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
     found = resume_state.load_resume_state(RunDirectory(Path("run")), {})
     api._load(api.open_data(found.config), found)
     given, features, before = set_up.pop()
-    assert (given.run.threads, execution.schedule(given, features)) == (1, "layered")
+    assert (given.run.threads, execution.plan(given, features).schedule) == (1, "layered")
     monkeypatch.undo()
     monkeypatch.delitem(execution.sys.modules, "lstmcli.core.tensorflow")
     for name in ("XLA_FLAGS", "TF_XLA_FLAGS"):
