@@ -50,9 +50,9 @@ def lstmcli(size):
         cache=False, **size.get("settings", {}),
     )  # fmt: skip
     source = open_source(config)
-    ready = program_now if hasattr(source, "signature") else program_before
-    program, batch_of = ready(config, source)
+    program = program_of(source)
     from lstmcli.core import initialization
+    from lstmcli.core.replica_windows import ReplicaWindows
     from lstmcli.utils.rng import Stream, generator
 
     rngs = [generator(seed, Stream.WEIGHTS) for seed in config.run.seeds]
@@ -61,39 +61,24 @@ def lstmcli(size):
         series = source.training(epoch)
         tensors["state"] = np.zeros_like(tensors["state"])
         begun, losses = time.perf_counter(), []
-        batch = batch_of(series)
+        batch = ReplicaWindows(series)
         for trained, measures in program.train(tensors, batch, epoch * len(batch)):
             losses.append(measures.loss)
         tensors = {name: tensor.numpy() for name, tensor in trained.items()}
         report(np.concatenate(losses).mean(), time.perf_counter() - begun, len(batch))
 
 
-def program_now(config, source):
-    """The program for a source, and what makes a batch of its windows."""
+def program_of(source):
+    """The program for a source."""
     from lstmcli.core import execution
 
     config, features = source.config, source.spec.features
     execution.set_up(config, features)
     from lstmcli.core import device
-    from lstmcli.core.replica_windows import ReplicaWindows
     from lstmcli.core.runner import Program
 
     where = device.resolve("cpu", execution.plan(config, features).threads)
-    return Program(config, source.spec, where), ReplicaWindows
-
-
-def program_before(config, source):
-    """The same of a version that knew series of classes alone, with the names of its modules."""
-    from lstmcli.core import environment
-
-    environment.set_up(config)
-    from lstmcli.core.batch import Batch
-    from lstmcli.core.program import Program
-
-    from lstmcli.core import device
-
-    where = device.resolve("cpu", environment.threads(config))
-    return Program(config, 1, CLASSES, where), Batch.stack
+    return Program(config, source.spec, where)
 
 
 def keras(size, jit_compile=False):

@@ -13,13 +13,11 @@ have the same windows, carried state and Adam, without clipping; not the same in
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import platform
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,11 +25,8 @@ from pathlib import Path
 
 import data_files
 import pandas as pd
-from bench import ARTICLE, processor
-from data_processes import HERE, ROOT, Run, contender, environment, peak_of_training, turns
-
-BEFORE = "f7914ee"
-"""The last commit before there was any data but a series of classes."""
+from bench import processor
+from data_processes import HERE, Run, contender, environment, peak_of_training, turns
 
 BUSY = 0.7
 """The load above which a comparison on all cores says little: PyTorch's threads lose the most."""
@@ -198,25 +193,6 @@ def over_seeds(runs: list[Run], column: str) -> float:
     return statistics.fmean(line[column] for run in runs for line in run)
 
 
-def article(folder: Path, quick: bool) -> Rows:
-    """The article's size beside the code from before there were texts and tables."""
-    command = ["git", "archive", BEFORE, "lstmcli"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
-    if done.returncode:
-        print(f"left out: the commit {BEFORE} is not at hand", flush=True)
-        return []
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder / "before", filter="data")
-    sources = {"lstmcli": ROOT, f"lstmcli of {BEFORE}": folder / "before"}
-    found: dict[str, list[Run]] = {name: [] for name in sources}
-    size = ARTICLE | {"epochs": 4 if quick else 40}
-    for _ in range(1 if quick else 5):
-        for name, source in sources.items():
-            found[name].append(contender("contenders.py", "lstmcli", size, source))
-    window = {name: median(runs, "window", slice(1, None)) * 1e6 for name, runs in found.items()}
-    return rows_of("article, R = 1", window, "microseconds per window", 1.02, 1.0)
-
-
 def main() -> None:
     """Run all of it, or `--quick`: all of it at small sizes, whose figures say nothing."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -225,8 +201,7 @@ def main() -> None:
     print(f"{processor()}, Python {platform.python_version()}")
     if (load := os.getloadavg()[0]) > BUSY:
         print(f"note: others use this machine (load {load:.1f}): two threads wait for each other")
-    parts = (text_beside_torch, text_beside_keras, large_text, first_update, motions, sunspots,
-             article)  # fmt: skip
+    parts = (text_beside_torch, text_beside_keras, large_text, first_update, motions, sunspots)
     rows: Rows = []
     with tempfile.TemporaryDirectory() as folder:
         for part in parts:

@@ -4,6 +4,7 @@ The gradient itself is compared with automatic differentiation in `test_model.py
 """
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ SHAPES = [
 
 def halve_all(monkeypatch):
     """Makes every size one that is trained in halves, whatever threads this process has."""
-    monkeypatch.setattr(execution, "halves", lambda config, features: True)
+    plan = execution.plan
+    monkeypatch.setattr(execution, "plan", lambda *asked: replace(plan(*asked), splits_batch=True))
     monkeypatch.setattr(program_module, "threads", lambda: 2)
 
 
