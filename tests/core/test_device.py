@@ -101,6 +101,7 @@ for name in ("cpu:0", "cpu:1"):
 """
 
 
+@pytest.mark.slow
 def test_training_runs_on_the_device_that_was_asked_for(python, tmp_path):
     """On two logical CPU devices: every tensor of the result lies where it should."""
     done = subprocess.run(

@@ -24,6 +24,7 @@ SHAPES = [
     {"batch_size": 7, "optimizer": "adam", "learning_rate": 0.01, "clip_norm": 0.05},
     {"task": "adding", "sequence_length": 20, "dropout": 0.3, "learning_rate": 0.05},
 ]
+SOME = [pytest.param(SHAPES[1], marks=pytest.mark.slow), SHAPES[2]]
 
 
 def halve_all(monkeypatch):
@@ -47,7 +48,7 @@ def results(**settings):
     return found | {"readout": np.concatenate(list(read))}
 
 
-@pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
+@pytest.mark.parametrize("shape", SOME, ids=str)
 def test_halves_train_and_score_as_whole_batches_do(shape, monkeypatch):
     whole = results(**SIZE | shape)
     halve_all(monkeypatch)
@@ -71,12 +72,12 @@ def test_it_makes_no_difference_which_half_is_ready_first(halved, monkeypatch):
             np.testing.assert_array_equal(array, at_once[name], err_msg=name)
 
 
-@pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
+@pytest.mark.parametrize("shape", SOME, ids=str)
 def test_a_replica_in_halves_has_the_bits_of_a_run_of_its_own(halved, shape):
     assert replicas.differing({**SIZE, **shape, "replicas": 3}) == []
 
 
-@pytest.mark.parametrize(("rows", "shapes"), [(8, 1), (7, 2)])
+@pytest.mark.parametrize(("rows", "shapes"), [(8, 1), pytest.param(7, 2, marks=pytest.mark.slow)])
 def test_each_program_is_compiled_once_for_each_size_of_a_half(halved, rows, shapes):
     program_module.programs_for.cache_clear()
     program, data, tensors = started(**SIZE | {"batch_size": rows})

@@ -41,6 +41,7 @@ def rows(name):
         return sum(1 for _ in csv.DictReader(file))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux tells a process's memory")
 @pytest.mark.parametrize("kind", ["echo", "text"])
 def test_a_long_run_needs_no_more_memory_at_its_end_and_compiles_once(kind, python, long_run):

@@ -146,7 +146,9 @@ def test_gradient_equals_finite_differences_in_float64(kind, size):
         np.testing.assert_allclose(norms[replica], norm, rtol=1e-7)
 
 
-@pytest.mark.parametrize("size", [(3, 16, 1, 2, 5, 15), (2, 40, 7, 7, 16, 20)])
+@pytest.mark.parametrize(
+    "size", [(3, 16, 1, 2, 5, 15), pytest.param((2, 40, 7, 7, 16, 20), marks=pytest.mark.slow)]
+)
 def test_schedules_agree_with_each_other_at_larger_sizes(size):
     drawn = draw(size, replicas=2)
     (one_way, norm), (other, other_norm) = (

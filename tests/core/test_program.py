@@ -50,10 +50,20 @@ def test_a_call_that_reads_out_gives_back_few_numbers_and_the_same_ones(monkeypa
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_a_replica_has_the_bits_of_a_run_of_its_own(shape):
+QUICK = (SHAPES[1], SHAPES[-1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "counts"),
+    [
+        *((shape, (3,)) for shape in QUICK),
+        *(pytest.param(shape, (3, 8), marks=pytest.mark.slow) for shape in SHAPES),
+    ],
+    ids=str,
+)
+def test_a_replica_has_the_bits_of_a_run_of_its_own(shape, counts):
     alone = [trained(seed=seed, **shape) for seed in range(3)]
-    for replicas in (3, 8):
+    for replicas in counts:
         together = trained(replicas=replicas, **shape)
         for seed in range(min(replicas, 3)):
             for name, array in alone[seed].items():
@@ -85,9 +95,9 @@ def test_runs_that_differ_in_their_data_and_seeds_share_what_is_compiled():
 
 
 def test_chunks_change_nothing(monkeypatch):
-    whole = trained(layers=2)
+    whole = trained(**SHAPES[1])
     monkeypatch.setattr("lstmcli.core.runner.CHUNK_SECONDS", 1e-4)
-    program, data, tensors = started(layers=2)
+    program, data, tensors = started(**SHAPES[1])
     for after, _ in program.train(tensors, ReplicaWindows(data.training(0)), 0):
         pass
     for name, tensor in after.items():
@@ -111,6 +121,7 @@ def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedu
     assert execution.plan(config, features).threads == threads
 
 
+@pytest.mark.slow
 def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tmp_path, python):
     home = {**python["env"], "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
     entry = [sys.executable, "-c", "from lstmcli.__main__ import main; main()"]

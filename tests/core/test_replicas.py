@@ -11,6 +11,7 @@ import golden
 import replicas
 
 
+@pytest.mark.slow
 def test_a_replica_has_the_bits_of_a_run_of_its_own_whatever_the_settings(replica_examples):
     @settings(max_examples=replica_examples, phases=[Phase.generate], database=None, deadline=None)
     @given(replicas.shapes())
@@ -21,7 +22,13 @@ def test_a_replica_has_the_bits_of_a_run_of_its_own_whatever_the_settings(replic
     check()
 
 
-@pytest.mark.parametrize("case", golden.CASES)
+CASES = [
+    pytest.param(case, marks=pytest.mark.slow) if "rmsprop" in case else case
+    for case in golden.CASES
+]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_losses_are_those_of_another_machine(case, record_property):
     """Nearly: whether to the bit as well, which no test can ask, stands in the report (`-rP`)."""
     found, expected = golden.losses(golden.CASES[case]), golden.read()[case]

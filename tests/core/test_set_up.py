@@ -13,6 +13,7 @@ from forking import Command
 from lstmcli import api
 from lstmcli.config import Config
 from lstmcli.core import execution
+from lstmcli.data.datasets import open_source
 from lstmcli.training import resume_state, run_dir, trainer
 from lstmcli.training.run_dir import RunDirectory
 from resumes import assert_same, rows
@@ -48,6 +49,14 @@ def meant(config, features):
         *execution.plan(config, features).process,
         execution.plan(config, features).splits_batch,
     )
+
+
+def as_a_new_process(monkeypatch):
+    """Lets `execution.set_up` find what it finds before TensorFlow is loaded."""
+    monkeypatch.delitem(execution.sys.modules, "lstmcli.core.tensorflow", raising=False)
+    for name in ("XLA_FLAGS", "TF_XLA_FLAGS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(f"LSTMCLI_GIVEN_{name}", "")
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
@@ -95,14 +104,31 @@ def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
     given, features, before = set_up.pop()
     assert (given.run.threads, execution.plan(given, features).schedule) == (1, "layered")
     monkeypatch.undo()
-    monkeypatch.delitem(execution.sys.modules, "lstmcli.core.tensorflow")
-    for name in ("XLA_FLAGS", "TF_XLA_FLAGS"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.setenv(f"LSTMCLI_GIVEN_{name}", "")
+    as_a_new_process(monkeypatch)
     execution.set_up(given, features, before)
     assert execution.flag(execution.MAX_ISA) == (taken or "AVX2")
 
 
+def test_programs_are_kept_in_a_private_directory_for_each_instruction_set(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def kept_in(**settings):
+        as_a_new_process(monkeypatch)
+        execution.set_up(open_source(Config.build(series_length=300, **settings)).config, 1)
+        found = execution.flag(execution.CACHE, "TF_XLA_FLAGS")
+        return found and Path(found)
+
+    assert kept_in(cache=False) is None
+    folder = kept_in()
+    assert folder.stat().st_mode & 0o077 == 0
+    assert folder.is_relative_to(tmp_path / "cache")
+    assert kept_in(epochs=7) == folder
+    assert kept_in(schedule="layered") != folder
+    folder.parent.chmod(0o777)
+    assert kept_in() is None  # Whoever can write there could make this user run their code.
+
+
+@pytest.mark.slow
 def test_bits_depend_on_no_kill_and_on_nothing_that_the_cache_of_programs_holds(forks, files):
     """Sequences; no cache, an empty one, a full one, and one that a neighbour has filled."""
     command = ["train", *kinds.options(kinds.settings("sequences", files)), "--layers", 1]
