@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from lstmcli.config import Config
-from lstmcli.sweeps import grid
+from lstmcli.sweeps import grid, workers
 from lstmcli.sweeps.trial import TrialRow
 from lstmcli.training import metrics
 from lstmcli.training.run_dir import RunDirectory
@@ -62,6 +62,12 @@ def wait_for(path, seconds=120):
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} never came"
         time.sleep(0.05)
+
+
+def in_this_process(settings, folder, jobs):
+    """Stands in for `workers.run_local` where processes are not the point."""
+    for setting in settings:
+        yield setting, workers.attempt(setting, folder / setting.name)
 
 
 def invented(settings, folder, jobs):

@@ -33,6 +33,7 @@ TIMED = {
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 FEWEST = 10
 """Interruptions that a sweep must have had, of the twelve that are tried."""
+BACKENDS = {"local": [], "ray": ["--backend", "ray", "--address", "local"]}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -111,17 +112,24 @@ def files(sweep):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs process groups")
-def test_a_sweep_that_is_killed_and_grown_has_the_files_of_one_left_alone(alone, request, tmp_path):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_sweep_that_is_killed_and_grown_has_the_files_of_one_left_alone(
+    backend, alone, request, tmp_path
+):
+    """Left alone on this machine's own workers, whatever disturbed it."""
+    if backend == "ray":
+        pytest.importorskip("ray")
     chance, out, done = random.Random(request.config.getoption("--kill-seed")), tmp_path / "s", 0
-    for stage, options in enumerate(STAGES):
+    for stage, wanted in enumerate(STAGES):
+        options = [*wanted, *BACKENDS[backend]]
         for came in disturbed(out, options, alone[1][stage], chance):
             done += came
             for run in out.glob("trials/*"):
                 assert_sound(run)
         assert ended(begin(out, options, stage)) == 0
-    found, wanted = files(out), files(alone[0])
-    assert not [name for name in found | wanted if found.get(name) != wanted.get(name)]
-    print(f"{done} interruptions of a sweep in {len(STAGES)} stages")
+    print(f"{done} interruptions of a sweep ({backend}) in {len(STAGES)} stages")
+    found, expected = files(out), files(alone[0])
+    assert not [name for name in found | expected if found.get(name) != expected.get(name)]
     assert done >= FEWEST
 
 

@@ -75,15 +75,18 @@ def test_ratio_is_students_t_of_the_logarithms():
     )
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize("name", operating_figures.DISTRIBUTIONS)
-@pytest.mark.parametrize("seeds", [5, 8])
+@pytest.mark.parametrize("seeds", [5, pytest.param(8, marks=SLOW)])
 def test_equal_depths_are_seldom_said_to_differ(name, seeds):
     """At most 5 % by the design; 200 sweeps of five depths show no more than 8 % of it by luck."""
     distribution = operating_figures.DISTRIBUTIONS[name]
     assert operating_figures.false_claims(distribution, 5, seeds, 200) <= 0.08
 
 
-@pytest.mark.parametrize("seeds", operating_figures.SEEDS)
+@pytest.mark.parametrize("seeds", [5, pytest.param(8, marks=SLOW), pytest.param(20, marks=SLOW)])
 def test_a_depth_is_called_enough_when_it_is_and_seldom_when_it_is_not(seeds):
     assert operating_figures.called_enough(0.5, 0.25, seeds, 300) <= 0.08
     assert operating_figures.called_enough(2, 1, seeds, 300) <= 0.08

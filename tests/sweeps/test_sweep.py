@@ -13,7 +13,13 @@ from lstmcli.data.datasets import open_source
 from lstmcli.sweeps import grid, run, tables, workers
 from lstmcli.sweeps import plan as plans
 from lstmcli.utils.errors import UsageError
-from sweeping import COMMAND, TIMES, invented, settings
+from sweeping import COMMAND, TIMES, in_this_process, invented, settings
+
+
+@pytest.fixture(autouse=True)
+def without_processes(monkeypatch):
+    """But for the sweep `swept`, which is there already."""
+    monkeypatch.setattr(workers, "run_local", in_this_process)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +221,7 @@ def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeyp
     assert len(list(directory.figures.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_until_solved_does_not_change_the_verdict(run):
     """A run once stopped when validation crossed the line, and its test loss then missed it."""
     options = ["--layers", "1-2", "--seeds", "5", "--epochs", "20", "--series-length", "8000"]

@@ -19,9 +19,17 @@ from lstmcli.sweeps.tables import MetricsTail
 from lstmcli.training.metrics import EpochRow, append_metrics
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import FileError, UsageError
+from sweeping import in_this_process
 
-FAST = ["--optimizer", "adam", "--learning-rate", "0.02", "--jobs", "1"]
+FAST = ["--optimizer", "adam", "--learning-rate", "0.02", "--bptt", "6", "--jobs", "1"]
 ON_TEXT = ["--layers", "1,2", "--seeds", "2", "--state-size", "6", "--epochs", "2", *FAST]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_processes():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(workers, "run_local", in_this_process)
+        yield
 
 
 def write_text(path, characters="abc", length=1200):
@@ -41,7 +49,7 @@ def write_sequences(path, mean=100.0, scale=10.0, sequences=40):
     np.savez(path, numbers=numbers, targets=targets, scored=last, starts=first)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def on_text(tmp_path_factory, run):
     """The folder of a text and of a sweep on it, and its JSON. Not to be written to."""
     folder = tmp_path_factory.mktemp("on_text")
@@ -52,7 +60,7 @@ def on_text(tmp_path_factory, run):
 
 def test_a_trial_on_a_text_is_what_train_and_eval_give(on_text, run):
     folder, _ = on_text
-    model = ["--layers", "2", "--state-size", "6", "--epochs", "2", *FAST[:4], "--seed", "1"]
+    model = ["--layers", "2", "--state-size", "6", "--epochs", "2", *FAST[:6], "--seed", "1"]
     run("train", "--data", folder / "book.txt", *model, "--out", "one")
     [expected] = api.evaluate("one").scores
     trials = pd.read_csv(folder / "s" / "trials.csv").set_index(["layers", "seed"])
@@ -136,7 +144,7 @@ def test_a_file_that_changes_while_a_sweep_runs_is_not_trained_on(tmp_path):
 
 def test_workers_find_a_file_wherever_they_stand(tmp_path, monkeypatch):
     write_text(Path("book.txt"))
-    plan = api.plan_of({"data": Path("book.txt"), "layers": 1, "epochs": 1, "seeds": 1})
+    plan = api.plan_of({"data": Path("book.txt"), "layers": 1, "epochs": 1, "seeds": 1, "bptt": 5})
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     [row] = trial.run(plan.settings[0], tmp_path / "r")
@@ -146,13 +154,25 @@ def test_workers_find_a_file_wherever_they_stand(tmp_path, monkeypatch):
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def on_sequences(tmp_path_factory, run):
     """The JSON and the trials of a sweep on sequences with a number to predict."""
     folder = tmp_path_factory.mktemp("on_sequences")
     write_sequences(folder / "data.npz")
-    options = ["--layers", "1,2", "--state-size", "4", "--seeds", "5", "--epochs", "40", *FAST]
-    more = ["--patience", "3", "--margin", "0.2", "--bptt", "4", "--out", folder / "s", "--json"]
+    options = [
+        "--layers",
+        "1,2",
+        "--state-size",
+        "4",
+        "--seeds",
+        "5",
+        "--epochs",
+        "40",
+        *FAST[:4],
+        "--bptt",
+        "4",
+    ]
+    more = ["--patience", "3", "--margin", "0.2", "--out", folder / "s", "--json"]
     told = json.loads(run("sweep", "--data", folder / "data.npz", *options, *more).stdout)
     return folder, told, pd.read_csv(folder / "s" / "trials.csv")
 
@@ -234,7 +254,7 @@ def test_until_solved_without_a_floor_is_refused_before_anything_trains(run, tmp
 
 
 def test_a_sweep_may_begin_with_the_weights_of_one_model_and_knows_them_by_content(run, tmp_path):
-    small = ["--series-length", "300", "--epochs", "1", "--state-size", "3"]
+    small = ["--series-length", "300", "--epochs", "1", "--state-size", "3", "--bptt", "5"]
     run("train", *small, "--layers", "1", "--out", "one")
     run("train", *small, "--layers", "1", "--replicas", "2", "--out", "two")
     plan = api.plan_of({"layers": 1, "state_size": 3, "init_from": "one"})

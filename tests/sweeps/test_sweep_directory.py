@@ -8,9 +8,16 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from lstmcli.sweeps import sweep_dir as sweep_directory
-from sweeping import COMMAND
+from lstmcli.sweeps import workers
+from sweeping import COMMAND, in_this_process
+
+
+@pytest.fixture(autouse=True)
+def without_processes(monkeypatch):
+    monkeypatch.setattr(workers, "run_local", in_this_process)
 
 
 def test_more_seeds_and_depths_extend_a_sweep_and_nothing_is_thrown_away(swept, run, tmp_path):

@@ -4,9 +4,12 @@ import os
 import re
 import signal
 import socket
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+import ray_at_once
 from lstmcli import api
 from lstmcli.sweeps import ray_workers, run, trial
 from lstmcli.sweeps.workers import Remaining
@@ -15,7 +18,7 @@ from lstmcli.training import metrics
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import LstmcliError
 from resumes import assert_same
-from sweeping import COMMAND, is_alive, settings, start, wait_for
+from sweeping import COMMAND, invented, is_alive, settings, start, wait_for
 from terminal import Terminal
 
 SAYS_WHEN_IT_WAITS = """
@@ -112,6 +115,45 @@ def test_a_cluster_that_ray_start_has_left_is_found_as_ray_finds_it(monkeypatch)
     assert os.environ["RAY_ADDRESS"] == "192.0.2.9:1"
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """Tasks and the actor are called in this process, and nothing is trained."""
+
+    def attempt(setting, directory, moves_to):
+        [(_, rows)] = invented([setting], directory.parent, 1)
+        return rows
+
+    def mailbox(ray):
+        return SimpleNamespace(remote=lambda files: ray_at_once.Actor(ray_workers.Mailbox(files)))
+
+    monkeypatch.setitem(sys.modules, "ray", ray_at_once)
+    monkeypatch.setattr(ray_workers, "_beside", mailbox)
+    monkeypatch.setattr(ray_workers, "attempt", attempt)
+
+
+def test_tasks_give_their_rows_and_their_files_and_one_that_dies_is_lost(
+    at_once, tmp_path, monkeypatch
+):
+    one, two = settings()
+    usual = ray_workers.attempt
+
+    def attempt(setting, *where):
+        if setting.name == two.name:
+            raise ray_at_once.exceptions.RayError("its node is gone")
+        return usual(setting, *where)
+
+    monkeypatch.setattr(ray_workers, "attempt", attempt)
+    found = {
+        given[0].name: given[1] for given in ray_workers.run_ray([one, two], tmp_path) if given
+    }
+    assert [row["status"] for row in found[one.name]] == ["completed"] * 2
+    assert found[two.name] == trial.lost(two, "its node is gone")
+    _ = [*invented([one], tmp_path / "alone", 1)]
+    for name in ("metrics.csv", "run.json"):
+        here, alone = (each / one.name / name for each in (tmp_path, tmp_path / "alone"))
+        assert here.read_bytes() == alone.read_bytes()
+
+
 def test_reports_that_were_not_fetched_in_time_are_one_and_a_rerun_task_begins_with_all(tmp_path):
     box, last = ray_workers.Mailbox({"a": {"run.json": b"old"}}), "checkpoints/last.safetensors"
     box.report("a", ray_workers.Report({"run.json", "metrics.csv", last}, {"metrics.csv": b"1"}))
@@ -130,6 +172,7 @@ def test_reports_that_were_not_fetched_in_time_are_one_and_a_rerun_task_begins_w
     assert box.files("a") == {}
 
 
+@pytest.mark.slow
 def test_sigterm_stops_a_ray_sweep_as_a_local_one(tmp_path):
     """As Slurm sends it; Ray has a handler of its own, which dumps the stack."""
     pytest.importorskip("ray")
@@ -151,6 +194,7 @@ def test_sigterm_stops_a_ray_sweep_as_a_local_one(tmp_path):
 LONG = ["--layers", "1", "--seeds", "1", "--series-length", "300", "--epochs", "250"]
 
 
+@pytest.mark.slow
 def test_a_ray_sweep_shows_its_epochs_and_goes_on_after_ctrl_c_with_the_same_bits(
     python, tmp_path, monkeypatch
 ):
@@ -182,7 +226,8 @@ def test_a_ray_sweep_shows_its_epochs_and_goes_on_after_ctrl_c_with_the_same_bit
 def test_a_runs_files_that_move_name_its_data_from_where_they_will_lie(run, tmp_path):
     """As a task of a cluster trains in a folder of its own, on a machine that has no other."""
     (tmp_path / "book.txt").write_text("to be or not to be, " * 300)
-    plan = api.plan_of({"layers": "1", "seeds": 1, "epochs": 1, "data": str(tmp_path / "book.txt")})
+    small = {"layers": "1", "seeds": 1, "epochs": 1, "bptt": 5}
+    plan = api.plan_of({**small, "data": str(tmp_path / "book.txt")})
     home = tmp_path / "sweep" / "trials" / plan.settings[0].name
     rows = trial.run(plan.settings[0], tmp_path / "deep" / "down" / "there", home)
     assert [row["status"] for row in rows] == ["completed"]

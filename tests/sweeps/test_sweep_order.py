@@ -19,7 +19,7 @@ from lstmcli.training import metrics
 from lstmcli.utils.errors import FileError, UsageError
 from sweeping import epochs, invented
 
-LISTS = {"layers": [1, 2], "echo_step": [2, 3], "learning_rate": [0.1, 0.3], "noise": [0.0, 0.1]}
+LISTS = {"layers": [2], "echo_step": [2, 3], "learning_rate": [0.1, 0.3], "noise": [0.0, 0.1]}
 SINGLE = {"series_length": 300, "epochs": 2}
 KEPT = Path(__file__).parents[1] / "kept" / "unsealed" / "sweep"
 OF_KEPT = {"layers": [1, 2], "state_size": 2, "series_length": 400, "epochs": 2, "seeds": 2}
@@ -71,7 +71,7 @@ def test_settings_have_the_order_of_the_config_however_they_are_given():
     other = api.plan_of(dict(reversed({**LISTS, **SINGLE}.items())))
     assert one.swept == other.swept == ["echo_step", "noise", "learning_rate"]
     assert [each.name for each in one.settings] == [each.name for each in other.settings]
-    assert one.settings[0].label == "1x4-echo-step-2-noise-0.0-learning-rate-0.1"
+    assert one.settings[0].label == "2x4-echo-step-2-noise-0.0-learning-rate-0.1"
     assert api.plan_of({"clip_norm": [1, 0.5]}).settings[0].label == "1x4-clip-norm-1.0"
 
 
@@ -80,14 +80,14 @@ def test_an_old_sweep_is_completed_and_none_of_its_curves_is_lost(tmp_path):
     sweep(out, seeds=5)
     in_another_order(out)
     result = sweep(out, seeds=6)
-    assert len(result.trials) == 16 * 6
+    assert len(result.trials) == 8 * 6
     curves = pd.read_csv(out / "curves.csv")
-    assert len(curves) == 16 * 6 * 2 == curve_rows(out)
+    assert len(curves) == 8 * 6 * 2 == curve_rows(out)
     assert list(curves)[:5] == ["layers", "state_size", "echo_step", "noise", "learning_rate"]
     keys = [*list(curves)[:5], "seed"]
     assert (curves.groupby(keys).size() == 2).all()
     assert list(curves.epoch[:12]) == [1] * 6 + [2] * 6
-    assert len(list((out / "trials").iterdir())) == 2 * 16  # Nothing was trained again.
+    assert len(list((out / "trials").iterdir())) == 2 * 8  # Nothing was trained again.
     runs = result.trials.run_dir.unique()
     assert all((out / each / "metrics.csv").is_file() for each in runs)
 
@@ -101,13 +101,13 @@ def test_what_was_begun_goes_on_in_its_own_directory_whatever_it_is_called(tmp_p
     left = found.missing(wanted.settings)
     names = [each.name for each in left]
     assert names[:2] == [
-        "1x4-learning-rate-0.1-noise-0.0-echo-step-2-seeds-0-4",
-        "1x4-echo-step-2-noise-0.0-learning-rate-0.1-seeds-5-7",
+        "2x4-learning-rate-0.1-noise-0.0-echo-step-2-seeds-0-4",
+        "2x4-echo-step-2-noise-0.0-learning-rate-0.1-seeds-5-7",
     ]
     assert [list(each.trials) for each in left[:2]] == [[0, 1, 2, 3, 4], [5, 6, 7]]
-    assert len(left) == 32
+    assert len(left) == 16
     of_seeds = {(each.label, seed) for each in left for seed in each.trials}
-    assert len(of_seeds) == 16 * 8 == sum(len(each.trials) for each in left)
+    assert len(of_seeds) == 8 * 8 == sum(len(each.trials) for each in left)
 
 
 def test_a_sweep_beside_an_old_one_takes_its_trials_over_with_their_curves(tmp_path):
@@ -116,29 +116,29 @@ def test_a_sweep_beside_an_old_one_takes_its_trials_over_with_their_curves(tmp_p
     lost = sorted((tmp_path / "old" / "trials").iterdir())[0]
     shutil.rmtree(lost)
     found = sweep_run.find_directory(plan(seeds=5), tmp_path / "new")
-    assert found.neighbours == {tmp_path / "old": 75}
+    assert found.neighbours == {tmp_path / "old": 35}
     assert [list(each.trials) for each in found.missing(plan(seeds=5).settings)] == [[*range(5)]]
     sweep(tmp_path / "new", seeds=5)
-    assert len(pd.read_csv(tmp_path / "new" / "curves.csv")) == 16 * 5 * 2
+    assert len(pd.read_csv(tmp_path / "new" / "curves.csv")) == 8 * 5 * 2
 
 
 def test_trials_whose_curves_are_gone_are_an_error_and_the_hint_mends_it(tmp_path):
     out = tmp_path / "s"
     sweep(out, seeds=5)
-    run = out / "trials" / "1x4-echo-step-3-noise-0.1-learning-rate-0.3-seeds-0-4"
+    run = out / "trials" / "2x4-echo-step-3-noise-0.1-learning-rate-0.3-seeds-0-4"
     run.rename(tmp_path / "away")
     sweep(out, seeds=5)  # The rows that were in `curves.csv` stay.
-    assert len(pd.read_csv(out / "curves.csv")) == 16 * 5 * 2
+    assert len(pd.read_csv(out / "curves.csv")) == 8 * 5 * 2
     (out / "curves.csv").unlink()
-    with pytest.raises(FileError, match=r"differ in 5 of 80 trials; the first: seed 0 of 1x4-ec"):
+    with pytest.raises(FileError, match=r"differ in 5 of 40 trials; the first: seed 0 of 2x4-ec"):
         sweep(out, seeds=5)
-    assert len(pd.read_csv(out / "curves.csv")) == 15 * 5 * 2  # All that there is was written.
+    assert len(pd.read_csv(out / "curves.csv")) == 7 * 5 * 2  # All that there is was written.
     (tmp_path / "away").rename(run)
     sweep(out, seeds=5)
     cut = (run / "metrics.csv").read_text().splitlines(keepends=True)[:-1]
     (run / "metrics.csv").write_text("".join(cut))
     with pytest.raises(
-        FileError, match=r"in 1 of 80 .* seed 4 .* for 2 epochs, and .* has 1"
+        FileError, match=r"in 1 of 40 .* seed 4 .* for 2 epochs, and .* has 1"
     ) as told:
         sweep(out, seeds=5)
     assert "delete the lines of these trials from `trials.csv`" in told.value.hint
@@ -146,7 +146,7 @@ def test_trials_whose_curves_are_gone_are_an_error_and_the_hint_mends_it(tmp_pat
     gone = (table.run_dir == f"trials/{run.name}") & (table.seed == "4")
     table[~gone].to_csv(out / "trials.csv", index=False)
     sweep(out, seeds=5)
-    assert len(pd.read_csv(out / "curves.csv")) == 16 * 5 * 2
+    assert len(pd.read_csv(out / "curves.csv")) == 8 * 5 * 2
 
 
 def test_a_run_that_a_grown_sweep_has_twice_is_counted_once(tmp_path):
@@ -159,7 +159,7 @@ def test_a_run_that_a_grown_sweep_has_twice_is_counted_once(tmp_path):
     (run.with_name("an-orphan") / "metrics.csv").unlink()
     metrics.append_metrics(run.with_name("an-orphan") / "metrics.csv", epochs(setting, 1))
     result = sweep(out, seeds=5)
-    assert len(pd.read_csv(out / "curves.csv")) == 16 * 5 * 2
+    assert len(pd.read_csv(out / "curves.csv")) == 8 * 5 * 2
     assert "trials/an-orphan" not in set(result.trials.run_dir)
 
 
@@ -195,11 +195,11 @@ def test_a_sweep_that_is_older_than_a_setting_is_extended_and_taken_over(tmp_pat
     result = sweep(None, seeds=6)
     assert result.directory == renamed
     assert curve_rows(renamed) == before * 6 / 5
-    assert (result.trials.trial.str.startswith("older-")).sum() == 16 * 5
+    assert (result.trials.trial.str.startswith("older-")).sum() == 8 * 5
     with pytest.raises(UsageError, match=r"`--forget-bias` 1.0 there, 2.0 here"):
         sweep(renamed, forget_bias=2.0)
     beside = sweep_run.find_directory(plan(seeds=5, noise=[0.0]), Path("runs/beside"))
-    assert beside.neighbours == {renamed: 8 * 5}
+    assert beside.neighbours == {renamed: 4 * 5}
 
 
 def test_a_sweep_of_an_older_version_is_extended(tmp_path):
@@ -231,6 +231,7 @@ def test_the_types_of_trials_are_the_same_whatever_is_missing(tmp_path):
     assert dict(sweep(tmp_path / "t", seeds=5).trials.dtypes) == dict(whole.dtypes)  # Read back.
 
 
+@pytest.mark.slow
 def test_what_commands_write_does_not_depend_on_pythons_hash_seed(tmp_path):
     tests = Path(__file__).parents[1]
     at_work = []

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import platform
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,9 +23,19 @@ from lstmcli.sweeps import workers as local_workers
 from lstmcli.utils import locks
 from lstmcli.utils.errors import StoppedError, UsageError
 from resumes import assert_same
-from sweeping import COMMAND, TIMES, is_alive, settings, start, wait_for, without_times
+from sweeping import (
+    COMMAND,
+    TIMES,
+    in_this_process,
+    is_alive,
+    settings,
+    start,
+    wait_for,
+    without_times,
+)
 
 
+@pytest.mark.slow
 def test_a_trial_has_the_bits_of_a_run_of_its_own_whatever_its_worker_trained_before(run, tmp_path):
     """TensorFlow is set up once in a process: a worker does not take another kind of setting."""
     options = ["--layers", "1", *COMMAND[5:]]
@@ -49,6 +60,15 @@ def test_a_trial_has_the_bits_of_a_run_of_its_own_whatever_its_worker_trained_be
         assert found == {"4": "AVX", "16": "AVX2"}
 
 
+def test_a_sweep_whose_directory_another_process_holds_is_refused_by_name(swept, run, tmp_path):
+    shutil.copytree(swept[0], tmp_path / "s")
+    with locks.lock(tmp_path / "s"):
+        result = run(*COMMAND, "--seeds", "3", "--out", "s", exit_code=2)
+    assert f"process {os.getpid()} since" in result.stderr
+    assert "6 trials, 2 to run" in run(*COMMAND, "--seeds", "3", "--out", "s", "--dry-run").stdout
+
+
+@pytest.mark.slow
 def test_two_sweeps_at_once_in_one_directory_are_refused_by_name(swept, run, tmp_path):
     process = start(tmp_path / "s", "--epochs", "100000")
     try:
@@ -106,14 +126,17 @@ def kill_a_worker(times, folder):
     return act
 
 
-@pytest.mark.parametrize(("times", "status"), [(1, "completed"), (2, "failed")])
+@pytest.mark.parametrize(
+    ("times", "status"), [(1, "completed"), pytest.param(2, "failed", marks=pytest.mark.slow)]
+)
 def test_a_worker_that_dies_costs_its_own_setting_one_retry(times, status, tmp_path, swept):
-    both = [each for each in settings(epochs=2000) if each.keys["layers"] == 2]
+    both = [each for each in settings(epochs=300) if each.keys["layers"] == 2]
     rows = drain(local_workers.run_local(both, tmp_path, 1), kill_a_worker(times, tmp_path))
     assert [row["status"] for row in rows] == [status] * 2
     assert ("SIGKILL" in rows[0]["error"]) == (status == "failed")
 
 
+@pytest.mark.slow
 def test_a_worker_is_replaced_before_its_programs_fill_its_memory_maps(monkeypatch, tmp_path):
     monkeypatch.setattr(local_workers, "MOST_SETTINGS", 1)
     seen = set()
@@ -165,7 +188,8 @@ def test_a_trial_that_was_stopped_goes_on_where_it_stood_and_gives_the_same_row(
     assert_same(tmp_path / "alone", tmp_path / "stopped")
 
 
-def test_failed_trials_end_the_sweep_with_exit_code_6(run, tmp_path):
+def test_failed_trials_end_the_sweep_with_exit_code_6(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(local_workers, "run_local", in_this_process)
     wild = ["--optimizer", "sgd", "--learning-rate", "3.4e38"]
     for _ in range(2):  # The same command again says the same.
         result = run(*COMMAND, *wild, "--out", "s", exit_code=6)
@@ -174,6 +198,7 @@ def test_failed_trials_end_the_sweep_with_exit_code_6(run, tmp_path):
     assert set(pd.read_csv(tmp_path / "s" / "trials.csv").status) == {"diverged"}
 
 
+@pytest.mark.slow
 def test_after_kill_9_the_same_command_runs_only_what_is_missing(swept, run, tmp_path):
     out = tmp_path / "s"
     process = start(out, "--jobs", "1")
@@ -189,7 +214,10 @@ def test_after_kill_9_the_same_command_runs_only_what_is_missing(swept, run, tmp
         pd.testing.assert_frame_equal(without_times(out / name), without_times(swept[0] / name))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_signal_stops_all_workers_and_says_how_to_go_on(number, code, tmp_path):
     out = tmp_path / "s"
     process = start(out, "--epochs", "100000", "--overwrite")
@@ -216,6 +244,7 @@ def test_ctrl_c_while_workers_start_shows_no_traceback(after, tmp_path):
     assert "Traceback" not in stderr
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_leaves_no_workers_and_is_finished_by_the_same_command(run, tmp_path):
     options = ["--epochs", "100000", "--jobs", "2"]
     process = start(tmp_path / "s", *options)
@@ -245,6 +274,7 @@ def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch):
         pass
 
 
+@pytest.mark.slow
 def test_ray_on_two_nodes_survives_the_loss_of_one(swept, tmp_path):
     """A script of its own: Ray wants a fresh process, and its warnings are not ours."""
     pytest.importorskip("ray")
