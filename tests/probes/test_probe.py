@@ -41,13 +41,13 @@ def test_the_trained_article_model_recovers_lag_3_and_the_probe_says_where(artic
     assert int(first) <= 3 <= int(last)
 
 
-def test_csv_json_and_python_have_the_same_numbers(article, run, tmp_path):
+def test_csv_json_and_python_have_the_same_numbers(trained, run, tmp_path):
     for mode in ([], ["--gradient"], ["--ablate"]):
         file = tmp_path / "probe.csv"
-        result = run("probe", article, *mode, "--lags", 5, "--csv", file, "--json")
+        result = run("probe", trained, *mode, "--lags", 5, "--csv", file, "--json")
         [printed] = json.loads(result.stdout)["probes"]
         table = lstmcli.probe(
-            article, gradient="--gradient" in mode, ablate="--ablate" in mode, lags=5
+            trained, gradient="--gradient" in mode, ablate="--ablate" in mode, lags=5
         ).table
         written = pd.read_csv(file)
         assert list(written.columns) == list(table.columns) == list(printed["results"][0])
@@ -107,7 +107,8 @@ def test_a_file_is_probed_on_its_test_part_or_on_another_file(trained_on_file, r
 def test_a_text_is_remembered_in_bits_of_a_character(run, tmp_path):
     words = np.random.default_rng(0).choice(["aba ", "cad ", "ee "], 3000)
     (tmp_path / "words.txt").write_text("".join(words))
-    run("train", "--data", "words.txt", "--layers", 1, "--epochs", 1, "--out", "text")
+    small = ("--layers", 1, "--state-size", 24, "--bptt", 8, "--batch-size", 16)
+    run("train", "--data", "words.txt", *small, "--epochs", 1, "--out", "text")
     table = lstmcli.probe("text", lags=3).table
     assert list(table.unit.unique()) == ["bits"]
     assert 1.5 < line(table, 1)[0] <= table.most.max()
@@ -146,6 +147,7 @@ def test_own_files_are_replaced(trained, run, tmp_path):
     assert "zeroed" in (tmp_path / "a.csv").read_text()
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_the_same_probe_gives_the_same_figure(ending, trained, run, tmp_path):
     for name in ("one", "two"):
