@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.core import device, execution
+from lstmcli.core.initialization import Arrays
 from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.core.runner import Program
 from lstmcli.data import batching
@@ -204,12 +205,7 @@ def score(
         Score(seed, checkpoint.schema, cut, floor_of(cut))
         for seed, cut in zip(checkpoint.seeds, windows, strict=True)
     ]
-    for begin, readout in _readouts(program, checkpoint, windows):
-        for replica, each in enumerate(scores):
-            part = readout[..., replica]
-            each.add(part, each.windows.take(begin, len(part)))
-            if keep:
-                each.keep(begin, part, keep)
+    add_readouts(program, checkpoint.tensors, scores, keep)
     if not all(each.labels for each in scores):
         raise FileError("there is no step to score: no target is known", None)
     return scores
@@ -245,13 +241,22 @@ def _step_seconds(config: Config, spec: ModelSpec) -> float:
     return config.run.replicas * (model.layers * A_CELL + count * A_PARAMETER)
 
 
-def _readouts(
-    program: Program, checkpoint: Checkpoint, windows: Sequence[Windows]
-) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """The head's readout, some windows at a time, with the number of the first."""
+def add_readouts(program: Program, tensors: Arrays, scores: Sequence[Score], keep: int = 0) -> None:
+    """Takes into each model's score what it makes of its windows.
+
+    Args:
+        program: of the models.
+        tensors: their parameters: `[R, …]`.
+        scores: one for each of the R.
+        keep: of how many classes or numbers each step's readout is kept, at most.
+    """
     begin = 0
-    for readout in program.predict(checkpoint.tensors, ReplicaWindows(windows)):
-        yield begin, readout
+    for readout in program.predict(tensors, ReplicaWindows([each.windows for each in scores])):
+        for replica, each in enumerate(scores):
+            part = readout[..., replica]
+            each.add(part, each.windows.take(begin, len(part)))
+            if keep:
+                each.keep(begin, part, keep)
         begin += len(readout)
 
 

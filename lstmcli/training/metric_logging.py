@@ -1,31 +1,42 @@
-"""What an epoch leaves on disk: rows, and checkpoints when they are due; and what happened."""
+"""Where the metrics of a run go: a row an epoch and seed, to each of its loggers."""
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
-import platform
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Protocol
 
-import numpy as np
-
-from lstmcli import __version__
-from lstmcli.core import device, execution
-from lstmcli.core.replica_windows import ReplicaWindows, WindowMetrics
+from lstmcli.core.replica_windows import WindowMetrics
 from lstmcli.data import outputs
-from lstmcli.data.batching import Windows
-from lstmcli.data.outputs import OutputErrors
-from lstmcli.data.schema import Categorical
-from lstmcli.training import checkpointing, metrics, run_dir
+from lstmcli.training import checkpointing, evaluate, metrics
+from lstmcli.training.evaluate import Score
 from lstmcli.training.metrics import EpochRow, StepRow
+from lstmcli.training.run_dir import RunDirectory
 from lstmcli.training.state import TrainingState
 from lstmcli.utils.files import write_atomically
 
 LOGGED_EVERY = 100  # windows: as often as the article prints its loss
+
+
+class MetricLogger(Protocol):
+    """Where the rows of a run go as its epochs end."""
+
+    def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow]) -> None:
+        """Takes a row for each seed, and one for each of its windows that are logged."""
+
+
+@dataclass(frozen=True)
+class CSVLogger:
+    """The tables of a run's directory: they are on disk before `log` returns."""
+
+    directory: RunDirectory
+
+    def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow]) -> None:
+        """Adds the rows to `steps.csv` and `metrics.csv`, which is counted on, in this order."""
+        metrics.append_metrics(self.directory.steps, steps)
+        metrics.append_metrics(self.directory.metrics, epochs)
 
 
 def record(
@@ -43,8 +54,9 @@ def record(
         A row for each seed at work.
     """
     rows = [_row(run, *each, measured, validated, seconds) for each in run.active_replicas]
-    metrics.append_metrics(run.directory.steps, _logged(run, measured))
-    metrics.append_metrics(run.directory.metrics, rows)
+    steps = list(_logged(run, measured))
+    for logger in run.loggers:
+        logger.log(rows, steps)
     run.latest |= {row.seed: row for row in rows}
     active = run.active_replicas
     if validated:
@@ -140,70 +152,13 @@ def record_targets(run: TrainingState) -> None:
     several = spec.head == "linear" and spec.outputs > 1
     if not (several and run.source.splits and held_out and run.best):
         return
-    models = zip(run.config.run.seeds, _errors(run, held_out), strict=True)
-    known = [(seed, outputs.MODEL, errors) for seed, errors in models]
+    seeds, schema = run.config.run.seeds, run.source.schema
+    scores = [Score(*each, None) for each in zip(seeds, repeat(schema), held_out)]
+    evaluate.add_readouts(run.program, run.best, scores)
+    known = [(each.seed, outputs.MODEL, each.outputs) for each in scores if each.outputs]
     without = [
         (None, each.name, each.outputs) for each in run.baselines.found if each.outputs is not None
     ]
     horizon = run.config.data.leads[0]
-    table = outputs.table(run.source.schema, horizon, [*known, *without])
+    table = outputs.table(schema, horizon, [*known, *without])
     write_atomically(run.directory.targets, table.to_csv(index=False).encode())
-
-
-def _errors(run: TrainingState, held_out: Sequence[Windows]) -> list[OutputErrors]:
-    """The errors of each replica's best model on its windows."""
-    found: list[list[OutputErrors]] = [[] for _ in held_out]
-    begin = 0
-    for readout in run.program.predict(run.best, ReplicaWindows(held_out)):
-        for replica, windows in enumerate(held_out):
-            arrays = windows.take(begin, len(readout))
-            errors = readout[..., replica] - arrays["targets"]
-            scored = arrays.get("scored", np.ones(errors.shape[:3], np.bool_))
-            found[replica].append(OutputErrors.of(errors[scored]))
-        begin += len(readout)
-    return [functools.reduce(operator.add, each) for each in found]
-
-
-def provenance(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
-    """What `run.json` says from the start."""
-    data, task = run.config.data.data, run.config.data.task
-    target, training = run.source.schema.target, run.config.training
-    return {
-        **circumstances(run),
-        "argv": list(argv),
-        "seeds": run.config.run.seeds,
-        "data_seeds": run.config.run.data_seeds,
-        "python": platform.python_version(),
-        "data": run_dir.path_from_folder(run.directory.base, data) if data else task,
-        "data_sha256": run.source.checksums(),
-        "task": dict(run.source.example.task),
-        "target": [c.name for c in ((target,) if isinstance(target, Categorical) else target)],
-        "classes": run.source.schema.classes,
-        "rows": training.rows,
-        "steps": training.steps,
-        "dropped_steps": run.source.cut.dropped,
-        "bayes_loss": run.floor and run.floor.loss,
-        "references": [each.record for each in run.baselines.found],
-        "omitted_references": run.baselines.omitted,
-        "started": now(),
-    }
-
-
-def circumstances(run: TrainingState) -> dict[str, Any]:
-    """What the bits of a run depend on besides its settings and its data."""
-    libraries = ("tensorflow", "numpy", "safetensors")
-    return {
-        "version": __version__,
-        "device": run.program.device,
-        "threads": device.threads(),
-        "schedule": run.program.schedule,
-        "instruction_set": device.instruction_set(),
-        "machine": platform.machine(),
-        "processor": execution.processor(),
-        "libraries": {name: version(name) for name in libraries},
-    }
-
-
-def now() -> str:
-    """The time, as `run.json` has it: UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lstmcli.training import checkpoint_files, checkpointing, metric_logging, metrics
+from lstmcli.training import checkpoint_files, checkpointing, metrics, provenance
 from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.state import TrainingState
 
@@ -31,7 +31,7 @@ def restore_run(run: TrainingState, kept: ResumeState) -> None:
 def notes(run: TrainingState, kept: ResumeState) -> list[str]:
     """What is not as it was when the run began, and may change its bits."""
     found = []
-    for name, before, now in changes(kept.status, metric_logging.circumstances(run)):
+    for name, before, now in changes(kept.status, provenance.circumstances(run)):
         what = name.replace("_", " ")
         found.append(f"the run began with {what} {before}, and goes on with {now}: bits may differ")
     behind = [row.seed for row in run.latest.values() if row.epoch < run.epoch]

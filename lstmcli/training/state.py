@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from lstmcli.data.datasets import Source
 from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.training.metrics import EpochRow
 from lstmcli.training.run_dir import RunDirectory
+
+if TYPE_CHECKING:
+    from lstmcli.training.metric_logging import MetricLogger
 
 CONFIRMED = 2  # epochs in a row that must show the task solved before `until_solved` stops
 WORSE_THAN_CHANCE = 1.1  # times the loss of a uniform guess
@@ -88,6 +92,7 @@ class TrainingState:
         epochs_since_best: for each seed, its epochs since the lowest validation loss.
         latest: each seed's last row.
         resumed: whether its directory holds it already.
+        loggers: where its rows go.
         begun, saved: `time.monotonic()` at the start, and at the last checkpoint.
     """
 
@@ -108,6 +113,7 @@ class TrainingState:
     latest: dict[int, EpochRow] = field(default_factory=dict)
     epoch: int = 0
     resumed: bool = False
+    loggers: Sequence[MetricLogger] = ()
     begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 

@@ -18,7 +18,7 @@ from lstmcli.core.runner import Program, Tensors
 from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.datasets import Source, floor_of
 from lstmcli.data.tasks.echo import check_learnable
-from lstmcli.training import checkpointing, initial_weights, metric_logging, resume
+from lstmcli.training import checkpointing, initial_weights, metric_logging, provenance, resume
 from lstmcli.training.checkpoint import SLOT
 from lstmcli.training.metrics import EpochRow
 from lstmcli.training.resume_state import ResumeState
@@ -93,6 +93,7 @@ def prepare(
         best_epochs=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
         solved_streak=[0] * config.run.replicas,
         epochs_since_best=[0] * config.run.replicas,
+        loggers=[metric_logging.CSVLogger(directory)],
     )
     if kept:
         resume.restore_run(run, kept)
@@ -147,7 +148,7 @@ def _train(run: TrainingState, argv: Sequence[str]) -> Iterator[Progress | list[
     finally:
         run.directory.update_status(
             status=status,
-            ended=metric_logging.now(),
+            ended=provenance.now(),
             epochs=run.epoch,
             elapsed_seconds=run.elapsed,
             worse_than_chance=run.worse_than_chance(),
@@ -158,14 +159,14 @@ def _begin(run: TrainingState, argv: Sequence[str]) -> None:
     """Says in the directory what runs; what it was begun with stays when it is resumed."""
     if run.resumed:
         known = run.directory.read_status()
-        changes = resume.changes(known, metric_logging.circumstances(run))
+        changes = resume.changes(known, provenance.circumstances(run))
         changed = [name for name, _, _ in changes]
-        again = {"argv": list(argv), "at": metric_logging.now(), "epoch": run.epoch}
+        again = {"argv": list(argv), "at": provenance.now(), "epoch": run.epoch}
         again |= {"changed": changed} if changed else {}
         afresh = {"resumed": [*known.get("resumed", []), again], FIGURES: []}
         run.directory.go_on(run.config, status="running", **afresh)
         return
-    run.directory.begin(run.config, status="running", **metric_logging.provenance(run, argv))
+    run.directory.begin(run.config, status="running", **provenance.of_run(run, argv))
 
 
 def _epoch(
