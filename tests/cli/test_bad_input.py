@@ -31,6 +31,12 @@ MEMORY = 8_000_000_000
 """Bytes that the machine of the messages has."""
 PATIENCE = 60
 """Seconds after which an invocation hangs."""
+SLOW = [
+    ["sweep", "--device", "gpu:7"],
+    ["sweep", "--device", "gpu:7", "--out", "sweep", "--overwrite"],
+    ["sweep", "--layers", "1-2000"],
+]
+"""The first two ask a process of its own which devices there are."""
 
 
 def cases():
@@ -40,7 +46,9 @@ def cases():
             typed, *shown, code = block.splitlines()
             words = shlex.split(typed.removeprefix("$ lstmcli "))
             typed = [re.sub(r"\\u([0-9a-f]{4})", lambda m: chr(int(m[1], 16)), w) for w in words]
-            yield pytest.param(typed, shown, int(code.removeprefix("exit ")), id=f"{words}")
+            marks = pytest.mark.slow if words in SLOW else ()
+            number = int(code.removeprefix("exit "))
+            yield pytest.param(typed, shown, number, id=f"{words}", marks=marks)
 
 
 CASES = list(cases())

@@ -25,6 +25,7 @@ def test_a_dataset_is_made_with_closed_streams(closed, tmp_path):
 
 
 @pytest.mark.parametrize("closed", ["2>&-", ALL])
+@pytest.mark.slow
 def test_a_run_is_written_with_closed_streams(closed, tmp_path):
     options = "--epochs 1 --series-length 1530 --layers 1 --state-size 2 --out run"
     ended = shell(f"train {options}", closed, tmp_path)

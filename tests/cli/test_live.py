@@ -15,6 +15,7 @@ from lstmcli.data.schema import Categorical, Numeric, Schema, plain
 from lstmcli.reporting import predictions as glimpses
 from lstmcli.reporting.predictions import PredictionPreview, PreviewSample, TrainingPosition
 from lstmcli.training import run_dir, trainer
+from lstmcli.training.trainer import Progress
 from lstmcli.utils.errors import UsageError
 from terminal import Terminal
 
@@ -132,9 +133,12 @@ def test_rows_are_renewed_soon_however_slow_the_first_look_was():
 @pytest.mark.parametrize(
     "given",
     [
-        {"echo_step": 2},
+        pytest.param({"echo_step": 2}, marks=pytest.mark.slow),
         {"echo_step": 2, "classes": 4, "batch_size": 7},
-        {"task": "order", "sequence_length": 12, "bptt": 9, "batch_size": 3},
+        pytest.param(
+            {"task": "order", "sequence_length": 12, "bptt": 9, "batch_size": 3},
+            marks=pytest.mark.slow,
+        ),
         {"task": "adding", "sequence_length": 12, "bptt": 9, "batch_size": 3},
     ],
 )
@@ -162,7 +166,24 @@ def test_a_glimpse_is_what_the_compiled_program_predicts(given, tmp_path, monkey
     assert found.step == bptt + 1
 
 
-def test_looking_changes_no_bit(run, tmp_path, python):
+def test_looking_while_it_trains_changes_no_bit(tmp_path):
+    config = Config.build(layers=1, series_length=900, epochs=3)
+
+    def rows(name, looks):
+        run = trainer.prepare(config, run_dir.create(tmp_path / name, "", overwrite=False))
+        watch, found = PredictionPreview(run), []
+        for record in trainer.train(run):
+            if not isinstance(record, Progress):
+                found += [(row["loss"], row["val_loss"], row["grad_norm"]) for row in record]
+            elif looks and record.tensors is not None:
+                watch.look(record.tensors, TrainingPosition(record.epoch, record.windows, 0))
+        return found
+
+    assert rows("on", looks=True) == rows("off", looks=False)
+
+
+@pytest.mark.slow
+def test_looking_at_a_terminal_changes_no_bit(run, tmp_path, python):
     environment = python["env"] | {"TERM": "xterm-256color"}
     short = ["train", "--layers", "1", "--series-length", "3000", "--epochs", "30"]
     run(*short, "--live", "off", "--out", "off", "--progress", "none")
@@ -180,7 +201,14 @@ def test_looking_changes_no_bit(run, tmp_path, python):
     assert losses("on") == losses("off")
 
 
-@pytest.mark.parametrize("settings", [{}, {"NO_COLOR": "1"}, {"LC_ALL": "C"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        pytest.param({"NO_COLOR": "1"}, marks=pytest.mark.slow),
+        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
+    ],
+)
 def test_the_live_view_moves_and_ctrl_c_leaves_the_bar_alone(settings, python):
     known = {name: value for name, value in python["env"].items() if name != "NO_COLOR"}
     if "LC_ALL" in settings:

@@ -35,6 +35,7 @@ def assert_moves(gaps):
     assert max(gaps) < 1.5
 
 
+@pytest.mark.slow
 def test_the_bar_of_a_large_model_moves_and_says_what_it_does_and_ctrl_c_leaves_one(environment):
     with Terminal("train", *LARGE.split(), "--out", "run", env=environment) as terminal:
         terminal.until(r"training ([4-9]|\d\d)/48")
@@ -54,6 +55,7 @@ def test_the_bar_of_a_large_model_moves_and_says_what_it_does_and_ctrl_c_leaves_
     assert hint.startswith("hint: ")
 
 
+@pytest.mark.slow
 def test_the_bars_of_a_sweep_move_and_ctrl_c_leaves_each_once(environment):
     with Terminal("sweep", *TWO.split(), env=environment) as terminal:
         terminal.until(r"2x4-seeds-0-0 +waiting[^\0]*0 of 2 settings ended +[1-9]")
@@ -73,6 +75,7 @@ def test_the_bars_of_a_sweep_move_and_ctrl_c_leaves_each_once(environment):
     assert str(terminal.screen).count("settings ended") == 1
 
 
+@pytest.mark.slow
 def test_a_dumb_terminal_gets_no_escape_sequence(environment):
     with Terminal("train", *SMALL.split(), env=environment | {"TERM": "dumb"}) as terminal:
         terminal.until()
@@ -90,6 +93,7 @@ def test_an_error_has_colour_only_where_it_is_wanted(environment, setting):
         assert (ESCAPE in terminal.output) is coloured
 
 
+@pytest.mark.slow
 def test_the_c_locale_gets_ascii_alone(environment):
     plain = {name: value for name, value in environment.items() if not name.startswith("PYTHONIO")}
     with Terminal("train", *SMALL.split(), env=plain | {"LC_ALL": "C"}) as terminal:
