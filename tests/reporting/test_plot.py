@@ -8,195 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 
 from lstmcli.config import Config
-from lstmcli.core import initialization
 from lstmcli.data.datasets import open_source
 from lstmcli.reporting import plot
-from lstmcli.reporting.figures.style import character, shown
 from lstmcli.reporting.plot import figures_of
 from lstmcli.training import checkpoint as checkpoints
-from lstmcli.training import metrics, run_dir
-from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.training.metrics import EpochRow
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.rng import Stream
+from readable import assert_readable, lines, panels
 from reference import forward
 
 pytestmark = pytest.mark.figures
 
 STEPS, ROWS = 15, 5  # of a window, as in the article
 WINDOWS = 20  # of the small run's validation series: all of them are carried through
-LINES = 300
-
-
-@pytest.fixture
-def copied(trained, tmp_path):
-    """The small run of three seeds, to be written to."""
-    return shutil.copytree(trained, tmp_path / "copied")
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory):
-    """A folder with a table and a text whose names and characters are hard to draw."""
-    folder, rng = tmp_path_factory.mktemp("files"), np.random.default_rng(0)
-    level = np.convolve(rng.normal(size=LINES + 9), np.ones(10), "valid")
-    states = ["cold $ and $ very, very cold indeed", "\u65e5\u672c", "\x1b[31mhot"]
-    table = pd.DataFrame(
-        {
-            "level of $a$ tank behind the second hall (cm)": level.round(3),
-            "other": rng.normal(size=LINES).round(3),
-            "state": [states[number] for number in np.digitize(level, [-2, 2])],
-        }
-    )
-    table.to_csv(folder / "table.csv", index=False)
-    letters = rng.choice(list("abc \n\t$\u00e9\u65e5\x07"), 1500)
-    (folder / "text.txt").write_text("".join(letters), "utf-8")
-    return folder
-
-
-RUNS = {
-    "text": {"data": "text.txt"},
-    "classes": {"data": "table.csv", "target": "state", "bptt": 10, "batch_size": 2},
-    "regression": {
-        "data": "table.csv",
-        "target": "level of $a$ tank behind the second hall (cm)",
-        "horizon": 1,
-        "bptt": 10,
-        "batch_size": 2,
-    },
-    "adding": {"task": "adding", "sequence_length": 11, "series_length": 1200},
-    "order": {"task": "order", "sequence_length": 12, "series_length": 1200},
-    "copy": {"task": "copy", "sequence_length": 3, "series_length": 1200},
-    "echo": {"classes": 5, "series_length": 1500},
-}
-
-
-@pytest.fixture(scope="session")
-def runs(files):
-    """`runs("text")` is a run with that kind of window, as it would be. Not to be written to."""
-
-    def find(name):
-        out = files / name
-        if not out.exists():
-            make(out, Config.build(**RUNS[name] | in_folder(RUNS[name], files)))
-        return out
-
-    return find
-
-
-def in_folder(settings, folder):
-    return {"data": str(folder / settings["data"])} if "data" in settings else {}
-
-
-def make(out, config):
-    """A run's files, with weights that are drawn and losses that are made up: untrained."""
-    source = open_source(config)
-    config, spec = source.config, source.spec
-    rng = np.random.default_rng(1)
-    drawn = initialization.initialise(config.model, spec.features, spec.outputs, [rng])
-    tensors = {name: 2 * tensor for name, tensor in drawn.items()}
-    tensors["state"] = initialization.zero_state(config.model, 1, config.training.rows)
-    directory = run_dir.create(out, "", overwrite=False)
-    schema = source.schema
-    status = {"version": "0", "argv": [], "seeds": [0], "status": "completed"}
-    directory.begin(config, **status, classes=schema.classes, target=[])
-    rows = [
-        EpochRow(epoch, 10 * epoch, 0, 2 / epoch, 0.5, 3 / epoch, 0.5, None, 0.1, 1, 1, epoch)
-        for epoch in (1, 2)
-    ]
-    metrics.append_metrics(directory.metrics, rows)
-    metadata = {
-        "version": "0",
-        "kind": "best",
-        "config": directory.settings(config),
-        "seeds": [0],
-        "data_seeds": [0],
-        "features": spec.features,
-        "classes": spec.outputs,
-        "schema": schema.to_dict(),
-        "position": {"epoch": 2, "window": 0, "step": 20},
-        "best": [{"seed": 0, "epoch": 2, "val_loss": 1.5}],
-        "streams": {},
-        "elapsed_seconds": 1.0,
-        "data_sha256": source.file_checksums,
-    }
-    Checkpoint(tensors, metadata).write(directory.best)
-
-
-def laid_out(figure):
-    FigureCanvasAgg(figure).draw()
-    return figure
-
-
-def lines(axes, label):
-    [found] = [line for line in axes.lines if line.get_label() == label]
-    return found
-
-
-def texts(figure):
-    """Every text that is shown, with its box."""
-    renderer = figure.canvas.get_renderer()
-    hidden = {id(text) for axes in figure.axes for text in unseen(axes)}
-    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
-    return [
-        (each.get_text(), inked(each.get_text(), each.get_window_extent(renderer)))
-        for each in found
-        if each.get_text().strip() and id(each) not in hidden
-    ]
-
-
-def inked(text, box):
-    """A box without the blank lines that hold room for something else."""
-    line = box.height / (1 + text.count("\n"))
-    above = len(text) - len(text.lstrip("\n"))
-    below = len(text) - len(text.rstrip("\n"))
-    return Bbox([[box.x0, box.y0 + below * line], [box.x1, box.y1 - above * line]])
-
-
-def unseen(axes):
-    """The labels of ticks that lie beyond an axis' limits: they are there, and not drawn."""
-    for axis in (axes.xaxis, axes.yaxis):
-        low, high = sorted(axis.get_view_interval())
-        margin = 1e-6 * (high - low)
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-            if not (axes.get_visible() and low - margin <= tick.get_loc() <= high + margin):
-                yield tick.label1
-            yield tick.label2
-
-
-def assert_no_text_on_a_curve(axes):
-    """No text that names a floor or a chance hides a point of the curves."""
-    renderer = axes.figure.canvas.get_renderer()
-    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in axes.texts]
-    drawn = [line for line in axes.lines if line.get_transform() == axes.transData]
-    assert drawn
-    for line in drawn:
-        points = axes.transData.transform(line.get_xydata())
-        for text, box in boxes:
-            assert not any(box.contains(*point) for point in points), (text, line.get_label())
-            assert box.x0 >= axes.bbox.x1, text
-
-
-def assert_readable(figure):
-    """No text leaves the canvas or lies on another, and none on a learning curve."""
-    canvas, found = laid_out(figure).bbox, texts(figure)
-    for axes in figure.findobj(Axes):
-        if any(line.get_label() == "validation" for line in axes.lines):
-            assert_no_text_on_a_curve(axes)
-    for text, box in found:
-        assert box.x0 >= -1, text
-        assert box.y0 >= -1, text
-        assert box.x1 <= canvas.x1 + 1, text
-        assert box.y1 <= canvas.y1 + 1, text
-    for number, (text, box) in enumerate(found):
-        for other, beside in found[:number]:
-            wide = min(box.x1, beside.x1) - max(box.x0, beside.x0)
-            high = min(box.y1, beside.y1) - max(box.y0, beside.y0)
-            assert wide <= 1 or high <= 1, (text, other)
 
 
 # --- the curve
@@ -239,24 +65,6 @@ def test_many_replicas_are_a_median_in_the_middle_half_of_them(copied):
     assert any(set(quartiles) <= set(vertices[:, 1]) for vertices in bands)
 
 
-@pytest.mark.parametrize(
-    ("name", "unit", "convert"),
-    [
-        ("text", "bits per character", lambda loss, scale: loss / np.log(2)),
-        ("regression", "RMSE (level of", lambda loss, scale: np.sqrt(loss) * scale),
-        ("classes", "nats per step", lambda loss, scale: loss),
-    ],
-)
-def test_losses_stand_in_the_units_that_people_measure_them_in(name, unit, convert, runs):
-    [axes] = figures_of(runs(name))["loss"].axes
-    run = RunDirectory(runs(name))
-    target = checkpoints.read(run.best).schema.target
-    scale = target[0].scale if isinstance(target, tuple) else None
-    losses = convert(pd.read_csv(run.metrics).val_loss.to_numpy(), scale)
-    assert unit in axes.get_ylabel()
-    assert lines(axes, "validation").get_ydata() == pytest.approx(losses)
-
-
 def test_a_line_that_is_half_written_does_not_count(copied):
     run = RunDirectory(copied)
     with run.metrics.open("a") as file:
@@ -277,16 +85,7 @@ def test_few_logged_windows_are_no_line(copied):
         assert any(line.get_label() == "a window" for line in axes.lines) is drawn
 
 
-def test_ticks_begin_at_the_first_epoch_and_the_first_step(runs):
-    for axes in figures_of(runs("regression"))["regression"].findobj(Axes):
-        assert min(axes.get_xticks()) == 1
-
-
 # --- the window
-
-
-def panels(figure):
-    return [axes for axes in figure.axes if axes.get_ylabel().startswith("row")]
 
 
 def expected(run):
@@ -326,70 +125,15 @@ def test_five_panels_show_inputs_labels_and_predictions_with_the_state_carried(t
         assert list(crosses.get_xdata() - first) == wrong.tolist()
 
 
-def test_fewer_rows_have_fewer_panels(tmp_path):
-    make(tmp_path / "run", Config.build(series_length=600, batch_size=2))
-    assert len(panels(figures_of(tmp_path / "run")["echo"])) == 2
-
-
-def test_numbers_stand_in_the_units_of_their_file(runs, files):
-    above, below = figures_of(runs("regression"))["regression"].axes[1:]
-    column = pd.read_csv(files / "table.csv").iloc[:, 0].to_numpy()
-    truth, predicted = (lines(above, label).get_ydata() for label in ("truth", "prediction"))
-    begin = (
-        LINES - LINES // 10 - LINES // 10
-    )  # The validation part, and in it the first of two rows.
-    assert truth == pytest.approx(column[begin + 1 : begin + 1 + len(truth)], rel=1e-5)
-    residuals = [line for line in below.lines if line.get_marker() == "."]
-    assert residuals[0].get_ydata() == pytest.approx(predicted - truth)
-
-
-def test_the_true_next_character_is_framed_among_the_most_probable(runs, files):
-    figure = figures_of(runs("text"))["text"]
-    text = (files / "text.txt").read_text("utf-8")
-    begin = len(text) - 2 * (len(text) // 10)
-    window = [axes for axes in figure.axes if axes.get_yticklabels()[0].get_text() == "text"]
-    for line, axes in enumerate(window):
-        known = axes.images[0].get_array()  # [candidates, steps]
-        assert (np.diff(known, axis=0) <= 0).all()
-        shown_ = {
-            (round(t.get_position()[1]), t.get_position()[0]): t.get_text() for t in axes.texts
-        }
-        true = [shown_[-1, step] for step in range(known.shape[1])]
-        shown = min(64, len(text) // 10 - 1)  # The last ones of the part.
-        at = begin + len(text) // 10 - shown + line * known.shape[1]
-        assert true == [character(each) for each in text[at : at + len(true)]]
-        frames = {(round(p.get_y() + 0.44), round(p.get_x() + 0.44)) for p in axes.patches}
-        assert frames == {place for place, name in shown_.items()
-                          if place[0] >= 0 and name == true[place[1]]}  # fmt: skip
-
-
-def test_each_sequence_has_the_probabilities_of_its_classes(runs):
-    figure = figures_of(runs("order"))["order"]
-    found = [axes for axes in figure.axes if axes.get_ylabel().startswith("sequence")]
-    assert len(found) == ROWS
-    for axes in found:
-        shares = axes.images[0].get_array()
-        there = ~np.ma.getmaskarray(np.ma.masked_invalid(shares))[0]
-        assert np.asarray(shares.sum(0))[there] == pytest.approx(1, abs=1e-5)
-        marks = np.concatenate([line.get_xdata() for line in axes.lines])
-        assert list(marks) == [there.sum()]  # The label stands at the sequence's end.
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_no_text_overlaps_or_leaves_its_figure(name, runs):
-    found = figures_of(runs(name))
-    assert list(found) == ["loss", name]
-    for figure in found.values():
-        assert_readable(figure)
-
-
 def test_figures_of_several_seeds_and_of_a_sweep_can_be_read(trained, swept):
     for path in (trained, swept[0]):
         for figure in figures_of(path).values():
             assert_readable(figure)
 
 
-@pytest.mark.parametrize("epochs", [20, 59, 100, 299, 3000, 200_000])
+@pytest.mark.parametrize(
+    "epochs", [20, 59, 100, 299, 3000, pytest.param(200_000, marks=pytest.mark.slow)]
+)
 def test_the_numbers_of_many_epochs_do_not_touch(epochs, copied):
     table = pd.read_csv(copied / "metrics.csv")
     one = table[table.seed == 0].iloc[-1]
@@ -403,11 +147,6 @@ def test_the_numbers_of_many_epochs_do_not_touch(epochs, copied):
     boxes = [label.get_window_extent() for label in shown]
     gaps = [after.x0 - before.x1 for before, after in itertools.pairwise(boxes)]
     assert min(gaps) > 6, [label.get_text() for label in shown]
-
-
-def test_what_cannot_be_drawn_is_escaped():
-    assert shown("$x$ \x1b \u65e5") == r"\$x\$ \x1b \u65e5"
-    assert [character(each) for each in " \n\t\x07\u65e5"] == ["␣", "↵", "⇥", "00\n07", "65\ne5"]
 
 
 # --- the command
@@ -434,7 +173,12 @@ def test_plot_draws_the_figures_of_a_sweep_anew(swept, tmp_path, run):
 
 @pytest.mark.parametrize(
     ("ending", "begin"),
-    [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF"), (".PNG", b"\x89")],
+    [
+        (".png", b"\x89PNG"),
+        (".svg", b"<?xml"),
+        pytest.param(".pdf", b"%PDF", marks=pytest.mark.slow),
+        pytest.param(".PNG", b"\x89", marks=pytest.mark.slow),
+    ],
 )
 def test_the_ending_chooses_the_kind_and_the_same_data_gives_the_same_bytes(
     ending, begin, trained, run, tmp_path
@@ -526,7 +270,7 @@ def test_overwriting_a_run_deletes_its_figures_and_nothing_else(copied, run, sma
     (copied / "figures" / "mine.png").write_bytes(b"mine")
     (copied / "figures" / "notes.txt").write_text("mine")
     made = (copied / "figures" / "loss.png").read_bytes()
-    run("train", *small, "--epochs", 1, "--out", copied, "--overwrite")
+    run("train", *small, "--replicas", 3, "--epochs", 1, "--out", copied, "--overwrite")
     assert (copied / "figures" / "mine.png").read_bytes() == b"mine"
     assert (copied / "figures" / "notes.txt").read_text() == "mine"
     assert (copied / "figures" / "loss.png").read_bytes() != made
@@ -536,7 +280,7 @@ def test_a_failure_to_draw_does_not_fail_a_run(run, small, tmp_path):
     mine = tmp_path / "run" / "figures" / "loss.png"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    done = run("train", *small, "--epochs", 1, "--out", tmp_path / "run")
+    done = run("train", *small, "--replicas", 3, "--epochs", 1, "--out", tmp_path / "run")
     assert "warning: no figures: " in done.stderr
     assert mine.read_bytes() == b"mine"
     assert RunDirectory(tmp_path / "run").read_status()["status"] == "completed"

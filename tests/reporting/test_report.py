@@ -19,7 +19,6 @@ import pytest
 import lstmcli
 from lstmcli import api
 from lstmcli.config import Config
-from lstmcli.reporting import html as page_html
 from lstmcli.sweeps import load
 from lstmcli.sweeps.sweep_dir import SweepDirectory
 from lstmcli.sweeps.trial import TrialRow
@@ -79,11 +78,11 @@ def test_an_answer_is_given_anew_where_none_was_kept(run, swept, tmp_path):
     assert "one depth alone" in parsed(copy / "report.html").text
 
 
-def test_the_last_row_of_each_seed_reads_as_train_prints_it(run, tmp_path):
-    printed = run("train", "--series-length", 1500, "--epochs", 2, "--replicas", 2, "--out", "r")
+def test_the_last_row_of_each_seed_reads_as_train_prints_it(run, small):
+    printed = run("train", *small, "--replicas", 3, "--out", "r")  # The programs are there already.
     run("report", "r")
     lines = [line for line in printed.stdout.splitlines() if line.startswith("seed ")]
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert all(line in parsed("r/report.html").text for line in lines)
 
 
@@ -161,11 +160,15 @@ def with_validation_loss(run_directory, loss):
 
 @pytest.mark.parametrize(
     ("task", "guess", "loss"),
-    [("echo", "a uniform guess", np.log(2)), ("adding", "the mean of the target", 1)],
+    [
+        ("echo", "a uniform guess", np.log(2)),
+        pytest.param("adding", "the mean of the target", 1, marks=pytest.mark.slow),
+    ],
 )
-def test_a_run_that_has_learned_nothing_says_so_beside_what_knows_as_little(run, task, guess, loss):
-    size = ["--series-length", 3000, "--layers", 1, "--epochs", 1]
-    run("train", "--task", task, *size, "--out", "r")
+def test_a_run_that_has_learned_nothing_says_so_beside_what_knows_as_little(
+    run, small, task, guess, loss
+):
+    run("train", "--task", task, *small, "--replicas", 3, "--out", "r")
     for found, is_said in ((loss - 0.01, False), (loss + 0.01, True)):
         with_validation_loss(Path("r"), found)
         run("report", "r")
@@ -223,16 +226,6 @@ def test_the_command_of_a_run_on_a_file_names_it(run, hostile):
     command, _ = commands(hostile / "report.html", "train")
     run(*command, "--out", "again")
     assert without_times("again/metrics.csv").equals(without_times(hostile / "metrics.csv"))
-
-
-@pytest.mark.parametrize("text", ["\x00\x1b[2J", "\u202eabc", "\ud800", "</title></style>"])
-def test_any_text_and_attribute_survives_as_text(text, tmp_path):
-    shown = page_html.element("p", text, title=text)
-    (tmp_path / "x.html").write_text(page_html.html_document(shown), "utf-8")
-    found = parsed(tmp_path / "x.html")
-    assert found.counts == {"p": 1}
-    assert found.values("title") == [found.text.strip()]
-    assert found.text.strip().isprintable()
 
 
 # --- the file
@@ -372,24 +365,6 @@ def test_who_does_not_see_a_page_finds_the_way_through_it(page):
     assert len(figures) == found.counts["figure"] == found.counts["desc"]
     assert all(each["role"] == "img" and "aria-labelledby" in each for each in figures)
     assert all(each["scope"] for tag, each in found.tags if tag == "th")
-
-
-def luminance(colour):
-    """Of WCAG 2.2."""
-    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in shares]
-    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-
-
-@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
-def test_text_has_a_contrast_of_4_5_at_least(scheme):
-    block = re.findall(r":root \{(.*?)\}", (ROOT / "report/page.css").read_text(), re.DOTALL)
-    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block[scheme]))
-    grounds = [("ink", "quiet", "accent"), ("paper", "raised", "tint")]
-    pairs = [(text, ground) for text in grounds[0] for ground in grounds[1]]
-    for text, ground in [*pairs, ("ink", "caution-tint"), ("caution", "caution-tint")]:
-        low, high = sorted(luminance(colours[each]) for each in (text, ground))
-        assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
 
 
 # --- in a browser
