@@ -110,6 +110,7 @@ def test_a_column_that_is_called_as_an_input_of_the_calendar_is_refused():
     assert parts.training.numbers.shape[1] == 7
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_and_is_scored_with_its_calendar(run):
     write()
     options = [f"--{name}={value}" for name, value in CALENDAR.items()]

@@ -15,7 +15,9 @@ import pytest
 
 import lstmcli
 from lstmcli import api
+from lstmcli.config import DataConfig
 from lstmcli.data.batching import continuation, overlapping
+from lstmcli.data.readers import read_parts
 from lstmcli.training import checkpoint as checkpoints
 from reference import autoregression, forward
 
@@ -95,7 +97,14 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+def kinds():
+    """A horizon and a text; the other kinds are slow."""
+    for kind in KINDS:
+        marks = () if kind in ("one step ahead", "text") else pytest.mark.slow
+        yield pytest.param(kind, marks=marks)
+
+
+@pytest.fixture(scope="module", params=kinds())
 def trained(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("continuation")
     given, inputs, targets, cuts = KINDS[request.param](folder)
@@ -176,6 +185,31 @@ def test_without_a_validation_part_the_last_checkpoint_is_the_best(run):
     )
 
 
+@pytest.mark.parametrize("kind", ["table", "text"])
+def test_parts_in_files_of_their_own_that_continue_are_read_as_those_of_one_file(kind):
+    if kind == "table":
+        whole, ending = temperatures(400).to_csv(index=False).splitlines(keepends=True), "csv"
+        head, whole, options = whole[0], whole[1:], {"target": "temp"}
+    else:
+        whole, head, ending, options = "".join(map(str, range(300))), "", "txt", {}
+    cuts = [0, *(round(share * len(whole)) for share in (0.8, 0.9, 1))]
+    names = ["data", "val_data", "test_data"]
+    for name, begin, end in zip(names, cuts, cuts[1:], strict=False):
+        Path(f"{name}.{ending}").write_text(head + "".join(whole[begin:end]))
+    Path(f"one.{ending}").write_text(head + "".join(whole))
+    apart = {name: f"{name}.{ending}" for name in names}
+    one, _ = read_parts(DataConfig(data=f"one.{ending}", **options))
+    several, _ = read_parts(DataConfig(**apart, continues=True, **options))
+    for part, wanted in zip(several[1:], one[1:], strict=True):
+        before, expected = (
+            each.recording.cut(slice(0, each.offset + len(each))) for each in (part, wanted)
+        )
+        assert (part.offset, len(part)) == (wanted.offset, len(wanted))
+        for name in ("numbers", "symbols", "targets"):
+            np.testing.assert_array_equal(getattr(before, name), getattr(expected, name))
+
+
+@pytest.mark.slow
 def test_a_file_that_continues_the_training_data_is_scored_as_the_end_of_one_file(run):
     """The same steps in one file or in two; without the option the second begins from nothing."""
     table = temperatures(400)

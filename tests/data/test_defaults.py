@@ -101,6 +101,7 @@ def test_figures_of_a_model_of_changes_are_those_of_its_predictions_in_units(wal
     assert initial_weights.sized(further).data.predict == "change"
 
 
+@pytest.mark.slow
 def test_of_groups_with_holes_what_is_scored_is_the_last_value_and_the_change(run):
     """Against one pass in NumPy over each group; where no value is known yet there is no change."""
     rng = np.random.default_rng(0)
@@ -146,6 +147,7 @@ def test_what_cannot_be_a_change_is_its_level(walk):
         open_source(Config.build(data="text.txt", predict="level"))
 
 
+@pytest.mark.slow
 def test_a_run_of_changes_goes_on_with_the_same_bits(walk, run):
     small = ("--batch-size", "2", "--bptt", "30", "--state-size", "4", "--replicas", "2")
     run("train", *OPTIONS, *small, "--epochs", "2", "--patience", "0", "--out", "whole")

@@ -1,5 +1,7 @@
 """Symbols, starts, scored steps, dropout and both heads, against automatic differentiation."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -99,9 +101,24 @@ SIGNATURES = {
 }
 
 
-@pytest.mark.parametrize("dropout", [None, 0.4])
-@pytest.mark.parametrize("schedule", ["wavefront", "layered", "layered in halves"])
-@pytest.mark.parametrize("name", SIGNATURES)
+QUICK = {
+    ("text", "wavefront", 0.4),
+    ("numbers and two columns of symbols", "layered", None),
+    ("sequences", "wavefront", None),
+    ("one number", "layered in halves", 0.4),
+    ("several numbers, not all known", "layered", None),
+}
+"""Every input, head and schedule once; `make test-slow` has all of them together."""
+SCHEDULES = "wavefront", "layered", "layered in halves"
+
+
+def combinations():
+    for each in product(SIGNATURES, SCHEDULES, (None, 0.4)):
+        marks = () if each in QUICK else pytest.mark.slow
+        yield pytest.param(*each, marks=marks, id="-".join(map(str, each)))
+
+
+@pytest.mark.parametrize(("name", "schedule", "dropout"), list(combinations()))
 def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
     name, schedule, dropout, monkeypatch
 ):

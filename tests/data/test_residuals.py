@@ -158,6 +158,7 @@ def test_of_groups_the_autoregression_looks_back_no_further_than_a_group_begins(
         np.testing.assert_allclose(part.base[begin:end], wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_of_residuals_is_scored_in_units_and_goes_on_with_the_same_bits(wave):
     small = {
         "data": "wave.csv", **ASKED, "batch_size": 2, "bptt": 30, "state_size": 4, "patience": 0,

@@ -101,6 +101,7 @@ def test_texts_of_a_part_may_be_several_where_the_main_one_is_a_single():
     assert windows[0].series.starts.sum() == windows[2].series.starts.sum() == 0
 
 
+@pytest.mark.slow
 def test_a_model_of_several_texts_is_scored_as_by_a_pass_that_begins_anew_at_each(run):
     each = texts()
     settings = ("--bptt", 16, "--batch-size", 4, "--optimizer", "adam", "--learning-rate", 0.02)
@@ -249,6 +250,7 @@ def test_files_and_labels_that_do_not_fit_are_refused(change, options, error, me
     assert message in found.value.message
 
 
+@pytest.mark.slow
 def test_a_model_of_labelled_files_is_scored_on_others(run):
     walks()
     given = [f"--{name}={value}" for name, value in LABELLED.items()]

@@ -100,6 +100,7 @@ def test_predictions_have_the_index_and_the_row_of_the_file(run, hourly):
     run("eval", "r", "--predictions", "p.csv", "--overwrite")
 
 
+@pytest.mark.slow
 def test_predictions_of_sequences_have_their_names(run):
     frame = pd.DataFrame({"who": np.repeat(list("abcdefghij"), 12), "y": VALUE[:120]})
     frame.to_csv("t.csv", index=False)

@@ -78,6 +78,7 @@ def test_an_extension_that_extends_nothing_is_refused(first):
         initial_weights.open_source(config)
 
 
+@pytest.mark.slow
 def test_a_run_with_an_extended_vocabulary_goes_on_and_is_used_without_the_first(run, first):
     shutil.copytree(first / "run", "first")
     text = "a cut mat. " * 60
