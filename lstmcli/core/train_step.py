@@ -42,7 +42,8 @@ class Constants(NamedTuple):
         training = config.training
         return cls(
             execution.plan(config, spec.features).schedule, config.model, spec,
-            training.optimizer, training.learning_rate, training.clip_norm, training.dropout,
+            training.optimizer, training.learning_rate, training.clip_norm or None,
+            training.dropout,
         )  # fmt: skip
 
 
