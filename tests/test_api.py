@@ -41,7 +41,7 @@ def test_train_leaves_what_the_command_leaves(trained, tmp_path):
     assert run.checkpoint.seeds == [0, 1, 2]
     with pytest.raises(UsageError, match="already holds a run"):
         lstmcli.train(tmp_path / "r", **SMALL)
-    lstmcli.train(tmp_path / "r", overwrite=True, **SMALL)
+    lstmcli.train(tmp_path / "r", overwrite=True, replicas=3, **SMALL)
 
 
 def test_evaluate_scores_what_the_command_scores(trained, run):
@@ -96,6 +96,28 @@ def test_generate_writes_the_series_that_it_returns(tmp_path):
         lstmcli.evaluate("bits", data="bits.npz")
 
 
+UNGUARDED = """
+import multiprocessing
+from lstmcli.sweeps import workers
+
+if __name__ == "__mp_main__":  # What a process is called that runs this again.
+    print("again", flush=True)
+with workers._no_main_module():
+    process = multiprocessing.get_context("spawn").Process(target=print, args=("worked",))
+    process.start()
+process.join()
+print(process.exitcode, __name__)
+"""
+
+
+def test_a_worker_does_not_run_its_parents_main_module_again(python, tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, **python, cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout == "worked\n0 __main__\n"
+
+
+@pytest.mark.slow
 def test_a_script_without_a_guard_can_sweep(python, tmp_path):
     """A worker that ran its parent's main module again would begin another sweep."""
     (tmp_path / "script.py").write_text(

@@ -1,9 +1,8 @@
-"""Damaged, hostile, foreign and old files: refused by name, or read for ever; nothing else."""
+"""Damaged files, and ones that promise too much: refused by name."""
 
 import hashlib
 import json
 import os
-import pickle
 import random
 import shutil
 import struct
@@ -11,62 +10,22 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import load_file, save
-from typer.testing import CliRunner
+from safetensors.numpy import load_file
 
 import damages
-from lstmcli.cli.app import app
 from lstmcli.config import DataConfig
 from lstmcli.core import compile_cache
 from lstmcli.data import arrays as array_files
-from lstmcli.data import readers, tasks
-from lstmcli.sweeps.sweep_dir import SweepDirectory
+from lstmcli.data import readers
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.utils import files, memory
-from lstmcli.utils.errors import ExitCode, FileError, LstmcliError
-
-KEPT = Path(__file__).parents[1] / "kept"
-UNSEALED = KEPT / "unsealed"
-ESCAPE = "\x1b[31m"
-
-
-def assert_refused(read, path, what):
-    """Whatever the damage: exit code 4 and the file's name, and nothing but a LstmcliError."""
-    try:
-        read(path)
-    except LstmcliError as error:
-        found = error
-    else:
-        pytest.fail(f"was read silently: {what}")
-    assert found.exit_code == ExitCode.BAD_FILE, f"{what}: {found.message}"
-    assert path.name in found.message, what
-    assert len(found.message) < 2000, what
-
-
-@pytest.fixture(scope="session")
-def sealed(tmp_path_factory):
-    """Small files as they are written now: `m.safetensors`, `x.npz`, `y.csv` with `y.json`."""
-    folder = tmp_path_factory.mktemp("sealed")
-    old = checkpoints.read(UNSEALED / "text/checkpoints/last.safetensors")
-    old.write(folder / "m.safetensors")
-    for name, kept in (("x.npz", "echo.npz"), ("y.csv", "echo.csv")):
-        array_files.write(folder / name, *array_files.read(UNSEALED / kept))
-    config = DataConfig(task="adding", series_length=3000)
-    array_files.write(folder / "z.csv", tasks.generate(config, np.random.default_rng(0)), {})
-    return folder
-
-
-def parts_of(path):
-    return readers.read_parts(DataConfig(data=str(path)))
-
-
-# --- damage
+from lstmcli.utils.errors import FileError
+from refusals import assert_refused, parts_of
 
 
 @pytest.mark.parametrize(
@@ -165,95 +124,6 @@ def test_a_sealed_npz_is_an_ordinary_zip_archive_of_arrays(sealed):
         assert archive.testzip() is None
 
 
-# --- files of other versions
-
-
-@pytest.fixture
-def kept(tmp_path):
-    """A copy of the kept files, where they may be written to."""
-    shutil.copytree(UNSEALED, tmp_path / "kept")
-    return tmp_path / "kept"
-
-
-@pytest.mark.parametrize(
-    ("name", "steps", "checksum"),
-    [
-        ("echo.npz", 1000, "e7ecfe86ccaaa5d478cc9d8dc801a8b97b7d16b2e04b00c8ea4f3b6b76a90c54"),
-        ("echo.csv", 200, "6018b8870d2916796df65662bf2f1676c7466f932d3015ca8a5ce5391665394e"),
-        ("adding.npz", 212, "d55261a434898fe5d783f91aa3a44ca01496ee7ab975724c70a02cdeebedd3be"),
-    ],
-)
-@pytest.mark.parametrize("folder", ["unsealed", "sealed"])
-def test_a_kept_dataset_is_read_for_ever(folder, name, steps, checksum):
-    series, metadata = array_files.read(KEPT / folder / name)
-    assert (len(series), series.checksum()) == (steps, checksum)
-    assert metadata["seed"] in (3, 4, 5)
-
-
-@pytest.mark.parametrize(
-    ("checkpoint", "losses"),
-    [
-        ("unsealed/run", [0.682867731253306, 0.6494013377030691]),
-        ("unsealed/run/checkpoints/last.safetensors", [0.682867731253306, 0.6494013377030691]),
-        ("unsealed/text", [0.7128133993125982]),
-        ("sealed/text.safetensors", [0.7128133993125982]),
-    ],
-)
-def test_a_kept_checkpoint_is_scored_as_ever(checkpoint, losses, run):
-    command = ["eval", KEPT / checkpoint, "--json"]
-    if checkpoint.startswith("sealed"):
-        command += ["--data", KEPT / "unsealed/text.txt"]
-        expected = json.loads(
-            run("eval", UNSEALED / "text", *command[2:]).stdout
-        )["results"]  # fmt: skip
-        losses = [row["loss"] for row in expected]
-    found = [row["loss"] for row in json.loads(run(*command).stdout)["results"]]
-    assert found == pytest.approx(losses, rel=1e-5)
-
-
-def test_a_kept_run_can_be_begun_from_and_its_settings_taken_over(kept, run):
-    run("inspect", kept / "run")
-    command = ["train", "--config", kept / "run/config.toml", "--init-from", kept / "run"]
-    run(*command, "--epochs", 1, "--out", "again")
-    assert len(pd.read_csv("again/metrics.csv")) == 2
-
-
-def test_a_kept_sweep_gives_its_answer_and_is_extended(kept, run):
-    command = [
-        "sweep", "--layers", "1,2", "--series-length", 400, "--epochs", 2, "--state-size", 2,
-        "--out", kept / "sweep",
-    ]  # fmt: skip
-    before = pd.read_csv(kept / "sweep/trials.csv")
-    shown = json.loads(run(*command, "--seeds", 2, "--json").stdout)
-    assert "no depth is better than a uniform guess" in shown["answer"]
-    run(*command, "--seeds", 3, "--jobs", 1)
-    after = pd.read_csv(kept / "sweep/trials.csv")
-    assert len(after) == 6
-    assert set(before.trial) < set(after.trial)
-    merged = before.merge(after, on="trial")
-    assert merged.test_loss_x.tolist() == merged.test_loss_y.tolist()
-
-
-def test_files_of_a_newer_format_are_refused_by_its_number(sealed, tmp_path, monkeypatch):
-    found = checkpoints.read(sealed / "m.safetensors")
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "FORMAT", 7)
-        found.write(tmp_path / "m.safetensors")
-        patch.setattr("lstmcli.data.csv_series.SIDECAR_FORMAT", 8)
-        for name, kept in (("x.npz", "echo.npz"), ("y.csv", "echo.csv")):
-            array_files.write(tmp_path / name, *array_files.read(UNSEALED / kept))
-    for read, name, number in (
-        (checkpoints.read, "m.safetensors", 7),
-        (array_files.read, "x.npz", 8),
-        (array_files.read, "y.csv", 8),
-    ):
-        with pytest.raises(
-            FileError, match=rf"{name}` has \w+ format {number}, expected 1"
-        ) as caught:
-            read(tmp_path / name)
-        assert "--upgrade" in caught.value.hint
-
-
 # --- promises that a file cannot keep
 
 
@@ -343,164 +213,10 @@ def test_a_checkpoint_that_promises_terabytes_allocates_none(content, tmp_path):
         tracemalloc.stop()
 
 
-# --- hostile content
+# --- the cache of programs
 
 
-class Evil:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (str(self.path), "w"))
-
-
-@pytest.mark.parametrize("where", ["inputs", "metadata", "whole file", "npy"])
-def test_no_pickle_is_ever_read(where, tmp_path):
-    evil, path = Evil(tmp_path / "made"), tmp_path / "x.npz"
-    arrays = {"inputs": np.zeros(3), "targets": np.zeros(3)}
-    if where == "whole file":
-        path.write_bytes(pickle.dumps(evil))
-    elif where == "npy":
-        with path.open("wb") as file:
-            np.save(file, np.array([evil], object), allow_pickle=True)
-    else:
-        np.savez(path, **{**arrays, where: np.array([evil] * 3, object)})
-    assert_refused(array_files.read, path, where)
-    assert not (tmp_path / "made").exists()
-    for read in (checkpoints.read,):
-        assert_refused(read, path, where)
-    assert not (tmp_path / "made").exists()
-
-
-def typed(*arguments):
-    """What a command gives, whatever its exit code."""
-    return CliRunner().invoke(app, [str(each) for each in arguments])
-
-
-def changed(metadata, path, value):
-    """The metadata with a value in another's place, by its path."""
-    *parents, last = path.split(".")
-    copied = json.loads(json.dumps(metadata))
-    place = copied
-    for each in parents:
-        place = place[int(each)] if isinstance(place, list) else place[each]
-    place[int(last) if isinstance(place, list) else last] = value
-    return copied
-
-
-PLACES = [
-    "config", "config.model", "config.model.layers", "config.model.state_size",
-    "config.training.batch_size", "config.run.replicas", "config.run.seed", "config.data",
-    "seeds", "seeds.0", "data_seeds", "features", "classes", "position", "position.epoch", "best",
-    "best.0", "best.0.seed", "best.0.val_loss", "schema.target", "schema.symbols", "kind",
-    "schema.kind", "schema.target.size", "schema.target.values", "version", "elapsed_seconds",
-    "label_counts", "label_counts.0", "data_sha256",
-]  # fmt: skip
-VALUES = [
-    [], {}, "x", -1, 10**12, 10**400, 1.5, True, float("nan"), [[]], ["x"], {"x": 1}, ESCAPE,
-    "../../../etc/passwd",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_a_hostile_checkpoint_is_read_or_refused_and_nothing_else(place, sealed, run, tmp_path):
-    known = checkpoints.read(sealed / "m.safetensors")
-    path = tmp_path / "m.safetensors"
-    for value in VALUES:
-        metadata = changed(known.metadata, place, value)
-        checkpoints.Checkpoint(known.tensors, metadata).write(path)
-        for command in (["inspect"], ["inspect", "--json"], ["sample", "--length", 3]):
-            result = typed(*command, path)
-            assert result.exit_code in (0, 4), (place, value, result.stderr)
-            assert result.exit_code == 0 or "m.safetensors" in result.stderr, (place, value)
-            assert "\x1b" not in result.output, (place, value)
-
-
-def test_metadata_nested_without_end_are_refused(sealed, tmp_path):
-    known = load_file(sealed / "m.safetensors")
-    (tmp_path / "m.safetensors").write_bytes(save(known, {"lstmcli": "[" * 100_000}))
-    assert_refused(checkpoints.read, tmp_path / "m.safetensors", "nested")
-    text = np.array('{"task":' + "[" * 100_000)
-    np.savez(tmp_path / "x.npz", inputs=np.zeros(3), targets=np.zeros(3), metadata=text)
-    assert_refused(array_files.read, tmp_path / "x.npz", "nested")
-    (tmp_path / "y.csv").write_text("input,target\n0,1\n1,0\n")
-    (tmp_path / "y.json").write_text("[" * 100_000)
-    assert_refused(array_files.read, tmp_path / "y.csv", "nested")
-    assert_refused(parts_of, tmp_path / "y.csv", "nested")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a = " + "[" * 50_000,
-        "[model]\nlayers = " + "9" * 5_000,
-        "[model]\nlayers = 1e999",
-        "[model]\nlayers = 1979-05-27",
-        "model = 3",
-        "[[model]]\nlayers = 1",
-        '[model]\nlayers = "__import__(\\"os\\")"',
-        "[run]\nreplicas = -1",
-        f"[{'x' * 10}]\n" * 2,
-        "\ufeff[model]",
-    ],
-)
-def test_a_hostile_config_is_refused_as_wrong_usage(text, run, tmp_path):
-    (tmp_path / "c.toml").write_text(text)
-    stderr = run("train", "--config", "c.toml", "--out", "r", exit_code=2).stderr
-    assert not (tmp_path / "r").exists()
-    assert "\x1b" not in stderr
-
-
-def test_overwriting_never_follows_a_link_out_of_a_run_or_a_sweep(kept, run, tmp_path):
-    outside = tmp_path / "outside"
-    shutil.copytree(kept / "run", outside)
-    before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
-    for name in ("checkpoints", "metrics.csv", "config.toml"):
-        place = kept / "run" / name
-        shutil.rmtree(place) if place.is_dir() else place.unlink()
-        place.symlink_to(outside / name)
-    options = ["--series-length", 300, "--epochs", 1, "--layers", 1, "--state-size", 2]
-    run("train", *options, "--out", kept / "run", "--overwrite")
-    assert {path: path.read_bytes() for path in before} == before
-    assert not (kept / "run/checkpoints").is_symlink()
-    shutil.rmtree(kept / "sweep/trials")
-    (kept / "sweep/trials").symlink_to(outside)
-    SweepDirectory(kept / "sweep").delete()
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_what_a_file_holds_never_reaches_the_terminal_raw(sealed, run, tmp_path):
-    """Names of columns and values, a version, and a file's own name: in tables and in errors."""
-    known = checkpoints.read(sealed / "m.safetensors")
-    path = tmp_path / f"m{ESCAPE}.safetensors"
-    metadata = known.metadata
-    for place in ("version", "schema.target.name", "schema.symbols.0.name", "config.data.data"):
-        metadata = changed(metadata, place, f"x{ESCAPE}")
-    values = [f"{ESCAPE}{value}" for value in metadata["schema"]["target"]["values"]]
-    metadata = changed(metadata, "schema.target.values", values)
-    checkpoints.Checkpoint(known.tensors, metadata).write(path)
-    for command in (["inspect"], ["inspect", "--json"], ["eval"], ["sample", "--length", 3]):
-        result = typed(*command, path)
-        shown = result.stderr if command[0] == "sample" else result.output  # Text goes to a pipe.
-        assert "\x1b" not in shown, command
-    path.write_bytes(path.read_bytes()[:-1])
-    assert "\x1b" not in run("inspect", path, exit_code=4).stderr
-    frame = pd.DataFrame(
-        {f"a{ESCAPE}": range(2000), "b": [f"{ESCAPE}{i % 2}" for i in range(2000)]}
-    )
-    frame.to_csv("t.csv", index=False)
-    options = ["--epochs", 1, "--layers", 1, "--state-size", 2]
-    for result in (
-        run("train", "--data", "t.csv", "--target", "b", *options, "--out", "r"),
-        run("train", "--data", "t.csv", "--target", "c", *options, "--out", "q", exit_code=2),
-        run("inspect", "r"),
-        run("eval", "r"),
-    ):
-        assert "\x1b" not in result.output
-
-
+@pytest.mark.slow
 def test_a_damaged_program_in_the_cache_is_compiled_again(python, tmp_path):
     """TensorFlow itself ends such a run with an error, or runs what it finds."""
     python["env"]["XDG_CACHE_HOME"] = str(tmp_path / "cache")
@@ -532,6 +248,23 @@ def test_a_damaged_program_in_the_cache_is_compiled_again(python, tmp_path):
     for entry, content in left.items():
         seal = entry.with_name(f"{entry.name}.sha256").read_text()
         assert seal == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("what", ["entry", "seal", "no seal"])
+def test_a_damaged_program_is_deleted_from_the_cache(what, tmp_path):
+    folder = tmp_path / "xla" / "conditions"
+    folder.mkdir(parents=True)
+    for name in ("whole.pb", "bad.pb"):
+        (folder / name).write_bytes(name.encode() * 99)
+    compile_cache.seal(folder)
+    bad, seal = folder / "bad.pb", folder / "bad.pb.sha256"
+    if what == "no seal":
+        seal.unlink()
+    else:
+        changed = bad if what == "entry" else seal
+        changed.write_bytes(damages.flipped(changed.read_bytes(), random.Random(what)))
+    compile_cache.check(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["whole.pb", "whole.pb.sha256"]
 
 
 def test_of_a_cache_that_has_grown_too_large_the_oldest_go(tmp_path, monkeypatch):

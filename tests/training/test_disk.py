@@ -3,17 +3,20 @@
 import errno
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
 import sys
 import textwrap
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from lstmcli.cli.app import app
 from lstmcli.config import Config
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import metrics, run_dir, trainer
@@ -24,11 +27,27 @@ KEPT = Path(__file__).parents[1] / "kept" / "unsealed"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 
-@pytest.fixture
-def command(python, tmp_path):
-    """A command in a process of its own, where a file may have no more than so many bytes."""
+@contextmanager
+def no_larger_files(most):
+    """No file may have more than so many bytes, if it is said how many."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most or usual[0], usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
-    def start(*arguments, most=None):
+
+@pytest.fixture(params=["here", pytest.param("new process", marks=pytest.mark.slow)])
+def command(request, python, tmp_path):
+    """A command whose files may have no more than so many bytes: its exit code and its errors."""
+
+    def here(*arguments, most=None):
+        with no_larger_files(most):
+            done = CliRunner().invoke(app, [str(each) for each in arguments])
+        return done.exit_code, done.stderr
+
+    def in_process(*arguments, most=None):
         code = textwrap.dedent(f"""
             import resource, sys
             if {most}:
@@ -38,12 +57,13 @@ def command(python, tmp_path):
         """)
         given = [str(each) for each in arguments]
         python["env"]["XDG_CACHE_HOME"] = str(tmp_path / "cache")
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", code, *given], cwd=tmp_path, capture_output=True, check=False,
             **python,
         )  # fmt: skip
+        return done.returncode, done.stderr
 
-    return start
+    return here if request.param == "here" else in_process
 
 
 def mounted(place, *options):
@@ -89,14 +109,14 @@ def names(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def assert_clear(done, *words):
+def assert_clear(code, stderr, *words):
     """Exit code 1 and one error in words; neither a traceback nor an exception's name."""
-    assert done.returncode == 1, done.stderr
-    assert "error: cannot read or write" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "Error:" not in done.stderr
+    assert code == 1, stderr
+    assert "error: cannot read or write" in stderr
+    assert "Traceback" not in stderr
+    assert "Error:" not in stderr
     for each in words:
-        assert each in done.stderr
+        assert each in stderr
 
 
 # --- the writers themselves
@@ -138,7 +158,7 @@ def test_a_directory_that_cannot_be_made_leaves_none_above_it(small_disk, read_o
 
 
 def train(folder, epochs=5):
-    config = Config.build(series_length=300, epochs=epochs, layers=1, state_size=2, cache=False)
+    config = Config.build(series_length=300, epochs=epochs, layers=1, cache=False)
     prepared = trainer.prepare(config, run_dir.create(folder, "", overwrite=False))
     for event in trainer.train(prepared):
         if isinstance(event, list):
@@ -193,30 +213,33 @@ def test_a_run_directory_that_vanishes_ends_the_run_and_is_not_made_again(tmp_pa
 def test_train_says_what_could_not_be_written(most, command, tmp_path):
     options = ["--series-length", 300, "--epochs", 40, "--layers", 1, "--no-cache"]
     done = command("train", *options, "--out", "run", most=most)
-    assert_clear(done, "File too large")
+    assert_clear(*done, "File too large")
     last = tmp_path / "run/checkpoints/last.safetensors"
     assert not last.exists() or checkpoints.read(last)
     assert not list((tmp_path / "run").rglob(".*safetensors*"))
 
 
 @LINUX
+@pytest.mark.figures
 def test_a_run_whose_disk_gets_full_goes_on_with_the_command_of_its_hint(command, small_disk):
     (small_disk / "filler").write_bytes(bytes(28_000))
-    options = ["--series-length", 150, "--epochs", 60, "--layers", 1, "--no-cache"]
-    done = command("train", *options, "--out", small_disk / "run")
-    assert_clear(done, "No space left", str(small_disk))
+    options = ["--series-length", 300, "--epochs", 60, "--layers", 1, "--no-cache"]
+    code, stderr = command("train", *options, "--out", small_disk / "run")
+    assert_clear(code, stderr, "No space left", str(small_disk))
     (small_disk / "filler").unlink()
-    hint = re.search(r"^hint: once that is mended, `lstmcli (.*)` goes on", done.stderr, re.M)
-    resumed = command(*shlex.split(hint[1]))
-    assert resumed.returncode == 0, resumed.stderr
+    hint = re.search(r"^hint: once that is mended, `lstmcli (.*)` goes on", stderr, re.M)
+    code, stderr = command(*shlex.split(hint[1]))
+    assert code == 0, stderr
     assert pd.read_csv(small_disk / "run/metrics.csv").epoch.tolist() == list(range(1, 61))
 
 
 @LINUX
+@pytest.mark.figures
+@pytest.mark.slow
 def test_sweep_says_that_the_disk_is_full(command, small_disk):
     options = ["--layers", "1,2", "--series-length", 300, "--epochs", 2, "--seeds", 2, "--no-cache"]
     done = command("sweep", *options, "--jobs", 1, "--out", small_disk / "s")
-    assert_clear(done, "No space left", str(small_disk))  # Its figures alone take more.
+    assert_clear(*done, "No space left", str(small_disk))  # Its figures alone take more.
     assert not [name for name in names(small_disk) if ".csv." in name or ".png." in name]
     assert len(pd.read_csv(small_disk / "s/trials.csv")) == 4
 
@@ -225,7 +248,7 @@ def test_sweep_says_that_the_disk_is_full(command, small_disk):
 @pytest.mark.parametrize("name", ["x.npz", "x.csv"])
 def test_generate_leaves_nothing_where_there_is_no_room(name, command, small_disk):
     done = command("generate", small_disk / name, "--series-length", 500_000)
-    assert_clear(done, "No space left", name)
+    assert_clear(*done, "No space left", name)
     assert [each for each in names(small_disk) if each != "x.json"] == []
 
 
@@ -234,7 +257,7 @@ def test_predictions_leave_nothing_where_there_is_no_room(command, small_disk):
     fill(small_disk)
     predictions = small_disk / "p.csv"
     done = command("eval", KEPT / "run", "--predictions", predictions)
-    assert_clear(done, "No space left", str(predictions))
+    assert_clear(*done, "No space left", str(predictions))
     assert names(small_disk) == ["filler"]
 
 
@@ -242,13 +265,13 @@ def test_predictions_leave_nothing_where_there_is_no_room(command, small_disk):
 @pytest.mark.parametrize(
     "arguments", [["inspect", KEPT / "run"], ["sample", KEPT / "text", "--length", "5"], ["--help"]]
 )
-def test_an_output_that_is_full_is_said(arguments, command, python):
+def test_an_output_that_is_full_is_said(arguments, python):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "lstmcli", *map(str, arguments)], stdout=full,
             stderr=subprocess.PIPE, check=False, **python,
         )  # fmt: skip
-    assert_clear(done, "No space left on device")
+    assert_clear(done.returncode, done.stderr, "No space left on device")
 
 
 # --- the Ray driver

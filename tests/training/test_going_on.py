@@ -20,7 +20,7 @@ def stopped(run, tmp_path_factory):
     """The directory of a run that a patience of 1 has ended after two epochs, `data.txt` beside."""
     folder = tmp_path_factory.mktemp("stopped")
     (folder / "data.txt").write_text("the cat sat on a mat. " * 40)
-    (folder / "other.txt").write_text("a cat that sat on the mat. " * 40)
+    (folder / "other.txt").write_text("a mat sat on the cat. " * 40)
     run("train", "--data", folder / "data.txt", *STUCK, "--patience", 1, "--out", folder / "run")
     return folder / "run"
 

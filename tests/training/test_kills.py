@@ -54,6 +54,7 @@ def again_and_again(go_on, folder, most, compare):
     return runs
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("options", [WRITING, WITHIN], ids=["between epochs", "within epochs"])
 def test_a_run_killed_again_and_again_loses_nothing(options, forks, chance, few_kills, tmp_path):
@@ -79,6 +80,7 @@ def test_a_run_killed_again_and_again_loses_nothing(options, forks, chance, few_
     print(f"{few_kills} kills of {runs} runs")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_stopped_again_and_again_loses_nothing(
@@ -111,6 +113,7 @@ def test_a_run_stopped_again_and_again_loses_nothing(
     print(f"{few_kills} signals to {runs} runs")
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_again_and_again_goes_on_within_its_trials(chance, few_kills, run, tmp_path):
     options, resumed = ["--epochs", "80", "--jobs", "2"], []
     run(*COMMAND, *options, "--out", tmp_path / "alone" / "s")

@@ -96,6 +96,7 @@ def command_of(forks, drawn, number):
     return command
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_run_of_any_kind_that_is_killed_is_as_one_left_alone(forks, files, kills, seed):
     chance, hit, kinds = random.Random(seed), Counter(), Counter()

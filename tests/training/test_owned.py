@@ -8,12 +8,19 @@ import pytest
 from lstmcli.api import TrainedRun
 
 
+@pytest.fixture(scope="module")
+def other(run, small, tmp_path_factory):
+    """A run that differs from `trained` in its seeds. Not to be written to."""
+    directory = tmp_path_factory.mktemp("other") / "run"
+    run("train", *small, "--replicas", 3, "--seed", 7, "--out", directory)
+    return directory
+
+
 @pytest.fixture
-def mixed(trained, run, tmp_path):
+def mixed(trained, other, tmp_path):
     """A run directory with the checkpoints of another run."""
     copy = shutil.copytree(trained, tmp_path / "mine")
-    run("train", "--epochs", 1, "--layers", 2, "--series-length", 1500, "--out", "other")
-    for file in (tmp_path / "other/checkpoints").iterdir():
+    for file in (other / "checkpoints").iterdir():
         shutil.copy(file, copy / "checkpoints")
     return copy
 

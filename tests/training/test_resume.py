@@ -5,9 +5,6 @@ import itertools
 import json
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +19,6 @@ from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import trainer, verify
 from lstmcli.utils.errors import DivergedError, StoppedError
 from resumes import assert_same, begun, left_by, resumed, rows, torn_off
-from sweeping import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +89,13 @@ def finish(run):
     return False
 
 
-@pytest.mark.parametrize("kind", KINDS)
+QUICK = ("one", "layered with dropout and decay", "sequences of a table")
+"""Kinds that `make test` tries, too."""
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow) for kind in KINDS]
+)
 def test_a_run_torn_off_again_and_again_ends_with_the_bits_of_one_left_alone(
     kind, files, quick, monkeypatch
 ):
@@ -357,13 +359,44 @@ def test_a_run_that_diverges_stops_and_keeps_what_was_finite(tmp_path):
 VERIFY = ["train", "--verify", "--layers", 1, "--series-length", 900]
 
 
-def test_verify_says_that_the_bits_are_the_same_and_leaves_nothing(run):
+@pytest.fixture
+def resumed_here(monkeypatch):
+    """Has `--verify` resume in this process, and do something with what that has left."""
+
+    def resume_here(afterwards=lambda directory: None):
+        def resume(directory):
+            for _ in trainer.train(resumed(directory.path)):
+                pass
+            afterwards(directory)
+
+        monkeypatch.setattr(verify, "_resume", resume)
+
+    return resume_here
+
+
+@pytest.mark.parametrize("where", ["here", pytest.param("new process", marks=pytest.mark.slow)])
+def test_verify_says_that_the_bits_are_the_same_and_leaves_nothing(where, run, resumed_here):
+    if where == "here":
+        resumed_here()
     before = sorted(Path().iterdir())
     assert "verified: 2 epochs trained twice" in run(*VERIFY).stdout
     assert sorted(Path().iterdir()) == before
     assert "has no effect" in run(*VERIFY, "--out", "x", exit_code=2).stderr
 
 
+def test_verify_names_the_tensor_that_differs(run, resumed_here):
+    def change(directory):
+        saved = checkpoints.read(directory.last)
+        saved.tensors["dense.bias"] = -saved.tensors["dense.bias"]
+        saved.write(directory.last)
+
+    resumed_here(change)
+    result = run(*VERIFY, "--json", exit_code=1)
+    assert "differ in" in result.stderr
+    assert json.loads(result.stdout)["differences"] == ["`dense.bias` in `last.safetensors`"]
+
+
+@pytest.mark.slow
 def test_verify_resumes_in_a_new_process_and_names_what_differs(run, monkeypatch):
     """Whose instruction set is another one: this one has TensorFlow loaded, and keeps its own."""
     monkeypatch.setenv("LSTMCLI_GIVEN_XLA_FLAGS", "--xla_cpu_max_isa=SSE4_2")
@@ -387,7 +420,7 @@ def test_verify_says_why_a_run_does_not_go_on(run, monkeypatch):
 
 
 def test_a_run_resumed_through_a_link_stays_where_it_is_when_the_link_moves(monkeypatch):
-    settings = {"series_length": 150, "layers": 1}
+    settings = {"series_length": 900, "layers": 1}
     for name in ("mine", "other"):
         lstmcli.train(name, epochs=1, **settings)
     link, before = Path("latest"), left_by("other")
@@ -406,41 +439,8 @@ def test_a_run_resumed_through_a_link_stays_where_it_is_when_the_link_moves(monk
 
 
 def test_a_run_that_overwrites_through_a_link_leaves_the_link(monkeypatch):
-    settings = {"series_length": 150, "layers": 1, "epochs": 1}
+    settings = {"series_length": 900, "layers": 1, "epochs": 1}
     run = lstmcli.train(**settings)
     lstmcli.train("runs/latest", overwrite=True, seed=3, **settings)
     assert Path("runs/latest").resolve() == run.directory.resolve()
     assert rows(run.directory / "metrics.csv")[0][2] == "3"
-
-
-COMPILING = """
-import time
-from pathlib import Path
-from lstmcli.core.runner import Program
-
-def compile_for_long(*arguments):  # In native code, as the compiler is: no handler ends it.
-    import hashlib
-    Path("compiling").touch()
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000_000)
-
-Program.train = compile_for_long
-from lstmcli.__main__ import main
-main()
-"""
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_second_signal_ends_a_run_at_once_even_where_it_compiles(number, code, python):
-    command = ["train", "--series-length", "900", "--layers", "1", "--out", "run"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMPILING, *command], stderr=subprocess.PIPE, **python
-    )
-    wait_for(Path("compiling"))
-    process.send_signal(number)
-    time.sleep(0.1)
-    process.send_signal(number)
-    begun, (_, stderr) = time.monotonic(), process.communicate(timeout=60)
-    assert time.monotonic() - begun < 10
-    assert process.returncode == code
-    assert "error: stopped at once by a second" in stderr
-    assert json.loads(Path("run/run.json").read_text())["status"] == "running"
