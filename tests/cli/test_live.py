@@ -201,14 +201,8 @@ def test_looking_at_a_terminal_changes_no_bit(run, tmp_path, python):
     assert losses("on") == losses("off")
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        pytest.param({"NO_COLOR": "1"}, marks=pytest.mark.slow),
-        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, {"NO_COLOR": "1"}, {"LC_ALL": "C"}])
 def test_the_live_view_moves_and_ctrl_c_leaves_the_bar_alone(settings, python):
     known = {name: value for name, value in python["env"].items() if name != "NO_COLOR"}
     if "LC_ALL" in settings:

@@ -83,6 +83,7 @@ def test_a_file_of_another_kind_is_refused_as_what_it_is(run, folder):
         assert "--target" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_drifting_target_is_held_against_what_the_mean_loses_there(run, folder):
     """The validation part lies far from the training part's mean: so does a uniform guess."""
     options = ["--data", folder / "numbers.csv", "--target", "y", *SMALL, "--out", "run"]

@@ -166,9 +166,12 @@ def with_validation_loss(run_directory, loss):
     ],
 )
 def test_a_run_that_has_learned_nothing_says_so_beside_what_knows_as_little(
-    run, small, task, guess, loss
+    run, small, trained, task, guess, loss
 ):
-    run("train", "--task", task, *small, "--replicas", 3, "--out", "r")
+    if task == "echo":
+        shutil.copytree(trained, "r")
+    else:
+        run("train", "--task", task, *small, "--out", "r")
     for found, is_said in ((loss - 0.01, False), (loss + 0.01, True)):
         with_validation_loss(Path("r"), found)
         run("report", "r")
