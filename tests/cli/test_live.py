@@ -174,7 +174,7 @@ def test_looking_while_it_trains_changes_no_bit(tmp_path):
         watch, found = PredictionPreview(run), []
         for record in trainer.train(run):
             if not isinstance(record, Progress):
-                found += [(row["loss"], row["val_loss"], row["grad_norm"]) for row in record]
+                found += [(row.loss, row.val_loss, row.grad_norm) for row in record]
             elif looks and record.tensors is not None:
                 watch.look(record.tensors, TrainingPosition(record.epoch, record.windows, 0))
         return found
