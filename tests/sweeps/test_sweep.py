@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from lstmcli import api
 from lstmcli.config import GROUPS, ONE_IN_A_SWEEP, Config, SweepConfig
 from lstmcli.data.datasets import open_source
 from lstmcli.sweeps import grid, run, tables, workers
@@ -210,7 +211,7 @@ def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeyp
     with run.opened(plan, tmp_path / "s") as directory:
         for _ in run.run(plan, directory):
             pass
-        result = run.conclude(plan, directory)
+        result = api.conclude(plan, directory)
     groups = 1 if key == "layers" else 2
     assert len(result.answers) == groups
     assert all("enough" in sentence for sentence in result.answers)
