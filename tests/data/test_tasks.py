@@ -378,7 +378,8 @@ def test_generate_refuses_a_setting_of_another_task_before_it_writes(run, tmp_pa
 
 def test_generate_does_without_tensorflow(python):
     script = (
-        "import sys; from lstmcli.data import dataset; dataset.generate('x.npz', task='adding'); "
+        "import sys; from lstmcli.data.tasks import dataset; "
+        "dataset.generate('x.npz', task='adding'); "
         "print('tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], **python, capture_output=True, check=True)
