@@ -144,11 +144,14 @@ def _trials(path: Path, swept: Sequence[str]) -> pd.DataFrame:
 def _check_identity(identity: Any, files: Any) -> None:
     """Raises ValueError where `sweep.toml` has something else than settings."""
     groups = {group: identity.get(group, {}) for group in ("model", "data", "training", "match")}
-    for name, table in {**groups, "run": identity.get("run", {}), "files": files}.items():
+    tables = {**groups, "run": identity.get("run", {}), "files": files, "swept": identity["swept"]}
+    for name, table in tables.items():
         if not isinstance(table, dict):
             raise ValueError(f"`{name}` in `sweep.toml` is no table")
-    if not all(isinstance(each, str) for each in (*identity["swept"], *files.values())):
-        raise ValueError("`swept` and `files` in `sweep.toml` are names")
+    if not all(isinstance(values, list) for values in identity["swept"].values()):
+        raise ValueError("`swept` in `sweep.toml` has lists")
+    if not all(isinstance(path, str) for path in files.values()):
+        raise ValueError("`files` in `sweep.toml` has names")
 
 
 def _recorded(directory: SweepDirectory) -> tuple[float, list[str]]:

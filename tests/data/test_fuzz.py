@@ -112,6 +112,13 @@ def test_no_settings_with_a_strange_place_make_a_reader_fail(kind, tmp_path, fuz
     check()
 
 
+@pytest.mark.parametrize("swept", [[], ["noise"], {"noise": 0.1}], ids=str)
+def test_swept_settings_that_are_no_table_of_lists_make_no_reader_fail(swept, tmp_path):
+    known = tomllib.loads(fuzzing.genuine("sweep")[0].decode())
+    known["sweep"]["swept"] = swept
+    fuzzing.try_to_read("sweep", tomli_w.dumps(known).encode(), tmp_path)
+
+
 CELLS = [
     "",
     "x",

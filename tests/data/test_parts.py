@@ -1,5 +1,6 @@
 """Symbols, starts, scored steps, dropout and both heads, against automatic differentiation."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -122,7 +123,10 @@ def combinations():
 def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
     name, schedule, dropout, monkeypatch
 ):
-    monkeypatch.setattr(execution, "halves", lambda *_: schedule == "layered in halves")
+    plan, halved = execution.plan, schedule == "layered in halves"
+    monkeypatch.setattr(
+        execution, "plan", lambda *asked: replace(plan(*asked), splits_batch=halved)
+    )
     monkeypatch.setattr("lstmcli.core.runner.threads", lambda: 2)
     spec, rng = SIGNATURES[name], np.random.default_rng(len(name))
     config = Config.build(
