@@ -246,6 +246,7 @@ def _files(directory: Path, names: Container[str] | None = None) -> Files:
 
 def _write(directory: Path, report: Report) -> None:
     """Makes a run directory's files what a task has: at every moment they are a run's."""
+    RunDirectory(directory).remove_half_written()  # Of a sweep that was killed as it wrote them.
     for path in reversed(_paths(directory)):
         name = str(path.relative_to(directory))
         if (content := report.changed.get(name)) is not None:

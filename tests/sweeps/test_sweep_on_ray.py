@@ -161,6 +161,7 @@ def test_reports_that_were_not_fetched_in_time_are_one_and_a_rerun_task_begins_w
     assert box.files("a") == {"run.json": b"new", "metrics.csv": b"1"}
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / last).write_bytes(b"that the task has not")
+    (tmp_path / ".config.toml.5qrni0ns").write_bytes(b"half of what a killed sweep")
     ray_workers._write(tmp_path, box.fetch()["a"])
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == {
         "run.json": b"new",
