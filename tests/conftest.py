@@ -25,8 +25,13 @@ ROOT = Path(__file__).parent.parent
 SMALL = ("--series-length", "1530", "--epochs", "3", "--layers", "2")  # 20 windows, 30 steps over
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job has none.
-settings.register_profile("lstmcli", deadline=None)
-settings.load_profile("lstmcli")
+
+
+def pytest_configure(config):
+    """What hypothesis draws is the same each time, but where a seed is named: `make torture`."""
+    seeded = config.getoption("--hypothesis-seed") is not None
+    settings.register_profile("lstmcli", deadline=None, derandomize=not seeded)
+    settings.load_profile("lstmcli")
 
 
 def pytest_addoption(parser):

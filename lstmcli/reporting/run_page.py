@@ -78,7 +78,8 @@ def _metrics(run: RunDirectory, status: Mapping[str, Any]) -> pd.DataFrame:
     checkpoint_files.check_tables(
         run
     )  # Before the rows are read: a run that is going on adds some.
-    table = metrics.read_table(run.metrics, metrics.columns(EpochRow)[:12])
+    *known, newer = metrics.columns(EpochRow)
+    table = metrics.read_table(run.metrics, known, filled=["loss"], newer=[newer])
     there, done = 0 if table.empty else int(table.epoch.max()), status.get("epochs") or 0
     if there < done:
         raise FileError(

@@ -117,17 +117,27 @@ def as_dict(row: Row) -> dict[str, Any]:
     return dict(zip(columns(type(row)), astuple(row), strict=True))
 
 
+LARGEST = 2.0**63
+"""Above what a whole number can be."""
 WHOLE = ("epoch", "step", "seed")
 """Columns of whole numbers, of which each line has one."""
 
 
-def read_table(path: Path, columns: list[str], whole: Collection[str] = WHOLE) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    columns: list[str],
+    whole: Collection[str] = WHOLE,
+    filled: Collection[str] = (),
+    newer: Collection[str] = (),
+) -> pd.DataFrame:
     """The whole lines of a CSV file; the last one may be half written.
 
     Args:
         path: the file; without one there are no lines.
         columns: which ones it has to have, of numbers.
         whole: which of them have a whole number in each line.
+        filled: which of the others have a number in each line.
+        newer: columns of numbers that it may have.
 
     Raises:
         FileError: it is damaged; the message says where.
@@ -146,24 +156,27 @@ def read_table(path: Path, columns: list[str], whole: Collection[str] = WHOLE) -
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(io.BytesIO(content), index_col=False, low_memory=False)
         table[columns]
-        for name in columns:
-            _check_numbers(table[name], name, name in whole)
+        for name in [*columns, *(name for name in newer if name in table)]:
+            table[name] = _numbers(table[name], name, name in whole, name in filled)
     except (ValueError, KeyError, pd.errors.ParserWarning) as error:
         reason = str(error).splitlines()[0]
         raise FileError(f"`{path}` is damaged: {reason}", "the other files may be whole") from error
     return table
 
 
-def _check_numbers(column: pd.Series, name: str, whole: bool) -> None:
-    """Raises ValueError where a cell is no number."""
+def _numbers(column: pd.Series, name: str, whole: bool, filled: bool) -> pd.Series:
+    """A column as numbers; raises ValueError where a cell is none, or larger than 64 bits hold."""
     import pandas as pd
 
-    if column.dtype.kind in ("i" if whole else "if"):
-        return
-    found = pd.to_numeric(column, errors="coerce")
-    wrong = (found % 1 != 0) if whole else found.isna() & column.notna()  # NaN is not whole.
+    if column.dtype.kind == "i":
+        return column
+    found = pd.to_numeric(column, errors="coerce").astype(float)
+    if whole:
+        wrong = ~(found % 1 == 0) | (found.abs() >= LARGEST)  # NaN is not whole.
+    else:
+        wrong = found.isna() & (column.notna() | filled)
     if not wrong.any():
-        return
+        return found.astype("int64") if whole else found
     line = int(wrong.to_numpy().argmax())
     kind = "a whole number" if whole else "a number"
     cell = "an empty cell" if column.isna().iloc[line] else f"`{column.iloc[line]!s:.60}`"
