@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 
 from lstmcli.cli.app import app
 from lstmcli.reporting.figures import style
-from lstmcli.sweeps import workers
 from lstmcli.utils.files import FIGURE_MARKS, write_atomically
-from sweeping import COMMAND, in_this_process
+from sweeping import COMMAND
 
 ROOT = Path(__file__).parent.parent
 SMALL = ("--series-length", "1530", "--epochs", "3", "--layers", "2")  # 20 windows, 30 steps over
@@ -179,6 +178,4 @@ def forks(python, tmp_path):
 def swept(tmp_path_factory, run):
     """A finished sweep's directory and what it printed as JSON. Not to be written to."""
     out = tmp_path_factory.mktemp("sweep") / "s"
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers, "run_local", in_this_process)
-        return out, json.loads(run(*COMMAND, "--out", str(out), "--json").stdout)
+    return out, json.loads(run(*COMMAND, "--out", str(out), "--json").stdout)
