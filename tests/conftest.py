@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from lstmcli.cli.app import app
@@ -96,10 +96,9 @@ def inside_tmp_path(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def blank_figure():
     """The bytes of a figure of lstmcli in which nothing is drawn."""
-    figure, path = pyplot.figure(figsize=(0.1, 0.1)), io.BytesIO()
-    figure.savefig(path, format="png", metadata=FIGURE_MARKS[".png"][0])
-    pyplot.close(figure)
-    return path.getvalue()
+    content = io.BytesIO()
+    Figure(figsize=(0.1, 0.1)).savefig(content, format="png", metadata=FIGURE_MARKS[".png"][0])
+    return content.getvalue()
 
 
 @pytest.fixture(autouse=True)

@@ -188,11 +188,11 @@ def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = 
         where: where all of them are, in words.
         several: whether there are other seeds.
     """
-    from lstmcli.reporting import formatting as each
+    from lstmcli.reporting import formatting
 
-    rows = each.beside_baselines(outputs, seed)
-    headings, cells = each.outputs_table(rows)
-    note = each.said_of_rows_left_out(cells, rows, where)
+    rows = formatting.beside_baselines(outputs, seed)
+    headings, cells = formatting.outputs_table(rows)
+    note = formatting.said_of_rows_left_out(cells, rows, where)
     typer.echo(
         "each number, in its own units"
         + (f", of seed {seed}, which has the lowest loss" if several else "")
@@ -200,7 +200,7 @@ def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = 
         + ":"
     )
     print_table(headings, cells)
-    if said := each.unbeaten_outputs(rows):
+    if said := formatting.unbeaten_outputs(rows):
         typer.echo(said)
 
 

@@ -47,7 +47,7 @@ class Panel:
         self._floor = floor
         self._plain = plain
         self._points: list[tuple[float, float]] = []
-        self._glimpse: PreviewSample | None = None
+        self._sample: PreviewSample | None = None
         self._drawn: tuple[object, list[list[Segment]]] = (None, [])
 
     def add(self, place: float, loss: float) -> None:
@@ -59,16 +59,16 @@ class Panel:
             points = [_mean(pair) for pair in zip(points[::2], points[1::2], strict=False)]
         self._points = points
 
-    def show(self, glimpse: PreviewSample) -> None:
+    def show(self, sample: PreviewSample) -> None:
         """Goes on to what a network makes of some rows."""
-        self._glimpse = glimpse
+        self._sample = sample
 
     def wait(self) -> None:
         """Nothing: it is gone with the bar."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         """Its lines; they are made anew only where something has changed."""
-        key = (console.size, self._glimpse, self._points[-1:])
+        key = (console.size, self._sample, self._points[-1:])
         if key != self._drawn[0]:
             texts = self.lines(console.width, console.height)
             self._drawn = key, [[*text.render(console), Segment.line()] for text in texts]
@@ -78,11 +78,11 @@ class Panel:
     def lines(self, columns: int, lines: int) -> list[Text]:
         """What shows in a terminal of a size: nothing in a small one."""
         small = columns < LEAST_COLUMNS or lines < LEAST_LINES
-        if small or self._glimpse is None or not self._points:
+        if small or self._sample is None or not self._points:
             return []
         room = columns - MARGIN
-        shown = strips(self._glimpse, self._plain)[: (lines - BESIDE - 1) // LINES_A_ROW]
-        right = _strip_lines(self._glimpse, shown, room - NARROWEST_CURVE - 2)
+        shown = strips(self._sample, self._plain)[: (lines - BESIDE - 1) // LINES_A_ROW]
+        right = _strip_lines(self._sample, shown, room - NARROWEST_CURVE - 2)
         wide = min(room - 2 - max(text.cell_len for text in right), WIDEST_CURVE)
         left = sparkline(self._points, wide, len(right) - 1, self._floor, self._plain)
         title = f"{'loss':>7} (log scale)"
@@ -98,11 +98,11 @@ def _mean(pair: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return (first + second) / 2, math.sqrt(before * after)
 
 
-def _strip_lines(glimpse: PreviewSample, shown: Sequence[Strip], room: int) -> list[Text]:
+def _strip_lines(sample: PreviewSample, shown: Sequence[Strip], room: int) -> list[Text]:
     """A heading, and four lines for each row: what is given, due and predicted, and what is wrong.
 
     Args:
-        glimpse: what is shown.
+        sample: what is shown.
         shown: its rows.
         room: columns that there are.
     """
@@ -110,22 +110,22 @@ def _strip_lines(glimpse: PreviewSample, shown: Sequence[Strip], room: int) -> l
     steps = len(shown[0].given)
     gap = 1 if steps * (columns + 1) <= room - NAMES else 0
     fitting = min(steps, (room - NAMES) // (columns + gap))
-    first = glimpse.step + steps - fitting
+    first = sample.step + steps - fitting
     steps_shown = f"steps {first:,} to {first + fitting - 1:,}"
-    lines = [Text(_heading(glimpse, steps_shown, room), "dim")]
+    lines = [Text(_heading(sample, steps_shown, room), "dim")]
     for strip in shown:
-        lines += _row_lines(glimpse, strip.last(fitting), columns, " " * gap)
+        lines += _row_lines(sample, strip.last(fitting), columns, " " * gap)
     return lines
 
 
-def _heading(glimpse: PreviewSample, steps: str, room: int) -> str:
+def _heading(sample: PreviewSample, steps: str, room: int) -> str:
     """When the rows were predicted, and what they are, as far as there is room.
 
     It is as wide as in an epoch's last window, so that nothing beside it moves.
     """
-    moment = glimpse.moment
+    moment = sample.moment
     wordings = (
-        f"seed {glimpse.seed}, epoch {moment.epoch:,}, window {{}}: validation, {steps}",
+        f"seed {sample.seed}, epoch {moment.epoch:,}, window {{}}: validation, {steps}",
         f"epoch {moment.epoch:,}, window {{}}: validation, {steps}",
         f"epoch {moment.epoch:,}, window {{}}: {steps}",
         f"epoch {moment.epoch:,}, window {{}}",
@@ -136,7 +136,7 @@ def _heading(glimpse: PreviewSample, steps: str, room: int) -> str:
     return heading.ljust(widest[chosen])[:room]
 
 
-def _row_lines(glimpse: PreviewSample, strip: Strip, columns: int, gap: str) -> list[Text]:
+def _row_lines(sample: PreviewSample, strip: Strip, columns: int, gap: str) -> list[Text]:
     """The four lines of a row."""
     marks = ["^" if wrong else "" for wrong in strip.wrong]
     judged = [STYLES["wrong" if wrong else "right"] for wrong in strip.wrong]
@@ -267,7 +267,7 @@ LONGEST_CODE = 3
 
 @dataclass(frozen=True)
 class Strip:
-    """One row of a glimpse: a code for each step of what is given, due and predicted."""
+    """One row of a sample: a code for each step of what is given, due and predicted."""
 
     given: list[str]
     labels: list[str]
@@ -286,22 +286,22 @@ class Strip:
         return max(map(cell_len, [*self.given, *self.labels, *self.predicted]))
 
 
-def strips(glimpse: PreviewSample, plain: bool) -> list[Strip]:
+def strips(sample: PreviewSample, plain: bool) -> list[Strip]:
     """A strip for each row.
 
     Args:
-        glimpse: what there is.
+        sample: what there is.
         plain: whether only ASCII may be used.
     """
-    known, none = glimpse.labels[glimpse.scored], "." if plain else "·"
-    given = _codes(glimpse.column, glimpse.given, glimpse.given, plain)
-    labels = _codes(glimpse.target, glimpse.labels, known, plain)
-    predicted = _codes(glimpse.target, glimpse.predicted, known, plain)
+    known, none = sample.labels[sample.scored], "." if plain else "·"
+    given = _codes(sample.column, sample.given, sample.given, plain)
+    labels = _codes(sample.target, sample.labels, known, plain)
+    predicted = _codes(sample.target, sample.predicted, known, plain)
     rows = zip(
-        _where(glimpse.there, given, " "),
-        _where(glimpse.there, _where(glimpse.scored, labels, none), " "),
-        _where(glimpse.there, _where(glimpse.scored, predicted, none), " "),
-        glimpse.wrong.tolist(),
+        _where(sample.there, given, " "),
+        _where(sample.there, _where(sample.scored, labels, none), " "),
+        _where(sample.there, _where(sample.scored, predicted, none), " "),
+        sample.wrong.tolist(),
         strict=True,
     )
     return [Strip(*row) for row in rows]

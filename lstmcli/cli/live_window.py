@@ -61,7 +61,7 @@ class Window:
         self._rows = [self.figure.add_subplot(grid[row, 1]) for row in range(ROWS)]
         self._floor = floor
         self._points: list[tuple[float, float]] = []
-        self._glimpse: PreviewSample | None = None
+        self._sample: PreviewSample | None = None
         self._next = 0.0
         self.figure.show()
 
@@ -78,9 +78,9 @@ class Window:
         if self.open:
             self.figure.canvas.flush_events()
 
-    def show(self, glimpse: PreviewSample) -> None:
+    def show(self, sample: PreviewSample) -> None:
         """Goes on to what a network makes of some rows."""
-        self._glimpse = glimpse
+        self._sample = sample
         if time.monotonic() >= self._next:
             self._draw()
 
@@ -101,16 +101,16 @@ class Window:
         pyplot.close(self.figure)
 
     def _draw(self) -> None:
-        if not self.open or self._glimpse is None:
+        if not self.open or self._sample is None:
             return
         begun = time.monotonic()
         self._draw_curve()
         for row, axes in enumerate(self._rows):
             axes.clear()
-            axes.set_visible(row < len(self._glimpse.given))
+            axes.set_visible(row < len(self._sample.given))
             if axes.get_visible():
-                _draw_row(axes, self._glimpse, row)
-        self._rows[0].set_title(_heading(self._glimpse), fontsize="medium", pad=18)
+                _draw_row(axes, self._sample, row)
+        self._rows[0].set_title(_heading(self._sample), fontsize="medium", pad=18)
         self._rows[-1].set_xlabel("step of the row")
         self.figure.canvas.draw()
         self.figure.canvas.flush_events()
@@ -130,19 +130,19 @@ class Window:
         axes.legend(frameon=False)
 
 
-def _heading(glimpse: PreviewSample) -> str:
+def _heading(sample: PreviewSample) -> str:
     """When the rows were predicted, and what they are."""
-    moment = glimpse.moment
+    moment = sample.moment
     when = f"epoch {moment.epoch:,}, window {moment.window:,}"
-    return f"seed {glimpse.seed}, {when}: validation, one panel a row"
+    return f"seed {sample.seed}, {when}: validation, one panel a row"
 
 
-def _draw_row(axes: Any, glimpse: PreviewSample, row: int) -> None:
+def _draw_row(axes: Any, sample: PreviewSample, row: int) -> None:
     """A row: what is given, due and predicted at each step."""
-    steps = np.arange(glimpse.step, glimpse.step + glimpse.given.shape[1])
-    known, wrong = glimpse.scored[row], glimpse.wrong[row]
-    given = _units(glimpse.column, glimpse.given[row])
-    due, made = (_units(glimpse.target, each[row]) for each in (glimpse.labels, glimpse.predicted))
+    steps = np.arange(sample.step, sample.step + sample.given.shape[1])
+    known, wrong = sample.scored[row], sample.wrong[row]
+    given = _units(sample.column, sample.given[row])
+    due, made = (_units(sample.target, each[row]) for each in (sample.labels, sample.predicted))
     axes.bar(steps, given, width=1, color=INPUT, label="input")
     axes.step(steps, np.where(known, due, np.nan), where="mid", color=LABEL, label="label")
     right = known & ~wrong

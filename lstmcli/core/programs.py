@@ -189,7 +189,7 @@ STATE_ROWS = 3
 
 
 class SplitBatchProgram:
-    """The programs of `Whole`, for one replica, over two halves of the rows.
+    """The programs of `ChunkProgram`, for one replica, over two halves of the rows.
 
     Args:
         step: what is made of a window.
@@ -213,7 +213,7 @@ class SplitBatchProgram:
     def train(
         self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: tf.Tensor | None
     ) -> tuple[Tensors, tuple]:
-        """As `Whole.train`; what is measured is `count` windows long."""
+        """As `ChunkProgram.train`; what is measured is `count` windows long."""
         given = _halved_parts(parts)
         states: Sequence[tf.Tensor] = _halved(tensors["state"], STATE_ROWS)
         learnt = {name: tensor for name, tensor in tensors.items() if name != "state"}
@@ -245,11 +245,11 @@ class SplitBatchProgram:
         return learnt, states, (*(np.concatenate(each, 1) for each in shown), norm)
 
     def evaluate(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
-        """As `Whole.evaluate`."""
+        """As `ChunkProgram.evaluate`."""
         return self._forward(self._whole.evaluate, tensors, parts, count)
 
     def predict(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
-        """As `Whole.predict`."""
+        """As `ChunkProgram.predict`."""
         return self._forward(self._whole.predict, tensors, parts, count)
 
     def _forward(

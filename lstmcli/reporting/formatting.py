@@ -220,7 +220,7 @@ def outcome(schema: Schema, row: Mapping[str, Any]) -> str:
         row: of `metrics.csv`, by column; `None` is an unmeasured cell.
     """
     measured = {
-        "training loss": loss(schema, row["loss"]),
+        "training loss": "-" if row["loss"] is None else loss(schema, row["loss"]),
         "accuracy": None if row["accuracy"] is None else f"{row['accuracy']:.5f}",
         "validation": "-" if row["val_loss"] is None else loss(schema, row["val_loss"]),
         "floor": None if row["bayes_loss"] is None else f"{row['bayes_loss']:.3g}",

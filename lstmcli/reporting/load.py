@@ -21,7 +21,7 @@ from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import load, metrics, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import RunMismatchError
-from lstmcli.training.metrics import EpochRow, StepRow, columns
+from lstmcli.training.metrics import StepRow, columns
 from lstmcli.training.run_dir import RunDirectory, SweepFiles
 from lstmcli.utils.errors import FileError, LstmcliError, UsageError
 
@@ -143,8 +143,7 @@ def curve_of(run: RunDirectory, known: ReportInputs) -> Curve | None:
     Raises:
         FileError: a table is damaged.
     """
-    wanted = [name for name in columns(EpochRow) if name != "val_gap"]  # A newer column.
-    epochs = metrics.read_table(run.metrics, wanted)
+    epochs = metrics.read_epochs(run.metrics)
     if epochs.empty:
         return None
     windows = metrics.read_table(run.steps, columns(StepRow))

@@ -207,9 +207,9 @@ ROWS = 5
 MOST_STEPS = 100
 """Of a window that are shown: more than fit beside a curve."""
 EVERY = 0.25
-"""Seconds from one glimpse to the next, at least."""
+"""Seconds from one look to the next, at least."""
 PATIENCE = 200
-"""Times the seconds of a glimpse until the next: they take at most half a hundredth of a run."""
+"""Times the seconds of a look until the next: they take at most half a hundredth of a run."""
 STAYS = 5.0
 """Seconds until the next window is shown: long enough to see marks vanish from one."""
 
@@ -219,7 +219,7 @@ class PredictionPreview:
 
     Args:
         run: the run.
-        every: seconds from one glimpse to the next, at least.
+        every: seconds from one look to the next, at least.
     """
 
     def __init__(self, run: TrainingState, every: float = EVERY) -> None:
@@ -284,13 +284,13 @@ class PredictionPreview:
         if self._base is not None:
             base = np.moveaxis(self._base[:, end - shown : end], 0, 1)
             outputs, last["targets"] = outputs + base, last["targets"] + base
-        return self._glimpse(last, outputs, end - shown + 1, moment)
+        return self._sample(last, outputs, end - shown + 1, moment)
 
     def _there(self, begin: int, count: int) -> npt.NDArray[np.bool_]:
         """Which steps of some windows are there: `[steps, rows]`."""
         return np.not_equal(self._windows.cut.places(begin, begin + count)[:ROWS], PADDING).T
 
-    def _glimpse(
+    def _sample(
         self, series: Arrays, outputs: npt.NDArray[Any], step: int, moment: TrainingPosition
     ) -> PreviewSample:
         """From arrays `[steps, rows, …]`."""

@@ -15,7 +15,6 @@ from lstmcli.reporting import formatting, sections
 from lstmcli.reporting.html import Page, Section, Table, Text
 from lstmcli.training import checkpoint_files, load, metrics, run_dir
 from lstmcli.training.load import RunMismatchError
-from lstmcli.training.metrics import EpochRow
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import FileError
 
@@ -75,11 +74,9 @@ def _metrics(run: RunDirectory, status: Mapping[str, Any]) -> pd.DataFrame:
     Raises:
         FileError: it is damaged, or has fewer rows than the run had written.
     """
-    checkpoint_files.check_tables(
-        run
-    )  # Before the rows are read: a run that is going on adds some.
-    *known, newer = metrics.columns(EpochRow)
-    table = metrics.read_table(run.metrics, known, filled=["loss"], newer=[newer])
+    # Before the rows are read: a run that is going on adds some.
+    checkpoint_files.check_tables(run)
+    table = metrics.read_epochs(run.metrics)
     there, done = 0 if table.empty else int(table.epoch.max()), status.get("epochs") or 0
     if there < done:
         raise FileError(

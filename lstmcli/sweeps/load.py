@@ -15,8 +15,7 @@ from lstmcli import __version__
 from lstmcli.config import SweepConfig
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.sweep_dir import SweepDirectory
-from lstmcli.training import checkpoint, load
-from lstmcli.training import metrics as pictures
+from lstmcli.training import checkpoint, load, metrics
 from lstmcli.training.load import BestTrial
 from lstmcli.utils.errors import FileError
 from lstmcli.utils.files import read_small, write_atomically
@@ -106,7 +105,7 @@ def read(path: Path) -> Finished:
         trials = _trials(directory.trials, swept)
         margin, answers = _recorded(directory)
         if answers:
-            summary = pictures.read_table(directory.summary, SUMMARY, grid.SIZES)
+            summary = metrics.read_table(directory.summary, SUMMARY, grid.SIZES)
             best = _best(path)
         else:
             summary, answers, best = _judged(directory, identity, trials, margin)
@@ -131,7 +130,7 @@ def _trials(path: Path, swept: Sequence[str]) -> pd.DataFrame:
     Raises:
         FileError: no trial has ended.
     """
-    table = pictures.read_table(path, TRIALS, (*grid.SIZES, "seed", "parameters"))
+    table = metrics.read_table(path, TRIALS, (*grid.SIZES, "seed", "parameters"))
     if table.empty:
         raise FileError(
             f"no trial of the sweep in `{path.parent}` has ended",
@@ -149,9 +148,9 @@ def _check_identity(identity: Any, files: Any) -> None:
         if not isinstance(table, dict):
             raise ValueError(f"`{name}` in `sweep.toml` is no table")
     if not all(isinstance(values, list) for values in identity["swept"].values()):
-        raise ValueError("`swept` in `sweep.toml` has lists")
+        raise ValueError("`swept` in `sweep.toml` must hold lists")
     if not all(isinstance(path, str) for path in files.values()):
-        raise ValueError("`files` in `sweep.toml` has names")
+        raise ValueError("`files` in `sweep.toml` must hold names")
 
 
 def _recorded(directory: SweepDirectory) -> tuple[float, list[str]]:

@@ -127,7 +127,6 @@ def read_table(
     path: Path,
     columns: list[str],
     whole: Collection[str] = WHOLE,
-    filled: Collection[str] = (),
     newer: Collection[str] = (),
 ) -> pd.DataFrame:
     """The whole lines of a CSV file; the last one may be half written.
@@ -136,7 +135,6 @@ def read_table(
         path: the file; without one there are no lines.
         columns: which ones it has to have, of numbers.
         whole: which of them have a whole number in each line.
-        filled: which of the others have a number in each line.
         newer: columns of numbers that it may have.
 
     Raises:
@@ -157,24 +155,28 @@ def read_table(
             table = pd.read_csv(io.BytesIO(content), index_col=False, low_memory=False)
         table[columns]
         for name in [*columns, *(name for name in newer if name in table)]:
-            table[name] = _numbers(table[name], name, name in whole, name in filled)
+            table[name] = _numbers(table[name], name, name in whole)
     except (ValueError, KeyError, pd.errors.ParserWarning) as error:
         reason = str(error).splitlines()[0]
         raise FileError(f"`{path}` is damaged: {reason}", "the other files may be whole") from error
     return table
 
 
-def _numbers(column: pd.Series, name: str, whole: bool, filled: bool) -> pd.Series:
+def read_epochs(path: Path) -> pd.DataFrame:
+    """The whole lines of `metrics.csv`, as `read_table` has them; older ones have no `val_gap`."""
+    known = [name for name in columns(EpochRow) if name != "val_gap"]
+    return read_table(path, known, newer=["val_gap"])
+
+
+def _numbers(column: pd.Series, name: str, whole: bool) -> pd.Series:
     """A column as numbers; raises ValueError where a cell is none, or larger than 64 bits hold."""
     import pandas as pd
 
     if column.dtype.kind == "i":
         return column
     found = pd.to_numeric(column, errors="coerce").astype(float)
-    if whole:
-        wrong = ~(found % 1 == 0) | (found.abs() >= LARGEST)  # NaN is not whole.
-    else:
-        wrong = found.isna() & (column.notna() | filled)
+    too_large = found.abs() >= LARGEST  # And what is no number is not whole.
+    wrong = (found % 1 != 0) | too_large if whole else found.isna() & column.notna()
     if not wrong.any():
         return found.astype("int64") if whole else found
     line = int(wrong.to_numpy().argmax())

@@ -136,13 +136,13 @@ class TrainingState:
 
     @property
     def active_replicas(self) -> list[tuple[int, int]]:
-        """The replicas that are not settled, each with its seed."""
-        settled = self.stopped_replicas
-        return [each for each in enumerate(self.config.run.seeds) if each[0] not in settled]
+        """The replicas that have not stopped, each with its seed."""
+        stopped = self.stopped_replicas
+        return [each for each in enumerate(self.config.run.seeds) if each[0] not in stopped]
 
     @property
     def finished(self) -> bool:
-        """Whether it has come to its last epoch, or every replica is settled."""
+        """Whether it has come to its last epoch, or every replica has stopped."""
         return self.epoch >= self.config.training.epochs or not self.active_replicas
 
     @property

@@ -239,12 +239,12 @@ def _finite(*arrays: Any) -> Finite:
 
 
 def _merge_active(run: TrainingState, trained: Tensors) -> initialization.Arrays:
-    """What training has made of the tensors; settled replicas stay as they were."""
+    """What training has made of the tensors; stopped replicas stay as they were."""
     arrays = {name: np.asarray(tensor) for name, tensor in trained.items()}
-    if settled := run.stopped_replicas:
+    if stopped := run.stopped_replicas:
         for name, array in arrays.items():
             arrays[name] = array.copy()
-            arrays[name][settled] = run.tensors[name][settled]
+            arrays[name][stopped] = run.tensors[name][stopped]
     return arrays
 
 

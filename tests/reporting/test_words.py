@@ -14,7 +14,7 @@ import pytest
 from lstmcli.cli.eval import print_scores
 from lstmcli.cli.progress import TrainingView
 from lstmcli.core import numpy_lstm
-from lstmcli.data.schema import Categorical, Numeric, Schema
+from lstmcli.data.schema import Categorical, Numeric, Schema, plain
 from lstmcli.reporting import formatting
 from lstmcli.training import checkpoint
 from lstmcli.training import load as loading
@@ -390,3 +390,8 @@ def test_a_table_with_wide_characters_stays_in_line():
         ["label", "count"], [["中文", "1"], ["abcd", "22"]], None
     ).splitlines()
     assert lines == ["label  count", "中文       1", "abcd      22"]
+
+
+def test_a_row_whose_loss_is_not_a_number_is_said_without_it():
+    row = {"loss": None, "accuracy": None, "val_loss": 0.5, "bayes_loss": None}
+    assert formatting.outcome(plain(1, 2), row) == "training loss -, validation 0.5"

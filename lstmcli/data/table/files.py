@@ -192,9 +192,8 @@ class Table:
         table, row = self._origin(step, column)
         if not table.is_text:
             return bounded.too_long(f"`{table.path}`, row {row + 1} (from 1 on), column `{column}`")
-        _csv_cell(
-            table.path, row, table.columns.index(column), table.dialect
-        )  # Finds its line, and raises.
+        # This finds its line, and raises.
+        _csv_cell(table.path, row, table.columns.index(column), table.dialect)
         raise AssertionError("pandas and csv read a cell differently")
 
     def error(self, step: int, column: str, expected: str, hint: str) -> FileError:

@@ -1,4 +1,4 @@
-"""The pictures of probes, drawn with matplotlib: a row of panels for each checkpoint."""
+"""The figures of probes, drawn with matplotlib: a row of panels for each checkpoint."""
 
 from __future__ import annotations
 

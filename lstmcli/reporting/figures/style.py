@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,12 +131,6 @@ def character(text: str) -> str:
         number = f"{ord(text):04x}"
         return f"{number[:-2]}\n{number[-2:]}"
     return shown(text)
-
-
-def in_words(values: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *others, last = values
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def save(figure: Figure, path: Path) -> None:
