@@ -9,21 +9,14 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstmcli.cli.options import CheckpointPath
-from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import Settings, setting
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from lstmcli.core.numpy_lstm import Network
-    from lstmcli.data.schema import Schema
     from lstmcli.training.checkpoint import Checkpoint
 
 BETWEEN_WRITES = 1 / 15
@@ -61,6 +54,7 @@ def sample(
     lowest validation loss.
     """
     from lstmcli.core import numpy_lstm
+    from lstmcli.inference import sample as text
     from lstmcli.training import load
     from lstmcli.training.load import best_trial
     from lstmcli.utils.terminal import escape_unprintable
@@ -69,59 +63,14 @@ def sample(
     path, model = load.read_own_checkpoint(checkpoint)
     if trial := best_trial(checkpoint):
         typer.echo(f"note: {escape_unprintable(trial.note)}", err=True)
-    schema = _schema(model, path)
-    begin = _numbers(prompt, schema)
+    schema = text.text_schema(model, path)
+    begin = text.encode_prompt(prompt, schema)
     replica = _best_replica(model)
     network = numpy_lstm.network(model.tensors, replica, schema.spec(False, False))
     names = schema.symbols[0].values or ()
-    drawn = (names[number] for number in _draw(network, begin, config))
+    numbers = text.draw(network, begin, config.length, config.temperature, config.seed)
+    drawn = (names[number] for number in numbers)
     _write(_pieces(prompt, drawn))
-
-
-def _schema(model: Checkpoint, path: Path) -> Schema:
-    """The schema of a model that was trained on text.
-
-    Raises:
-        FileError: it was not, or its schema does not fit its tensors.
-    """
-    from lstmcli.data.schema import Schema
-
-    saved = model.metadata.get("schema")
-    if saved is None or (isinstance(saved, dict) and saved.get("kind") != "text"):
-        raise FileError(
-            f"the model in `{path}` was not trained on text: it has no characters to write",
-            f"`lstmcli inspect {shell_quote(path)}` shows what it was trained on",
-        )
-    try:
-        schema = Schema.from_dict(saved)
-        [column] = schema.symbols
-        sizes = {len(column.values or ()), column.size, schema.classes}
-        sizes |= {model.metadata["features"], model.metadata["classes"]}
-        if schema.numbers or len(sizes) > 1:
-            raise ValueError("its vocabulary does not fit its tensors")
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileError(
-            f"the vocabulary in `{path}` is damaged: {error}",
-            "the run directory's other checkpoint (`last` or `best`) may be whole",
-        ) from error
-    return schema
-
-
-def _numbers(prompt: str, schema: Schema) -> list[int]:
-    """What a model is given before it writes: the prompt, or else as at the beginning of a line.
-
-    Raises:
-        UsageError: the model does not know a character of the prompt.
-    """
-    known = {name: number for number, name in enumerate(schema.symbols[0].values or ())}
-    unknown = dict.fromkeys(character for character in prompt if character not in known)
-    if unknown:
-        names = ", ".join(map(repr, unknown))
-        raise UsageError(
-            f"`--prompt` has characters that the model's training text does not have: {names}",
-            "leave them out: the model cannot be given them",
-        )
-    return [known[character] for character in prompt] or [known.get("\n", 0)]
 
 
 def _best_replica(model: Checkpoint) -> int:
@@ -133,43 +82,6 @@ def _best_replica(model: Checkpoint) -> int:
         why = "the first one" if loss is None else f"the lowest validation loss, {loss:.3g}"
         typer.echo(f"note: of {len(model.seeds)} seeds, seed {best} writes: {why}", err=True)
     return replica
-
-
-def _draw(network: Network, begin: list[int], config: SampleConfig) -> Iterator[int]:
-    """Yields the numbers of characters, each drawn after all before it.
-
-    Args:
-        network: the model.
-        begin: what it is given first: one character at least.
-        config: how many, the temperature, and the seed.
-    """
-    import numpy as np
-
-    from lstmcli.core import numpy_lstm
-
-    rng = np.random.default_rng(config.seed)
-    state = numpy_lstm.zero_state(network, rows=1)
-    given = begin
-    for _ in range(config.length):
-        for number in given:
-            logits, state = numpy_lstm.step(network, state, np.array([[number]]))
-        chosen = _choose(logits[0], config.temperature, rng)
-        yield chosen
-        given = [chosen]
-
-
-def _choose(
-    logits: npt.NDArray[np.floating[Any]], temperature: float, rng: np.random.Generator
-) -> int:
-    """Draws a class from softmax(logits / temperature), by the inverse of its distribution."""
-    import numpy as np
-
-    if temperature == 0:
-        return int(logits.argmax())
-    below = logits.astype(np.float64) - logits.max()
-    with np.errstate(over="ignore"):  # A tiny temperature: -inf, and a probability of 0.
-        cumulative = np.exp(below / temperature).cumsum()
-    return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
 
 
 def _write(pieces: Iterator[str]) -> None:
