@@ -5,14 +5,15 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 from pathlib import Path
 
 from lstmcli.utils.errors import FileError
 
 READ = 1 << 20
 """Bytes that are looked at to guess an encoding."""
-TEXT = frozenset(range(0x20, 0x7F)) | frozenset(range(0xA0, 0x110000)) | {9, 10, 12, 13}
-"""Code points that a text has: no control characters but those that lay it out."""
+CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+"""What a text does not have: control characters but those that lay it out."""
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -109,6 +110,6 @@ def readable_as(beginning: bytes, content: bytes) -> str | None:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if TEXT.issuperset(map(ord, set(text))):
+        if not CONTROL.search(text):
             return encoding
     return None
