@@ -1,5 +1,6 @@
 """What the tests share: the program run in this process, and small runs that are there already."""
 
+import functools
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from matplotlib.figure import Figure
+from typer import testing
 from typer.testing import CliRunner
 
 from lstmcli.cli.app import app
@@ -23,6 +25,8 @@ from sweeping import COMMAND
 ROOT = Path(__file__).parent.parent
 SMALL = ("--series-length", "1530", "--epochs", "3", "--layers", "2")  # 20 windows, 30 steps over
 
+# The commands are made of their signatures once, as in a process: that takes longer than most.
+testing._get_command = functools.cache(testing._get_command)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job has none.
 
 

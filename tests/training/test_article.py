@@ -54,6 +54,7 @@ def test_losses_are_distributed_as_the_articles_script_has_them(layers, epoch, r
     assert np.exp(logs.std(ddof=1)) < 4
 
 
+@pytest.mark.slow
 def test_three_layers_end_below_twice_the_floor(three_layers):
     floor = 15 * -(0.4 * np.log(0.4) + 0.6 * np.log(0.6)) / (666 * 75)
     assert three_layers.loc[91:100].median(axis=None) < 2 * floor
