@@ -133,7 +133,7 @@ def crossover(rounds: int) -> list[dict]:
         found: dict[str, list[list[dict]]] = {"wavefront": [], "layered": []}
         for _ in range(rounds):
             for name, runs in found.items():
-                size = {**ARTICLE, "state": units, "settings": {"schedule": name}}
+                size = {**ARTICLE, "state": units, "settings": {"execution": name}}
                 runs.append(epochs("lstmcli", size))
         title = f"schedules, {units} units"
         rows += [summarise(title, name, runs, 1) for name, runs in found.items()]
@@ -151,7 +151,7 @@ def grid() -> list[dict]:
         choices = [("layered", 1), ("layered", 2)]
         if units <= 16:
             choices.insert(0, ("wavefront", 1))
-        found = {f"{name}, {threads}": size | {"settings": {"schedule": name, "threads": threads}}
+        found = {f"{name}, {threads}": size | {"settings": {"execution": name, "threads": threads}}
                  for name, threads in choices} | {"auto": size}  # fmt: skip
         title = f"2 x {units}, batch {batch}, 32 steps"
         mine = [summarise(title, name, [epochs("lstmcli", each)], 1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.config import NOT_SWEPT, ONE_IN_A_SWEEP, Config, SweepConfig
+from lstmcli.config import NOT_SWEPT, ONE_IN_A_SWEEP, Config, SweepConfig, with_todays_names
 from lstmcli.data.tasks.dataset import generate
 from lstmcli.probes.run import probe
 from lstmcli.training import load, resume_state, run_dir
@@ -396,6 +396,7 @@ def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None)
     """The sweep that some settings ask for; single values, lists, ranges, or texts like `1-5`."""
     from lstmcli.sweeps import grid, plan
 
+    settings = with_todays_names(settings)
     own = {spec.name for spec in fields(SweepConfig)}
     if strange := settings.keys() & set(NOT_SWEPT):
         raise UsageError(f"`{min(strange)}` cannot be set in a sweep")

@@ -17,7 +17,7 @@ from lstmcli.defaults import ARTICLE, OFF
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.settings import Settings, by_rule, option_name, setting
 
-SCHEDULES = ("auto", "wavefront", "layered")
+EXECUTIONS = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
 TASKS = ("echo", "copy", "parity", "adding", "multiplication", "order")
 SEQUENCE_LENGTHS = {
@@ -352,10 +352,10 @@ class RunConfig(Settings):
         swept=False,
     )
 
-    schedule: str = setting(
+    execution: str = setting(
         "auto",
         "Order of the computation, by size or by name.",
-        choices=SCHEDULES,
+        choices=EXECUTIONS,
         of_tensorflow=True,
         swept=False,
     )
@@ -501,7 +501,7 @@ class Config:
         Raises:
             UsageError: an unknown name, or a value that cannot work or has no effect.
         """
-        tables = {name: dict(table) for name, table in _tables(saved or {}).items()}
+        tables, given = _tables(saved or {}), with_todays_names(given)
         saved_data = tables.get("data", {})
         data = given.get("data", saved_data.get("data"))
         check_effect(given, data, given.get("task", saved_data.get("task", DataConfig.task)))
@@ -582,6 +582,13 @@ OF_SEVERAL_WORDS = named(lambda it: it.get("several", False))
 """Settings that are several words with commas between them."""
 FLAGS = ("sort_index", "no_header", "extend_vocabulary")
 """Settings that are off or on, and not saved where they are off."""
+FORMERLY = {"schedule": "execution"}
+"""What settings were called before, in files and on command lines that there are."""
+
+
+def with_todays_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name, whatever they were called when somebody wrote them down."""
+    return {FORMERLY.get(name, name): value for name, value in settings.items()}
 
 
 def _resolved(name: str, value: int | None) -> int:
@@ -691,7 +698,13 @@ def _check_of_task(given: Mapping[str, Any], task: str) -> None:
             )
 
 
-def _tables(saved: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+def _tables(saved: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Saved tables, checked, with today's names.
+
+    Raises:
+        UsageError: a table or a setting is not known.
+    """
+    tables = {}
     for name, table in saved.items():
         known = [spec.name for spec in fields(GROUPS[name])] if name in GROUPS else None
         if known is None or not isinstance(table, Mapping):
@@ -700,10 +713,11 @@ def _tables(saved: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
                 f"the tables are {', '.join(f'[{group}]' for group in GROUPS)}, as the "
                 "`config.toml` of a run has them",
             )
-        for key in table:
+        tables[name] = with_todays_names(table)
+        for key in tables[name]:
             if key not in known:
                 raise UsageError(
                     f"the configuration has an unknown setting `{key}` in [{name}]",
                     f"[{name}] has {', '.join(known)}",
                 )
-    return saved
+    return tables

@@ -205,3 +205,13 @@ def test_replicas_have_consecutive_seeds_and_the_data_seed_sets_the_data_alone()
     assert config.run.seeds == [5, 6, 7]
     assert config.run.data_seeds == [20, 21, 22]
     assert Config.build(seed=5, replicas=3).run.data_seeds == [5, 6, 7]
+
+
+def test_a_setting_has_its_former_name_too_in_files_and_in_python():
+    before = Config.build({"run": {"schedule": "layered", "seed": 3}})
+    assert before == Config.build(schedule="layered", seed=3) == Config.build(**NOW)
+    assert before.to_dict()["run"]["execution"] == "layered"
+    assert Config.build({"run": {"schedule": "wavefront"}}, **NOW) == before
+
+
+NOW = {"execution": "layered", "seed": 3}

@@ -22,9 +22,10 @@ from lstmcli.cli.report import report
 from lstmcli.cli.sample import sample
 from lstmcli.cli.sweep import sweep
 from lstmcli.cli.train import train
-from lstmcli.config import OF_SEVERAL_WORDS, OF_THE_FILE
+from lstmcli.config import FORMERLY, OF_SEVERAL_WORDS, OF_THE_FILE
 from lstmcli.utils import terminal
 from lstmcli.utils.errors import ExitCode, LstmcliError, UsageError, describe_os_error
+from lstmcli.utils.settings import option_name
 
 ARGUMENTS = "Arguments"
 UNNAMED = "Options"
@@ -46,6 +47,7 @@ class GroupedCommand(TyperCommand):
         Raises:
             UsageError: an option about a file is given twice.
         """
+        args = [_todays_name(each) for each in args]
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         about_files = [each for each in order if each.name in ("data", *OF_THE_FILE)]
         for place, option in enumerate(about_files):
@@ -73,6 +75,13 @@ class GroupedCommand(TyperCommand):
             if records:
                 with formatter.section(heading):
                     formatter.write_dl([(names.ljust(widest), text) for names, text in records])
+
+
+def _todays_name(argument: str) -> str:
+    """An option by its name of today; what it was called before is taken too."""
+    name, given, value = argument.partition("=")
+    known = {option_name(old): option_name(new) for old, new in FORMERLY.items()}
+    return known.get(name, name) + given + value
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -104,7 +104,7 @@ def plan(config: Config, features: int) -> ExecutionPlan:
     layers, size = config.model.layers, config.model.state_size
     rows, steps = config.training.rows, config.training.steps
     columns = size + max(size, features)
-    schedule = config.run.schedule
+    schedule = config.run.execution
     if schedule == "auto":
         tiny = columns <= LARGEST_WAVEFRONT and rows * columns**2 <= MOST_PRODUCTS
         schedule = "wavefront" if tiny else "layered"

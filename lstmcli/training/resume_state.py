@@ -17,8 +17,8 @@ from lstmcli.training.run_dir import FIGURES, SETTINGS, RunDirectory
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import option_name
 
-PINNED = ("threads", "schedule", "device")
-"""Settings of the run that a machine resolves: what they were is kept, and taken again."""
+PINNED = {"threads": "threads", "execution": "schedule", "device": "device"}
+"""Settings that a machine resolves: what they became, under these names, is taken again."""
 _FILES = run_dir.PATHS["data"]
 
 
@@ -109,7 +109,8 @@ class ResumeState:
     def exact(self, config: Config) -> Config:
         """The run's resolved settings with the threads, schedule and device that it began with."""
         return replace(
-            config, run=replace(config.run, **{name: self.status[name] for name in PINNED})
+            config,
+            run=replace(config.run, **{name: self.status[key] for name, key in PINNED.items()}),
         )
 
 
@@ -170,7 +171,7 @@ def _status(directory: RunDirectory) -> dict[str, Any]:
         status.pop(SETTINGS, None)
     elif not {"data", "training", "run"} <= settings.keys():
         status.pop(SETTINGS)
-    if missing := {SETTINGS, "data_sha256", *PINNED} - status.keys():
+    if missing := {SETTINGS, "data_sha256", *PINNED.values()} - status.keys():
         raise FileError(
             f"`{directory.status}` has no `{min(missing)}`, which a resume needs: it was written "
             "by an older version of lstmcli",
@@ -210,8 +211,9 @@ def _check_given(
     """Refuses settings that contradict a run."""
     for name in _without_files(given, before):
         had, wanted = before.value(name), asked.value(name)
-        if name in PINNED and had != wanted and not _same(name, status[name], wanted):
-            had = status[name]
+        resolved = status[PINNED[name]] if name in PINNED else None
+        if name in PINNED and had != wanted and not _same(name, resolved, wanted):
+            had = resolved
         elif name in (*MUTABLE, *PINNED) or had == wanted or _same_file(name, had, wanted):
             continue
         was = "was not given" if had is None else f"is {had}"

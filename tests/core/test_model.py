@@ -169,7 +169,7 @@ def test_adagrad_training_equals_a_numpy_loop_over_windows(clip, schedule):
     size = layers, state_size, features, classes, rows, steps = (2, 2, 1, 2, 2, 3)
     config = Config.build(
         layers=layers, state_size=state_size, bptt=steps, batch_size=rows, series_length=18,
-        clip_norm=clip, schedule=schedule,
+        clip_norm=clip, execution=schedule,
     )  # fmt: skip
     weights, _, _, _ = draw(size)
     rng = np.random.default_rng(5)

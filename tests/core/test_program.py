@@ -74,7 +74,7 @@ def test_a_replica_has_the_bits_of_a_run_of_its_own(shape, counts):
 def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeypatch):
     monkeypatch.setattr("lstmcli.core.runner.CHUNK_SECONDS", 1e-4)  # 20 windows, several chunks
     programs_for.cache_clear()
-    program, data, tensors = started(schedule=schedule, bptt=15)
+    program, data, tensors = started(execution=schedule, bptt=15)
     chunks = 0
     for epoch in range(3):
         for after, _ in program.train(tensors, ReplicaWindows(data.training(epoch)), 20 * epoch):
@@ -111,7 +111,7 @@ def test_chunks_change_nothing(monkeypatch):
      ({"state_size": 8, "batch_size": 17}, "layered", 1),
      ({"state_size": 64, "batch_size": 16}, "layered", 1),
      ({"state_size": 64, "batch_size": 17}, "layered", None),
-     ({"classes": 30}, "layered", 1), ({"schedule": "layered"}, "layered", 1),
+     ({"classes": 30}, "layered", 1), ({"execution": "layered"}, "layered", 1),
      ({"threads": 3}, "wavefront", 3)],
 )  # fmt: skip
 def test_schedule_and_threads_follow_from_the_size_unless_named(settings, schedule, threads):

@@ -123,7 +123,7 @@ def test_programs_are_kept_in_a_private_directory_for_each_instruction_set(monke
     assert folder.stat().st_mode & 0o077 == 0
     assert folder.is_relative_to(tmp_path / "cache")
     assert kept_in(epochs=7) == folder
-    assert kept_in(schedule="layered") != folder
+    assert kept_in(execution="layered") != folder
     folder.parent.chmod(0o777)
     assert kept_in() is None  # Whoever can write there could make this user run their code.
 

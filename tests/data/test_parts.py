@@ -131,7 +131,7 @@ def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
     spec, rng = SIGNATURES[name], np.random.default_rng(len(name))
     config = Config.build(
         layers=LAYERS, state_size=SIZE, batch_size=ROWS, bptt=STEPS, optimizer="sgd",
-        learning_rate=0.5, schedule=schedule.split()[0], dropout=dropout, seed=3,
+        learning_rate=0.5, execution=schedule.split()[0], dropout=dropout, seed=3,
     )  # fmt: skip
     shapes = model_spec.shapes(config.model, spec.features, spec.outputs)
     weights = {

@@ -32,7 +32,7 @@ def shapes(draw):
         "bptt": steps,
         "optimizer": draw(st.sampled_from(["adagrad", "adam", "rmsprop", "sgd"])),
         "clip_norm": draw(st.sampled_from([None, 1.0, 0.05])),
-        "schedule": draw(st.sampled_from(["auto", "wavefront", "layered"])),
+        "execution": draw(st.sampled_from(["auto", "wavefront", "layered"])),
         "learning_rate": draw(st.sampled_from([0.3, 0.01])),
         "learning_rate_decay": draw(st.sampled_from([None, None, 0.5])),
         "dropout": draw(st.sampled_from([None, None, 0.2, 0.5])),

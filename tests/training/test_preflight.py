@@ -208,7 +208,7 @@ MEASURED = [
     (42, {}),
     (100, {"layers": 8}),
     (165, {"replicas": 8}),
-    (105, {"schedule": "layered"}),
+    (105, {"execution": "layered"}),
     (260, {"state_size": 32}),
     (645, {"state_size": 64}),
     (5935, {"state_size": 256}),

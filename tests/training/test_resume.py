@@ -56,7 +56,7 @@ KINDS = {
         "until_solved": True, "optimizer": "adam", "learning_rate": 0.03,
     },
     "layered with dropout and decay": {
-        "series_length": 900, "layers": 2, "replicas": 2, "schedule": "layered", "epochs": 3,
+        "series_length": 900, "layers": 2, "replicas": 2, "execution": "layered", "epochs": 3,
         "dropout": 0.3, "learning_rate_decay": 0.5, "optimizer": "rmsprop",
         "learning_rate": 0.01,
     },
@@ -265,7 +265,7 @@ def test_a_complete_run_says_so_and_goes_on_with_more_epochs(copied, run):
         ("--learning-rate", 0.1, "is 0.3"),
         ("--layers", 2, "is 1"),
         ("--threads", 99, "is {threads}"),
-        ("--schedule", "layered", "is wavefront"),
+        ("--execution", "layered", "is wavefront"),
         ("--clip-norm", 3, "was not given"),
         ("--seed", 1, "is 0"),
         ("--data", "x.csv", "was not given"),
@@ -279,10 +279,11 @@ def test_a_setting_that_contradicts_the_run_is_refused_by_name(copied, run, opti
     assert left_by("run") == before
 
 
-def test_settings_that_the_run_has_or_that_no_bit_depends_on_are_taken(copied, run):
+@pytest.mark.parametrize("option", ["--execution", "--schedule"])
+def test_settings_that_the_run_has_or_that_no_bit_depends_on_are_taken(copied, run, option):
     run(
         "train", "--resume", "run", "--layers", 1, "--threads", threads_of("run"),
-        "--schedule", "wavefront", "--device", "cpu", "--checkpoint-every", "2s", "--no-cache",
+        f"{option}=wavefront", "--device", "cpu", "--checkpoint-every", "2s", "--no-cache",
     )  # fmt: skip
     assert_same("alone", "run")
 
