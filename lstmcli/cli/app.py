@@ -5,23 +5,18 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
 
 from lstmcli import __version__
-from lstmcli.cli.devices import devices
-from lstmcli.cli.eval import evaluate
-from lstmcli.cli.generate import generate
-from lstmcli.cli.inspect import inspect
-from lstmcli.cli.plot import plot
-from lstmcli.cli.probe import probe
-from lstmcli.cli.report import report
-from lstmcli.cli.sample import sample
-from lstmcli.cli.sweep import sweep
-from lstmcli.cli.train import train
 from lstmcli.config import FORMERLY, OF_SEVERAL_WORDS, OF_THE_FILE
 from lstmcli.utils import terminal
 from lstmcli.utils.errors import ExitCode, LstmcliError, UsageError, describe_os_error
@@ -47,6 +42,8 @@ class GroupedCommand(TyperCommand):
         Raises:
             UsageError: an option about a file is given twice.
         """
+        if ctx.resilient_parsing:
+            return _parse_for_a_shell(self, ctx, args)
         args = [_todays_name(each) for each in args]
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         about_files = [each for each in order if each.name in ("data", *OF_THE_FILE)]
@@ -57,6 +54,10 @@ class GroupedCommand(TyperCommand):
                     one = f"several stand in one value, such as `{option.opts[0]} a,b`"
                 raise UsageError(f"`{option.opts[0]}` is given twice", f"give it once: {one}")
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The names of options."""
+        return _without_help(each.value for each in super().shell_complete(ctx, incomplete))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments, the command's own options, and each group of settings."""
@@ -84,18 +85,59 @@ def _todays_name(argument: str) -> str:
     return known.get(name, name) + given + value
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "generate": generate,
-    "train": train,
-    "eval": evaluate,
-    "sweep": sweep,
-    "plot": plot,
-    "report": report,
-    "probe": probe,
-    "inspect": inspect,
-    "sample": sample,
-    "devices": devices,
+def _parse_for_a_shell(command: Any, ctx: Any, args: list[str]) -> list[str]:
+    """Takes a command line apart that is still being typed, and leaves its values as they are.
+
+    Typer loads pydantic to check values: that takes longer than all the rest.
+    """
+    parser = command.make_parser(ctx)
+    ctx.params, ctx.args, _ = parser.parse_args(args=list(args))
+    ctx._opt_prefixes.update(parser._opt_prefixes)
+    return cast(list[str], ctx.args)
+
+
+def _without_help(names: Iterable[str]) -> list[Any]:
+    """What a shell is told: names alone, as help texts take rich, and take zsh's quotes apart."""
+    return [SimpleNamespace(type="plain", value=each, help=None) for each in names]
+
+
+COMMANDS = {
+    "generate": "generate:generate",
+    "train": "train:train",
+    "eval": "eval:evaluate",
+    "sweep": "sweep:sweep",
+    "plot": "plot:plot",
+    "report": "report:report",
+    "probe": "probe:probe",
+    "inspect": "inspect:inspect",
+    "sample": "sample:sample",
+    "devices": "devices:devices",
 }
+"""Every command: its file in this room, and its function there."""
+
+
+class Commands(Mapping[str, TyperCommand]):
+    """The commands by name, each loaded when it is asked for: a shell that completes waits."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+    def __getitem__(self, name: str) -> TyperCommand:
+        return _load(*COMMANDS[name].split(":"), name)
+
+
+@cache
+def _load(module: str, function: str, name: str) -> TyperCommand:
+    callback = getattr(import_module(f"lstmcli.cli.{module}"), function)
+    command = get_command_from_info(
+        CommandInfo(name, cls=GroupedCommand, callback=callback),
+        pretty_exceptions_short=False,
+        rich_markup_mode=None,
+    )
+    return cast(TyperCommand, command)
 
 
 KINDS = {"int": "a whole number", "float": "a number"}
@@ -105,6 +147,23 @@ LESS = "give a shorter `--series-length`, a smaller `--state-size` or fewer seed
 
 class Boundary(TyperGroup):
     """The command group; no error leaves it but as `error: …`, `hint: …` and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Commands()  # type: ignore[assignment]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Takes a command line apart."""
+        if ctx.resilient_parsing:
+            rest = _parse_for_a_shell(self, ctx, args)
+            ctx._protected_args, ctx.args = rest[:1], rest[1:]
+            return cast(list[str], ctx.args)
+        return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The names of options and of commands, for which none has to be loaded."""
+        options = (each.value for each in super(TyperGroup, self).shell_complete(ctx, incomplete))
+        return _without_help([*filter(lambda it: it.startswith(incomplete), COMMANDS), *options])
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
         """Runs the program and ends the process, unless `standalone_mode=False` asks for a code."""
@@ -217,7 +276,3 @@ def lstmcli(
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit(ExitCode.USAGE)
-
-
-for name, command in COMMANDS.items():
-    app.command(name, cls=GroupedCommand)(command)

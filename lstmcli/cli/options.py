@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lstmcli.cli.completion import one_of, run_directories
 from lstmcli.config import GROUPS, SweepConfig
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.settings import Settings, option_name, setting_types
@@ -45,12 +46,15 @@ PATH: dict[str, Any] = {"parser": named_path}
 PATH_OPTION: dict[str, Any] = {**PATH, "metavar": "<path>"}
 """How an option does."""
 
+RUN_PATH: dict[str, Any] = {**PATH, "autocompletion": run_directories}
+"""How an argument takes the directory of a run, which a shell completes."""
+
 CheckpointPath = Annotated[
     Path,
     typer.Argument(
         help="A checkpoint file, or the directory of a run or of a sweep.",
         show_default=False,
-        **PATH,
+        **RUN_PATH,
     ),
 ]
 OUTPUT = "Output"
@@ -83,6 +87,7 @@ ProgressStyle = Annotated[
     typer.Option(
         "--progress",
         help="auto, rich (a bar), plain (a line an epoch) or none.",
+        autocompletion=one_of(("auto", "rich", "plain", "none")),
         metavar="STYLE",
         rich_help_panel=OUTPUT,
     ),
@@ -93,6 +98,7 @@ LiveStyle = Annotated[
         "--live",
         help="Below the bar, the loss and what the network makes of five rows: auto (on a "
         "terminal), off, or window (in a window of its own).",
+        autocompletion=one_of(("auto", "off", "window")),
         metavar="STYLE",
         rich_help_panel=OUTPUT,
     ),
@@ -169,6 +175,7 @@ def _parameter(
         help=_help(spec.metadata["help"], spec.metadata.get("choices")),
         show_default=show_default and not (optional and default is None),
         rich_help_panel=group.capitalize(),
+        autocompletion=_completion(spec),
     )
     return inspect.Parameter(
         spec.name,
@@ -176,6 +183,14 @@ def _parameter(
         default=default,
         annotation=Annotated[kind | None if optional else kind, option],
     )
+
+
+def _completion(spec: Field[Any]) -> Callable[[str], list[str]] | None:
+    """What a shell makes of the beginning of a setting's value; `None` leaves it to the shell."""
+    if spec.name == "init_from":
+        return run_directories
+    choices = spec.metadata.get("choices")
+    return one_of(choices) if choices else None
 
 
 def _help(text: str, choices: Collection[str] | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from lstmcli.reporting import formatting
+from lstmcli.reporting import text_table
 from lstmcli.utils import terminal
 
 
@@ -22,7 +22,7 @@ def print_json(result: Any) -> None:
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints a table, as wide as the terminal allows; a pipe gets whole lines."""
-    typer.echo(formatting.render_table(headings, rows, terminal.width(sys.stdout)))
+    typer.echo(text_table.render_table(headings, rows, terminal.width(sys.stdout)))
 
 
 def print_sentence(text: str) -> None:

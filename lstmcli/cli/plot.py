@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lstmcli.cli.options import OUTPUT, PATH, PATH_OPTION, Json
+from lstmcli.cli.options import OUTPUT, PATH_OPTION, RUN_PATH, Json
 from lstmcli.cli.output import print_json
 
 
@@ -17,7 +17,7 @@ def plot(
         typer.Argument(
             help="A run directory, a sweep directory or a checkpoint file.",
             show_default=False,
-            **PATH,
+            **RUN_PATH,
         ),
     ],
     output: Annotated[

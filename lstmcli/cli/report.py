@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from lstmcli.cli.options import OUTPUT, PATH, PATH_OPTION
+from lstmcli.cli.options import OUTPUT, PATH_OPTION, RUN_PATH
 
 
 def report(
     directory: Annotated[
         Path,
-        typer.Argument(help="A run directory or a sweep directory.", show_default=False, **PATH),
+        typer.Argument(
+            help="A run directory or a sweep directory.", show_default=False, **RUN_PATH
+        ),
     ],
     output: Annotated[
         Path | None,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli import run_summary
 from lstmcli.cli.options import (
+    RUN_PATH,
     ConfigFile,
     Given,
     Json,
@@ -18,7 +18,6 @@ from lstmcli.cli.options import (
     Overwrite,
     ProgressStyle,
     RunOut,
-    named_path,
     with_settings,
 )
 from lstmcli.config import Config
@@ -39,8 +38,8 @@ Resume = Annotated[
     Path | None,
     typer.Option(
         "--resume",
-        parser=named_path,
         metavar="RUN",
+        **RUN_PATH,
         help="Go on with the run in this directory, to the same bits as if it had not stopped.",
         rich_help_panel="Run",
     ),
@@ -75,6 +74,7 @@ def train(
     """
     from lstmcli import api
     from lstmcli.cli import progress as screens
+    from lstmcli.cli import run_summary
     from lstmcli.training import run_dir
     from lstmcli.utils import signals
 
@@ -146,6 +146,7 @@ def _say(kind: str, text: str) -> None:
 
 def _show(ctx: typer.Context, run: TrainingState, style: str, live: str, as_json: bool) -> None:
     """Trains to the end, shows how it goes, and says how it has ended."""
+    from lstmcli.cli import run_summary
     from lstmcli.training import checkpointing, metrics
 
     view, picture = training_view(run, style, live)

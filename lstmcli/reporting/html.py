@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from lstmcli import __version__
-from lstmcli.reporting import formatting
+from lstmcli.reporting import text_table
 from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _table(name: str, table: Table) -> Element:
 
 def _kind_of(cells: Sequence[str]) -> str:
     """How a column is set: numbers, words on one line, or a text that is broken into lines."""
-    if formatting.is_numbers(cells):
+    if text_table.is_numbers(cells):
         return "number"
     return "word" if max(map(len, cells), default=0) <= ONE_LINE else "long"
 

@@ -482,3 +482,8 @@ class SweepFiles:
     def figures(self) -> Path:
         """The pictures."""
         return self.path / "figures"
+
+
+def holds_records(path: Path) -> bool:
+    """Whether a directory looks like a run's or a sweep's, without reading what is in it."""
+    return RunDirectory(path).status.is_file() or SweepFiles(path).config.is_file()

@@ -29,6 +29,7 @@ SWEEP = ["--dry-run"]  # test_sweep.py runs sweeps.
 
 
 README = (ROOT / "README.md").read_text()
+OF_ALL = {"--help", "--version", "--install-completion"}
 
 
 def readme_commands():
@@ -53,7 +54,7 @@ def test_the_readmes_commands_and_options_exist():
     for command in readme_commands():
         parses(shlex.join(["lstmcli", *command]))
     for quoted in re.findall(r"`(lstmcli [^`]+)`", README):
-        assert quoted.split()[1] in {*COMMANDS, "COMMAND", "--help", "--version"}, quoted
+        assert quoted.split()[1] in {*COMMANDS, "COMMAND", *OF_ALL}, quoted
     known = set().union(*map(options_of, COMMANDS))
     for option in re.findall(r"`(--[a-z][a-z-]+)", README):
         assert option in known, option

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lstmcli.cli import eval as command
 from lstmcli.cli import output
 from lstmcli.data.schema import plain
-from lstmcli.reporting.formatting import render_table
+from lstmcli.reporting.text_table import render_table
 from lstmcli.utils import terminal
 
 HEADINGS = ["layers", "size", "echo step", "learning rate", "params", "solved", "test loss", "95 %",

@@ -15,7 +15,7 @@ from lstmcli.cli.eval import print_scores
 from lstmcli.cli.progress import TrainingView
 from lstmcli.core import numpy_lstm
 from lstmcli.data.schema import Categorical, Numeric, Schema, plain
-from lstmcli.reporting import formatting
+from lstmcli.reporting import formatting, text_table
 from lstmcli.training import checkpoint
 from lstmcli.training import load as loading
 from lstmcli.utils.terminal import escape_unprintable
@@ -386,7 +386,7 @@ def test_a_name_is_never_nothing_and_never_long(monkeypatch):
 
 
 def test_a_table_with_wide_characters_stays_in_line():
-    lines = formatting.render_table(
+    lines = text_table.render_table(
         ["label", "count"], [["中文", "1"], ["abcd", "22"]], None
     ).splitlines()
     assert lines == ["label  count", "中文       1", "abcd      22"]

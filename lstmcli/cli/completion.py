@@ -1,0 +1,36 @@
+"""What a shell completes beyond commands and options: choices, and the directories of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+
+def one_of(choices: Collection[str]) -> Callable[[str], list[str]]:
+    """Completes to one of some values."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [each for each in choices if each.startswith(incomplete)]
+
+    return complete
+
+
+def run_directories(incomplete: str) -> list[str]:
+    """The runs and sweeps in `runs`, or in the directory that is being typed, which begin so.
+
+    Where there are none the shell completes files, as for other commands.
+    """
+    from lstmcli.training.run_dir import ROOT, holds_records
+
+    typed, slash, _ = incomplete.rpartition("/")
+    folders = [typed + slash] if slash else [f"{ROOT}/", ""]
+    paths = [path for folder in folders for path in _inside(folder) if path.startswith(incomplete)]
+    return [path for path in paths if holds_records(Path(path))]
+
+
+def _inside(folder: str) -> Iterator[str]:
+    """What is in a directory, by names that begin as that was typed."""
+    with suppress(OSError):
+        for path in sorted(Path(folder or ".").iterdir()):
+            yield folder + path.name

@@ -1,0 +1,105 @@
+"""Tables as plain text, as wide as the screen; light, as every command loads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+INDENT = 4  # of the lines that a row goes on in
+NUMBER = re.compile(r"(?=.*\d)[-+\d.,/e%]+( s)?")
+NO_NUMBER = re.compile(r"[a-z]*|-")
+
+
+def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
+    """A table, with a space between columns and no frame.
+
+    Where it is too wide, headings of several words take several lines, then the gaps shrink, and at
+    last every row goes on in a second, indented line. Columns of numbers stand to the right.
+
+    Args:
+        headings: one for each column.
+        rows: cells, as many as headings.
+        width: columns of the terminal; `None` for a pipe or a file, where lines are as long as need
+            be.
+
+    Returns:
+        The lines, without a newline at the end.
+    """
+    columns = [[heading, *cells] for heading, *cells in zip(headings, *rows, strict=True)]
+    stacked = [re.split(" (?!%)", heading) for heading in headings]
+    whole = [[heading] for heading in headings]
+    for titles, gap in ((whole, 2), (stacked, 2), (stacked, 1)):
+        widths = _widths(columns, titles)
+        if width is None or sum(widths) + gap * (len(widths) - 1) <= width:
+            return "\n".join(_lines(columns, titles, widths, [range(len(widths))], gap))
+    return "\n".join(_lines(columns, titles, widths, _bands(widths, width or 0), 2))
+
+
+def _widths(columns: Sequence[Sequence[str]], titles: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max(_wide(text) for text in [*title, *cells])
+        for title, (_, *cells) in zip(titles, columns, strict=True)
+    ]
+
+
+def _bands(widths: Sequence[int], width: int) -> list[range]:
+    """Which columns stand in which line of a row: as many as fit."""
+    bands, begin, used = [], 0, widths[0]
+    for place, wide in enumerate(widths[1:], 1):
+        if used + 2 + wide > width:
+            bands.append(range(begin, place))
+            begin, used = place, INDENT + wide
+        else:
+            used += 2 + wide
+    return [*bands, range(begin, len(widths))]
+
+
+def _lines(
+    columns: Sequence[Sequence[str]],
+    titles: Sequence[Sequence[str]],
+    widths: Sequence[int],
+    bands: Sequence[range],
+    gap: int,
+) -> list[str]:
+    """The headings' lines, then each row's."""
+    right = [is_numbers(cells) for _, *cells in columns]
+
+    def line(number: int, band: range, cells: Sequence[str]) -> str:
+        texts = [_justified(cells[place], widths[place], right[place]) for place in band]
+        return (" " * (INDENT if number else 0) + (" " * gap).join(texts)).rstrip()
+
+    found = []
+    for number, band in enumerate(bands):
+        deep = max(len(titles[place]) for place in band)
+        for level in range(-deep, 0):
+            found.append(line(number, band, [_word(title, level) for title in titles]))
+    for cells in list(zip(*columns, strict=True))[1:]:
+        found += [line(number, band, cells) for number, band in enumerate(bands)]
+    return found
+
+
+def _justified(cell: str, width: int, right: bool) -> str:
+    blanks = " " * (width - _wide(cell))
+    return blanks + cell if right else cell + blanks
+
+
+def _wide(text: str) -> int:
+    """Columns of the terminal that a text takes: a Chinese character has two, an accent none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def is_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers, with a word such as `best` or nothing in some places."""
+    numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
+    return bool(numbers) and all(
+        NUMBER.fullmatch(cell) or NO_NUMBER.fullmatch(cell) for cell in cells
+    )
+
+
+def _word(title: Sequence[str], level: int) -> str:
+    """A heading's word at a level counted from below, -1 the last."""
+    return title[level] if -level <= len(title) else ""
