@@ -25,6 +25,8 @@ from pathlib import Path
 import pandas as pd
 from commands import beside_the_first, on_a_terminal, pictures, show, whole_commands
 
+from many_runs import listing
+
 HERE = Path(__file__).parent
 ARTICLE = {"layers": 3, "state": 4, "rows": 5, "steps": 15, "length": 50_000}
 MIDDLE = [
@@ -234,6 +236,7 @@ def main() -> None:
         rows += whole_commands(rounds)
         rows += on_a_terminal(3 * rounds)
         rows += pictures()
+        rows += listing(7)
     table = pd.DataFrame(rows)
     table.to_csv(HERE / "results.csv", index=False, float_format="%.6g")
     if not quick:

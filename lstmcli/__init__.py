@@ -10,10 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lstmcli.api import evaluate, generate, probe, sweep, train
+    from lstmcli.api import evaluate, generate, probe, runs, sweep, train
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "generate", "probe", "sweep", "train"]
+__all__ = ["evaluate", "generate", "probe", "runs", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

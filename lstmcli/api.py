@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MANY_CLASSES, MOST_PROBABLE = 100, 10
 """Of more classes than the first, so many are kept of each step."""
 
-__all__ = ["Evaluation", "TrainedRun", "evaluate", "generate", "probe", "sweep", "train"]
+__all__ = ["Evaluation", "TrainedRun", "evaluate", "generate", "probe", "runs", "sweep", "train"]
 
 
 @dataclass(frozen=True)
@@ -374,6 +374,27 @@ def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: An
         for _ in run.run(plan, directory):
             pass
         return conclude(plan, directory)
+
+
+def runs(*directories: AnyPath) -> pd.DataFrame:
+    """The runs and sweeps in some directories, the newest first: a row each.
+
+    Args:
+        directories: where to look; by default in `runs`.
+
+    Returns:
+        The columns that `lstmcli runs --csv` has, then every setting; of a damaged directory the
+        status is `damaged`, and `error` says why.
+
+    Raises:
+        FileError: there is no such directory.
+    """
+    import pandas as pd
+
+    from lstmcli.reporting import runs as reading
+
+    rows = reading.listed_in([Path(each) for each in directories or (run_dir.ROOT,)])
+    return pd.DataFrame(rows, columns=None if rows else list(reading.COLUMNS))
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:

@@ -111,6 +111,7 @@ COMMANDS = {
     "probe": "probe:probe",
     "inspect": "inspect:inspect",
     "sample": "sample:sample",
+    "runs": "runs:runs",
     "devices": "devices:devices",
 }
 """Every command: its file in this room, and its function there."""

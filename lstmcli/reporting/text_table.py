@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 INDENT = 4  # of the lines that a row goes on in
 NUMBER = re.compile(r"(?=.*\d)[-+\d.,/e%]+( s)?")
@@ -26,13 +26,33 @@ def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: 
         The lines, without a newline at the end.
     """
     columns = [[heading, *cells] for heading, *cells in zip(headings, *rows, strict=True)]
-    stacked = [re.split(" (?!%)", heading) for heading in headings]
-    whole = [[heading] for heading in headings]
-    for titles, gap in ((whole, 2), (stacked, 2), (stacked, 1)):
-        widths = _widths(columns, titles)
-        if width is None or sum(widths) + gap * (len(widths) - 1) <= width:
+    for titles, widths, gap in _layouts(columns):
+        if width is None or _total(widths, gap) <= width:
             return "\n".join(_lines(columns, titles, widths, [range(len(widths))], gap))
     return "\n".join(_lines(columns, titles, widths, _bands(widths, width or 0), 2))
+
+
+def fits(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> bool:
+    """Whether each row of a table has room in one line; arguments as `render_table` has them."""
+    columns = [[heading, *cells] for heading, *cells in zip(headings, *rows, strict=True)]
+    return width is None or any(
+        _total(widths, gap) <= width for _, widths, gap in _layouts(columns)
+    )
+
+
+def _layouts(
+    columns: Sequence[Sequence[str]],
+) -> Iterator[tuple[list[list[str]], list[int], int]]:
+    """How a table can stand: its headings' words, its columns' widths, and the gap between them."""
+    headings = [heading for heading, *_ in columns]
+    whole = [[heading] for heading in headings]
+    stacked = [re.split(" (?!%)", heading) for heading in headings]
+    for titles, gap in ((whole, 2), (stacked, 2), (stacked, 1)):
+        yield titles, _widths(columns, titles), gap
+
+
+def _total(widths: Sequence[int], gap: int) -> int:
+    return sum(widths) + gap * (len(widths) - 1)
 
 
 def _widths(columns: Sequence[Sequence[str]], titles: Sequence[Sequence[str]]) -> list[int]:

@@ -37,6 +37,21 @@ def lock(directory: Path) -> AbstractContextManager[None]:
     return DirectoryLock(directory).hold()
 
 
+def is_held(directory: Path) -> bool:
+    """Whether somebody holds a directory: what a killed process has left holds nothing."""
+    from filelock import FileLock, Timeout
+
+    if not (directory / LOCK).exists():
+        return False
+    mine = FileLock(directory / LOCK, timeout=0)
+    try:
+        mine.acquire()
+    except (Timeout, OSError):  # It is held, or this is not the user whom it is of.
+        return True
+    mine.release()
+    return False
+
+
 class DirectoryLock:
     """The lock of a directory; whoever has this object may take it again while it is held."""
 

@@ -82,6 +82,7 @@ from lstmcli.__main__ import main; main()
         ["inspect", "{run}"],
         ["plot", "{run}", "--output", "x.svg"],
         ["report", "{run}", "--output", "x.html"],
+        ["runs", "{run}"],
         ["train", "--layers", "0"],
     ],
 )

@@ -18,10 +18,10 @@ def options_table():
     for name, command in commands().items():
         for parameter in command.params:
             if parameter.param_type_name != ARGUMENT:
-                option = max(parameter.opts, key=len)
-                found.setdefault(option, (parameter, []))[1].append(name)
+                key = max(parameter.opts, key=len), parameter.is_flag  # `--csv` is two options.
+                found.setdefault(key, (parameter, []))[1].append(name)
     lines = ["| option | default | meaning | commands |", "| --- | --- | --- | --- |"]
-    for option, (parameter, names) in found.items():
+    for (option, _), (parameter, names) in found.items():
         lines.append(
             f"| `{option}` | {_default(parameter)} | {parameter.help} | {', '.join(names)} |"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ FEW_EPOCHS = 3
 """Below so many epochs the logged windows show what happened."""
 FEWEST_WINDOWS = 5
 """Logged windows of a seed below which a line between them would tell of what nobody saw."""
+OF_RUNS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.GREY)
+"""Colours of runs in one figure; more than these are told apart by their lines too."""
 TRAINING, VALIDATION = (style.ORANGE, "--"), (style.BLUE, "-")
 
 
@@ -96,6 +99,36 @@ def draw_loss(axes: Axes, curve: Curve, columns: int = 4) -> None:
     _epochs(axes, table)
     axes.set_ylabel(curve.unit if curve.unit.startswith("RMSE") else f"loss ({curve.unit})")
     style.legend_above(axes, columns)
+
+
+def compared_figure(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
+    """The validation losses of several runs in one: the median over the seeds of each.
+
+    Args:
+        curves: of each run what to call it, and its `metrics.csv`. Where nothing was held out the
+            loss of training is taken.
+    """
+    figure, [[axes]] = style.figure(7.5, 4)
+    tables = [table for _, table in curves]
+    column = "val_loss" if any(table.val_loss.notna().any() for table in tables) else "loss"
+    losses = np.concatenate([np.asarray(table[column], float) for table in tables])
+    floors = np.concatenate([_known(table, "bayes_loss") for table in tables])
+    for number, (label, table) in enumerate(curves):
+        median = table.groupby("epoch")[column].median().astype(float)
+        round_, place = divmod(number, len(OF_RUNS))
+        line = style.LINES[round_ % len(style.LINES)]
+        name = style.shown(label, 40)
+        axes.plot(median, color=OF_RUNS[place], linestyle=line, linewidth=1.5, label=name)
+    longest = max(tables, key=lambda table: table.epoch.max())
+    known = longest.assign(bayes_loss=floors[0] if len(set(floors)) == 1 else np.nan)
+    axis = LossAxis.around(losses, known, falling=True)
+    axis.apply(axes)
+    axis.references(axes, known)
+    _epochs(axes, longest)
+    axes.set_ylabel("validation loss" if column == "val_loss" else "training loss")
+    style.legend_above(axes, 2)
+    style.head(figure, f"{len(curves)} runs side by side", "line: median over the seeds of a run")
+    return figure
 
 
 def _windows(axes: Axes, windows: pd.DataFrame) -> None:
