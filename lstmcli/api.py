@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli.config import NOT_SWEPT, ONE_IN_A_SWEEP, Config, SweepConfig, with_todays_names
 from lstmcli.data.tasks.dataset import generate
+from lstmcli.inference.export import export
 from lstmcli.probes.run import probe
 from lstmcli.training import load, resume_state, run_dir
 from lstmcli.training.checkpoint import Checkpoint
@@ -40,7 +41,17 @@ if TYPE_CHECKING:
 MANY_CLASSES, MOST_PROBABLE = 100, 10
 """Of more classes than the first, so many are kept of each step."""
 
-__all__ = ["Evaluation", "TrainedRun", "evaluate", "generate", "probe", "runs", "sweep", "train"]
+__all__ = [
+    "Evaluation",
+    "TrainedRun",
+    "evaluate",
+    "export",
+    "generate",
+    "probe",
+    "runs",
+    "sweep",
+    "train",
+]
 
 
 @dataclass(frozen=True)

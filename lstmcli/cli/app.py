@@ -111,6 +111,7 @@ COMMANDS = {
     "probe": "probe:probe",
     "inspect": "inspect:inspect",
     "sample": "sample:sample",
+    "export": "export:export",
     "runs": "runs:runs",
     "devices": "devices:devices",
 }

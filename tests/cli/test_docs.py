@@ -73,7 +73,7 @@ def test_the_readmes_commands_run_one_after_the_other(run, tmp_path):
 
 def readmes_python():
     """What the README's block of Python says first, and its last expression."""
-    [block] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    [block] = re.findall(r"```python\n(import lstmcli\n.*?)```", README, re.DOTALL)
     *lines, last = block.strip().splitlines()
     return "\n".join(lines), last.split("  #")[0]
 

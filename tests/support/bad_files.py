@@ -197,6 +197,13 @@ def make_models(folder):
         "table run": {"data": "good.csv", "inputs": "temp,day", "target": "state"},
         "numbers run": {"data": "good.csv", "inputs": "temp", "target": "target"},
         "groups run": {"data": "good.csv", "group": "run", "target": "target"},
+        "residual run": {
+            "data": "good.csv",
+            "inputs": "temp,target",
+            "target": "target",
+            "horizon": 1,
+            "predict": "residual",
+        },
         "two seeds": {"data": "good.txt", "replicas": 2},
     }.items():
         make_run(folder / name, **settings)
