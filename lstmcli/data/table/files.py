@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +150,7 @@ class Table:
         dialect: how a CSV file is written.
         pieces: the tables of several files, of which its rows are, one after the other.
         beside: columns from another table: it, and the row there of each step, `[steps]`.
+        parsed: the columns that `values.words` has read, so that each is read once.
     """
 
     path: Path
@@ -158,6 +159,7 @@ class Table:
     dialect: Dialect = DEFAULT
     pieces: tuple[Table, ...] = ()
     beside: Mapping[str, tuple[Table, npt.NDArray[np.int64]]] = field(default_factory=dict)
+    parsed: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def is_text(self) -> bool:
@@ -230,8 +232,20 @@ class Table:
         return np.searchsorted(self._begins, rows, side="right") - 1
 
 
-def read_names(path: Path, known: Dialect = DEFAULT) -> list[str]:
-    """The names of a table's columns, without spaces around them; `""` for one without a name.
+class Head(NamedTuple):
+    """What is known of a table before its rows are read.
+
+    Attributes:
+        names: of its columns, without spaces around them; `""` for one without a name.
+        dialect: how a CSV file is written.
+    """
+
+    names: list[str]
+    dialect: Dialect
+
+
+def read_head(path: Path, known: Dialect = DEFAULT) -> Head:
+    """The names of a table's columns, and how it is written.
 
     Args:
         path: its ending names the format.
@@ -256,9 +270,9 @@ def read_names(path: Path, known: Dialect = DEFAULT) -> list[str]:
     names = _guarded(path, known, lambda path: _raw_names(path, dialect))
     names = [name.strip() for name in names]
     if names and not dialect.header:
-        return [str(column) for column in range(len(names))]
+        return Head([str(column) for column in range(len(names))], dialect)
     _check_names(path, names)
-    return ["" if UNNAMED.fullmatch(name) else name for name in names]
+    return Head(["" if UNNAMED.fullmatch(name) else name for name in names], dialect)
 
 
 def read_table(
@@ -266,6 +280,7 @@ def read_table(
     words: Collection[str] = (),
     missing: Sequence[str] = (),
     known: Dialect = DEFAULT,
+    head: Head | None = None,
 ) -> Table:
     """Reads a table.
 
@@ -274,12 +289,13 @@ def read_table(
         words: columns that are read as they are written: `01` is not 1.
         missing: what stands for an empty cell beyond what pandas and MISSING have.
         known: how a CSV file is written, where that is not guessed.
+        head: what `read_head` has read of it, if it has.
 
     Raises:
         UsageError: the ending names no format of a table.
         FileError: the file is missing or damaged, or has rows of other lengths than its first line.
     """
-    names, dialect = read_names(path, known), _dialect(path, known)
+    names, dialect = head or read_head(path, known)
     missing = (*MISSING, *missing)
     frame = _guarded(path, known, lambda path: _read(path, names, words, missing, dialect))
     table = Table(path, frame, dialect=dialect)

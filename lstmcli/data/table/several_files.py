@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lstmcli.config import DataConfig
 from lstmcli.data.table import files as table_files
 from lstmcli.data.table.columns import no_column, of_columns
-from lstmcli.data.table.files import FORMATS, Dialect, Table
+from lstmcli.data.table.files import FORMATS, Dialect, Head, Table
 from lstmcli.data.table.sequences import Sequences
 from lstmcli.utils import files
 from lstmcli.utils.errors import FileError, UsageError, listed
@@ -35,11 +35,13 @@ class Reading:
         config: which labels and which group there are.
         missing: what stands for an empty cell.
         known: how CSV files are written.
+        heads: of the files that were looked at.
     """
 
     config: DataConfig
     missing: Sequence[str]
     known: Dialect
+    heads: dict[Path, Head] = field(default_factory=dict)
 
     def names(self, path: Path) -> list[str]:
         """The columns of a table, or of several; last the group and the target that are made.
@@ -49,7 +51,7 @@ class Reading:
             FileError: a file is missing or damaged.
         """
         paths = _files(path, self.config) or [path]
-        names, group = table_files.read_names(paths[0], self.known), self.config.group
+        names, group = self._head(paths[0]).names, self.config.group
         made = [group] if group is not None and self._makes(group, names) else []
         if self.config.labels is None:
             return [*names, *made]
@@ -76,16 +78,14 @@ class Reading:
         """
         paths, group, notes = _files(path, self.config), self.config.group, []
         if paths is None:
-            table = table_files.read_table(path, words, self.missing, self.known)
+            table = self._read(path, words)
         else:
             if group is None:
                 raise UsageError(
                     f"`{path}` is several files, each a sequence, and `--data` is one recording",
                     "the parts of a dataset must be alike: name one file for each part",
                 )
-            pieces = [
-                table_files.read_table(each, words, self.missing, self.known) for each in paths
-            ]
+            pieces = [self._read(each, words) for each in paths]
             table = _joined(path, pieces)
             what = "each a sequence" if self._makes(group, table.columns) else "read as one table"
             notes.append(files.said_of_several(path, paths, what))
@@ -116,7 +116,7 @@ class Reading:
             return table, []
         path, group = Path(self.config.labels), str(self.config.group)
         column = _name_column(self._label_names(), group)
-        labels = table_files.read_table(path, (column, *words), self.missing, self.known)
+        labels = self._read(path, (column, *words))
         names = table.frame[group].iloc[sequences.bounds[:-1]]
         rows, notes = _rows(labels, column, names.astype(str).to_numpy(object), table.path)
         places = np.full(len(table), -1)
@@ -131,7 +131,15 @@ class Reading:
         return group.strip() not in names and (group == FILE or stated)
 
     def _label_names(self) -> list[str]:
-        return table_files.read_names(Path(str(self.config.labels)), self.known)
+        return self._head(Path(str(self.config.labels))).names
+
+    def _head(self, path: Path) -> Head:
+        if path not in self.heads:
+            self.heads[path] = table_files.read_head(path, self.known)
+        return self.heads[path]
+
+    def _read(self, path: Path, words: Collection[str]) -> Table:
+        return table_files.read_table(path, words, self.missing, self.known, self.heads.get(path))
 
 
 def resolved(path: Path, config: DataConfig, known: Dialect) -> DataConfig:
@@ -151,7 +159,7 @@ def resolved(path: Path, config: DataConfig, known: Dialect) -> DataConfig:
         return config
     if many and config.group is None:
         first = (_files(path, config) or [path])[0]
-        if FILE in table_files.read_names(first, known):
+        if FILE in table_files.read_head(first, known).names:
             raise UsageError(
                 f"`{path}` is several files, whose names would be the column `{FILE}`, and "
                 f"`{first}` has such a column",
@@ -178,7 +186,7 @@ def _with_target(config: DataConfig, known: Dialect) -> DataConfig:
             "`--horizon` has no effect with `--labels`: a sequence has one label, at its end",
             "leave `--horizon` out",
         )
-    names = table_files.read_names(path, known)
+    names = table_files.read_head(path, known).names
     others = [name for name in names if name != _name_column(names, str(config.group))]
     target = config.target
     if target is None:

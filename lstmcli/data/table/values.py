@@ -113,11 +113,18 @@ def lost_digits(table: Table, name: str, values: Floats) -> list[str]:
 
 
 def words(table: Table, name: str) -> Words:
-    """A column of words, also where they are numbers or truth values.
+    """A column of words, also where they are numbers or truth values; it is read once.
 
     Raises:
         FileError: its cells are neither.
     """
+    if name not in table.parsed:
+        table.parsed[name] = _parsed_words(table, name)
+    found: Words = table.parsed[name]
+    return found
+
+
+def _parsed_words(table: Table, name: str) -> Words:
     import pandas as pd
 
     try:
