@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from lstmcli.api import Evaluation
     from lstmcli.data.baselines import Baseline
-    from lstmcli.data.schema import Schema
     from lstmcli.data.tasks.echo import BayesLoss
     from lstmcli.training.evaluate import Score
 
@@ -87,18 +85,15 @@ def _epochs(found: Evaluation) -> str:
 
 def _as_dict(found: Evaluation) -> dict[str, Any]:
     """What `--json` prints; baselines, as `references`, only where there are any."""
-    from lstmcli.reporting import formatting
-
     results = [_result(each) | _of_each(found.outputs, each.seed) for each in found.scores]
     known = {"checkpoint": str(found.checkpoint), "data": found.data, "results": results}
-    schema = found.scores[0].schema
+    target = found.scores[0].target
     baselines = [
         {
-            "name": formatting.baseline(schema, each.name),
+            "name": target.baseline_name(each.name),
             "loss": each.loss,
             "accuracy": each.accuracy,
-            **(_errors(schema, each) if schema.classes is None else {}),
-            **({"bits_per_character": each.loss / math.log(2)} if schema.kind == "text" else {}),
+            **target.errors(each.loss, each.mae),
             **_of_each(found.outputs, None, each.name),
         }
         for each in found.baselines
@@ -117,32 +112,19 @@ def _of_each(
     return {"outputs": outputs[own].drop(columns=["seed", "predictor"]).to_dict("records")}
 
 
-def _errors(schema: Schema, baseline: Baseline) -> dict[str, float | None]:
-    from lstmcli.reporting import formatting
-
-    return {
-        "rmse": formatting.rmse(schema, baseline.loss),
-        "mae": formatting.mae(schema, baseline.mae),
-    }
-
-
 def _result(score: Score) -> dict[str, Any]:
     """A score by the names of the CSV files' columns, and what its target has beyond them."""
     floor = score.floor
-    result = {
+    return {
         "seed": score.seed,
         "loss": score.loss,
         "accuracy": score.accuracy,
         "bayes_loss": floor and floor.loss,
-        "bayes_accuracy": floor and floor.accuracy if score.classes else None,
+        "bayes_accuracy": floor and score.target.accuracy(floor.accuracy),
         "gap": floor and floor.gap(score.loss),
         "labels": score.labels,
+        **score.errors,
     }
-    if not score.classes:
-        result |= {"rmse": score.rmse, "mae": score.mae}
-    if score.schema.kind == "text":
-        result["bits_per_character"] = score.bits_per_character
-    return result
 
 
 LARGEST_TABLE = 12  # labels of which a table of all pairs can still be read
@@ -209,22 +191,20 @@ def counted(score: Score) -> str:
     import numpy as np
 
     series = score.windows.series
-    if score.schema.kind == "text":
-        return "characters"
-    if series.starts is not None and series.scored is not None:
+    if series.has_sequences and series.scored is not None:
         begins = series.bounds()[:-1]
         if (np.add.reduceat(series.scored.astype(np.int64), begins) == 1).all():
             return "sequences"
-    return "labels" if score.classes else "targets"
+    return score.target.counted
 
 
 def _print_beside_floor(score: Score, floor: BayesLoss) -> None:
+    from lstmcli.data.target import six_digits
+
     gap = floor.gap(score.loss)
     unit = counted(score) if score.labels != 1 else counted(score).removesuffix("s")
     typer.echo(f"seed {score.seed}: {score.labels:,} {unit}")
-    typer.echo(
-        f"  loss     {formatting.six_digits(score.loss)}  floor   {floor.loss:.6f}  (expected)"
-    )
+    typer.echo(f"  loss     {six_digits(score.loss)}  floor   {floor.loss:.6f}  (expected)")
     typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
     if score.accuracy is not None:
         typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {floor.accuracy:.5f}")
@@ -235,19 +215,19 @@ def _print_beside_floor(score: Score, floor: BayesLoss) -> None:
 
 def _print_beside_baselines(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
     """A table: a row for each seed, then one for each baseline."""
-    schema, unit = scores[0].schema, counted(scores[0])
-    typer.echo(f"target: {_target(schema)}")
+    schema, target, unit = scores[0].schema, scores[0].target, counted(scores[0])
+    typer.echo(f"target: {formatting.target(schema)}{target.described}")
     own = [
         (
             f"seed {each.seed}",
-            formatting.figures(schema, each.loss, each.accuracy, each.mae),
+            target.figures(each.loss, each.accuracy, each.mae),
             each.labels,
         )
         for each in scores
     ]
     without = [
         (
-            formatting.baseline(schema, each.name),
+            target.baseline_name(each.name),
             formatting.baseline_figures(schema, each),
             None,
         )
@@ -260,26 +240,17 @@ def _print_beside_baselines(scores: Sequence[Score], baselines: Sequence[Baselin
     print_table(["", *own[0][1], unit], rows)
 
 
-def _target(schema: Schema) -> str:
-    """What was to be predicted, and in which units the figures are."""
-    name = formatting.target(schema)
-    if schema.classes is not None:
-        kind = "characters" if schema.kind == "text" else "classes"
-        return f"{name}, one of {schema.classes:,} {kind}"
-    count = schema.spec(False, False).outputs
-    units = f", the mean of all {count}" if count > 1 else "; rmse and mae in its own units"
-    return f"{name} (loss: squared error of the standardised {formatting.learned(schema)}{units})"
-
-
 def _print_unbeaten(score: Score, baselines: Sequence[Baseline]) -> None:
     """Says what a model adds to its base, and where it knows nothing that needs no network."""
+    from lstmcli.data.target import six_digits
+
     if line := formatting.beyond_its_base(score.schema, score.seed, score.loss, baselines):
         typer.echo(line)
     if best := formatting.best_unbeaten_baseline(score.loss, baselines):
-        name = formatting.baseline(score.schema, best.name)
+        name = score.target.baseline_name(best.name)
         typer.echo(
             f"seed {score.seed} does not beat `{name}`, which needs no network: loss "
-            f"{formatting.six_digits(score.loss)} against {formatting.six_digits(best.loss)}"
+            f"{six_digits(score.loss)} against {six_digits(best.loss)}"
         )
 
 
@@ -287,13 +258,12 @@ def _print_confusion(score: Score, whose: str = "") -> None:
     """A small table of all labels; of many, the pairs that were confused most often."""
     from lstmcli.data.schema import Categorical
 
-    counts, target = score.confusion, score.schema.target
-    if not isinstance(target, Categorical) or not counts.size:
+    counts, column, kind = score.confusion, score.schema.target, score.schema.target_kind.counted
+    if not isinstance(column, Categorical) or not counts.size:
         return
-    if len(counts) <= 2 and target.values is None:
+    if len(counts) <= 2 and column.values is None:
         return
-    names = [formatting.value(score.schema, target, label) for label in range(len(counts))]
-    kind = "characters" if score.schema.kind == "text" else "labels"
+    names = [formatting.value(score.schema, column, label) for label in range(len(counts))]
     if len(counts) <= LARGEST_TABLE:
         typer.echo(f"{whose}{kind} (rows) and what they were taken for:")
         rows = [[name, *(f"{n:,}" for n in row)] for name, row in zip(names, counts, strict=True)]

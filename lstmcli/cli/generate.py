@@ -82,7 +82,7 @@ def _lines(out: Path, series: Series, metadata: dict[str, Any]) -> list[str]:
             f"in {floor['batch_size']} rows of windows of {floor['bptt']}"
         )
     if baseline := metadata.get("baseline"):
-        unit = "nats a scored step" if series.classes else "times the target's variance"
+        unit = series.schema.target_kind.bayes_unit
         lines.append(f"baseline: {baseline['loss']:.3g} {unit}, for {baseline['of']}")
     if task.success:
         lines.append(f"solved, as the paper has it: {task.success}")

@@ -115,13 +115,10 @@ def _print_provenance(description: dict[str, Any]) -> None:
 
 def _print_schema(schema: Schema) -> None:
     """What each input and each target is, and the head and the loss that follow from that."""
-    from lstmcli.data.schema import Categorical
     from lstmcli.reporting import formatting
 
     inputs: list[Numeric | Categorical] = [*schema.numbers, *schema.symbols]
-    classes = isinstance(schema.target, Categorical)
-    targets = [schema.target] if isinstance(schema.target, Categorical) else [*schema.target]
-    for kind, columns in (("input", inputs), ("target", targets)):
+    for kind, columns in (("input", inputs), ("target", [*schema.targets])):
         for column in columns[:MOST_COLUMNS]:
             lead = getattr(column, "lead", None)
             ahead = f", {lead} step{'s' * (lead > 1)} ahead" if lead else ""
@@ -133,9 +130,8 @@ def _print_schema(schema: Schema) -> None:
         lags = len(linear.weights)
         steps = f"the last {lags:,} steps'" if lags > 1 else "a step's"
         typer.echo(f"linear autoregression: on {steps} inputs")
-    squared = f"squared error of the standardised {formatting.learned(schema)}"
-    loss = "cross-entropy in nats" if classes else squared
-    typer.echo(f"head: {'softmax' if classes else 'linear'}; the loss is the {loss}")
+    target = schema.target_kind
+    typer.echo(f"head: {target.head}; the loss is the {target.loss_name}")
 
 
 def _column(schema: Schema, column: Numeric | Categorical) -> str:
@@ -158,6 +154,8 @@ def _extent(description: dict[str, Any]) -> str:
 
 
 def _print_layers(description: dict[str, Any]) -> None:
+    from lstmcli.data.schema import Schema
+
     rows = [
         [
             layer["layer"] if first else "",
@@ -173,8 +171,7 @@ def _print_layers(description: dict[str, Any]) -> None:
     print_table(["layer", "tensor", "shape", "parameters"], rows)
     training = description["config"]["training"]
     layers, _, rows, size = description["state_shape"]
-    classes = isinstance(description["schema"]["target"], dict)
-    head = "softmax" if classes else "linear head"
+    head = Schema.from_dict(description["schema"]).target_kind.head_name
     typer.echo(
         f"unrolled: {training['bptt']} steps a window; at each the top layer (lstm.{layers - 1}) "
         f"gives [{rows}, {size}], the {head} [{rows}, {description['classes']}]"

@@ -7,12 +7,10 @@ escaped as in Python, so that every row is one line.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.utils.files import check_replaceable, write_pieces
 from lstmcli.utils.terminal import escape_unprintable
 
@@ -26,10 +24,6 @@ if TYPE_CHECKING:
 
 PLACES = (["step", "row"], ["sequence", "step"])
 """What the first columns say of a step: of one endless series, and of sequences."""
-DIGITS, OF_THE_SCALE = 6, 4
-"""Decimals of a number in its own units that may be known in single precision: of its size, and at
-least so many of its scale."""
-
 CELLS = 1 << 20
 """Probabilities or numbers that are made text at a time."""
 
@@ -198,10 +192,10 @@ def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns
     if schema.kind == "series" and not schema.symbols and is_one_hot(series.numbers):
         return [("input", numbers.argmax(1))]
     columns: Columns = [
-        (column.name, _in_units(column, numbers[:, i])) for i, column in enumerate(schema.numbers)
+        (column.name, column.written(numbers[:, i])) for i, column in enumerate(schema.numbers)
     ]
     columns += [
-        (column.name, _named(column, series.symbols[steps, i]))
+        (column.name, column.written(series.symbols[steps, i]))
         for i, column in enumerate(schema.symbols)
     ]
     return _free(columns, taken, "input")
@@ -237,65 +231,7 @@ def _outputs(
         given: what the head gave for them: `[steps, C or D]`.
         classes: of which classes: `[steps, C]`; `None` for all.
     """
-    import numpy as np
-
-    target, targets = score.schema.target, series.targets[steps]
+    targets = series.targets[steps]
     given = given if series.base is None else given + series.base[steps]
     scored = None if series.scored is None else series.scored[steps]
-    if isinstance(target, Categorical) and classes is not None:
-        likely: Columns = []
-        for place in range(classes.shape[1]):
-            likely.append((f"predicted_{place + 1}", _named(target, classes[:, place])))
-            likely.append((f"probability_{place + 1}", np.exp(given[:, place])))
-        return [("label", _named(target, targets, scored)), *likely]
-    if isinstance(target, Categorical):
-        names = (escape_unprintable(target.label(number)) for number in range(target.size))
-        probabilities = [
-            (f"probability_{name}", np.exp(given[:, number])) for number, name in enumerate(names)
-        ]
-        return [("label", _named(target, targets, scored)), *probabilities]
-    ends = _ends(target)
-    known = [_in_units(column, targets[:, i], scored) for i, column in enumerate(target)]
-    predicted = [_in_units(column, given[:, i]) for i, column in enumerate(target)]
-    return [
-        *((f"target{end}", values) for end, values in zip(ends, known, strict=True)),
-        *((f"predicted{end}", values) for end, values in zip(ends, predicted, strict=True)),
-    ]
-
-
-def _ends(target: Sequence[Numeric]) -> list[str]:
-    """What tells the columns of several numbers apart: `_load`, `_load_lead_3`, `_lead_3`."""
-    several = len({column.name for column in target}) > 1
-    return [
-        (f"_{escape_unprintable(column.name)}" if several else "")
-        + ("" if column.lead is None else f"_lead_{column.lead}")
-        for column in target
-    ]
-
-
-def _named(
-    column: Categorical, numbers: npt.NDArray[Any], scored: npt.NDArray[Any] | None = None
-) -> Any:
-    """Values by their names, or numbers where these are the names; nothing where not scored."""
-    import numpy as np
-    import pandas as pd
-
-    hidden = np.zeros(len(numbers), np.bool_) if scored is None else np.logical_not(scored)
-    if column.values is None and not (numbers >= column.size).any():
-        return pd.arrays.IntegerArray(numbers.astype(np.int64), hidden) if hidden.any() else numbers
-    labels = [escape_unprintable(column.label(number)) for number in range(column.size + 1)]
-    names = np.array([*labels, None], object)
-    return names[np.where(hidden, column.size + 1, np.minimum(numbers, column.size))]
-
-
-def _in_units(
-    column: Numeric, values: npt.NDArray[Any], scored: npt.NDArray[Any] | None = None
-) -> npt.NDArray[Any]:
-    """Numbers in their own units, to as many digits as the model sees; NaN where not scored."""
-    import numpy as np
-
-    if (column.mean, column.scale) != (0, 1):
-        size = math.floor(math.log10(max(abs(column.mean), column.scale)))
-        digits = max(DIGITS - size, OF_THE_SCALE - math.floor(math.log10(column.scale)))
-        values = np.round(column.in_units(values), digits)
-    return values if scored is None else np.where(scored, values, np.nan)
+    return score.target.written(given, targets, scored, classes)

@@ -103,7 +103,8 @@ def summarise(run: TrainingState) -> None:
     _say_what_patience_kept(run)
     baselines = [] if run.floor else run.baselines.found  # The floor says more.
     for each in baselines:
-        name, loss = formatting.baseline(schema, each.name), formatting.baseline_loss(schema, each)
+        name = schema.target_kind.baseline_name(each.name)
+        loss = formatting.baseline_loss(schema, each)
         typer.echo(f"without a network: {name} {loss} in validation")
     for best in run.best_epochs:
         if line := formatting.beyond_its_base(schema, best["seed"], best["val_loss"], baselines):
@@ -149,14 +150,14 @@ def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
 
     for best in run.best_epochs:
         if beats := formatting.best_unbeaten_baseline(best["val_loss"], baselines):
-            name = formatting.baseline(run.source.schema, beats.name)
+            name = run.source.schema.target_kind.baseline_name(beats.name)
             unbeaten = formatting.does_not_beat(best["seed"], best["val_loss"], name, beats.loss)
             typer.echo(
                 f"warning: {unbeaten}; try more `--epochs`, or another `--learning-rate`", err=True
             )
     if worse := run.worse_than_chance():
         seeds = ", ".join(map(str, worse))
-        guess, loss = formatting.chance(run.source.schema, run.baselines.found)
+        guess, loss, _ = run.source.schema.target_kind.chance(run.baselines.found)
         typer.echo(
             f"warning: seed {seeds} ends worse than chance: {guess} has a loss of {loss:.3g}; "
             f"{DIVERGED_HINT}",
@@ -317,7 +318,7 @@ def _losses(data: DataFacts) -> str:
     loss = formatting.loss(data.schema, data.best.loss)
     if data.best.name == "floor":
         return f"{chance}, {loss} the floor (the best that can be expected)"
-    name = formatting.baseline(data.schema, data.best.name)
+    name = data.schema.target_kind.baseline_name(data.best.name)
     return f"{chance}, {loss} needs no network ({name})"
 
 

@@ -197,13 +197,11 @@ def training_view(run: TrainingState, style: str, live: str) -> tuple[TrainingVi
     """
     from lstmcli.cli import progress
     from lstmcli.cli.live import Panel
-    from lstmcli.reporting import formatting
     from lstmcli.utils import terminal
 
     floor = run.floor.loss if run.floor else None
-    number = formatting.one_number(run.source.schema)
     panel = Panel(floor, terminal.ascii_only(sys.stderr)) if live == "strips" else None
-    scale = number.scale if number else None
+    scale = run.source.schema.target_kind.in_units(1.0)
     bar = progress.TrainingView(style, run.config.training.epochs, floor, scale, panel)
     if live != "window":
         return bar, panel

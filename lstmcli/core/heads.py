@@ -44,10 +44,14 @@ class Head:
     Attributes:
         errors: `(outputs [C, …], targets) -> Errors`.
         readout: what is reported of the outputs, of their shape.
+        targets: what targets are.
+        counts_each: whether each of a step's outputs may be known or not.
     """
 
     errors: Callable[[tf.Tensor, tf.Tensor], Errors]
     readout: Callable[[tf.Tensor], tf.Tensor]
+    targets: tf.DType
+    counts_each: bool
 
 
 def _softmax_errors(logits: tf.Tensor, labels: tf.Tensor) -> Errors:
@@ -105,6 +109,6 @@ def _linear_errors(outputs: tf.Tensor, targets: tf.Tensor) -> Errors:
 
 
 HEADS = {
-    "softmax": Head(_softmax_errors, _log_softmax),
-    "linear": Head(_linear_errors, tf.identity),
+    "softmax": Head(_softmax_errors, _log_softmax, tf.int32, counts_each=False),
+    "linear": Head(_linear_errors, tf.identity, tf.float32, counts_each=True),
 }

@@ -313,22 +313,6 @@ def _slopes(tanh_z: Array, c: Array, tanh_c: Array) -> LocalGradients:
     return LocalGradients((1 - tanh_z * tanh_z) * reached, f, o * (1 - tanh_c * tanh_c))
 
 
-def loss_gradient(logits: Array, targets: npt.NDArray[Any], head: str) -> Array:
-    """The gradient of each loss to what the output layer gives: `[…, C]`.
-
-    Args:
-        logits: `[…, C]`.
-        targets: classes `[…]`, or numbers `[…, C]`, NaN where one of several is not known.
-        head: `softmax` (cross-entropy) or `linear` (mean squared error).
-    """
-    if head == "linear":
-        errors = np.where(np.isnan(targets), 0, logits - targets)
-        return np.asarray(errors * (2 / logits.shape[-1]))
-    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
-    one_hot = targets[..., None] == np.arange(logits.shape[-1])
-    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True) - one_hot)
-
-
 def backpropagate(
     networks: Network, found: Sequence[LocalGradients], given: NumpyInputs, outputs: Array
 ) -> Iterator[Gradient]:

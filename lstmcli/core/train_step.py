@@ -76,10 +76,7 @@ class Step:
             outputs: `[C, T, B, R]`.
             parts: of one window.
         """
-        targets = parts["targets"]
-        if self.spec.head == "softmax":
-            targets = tf.cast(targets, tf.int32)
-        errors = self.head.errors(outputs, targets)
+        errors = self.head.errors(outputs, tf.cast(parts["targets"], self.head.targets))
         if not self.spec.scored:
             steps, rows = errors.loss.shape[:2]
             return errors._replace(labels=float(steps * rows))
@@ -93,7 +90,7 @@ class Step:
     @property
     def least(self) -> float:
         """The smallest number of scored steps that is not none: one number of a step's several."""
-        return 1.0 if self.spec.head == "softmax" else 1.0 / self.spec.outputs
+        return 1.0 / self.spec.outputs if self.head.counts_each else 1.0
 
     def pack_slots(self, tensors: Tensors) -> list[list[tf.Tensor]]:
         """Each of the optimizer's slots, as the schedule lays out the weights, flat."""

@@ -6,7 +6,7 @@ And a series as a schema that is not its own describes it: other scales, one-hot
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lstmcli.config import DataConfig
 from lstmcli.data import csv_series, npz
-from lstmcli.data.schema import Categorical, Numeric, Schema, plain, symbol_type
+from lstmcli.data.schema import Numeric, Schema, plain, rescaled, symbol_type
 from lstmcli.data.series import (
     Parts,
     Series,
@@ -333,7 +333,8 @@ def fit_to_schema(series: Series, schema: Schema, name: str, other: str, hint: s
     series = _alike(series, schema)
     if not _fits(series.schema, schema):
         raise FileError(
-            f"{name} has {_inputs(series.schema)} features and {_target(series.schema)}, "
+            f"{name} has {_inputs(series.schema)} features and "
+            f"{series.schema.target_kind.range_name}, "
             f"{other} {_other(series.schema, schema)}",
             hint,
         )
@@ -344,12 +345,15 @@ def standardised(parts: Parts) -> Parts:
     """Parts whose targets are numbers, with the mean and the scale of the training part's."""
     training = parts.training
     targets = training.targets if training.scored is None else training.targets[training.scored]
-    if isinstance(training.schema.target, Categorical) or not len(targets):
+    own = training.schema.numeric_targets
+    if not own or not len(targets):
         return parts
     means, deviations = targets.mean(0, dtype=np.float64), targets.std(0, dtype=np.float64)
     columns = tuple(
         Numeric(column.name, float(mean), float(deviation) or 1.0)
-        for column, mean, deviation in zip(training.schema.target, means, deviations, strict=True)
+        for column, mean, deviation in zip(
+            training.schema.numeric_targets, means, deviations, strict=True
+        )
     )
     schema = replace(training.schema, target=columns)
     whole = training.recording and _rescaled(training.recording, schema)
@@ -388,45 +392,25 @@ def _fits(own: Schema, wanted: Schema) -> bool:
         return False
     if any(size > most for size, most in zip(sizes, known, strict=True)):
         return False
-    if own.classes is not None and wanted.classes is not None:
-        return own.classes <= wanted.classes
-    outputs = own.spec(False, False).outputs, wanted.spec(False, False).outputs
-    return own.classes == wanted.classes and outputs[0] == outputs[1]
+    return own.target_kind.fits(wanted.target_kind)
 
 
 def _inputs(schema: Schema) -> int:
     return schema.spec(False, False).features
 
 
-def _target(schema: Schema) -> str:
-    if schema.classes is not None:
-        return f"{schema.classes} classes"
-    return f"{schema.spec(False, False).outputs} number(s) as target"
-
-
 def _other(own: Schema, schema: Schema) -> str:
     """What another schema has, in words that follow those for one's own."""
-    if (own.classes is None) == (schema.classes is None):
-        return f"{_inputs(schema)} and {_target(schema).partition(' ')[0]}"
-    return f"{_inputs(schema)} features and {_target(schema)}"
+    target = schema.target_kind
+    if own.target_kind.head == target.head:
+        return f"{_inputs(schema)} and {target.size}"
+    return f"{_inputs(schema)} features and {target.range_name}"
 
 
 def _rescaled(series: Series, schema: Schema) -> Series:
     """The series with a schema's means and scales; what has them already keeps its bits."""
-    own, targets = series.schema, series.targets
-    if not isinstance(own.target, Categorical) and not isinstance(schema.target, Categorical):
-        targets = _columns(targets, own.target, schema.target)
-    numbers = _columns(series.numbers, own.numbers, schema.numbers)
+    own = series.schema
+    targets = own.target_kind.rescaled(series.targets, schema.target_kind)
+    numbers = rescaled(series.numbers, own.numbers, schema.numbers)
     symbols = series.symbols.astype(symbol_type(max((c.size for c in schema.symbols), default=0)))
     return replace(series, schema=schema, numbers=numbers, targets=targets, symbols=symbols)
-
-
-def _columns(
-    values: npt.NDArray[Any], own: Sequence[Numeric], wanted: Sequence[Numeric]
-) -> npt.NDArray[np.float32]:
-    """`[steps, columns]` in the units of other columns."""
-    pairs = list(zip(own, wanted, strict=True))
-    if all((a.mean, a.scale) == (b.mean, b.scale) for a, b in pairs):
-        return np.asarray(values, np.float32)
-    changed = [b.standardised(a.in_units(values[:, i])) for i, (a, b) in enumerate(pairs)]
-    return np.stack(changed, 1)

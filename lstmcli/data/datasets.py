@@ -369,9 +369,7 @@ def unused_classes(name: str, *parts: Series) -> str | None:
         return None
     shown = listed([*map(target.label, unused)])
     among = f"({target.size:,} are known)"
-    one, many = (
-        ("character", "characters") if parts[0].schema.kind == "text" else ("class", "classes")
-    )
+    one, many = parts[0].schema.target_kind.nouns
     if len(unused) == 1:
         return f"{one} {shown} never occurs in {name} {among}"
     return f"{many} {shown} never occur in {name} {among}"

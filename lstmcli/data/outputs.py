@@ -1,7 +1,8 @@
-"""Errors of each number that is predicted, where there are several: of targets and of horizons."""
+"""What a model makes of the steps of a series, summed up; of several numbers, of each of them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.data.schema import Categorical, Schema
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from lstmcli.data.schema import Schema
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,6 +63,80 @@ class OutputErrors:
         return float(self.absolute.sum() / self.labels.sum())
 
 
+MOST_CLASSES = 1_000
+"""Up to which all pairs of labels are counted."""
+
+
+class Tally(ABC):
+    """What a model makes of the scored steps of a series, summed up.
+
+    Attributes:
+        labels: how many steps were scored.
+        confusion: how often each label (row) was taken for each other (column):
+            `[classes, classes]`; empty for numbers, and for very many classes.
+        outputs: the errors of each of several numbers.
+    """
+
+    labels: int = 0
+    outputs: OutputErrors | None = None
+    _loss: float = 0.0
+    _hits: int | None = None
+    _absolute: float | None = None
+
+    def __init__(self) -> None:
+        self.confusion = np.zeros((0, 0), np.int64)
+
+    @abstractmethod
+    def add(self, readout: npt.NDArray[np.float32], targets: npt.NDArray[Any]) -> None:
+        """Takes in what the head gave for some scored steps, `[steps, C or D]`."""
+
+    @property
+    def loss(self) -> float:
+        """Mean over the scored steps; of several numbers over all that are known."""
+        return self.outputs.loss if self.outputs else self._loss / self.labels
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of steps guessed right; `None` for numbers."""
+        return None if self._hits is None else self._hits / self.labels
+
+    @property
+    def mae(self) -> float | None:
+        """Mean absolute error of one number, standardised; `None` for classes, or several."""
+        return None if self._absolute is None else self._absolute / self.labels
+
+
+class ClassTally(Tally):
+    """Of classes: the readout is their log-probabilities."""
+
+    def add(self, readout: npt.NDArray[np.float32], targets: npt.NDArray[Any]) -> None:
+        """As `Tally` has it."""
+        labels, classes = targets.astype(np.int64), readout.shape[1]
+        self.labels += len(labels)
+        self._loss -= float(np.take_along_axis(readout, labels[:, None], 1).sum(dtype=np.float64))
+        guessed = readout.argmax(1)
+        self._hits = (self._hits or 0) + int((guessed == labels).sum())
+        if classes <= MOST_CLASSES:
+            counted = np.bincount(labels * classes + guessed, minlength=classes**2)
+            counted = counted.reshape(classes, classes)
+            self.confusion = counted + self.confusion if self.confusion.size else counted
+
+
+class NumberTally(Tally):
+    """Of standardised numbers."""
+
+    def add(self, readout: npt.NDArray[np.float32], targets: npt.NDArray[Any]) -> None:
+        """As `Tally` has it."""
+        self.labels += len(targets)
+        if targets.shape[1] > 1:
+            found = OutputErrors.of(readout - targets)
+            self.outputs = self.outputs + found if self.outputs else found
+            return
+        errors = (readout - targets).astype(np.float64)
+        self._loss += float(np.square(errors).mean(1).sum())
+        self._absolute = (self._absolute or 0.0) + float(np.abs(errors).mean(1).sum())
+
+
 def table(
     schema: Schema, horizon: int, found: Iterable[tuple[int | None, str, OutputErrors]]
 ) -> pd.DataFrame:
@@ -78,7 +153,6 @@ def table(
     """
     import pandas as pd
 
-    assert not isinstance(schema.target, Categorical)
     rows = [
         (
             seed,
@@ -92,7 +166,7 @@ def table(
         )
         for seed, name, errors in found
         for column, squared, absolute, labels in zip(
-            schema.target,
+            schema.numeric_targets,
             errors.squared.tolist(),
             errors.absolute.tolist(),
             errors.labels.tolist(),

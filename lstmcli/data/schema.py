@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.data.target import ClassTarget, NumberTarget, Target, TextTarget
 from lstmcli.model_spec import ModelSpec
+from lstmcli.utils.terminal import escape_unprintable
+
+DIGITS, OF_THE_SCALE = 6, 4
+"""Decimals of a number in its own units that may be known in single precision: of its size, and at
+least so many of its scale."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,16 @@ class Numeric:
         """The inverse of `standardised`."""
         return np.asarray(values, np.float64) * self.scale + self.mean
 
+    def written(
+        self, values: npt.NDArray[Any], scored: npt.NDArray[np.bool_] | None = None
+    ) -> npt.NDArray[Any]:
+        """Numbers in their own units, to as many digits as the model sees; NaN if not scored."""
+        if (self.mean, self.scale) != (0, 1):
+            size = math.floor(math.log10(max(abs(self.mean), self.scale)))
+            digits = max(DIGITS - size, OF_THE_SCALE - math.floor(math.log10(self.scale)))
+            values = np.round(self.in_units(values), digits)
+        return values if scored is None else np.where(scored, values, np.nan)
+
 
 @dataclass(frozen=True)
 class Categorical:
@@ -55,6 +72,24 @@ class Categorical:
         if not 0 <= number < self.size:
             return "?"
         return str(number) if self.values is None else self.values[number]
+
+    def in_units(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The numbers, which have no unit."""
+        return np.asarray(numbers, np.float64)
+
+    def written(
+        self, numbers: npt.NDArray[Any], scored: npt.NDArray[np.bool_] | None = None
+    ) -> Any:
+        """Values by their names, or numbers where these are the names; nothing if not scored."""
+        import pandas as pd
+
+        hidden = np.zeros(len(numbers), np.bool_) if scored is None else np.logical_not(scored)
+        if self.values is None and not (numbers >= self.size).any():
+            whole = numbers.astype(np.int64)
+            return pd.arrays.IntegerArray(whole, hidden) if hidden.any() else numbers
+        labels = [escape_unprintable(self.label(number)) for number in range(self.size + 1)]
+        names = np.array([*labels, None], object)
+        return names[np.where(hidden, self.size + 1, np.minimum(numbers, self.size))]
 
 
 EVERY = {"D": "daily", "7D": "weekly", "MS": "monthly", "ME": "monthly", "h": "hourly"} | {
@@ -186,6 +221,23 @@ class Schema:
         return "residual" if self.autoregression else "change" if self.change else "level"
 
     @property
+    def target_kind(self) -> Target:
+        """All that depends on what kind of target there is."""
+        if not isinstance(self.target, Categorical):
+            return NumberTarget(self.target, self.predicts)
+        return (TextTarget if self.kind == "text" else ClassTarget)((self.target,))
+
+    @property
+    def targets(self) -> tuple[Categorical | Numeric, ...]:
+        """The columns of the target."""
+        return self.target_kind.columns
+
+    @property
+    def numeric_targets(self) -> tuple[Numeric, ...]:
+        """Those that are numbers."""
+        return () if isinstance(self.target, Categorical) else self.target
+
+    @property
     def classes(self) -> int | None:
         """How many classes the target has; `None` for numbers."""
         return self.target.size if isinstance(self.target, Categorical) else None
@@ -200,8 +252,8 @@ class Schema:
         return ModelSpec(
             len(self.numbers),
             tuple(column.size for column in self.symbols),
-            self.target.size if isinstance(self.target, Categorical) else len(self.target),
-            "softmax" if isinstance(self.target, Categorical) else "linear",
+            self.target_kind.size,
+            self.target_kind.head,
             scored,
             starts,
         )
@@ -218,8 +270,7 @@ class Schema:
         del saved["autoregression"]
         if self.autoregression is not None:
             saved["autoregression"] = self.autoregression.to_dict()
-        targets = () if isinstance(self.target, Categorical) else saved["target"]
-        for column in (*saved["numbers"], *targets):
+        for column in (*saved["numbers"], *(saved["target"] if self.numeric_targets else ())):
             if column["lead"] is None:
                 del column["lead"]
         return saved
@@ -245,7 +296,7 @@ class Schema:
         if not saved.get("autoregression"):
             return found
         inputs = len(found.numbers), sum(column.size for column in found.symbols)
-        outputs = 0 if isinstance(found.target, Categorical) else len(found.target)
+        outputs = len(found.numeric_targets)
         linear = Autoregression.from_dict(saved["autoregression"], inputs, outputs)
         return replace(found, autoregression=linear)
 
@@ -261,6 +312,17 @@ def plain(features: int, classes: int, symbols: int = 0) -> Schema:
     names = ["input"] if features == 1 else [f"input_{number}" for number in range(features)]
     categorical = (Categorical("input", symbols),) if symbols else ()
     return Schema("series", tuple(map(Numeric, names)), categorical, Categorical("target", classes))
+
+
+def rescaled(
+    values: npt.NDArray[Any], own: Sequence[Numeric], wanted: Sequence[Numeric]
+) -> npt.NDArray[np.float32]:
+    """`[steps, columns]` in the units of other columns; what is in them already keeps its bits."""
+    pairs = list(zip(own, wanted, strict=True))
+    if all((a.mean, a.scale) == (b.mean, b.scale) for a, b in pairs):
+        return np.asarray(values, np.float32)
+    changed = [b.standardised(a.in_units(values[:, i])) for i, (a, b) in enumerate(pairs)]
+    return np.stack(changed, 1)
 
 
 def symbol_type(size: int) -> npt.DTypeLike:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lstmcli import model_spec
 from lstmcli.core import numpy_lstm
-from lstmcli.core.numpy_lstm import AblationMask, Array, NumpyInputs
+from lstmcli.core.numpy_lstm import AblationMask, NumpyInputs
 from lstmcli.probes import readout
 from lstmcli.probes.networks import TRAINED, Input, ProbeData, TracedRun, inputs_of, one_thread
 from lstmcli.probes.readout import ReadoutSplit, Targets
@@ -139,13 +139,13 @@ def losses_of(
     shape = model.layers, 2, len(replicas), count * rows, model.state_size
     state = np.zeros(shape, np.float32)
     zeroing = zeroing_of(variants, every, model.layers, model.state_size, rows)
-    sums, done = np.zeros((len(replicas), count)), 0
+    sums, done, target = np.zeros((len(replicas), count)), 0, subject.model.schema.target_kind
     with one_thread():
         for states in numpy_lstm.unroll(stack, state, given, zeroing):
             part = slice(done, done + len(states))
             outputs = numpy_lstm.readout(stack, states[:, -1, 1])
             outputs = outputs.reshape(len(states), len(replicas), count, rows, -1)
-            found = _losses(outputs, targets[part, :, None], subject.spec.head)
+            found = target.losses(outputs, targets[part, :, None])
             sums += (found * scored[part, :, None]).sum((0, 3), dtype=np.float64)
             done += len(states)
     return sums / scored.sum((0, 2))[:, None], int(scored.shape[0] * rows)
@@ -177,18 +177,6 @@ def _repeated(given: NumpyInputs, count: int) -> NumpyInputs:
     times = 1, 1, count, 1
     carried = None if given.carried is None else np.tile(given.carried, times)
     return NumpyInputs(np.tile(given.numbers, times), np.tile(given.symbols, times), carried)
-
-
-def _losses(outputs: Array, targets: npt.NDArray[Any], head: str) -> Array:
-    """Each step's loss: cross-entropy in nats, or mean squared error of the numbers known."""
-    if head == "linear":
-        known = np.isfinite(targets)
-        errors = np.where(known, outputs - targets, 0)
-        return np.asarray(np.square(errors).sum(-1) / np.maximum(known.sum(-1), 1))
-    below = outputs - outputs.max(-1, keepdims=True)
-    labels = np.broadcast_to(targets.astype(np.int64), below.shape[:-1])[..., None]
-    own = np.take_along_axis(below, labels, -1)[..., 0]
-    return np.asarray(np.log(np.exp(below).sum(-1)) - own)
 
 
 def unit_lags(subject: ProbeData, lags: int) -> pd.DataFrame:

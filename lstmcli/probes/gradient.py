@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from lstmcli.core import numpy_lstm
 from lstmcli.core.numpy_lstm import Array, NumpyInputs
+from lstmcli.data.target import Target
 from lstmcli.probes.networks import TRAINED, UNTRAINED, ProbeData, TracedRun, one_thread
 
 if TYPE_CHECKING:
@@ -113,11 +114,11 @@ def norms_of(subject: ProbeData, run: TracedRun, losses: Losses, longest: int) -
     state = np.moveaxis(before, 0, 2)[:, :, None]
     targets = subject.arrays[run.replica]["targets"][losses.steps, rows]
     with one_thread():
-        return _followed(run, state, history, targets, subject.spec.head)
+        return _followed(run, state, history, targets, subject.model.schema.target_kind)
 
 
 def _followed(
-    run: TracedRun, state: Array, given: NumpyInputs, targets: npt.NDArray[Any], head: str
+    run: TracedRun, state: Array, given: NumpyInputs, targets: npt.NDArray[Any], target: Target
 ) -> Norms:
     """Runs the network over the losses' histories, and their gradients back.
 
@@ -126,12 +127,12 @@ def _followed(
         state: before the histories: `[L, 2, 1, M, S]`.
         given: the histories, as the rows of one network.
         targets: of the last steps: `[M]` or `[M, D]`.
-        head: `softmax` or `linear`.
+        target: what kind they are of.
     """
     network = numpy_lstm.side_by_side([run.network])
     states = np.concatenate(list(numpy_lstm.unroll(network, state, given)))
     logits = numpy_lstm.readout(network, states[-1, -1, 1])
-    outputs = numpy_lstm.loss_gradient(logits, targets[None], head)
+    outputs = target.gradient(logits, targets[None])
     found = numpy_lstm.local_gradients(network, state, given, states)
     norms = [
         Norms(*(np.linalg.norm(part, axis=-1) for part in step))

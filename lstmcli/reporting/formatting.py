@@ -17,18 +17,12 @@ if TYPE_CHECKING:
 
     from lstmcli.config import DataConfig
     from lstmcli.data.baselines import Baseline
-    from lstmcli.data.schema import Categorical, Numeric, Schema
+    from lstmcli.data.schema import Categorical, Schema
 
 WIDEST = 24
 """Characters of a name that are shown."""
 NAMED = 5
 """Values of a column, and columns, that are named in a sentence."""
-LEARNED = {
-    "level": "target",
-    "change": "change from its last value",
-    "residual": "residual of a linear autoregression",
-}
-"""What of a number a model gives, by what it predicts."""
 
 
 def name(text: str, quoted: bool = False) -> str:
@@ -52,7 +46,7 @@ def name(text: str, quoted: bool = False) -> str:
 def value(schema: Schema, column: Categorical, number: int) -> str:
     """The name of a value of a column, to be shown; characters of a text stand in quotes."""
     known = 0 <= number < column.size
-    return name(column.label(number), quoted=known and schema.kind == "text")
+    return name(column.label(number), quoted=known and schema.target_kind.quoted)
 
 
 def values(schema: Schema, column: Categorical) -> str:
@@ -63,86 +57,44 @@ def values(schema: Schema, column: Categorical) -> str:
 
 def target(schema: Schema) -> str:
     """The target's name, or the first ones of several."""
-    from lstmcli.data.schema import Categorical
-
-    if isinstance(schema.target, Categorical):
-        return name(schema.target.name)
-    names = list(dict.fromkeys(column.name for column in schema.target))
+    names = list(dict.fromkeys(column.name for column in schema.targets))
     shown = ", ".join(map(name, names[:NAMED]))
     more = len(names) - NAMED
     shown = f"{shown} and {more:,} others" if more > 0 else shown
-    first, last = (schema.target[place].lead for place in (0, -1))
-    return shown if last is None else f"{shown}, {first} to {last} steps ahead"
-
-
-def learned(schema: Schema) -> str:
-    """What of a number a model gives: `target`, `change from its last value` and so on."""
-    return LEARNED[schema.predicts]
-
-
-def one_number(schema: Schema) -> Numeric | None:
-    """The target, if it is one number: then errors can be given in its units."""
-    from lstmcli.data.schema import Categorical
-
-    if isinstance(schema.target, Categorical) or len(schema.target) != 1:
-        return None
-    return schema.target[0]
-
-
-def rmse(schema: Schema, loss: float) -> float | None:
-    """The root of a mean squared error, in the units of a target of one number."""
-    column = one_number(schema)
-    return None if column is None else math.sqrt(loss) * column.scale
-
-
-def mae(schema: Schema, standardised: float | None) -> float | None:
-    """A mean absolute error, in the units of a target of one number."""
-    column = one_number(schema)
-    return None if column is None or standardised is None else standardised * column.scale
+    leads = [column.lead for column in schema.numeric_targets if column.lead is not None]
+    return f"{shown}, {leads[0]} to {leads[-1]} steps ahead" if leads else shown
 
 
 def baseline_loss(schema: Schema, known: Baseline) -> str:
     """What a baseline loses, as `loss` has it, with the mean absolute error of a number."""
-    shown, error = loss(schema, known.loss), mae(schema, known.mae)
+    shown, error = loss(schema, known.loss), schema.target_kind.in_units(known.mae)
     return shown if error is None else f"{shown.removesuffix(')')}, mae {error:.3g})"
 
 
 def baseline_figures(schema: Schema, known: Baseline) -> dict[str, str]:
     """A baseline's row of figures by their headings."""
-    return figures(schema, known.loss, known.accuracy, mae(schema, known.mae))
+    target = schema.target_kind
+    return target.figures(known.loss, known.accuracy, target.in_units(known.mae))
 
 
 def loss(schema: Schema, nats: float) -> str:
     """A loss, with what it is in bits a character of a text, or in the units of a number."""
-    text = f"{nats:.3g}"
-    if schema.kind == "text":
-        return f"{text} ({nats / math.log(2):.3g} bits/char)"
-    error = rmse(schema, nats)
-    return text if error is None else f"{text} (rmse {error:.3g})"
-
-
-def loss_unit(schema: Schema) -> str:
-    """What losses are in, for an axis: `nats per step`."""
-    from lstmcli.data.schema import Categorical
-
-    if isinstance(schema.target, Categorical):
-        return f"nats per {'character' if schema.kind == 'text' else 'step'}"
-    return "squared error, standardised"
+    target, text = schema.target_kind, f"{nats:.3g}"
+    familiar = target.familiar(nats)
+    return text if familiar is None else f"{text} ({target.short.format(familiar)})"
 
 
 def display_unit(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
     """What people measure losses in, for an axis, and how losses come to be in that.
 
-    Bits per character of a text, the target's units of one number; else as `loss_unit` has it.
+    Bits per character of a text, the target's units of one number; else the loss's own.
     """
-    if schema.kind == "text":
-        return "bits per character", lambda nats: nats / math.log(2)
-    if (column := one_number(schema)) is None:
-        return loss_unit(schema), lambda nats: nats
+    target = schema.target_kind
+    if target.familiar(1.0) is None:
+        return target.loss_unit, lambda nats: nats
     from lstmcli.reporting.figures import style
 
-    unit = f"RMSE ({style.shown(column.name, 18)})"
-    return unit, lambda squared: squared**0.5 * column.scale
+    return target.axis.format(style.shown(target.columns[0].name, 18)), target.familiar
 
 
 def task(data: DataConfig, swept: Sequence[str] = ()) -> str:
@@ -154,25 +106,12 @@ def task(data: DataConfig, swept: Sequence[str] = ()) -> str:
     return f"echo after {data.echo_step} steps"
 
 
-def baseline(schema: Schema, known: str) -> str:
-    """The name of a baseline."""
-    return known.replace("class ", "character ") if schema.kind == "text" else known
-
-
 def best_unbeaten_baseline(loss: float | None, baselines: Sequence[Baseline]) -> Baseline | None:
     """The best baseline, if a loss on the same steps is not below it."""
     if not baselines:
         return None
     best = min(baselines, key=lambda each: each.loss)
     return None if loss is not None and loss < best.loss else best
-
-
-def chance(schema: Schema, baselines: Sequence[Baseline]) -> tuple[str, float]:
-    """Who knows nothing but the classes, or the numbers' mean, and the loss of that."""
-    if schema.classes:
-        return "a uniform guess", math.log(schema.classes)
-    means = [each.loss for each in baselines if each.name == "mean"]
-    return "the mean of the target", max([1.0, *means])
 
 
 def beyond_its_base(
@@ -194,28 +133,6 @@ def does_not_beat(seed: int, found: float | None, name: str, best: float) -> str
         f"seed {seed} does not beat `{name}`, which needs no network: its best validation loss is "
         f"{shown} against {best:.3g}"
     )
-
-
-def figures(
-    schema: Schema, loss: float, accuracy: float | None, mae: float | None
-) -> dict[str, str]:
-    """A row of figures by their headings; `-` where one is not measured."""
-    if schema.classes is None:
-        error = rmse(schema, loss)
-        if error is None:
-            return {"loss": six_digits(loss)}
-        shown = "-" if mae is None else f"{mae:.6g}"
-        return {"loss": six_digits(loss), "rmse": f"{error:.6g}", "mae": shown}
-    figures = {"loss (nats)": six_digits(loss)}
-    if schema.kind == "text":
-        figures["bits/char"] = f"{loss / math.log(2):.5f}"
-        figures["perplexity"] = f"{math.exp(min(loss, 700)):.5g}"
-    return figures | {"accuracy": "-" if accuracy is None else f"{accuracy:.5f}"}
-
-
-def six_digits(loss: float) -> str:
-    """A loss beside others in a table."""
-    return f"{loss:.6f}" if loss < 1000 else f"{loss:.3g}"
 
 
 def outcome(schema: Schema, row: Mapping[str, Any]) -> str:

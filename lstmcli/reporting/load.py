@@ -171,11 +171,11 @@ def _with_baselines(
     epochs: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]
 ) -> pd.DataFrame:
     """The table with columns for the loss of a guess, and for the best that needs no network."""
-    _, chance = formatting.chance(schema, baselines)
+    _, chance, _ = schema.target_kind.chance(baselines)
     best = min(baselines, key=lambda each: each.loss, default=None)
     return epochs.assign(
         chance=chance,
-        reference=best and formatting.baseline(schema, best.name),
+        reference=best and schema.target_kind.baseline_name(best.name),
         reference_loss=best.loss if best else math.nan,
     )
 
@@ -215,5 +215,5 @@ def _words(files: SweepFiles, swept: Sequence[str]) -> tuple[str, str]:
         with suppress(LstmcliError):
             config = Config.build(run_dir.read_config(run.config))
             schema = checkpoints.read(load.find_checkpoint(folder)).schema
-            return formatting.task(config.data, swept), formatting.loss_unit(schema)
+            return formatting.task(config.data, swept), schema.target_kind.loss_unit
     return "", PER_STEP

@@ -132,7 +132,7 @@ def _unbeaten(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]
     for row in _last(table):
         loss = best[row["seed"]]["val_loss"] if row["seed"] in best else None
         if beats := formatting.best_unbeaten_baseline(loss, without):
-            name = formatting.baseline(schema, beats.name)
+            name = schema.target_kind.baseline_name(beats.name)
             yield (
                 "Nothing was learned that is worth a network: "
                 f"{formatting.does_not_beat(row['seed'], loss, name, beats.loss)}."
@@ -141,8 +141,7 @@ def _unbeaten(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]
 
 def _without_network(schema: Schema, baselines: Sequence[Baseline]) -> list[Baseline]:
     """What needs no network: of a task, chance, with which it can be held against something."""
-    name, loss = formatting.chance(schema, baselines)
-    guess = Baseline(name, loss, 1 / schema.classes if schema.classes else None)
+    guess = Baseline(*schema.target_kind.chance(baselines))
     known = any(each.name == "mean" for each in baselines)
     return [*baselines] if known else [*baselines, guess]
 
@@ -219,9 +218,9 @@ def _beside(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) 
             rows.append(_validated(f"seed {last['seed']}, best epoch", schema, best[last["seed"]]))
     floor = table.bayes_loss.iloc[-1]
     if floor is not None:
-        rows.append({WHAT: "floor (expected)", **formatting.figures(schema, floor, None, None)})
+        rows.append({WHAT: "floor (expected)", **schema.target_kind.figures(floor, None, None)})
     for each in _without_network(schema, baselines if floor is None else ()):
-        name = f"without a network: {formatting.baseline(schema, each.name)}"
+        name = f"without a network: {schema.target_kind.baseline_name(each.name)}"
         rows.append({WHAT: name, **formatting.baseline_figures(schema, each)})
     headings = [name for name in rows[0] if any(row.get(name, "-") != "-" for row in rows)]
     cells = [[row.get(name, "-") for name in headings] for row in rows]
@@ -231,9 +230,8 @@ def _beside(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) 
 def _validated(name: str, schema: Schema, row: Row) -> dict[str, str]:
     """A row of figures by their headings."""
     loss, gap = row["val_loss"], row.get("val_gap")
-    figures = formatting.figures(
-        schema, float("nan") if loss is None else loss, row["val_accuracy"], None
-    )
+    loss = float("nan") if loss is None else loss
+    figures = schema.target_kind.figures(loss, row["val_accuracy"], None)
     return {
         WHAT: name,
         "epoch": str(row["epoch"]),

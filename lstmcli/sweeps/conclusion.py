@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from lstmcli.data.target import Target
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.comparison import FEWEST, LEVEL, Ratio
-from lstmcli.sweeps.data_info import NATS, Unit
+from lstmcli.sweeps.data_info import NATS
 from lstmcli.sweeps.summary import GUESS, DepthResult
 from lstmcli.sweeps.trial import Status
 
@@ -23,7 +24,7 @@ SMALLEST_P = 1e-4
 """P-values below it are not told apart."""
 
 
-def sentence(verdict: DepthResult, unit: Unit = NATS) -> str:
+def sentence(verdict: DepthResult, unit: Target = NATS) -> str:
     """How many layers the task needs; or that the data cannot tell, and why.
 
     Args:
@@ -42,7 +43,7 @@ def sentence(verdict: DepthResult, unit: Unit = NATS) -> str:
     return f"{where}: {said}" if where else said
 
 
-def _head(verdict: DepthResult, unit: Unit) -> str:
+def _head(verdict: DepthResult, unit: Target) -> str:
     if verdict.findings.reference is None:
         return "no trial ended with a loss: there is nothing to compare"
     row = verdict.rows.loc[verdict.findings.reference]
@@ -62,7 +63,7 @@ def _head(verdict: DepthResult, unit: Unit) -> str:
     return f"{unsolved}the data cannot tell how many layers are enough: {_why(verdict, row, unit)}"
 
 
-def _no_better(verdict: DepthResult, row: pd.Series, unit: Unit) -> str:
+def _no_better(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
     """That no depth beats what is known without a network; and how low the lowest loss is."""
     baseline, margin = _baseline(verdict, unit), _margin(verdict, unit)
     said = f"no depth is better than {baseline} by more than {margin}"
@@ -72,7 +73,7 @@ def _no_better(verdict: DepthResult, row: pd.Series, unit: Unit) -> str:
     return f"{said}; {has} the lowest loss, {_result(row, unit)}"
 
 
-def _is_enough(row: pd.Series, unit: Unit) -> str:
+def _is_enough(row: pd.Series, unit: Target) -> str:
     count = _layers(row.layers)
     if math.isnan(row.solve_rate):
         loss = unit.result(row.iqm)
@@ -85,7 +86,7 @@ def _is_enough(row: pd.Series, unit: Unit) -> str:
     return f"no depth solves it: {well}, {_result(row, unit)}"
 
 
-def _why(verdict: DepthResult, row: pd.Series, unit: Unit) -> str:
+def _why(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
     """What keeps the depth with the lowest loss from being called enough."""
     assert verdict.findings.reference is not None
     worst = verdict.findings.worst[verdict.findings.reference]
@@ -101,7 +102,7 @@ def _why(verdict: DepthResult, row: pd.Series, unit: Unit) -> str:
     )
 
 
-def _margin(verdict: DepthResult, unit: Unit) -> str:
+def _margin(verdict: DepthResult, unit: Target) -> str:
     """The margin, and what it is a part of where that is not the way to a floor."""
     said = f"the margin of {unit.amount(verdict.margin)}"
     name, loss = verdict.baseline.name, verdict.baseline.loss
@@ -111,7 +112,7 @@ def _margin(verdict: DepthResult, unit: Unit) -> str:
     return f"{said} ({100 * verdict.margin / loss:.3g} % of what {_named(name)} {verb})"
 
 
-def _baseline(verdict: DepthResult, unit: Unit) -> str:
+def _baseline(verdict: DepthResult, unit: Target) -> str:
     """`bigrams (2.44 nats)`; a uniform guess is known without its loss."""
     name, loss = verdict.baseline.name, verdict.baseline.loss
     return name if name == GUESS else f"{_named(name)} ({unit.amount(loss, '.3g')})"
@@ -122,7 +123,7 @@ def _named(baseline: str) -> str:
     return f"the {baseline}" if baseline.startswith(ONE) else baseline
 
 
-def _beaten(verdict: DepthResult, unit: Unit) -> list[str]:
+def _beaten(verdict: DepthResult, unit: Target) -> list[str]:
     """How many of the depths do not beat what is known without a network, where some do."""
     depths, beaten = len(verdict.rows), verdict.beaten_by
     if verdict.baseline.name == GUESS or not verdict.better_than_a_guess or beaten == depths:
@@ -132,7 +133,7 @@ def _beaten(verdict: DepthResult, unit: Unit) -> list[str]:
     return [f"{failing} of {depths} depths {verb} not beat {_baseline(verdict, unit)}"]
 
 
-def _result(row: pd.Series, unit: Unit) -> str:
+def _result(row: pd.Series, unit: Target) -> str:
     """`8 of 8 seeds solve it (95 % interval 68 to 100 %)`; or the loss, if none does."""
     if math.isnan(row.solve_rate) or row.solve_rate == 0:
         return f"with a test loss of {unit.result(row.iqm)}"
@@ -146,7 +147,7 @@ def _solves_none(verdict: DepthResult) -> bool:
     return bool((verdict.rows.solve_rate.fillna(0) == 0).all())
 
 
-def _differences(verdict: DepthResult, unit: Unit) -> list[str]:
+def _differences(verdict: DepthResult, unit: Target) -> list[str]:
     """The depths whose losses differ from the reference's, and the smaller ones that may."""
     found: list[str] = []
     if not verdict.better_than_a_guess:
@@ -163,11 +164,11 @@ def _differences(verdict: DepthResult, unit: Unit) -> list[str]:
     return found
 
 
-def _undecided(row: pd.Series, bound: float, unit: Unit) -> str:
+def _undecided(row: pd.Series, bound: float, unit: Target) -> str:
     return f"{_layers(row.layers)} could be worse by up to {unit.amount(bound)}"
 
 
-def _rate(row: pd.Series, unit: Unit) -> str:
+def _rate(row: pd.Series, unit: Target) -> str:
     """How many seeds of the next smaller depth solve the task, where that is known."""
     if math.isnan(row.solve_rate):
         return ""

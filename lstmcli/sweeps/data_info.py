@@ -4,52 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lstmcli.config import Config, DataConfig
-from lstmcli.data.baselines import Baselines, nats_to_bits
+from lstmcli.data.baselines import Baselines
 from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.datasets import Source, floor_of
-from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.schema import Categorical
+from lstmcli.data.target import ClassTarget, Target
 from lstmcli.data.tasks.echo import check_learnable
 from lstmcli.model_spec import ModelSpec
 from lstmcli.training import estimate
 from lstmcli.training.estimate import DataFacts
 from lstmcli.utils.errors import FileError, UsageError
 
-
-@dataclass(frozen=True)
-class Unit:
-    """What losses are in.
-
-    Attributes:
-        name: `nats`, or `in squared error` of the standardised target.
-        text: whether a step is a character.
-        scale: of the one number that is predicted, in its own units; `None` for others.
-    """
-
-    name: str = "nats"
-    text: bool = False
-    scale: float | None = None
-
-    def amount(self, loss: float, form: str = ".2g") -> str:
-        """`0.061 nats`, `0.061 in squared error`."""
-        return f"{loss:{form}} {self.name}"
-
-    def result(self, loss: float) -> str:
-        """A test loss: plain for classes, with a more familiar figure for text and for numbers."""
-        if self.text:
-            return f"{self.amount(loss, '.3g')} ({nats_to_bits(loss):.3g} bits per character)"
-        if self.scale is not None:
-            rmse = self.scale * math.sqrt(loss)
-            return f"{self.amount(loss, '.3g')} (RMSE {rmse:.3g} in the target's units)"
-        return f"{loss:.3g}" if self.name == "nats" else self.amount(loss, ".3g")
-
-
-NATS = Unit()
+NATS: Target = ClassTarget((Categorical("target", 2),))
+"""What knows losses to be in nats."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +39,7 @@ class DataInfo:
 
     spec: ModelSpec
     facts: DataFacts
-    unit: Unit = NATS
+    unit: Target = NATS
     baseline: float | None = None
     digest: str | None = None
     baselines: Mapping[tuple[str, int, int], Baselines] = field(default_factory=dict, compare=False)
@@ -93,19 +65,11 @@ def data_info(source: Source) -> DataInfo:
     return DataInfo(
         source.spec,
         estimate.of_data(source, floor, source.validation_baselines.found),
-        unit(source.schema),
+        source.schema.target_kind,
         floor.chance if floor else None,
         digest(source),
         source.known_baselines,
     )
-
-
-def unit(schema: Schema) -> Unit:
-    """What losses of a model of these columns are in."""
-    if isinstance(schema.target, Categorical):
-        return Unit(text=schema.kind == "text")
-    scale = schema.target[0].scale if len(schema.target) == 1 else None
-    return Unit("in squared error", scale=scale)
 
 
 def digest(source: Source) -> str | None:

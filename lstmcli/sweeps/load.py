@@ -32,7 +32,7 @@ DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionErr
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lstmcli.sweeps.data_info import Unit
+    from lstmcli.data.target import Target
     from lstmcli.sweeps.summary import DepthResult
 
 
@@ -183,14 +183,14 @@ def best_of(directory: SweepDirectory, verdicts: Sequence[DepthResult]) -> BestT
     return None if best is None else BestTrial(directory.path / best[0], best[1])
 
 
-def _unit(directory: SweepDirectory, verdict: DepthResult) -> Unit:
+def _unit(directory: SweepDirectory, verdict: DepthResult) -> Target:
     """What losses are in, as the checkpoint of one of a verdict's trials has it."""
     from lstmcli.sweeps import data_info
 
     for run in verdict.trials.run_dir.dropna().unique():
         with suppress(FileError):
             path = load.find_checkpoint(directory.path / run)
-            return data_info.unit(checkpoint.read(path).schema)
+            return checkpoint.read(path).schema.target_kind
     return data_info.NATS
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
+from lstmcli.data.target import Target
 from lstmcli.sweeps import grid
-from lstmcli.sweeps.data_info import Unit
 from lstmcli.sweeps.data_info import identity as identity_of
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.training import initial_weights, load, run_dir
@@ -43,7 +43,7 @@ class Plan:
     asked: SweepConfig
     notes: tuple[str, ...] = ()
 
-    def unit(self, where: Mapping[str, Any]) -> Unit:
+    def unit(self, where: Mapping[str, Any]) -> Target:
         """What losses are in, of the settings that have some values in common."""
         return next(
             setting.material.unit

@@ -273,11 +273,11 @@ def _test(
     if not run.best:
         return []
     measures = run.program.evaluate(run.best, ReplicaWindows(windows))
-    classes = run.program.spec.head == "softmax"
+    target = run.source.schema.target_kind
     return [
         (
             measures.mean(measures.loss, replica),
-            measures.mean(measures.metric, replica) if classes else None,
+            target.accuracy(measures.mean(measures.metric, replica)),
             floor_of(each),
         )
         for replica, each in enumerate(windows)

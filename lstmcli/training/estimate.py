@@ -148,10 +148,8 @@ def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
     """A uniform guess, the mean of numbers, or what a task has for it."""
     if baseline := tasks.baseline(source.example):
         return Baseline(*baseline)
-    if source.schema.classes:
-        return Baseline("a uniform guess", math.log(source.schema.classes))
-    mean = next((each.loss for each in known if each.name == "mean"), 1.0)
-    return Baseline("the mean of the target", mean)
+    name, loss, _ = source.schema.target_kind.chance(known, least=0.0)
+    return Baseline(name, loss)
 
 
 def training_seconds(config: Config, spec: ModelSpec, windows: int, epochs: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,12 +15,12 @@ from lstmcli.core.initialization import Arrays
 from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.core.runner import Program
 from lstmcli.data import batching
-from lstmcli.data.baselines import nats_to_bits
 from lstmcli.data.batching import Windows, windows_of
 from lstmcli.data.datasets import floor_of
-from lstmcli.data.outputs import OutputErrors
-from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.outputs import OutputErrors, Tally
+from lstmcli.data.schema import Schema
 from lstmcli.data.series import Series
+from lstmcli.data.target import Target
 from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.model_spec import ModelSpec
 from lstmcli.training.checkpoint import Checkpoint
@@ -35,9 +34,6 @@ ONE_ROW_SECONDS = 20.0
 A_CELL, A_PARAMETER = 2e-6, 1e-10
 """Seconds of a layer's step beside its products, and of a parameter's part in those."""
 
-MOST_CLASSES = 1_000
-"""Up to which all pairs of labels are counted."""
-
 
 @dataclass
 class Score:
@@ -48,29 +44,45 @@ class Score:
         schema: what the columns are, as the model knows them.
         windows: what was scored.
         floor: the best that can be expected on the series, where its task is known.
-        labels: how many steps were scored.
-        confusion: how often each label (row) was taken for each other (column):
-            `[classes, classes]`; empty for numbers, and for very many classes.
         readout: what the head gave for each step, `[windows, bptt, rows, classes or numbers]`, if
             it was to be kept: log-probabilities, or standardised numbers.
         classes_kept: of very many classes the most probable ones of each step, whose readout that
             is, the most probable one first: `[windows, bptt, rows, classes]`; `None` where it is
             that of all.
-        outputs: the errors of each of several numbers.
+        tally: its errors, summed up.
     """
 
     seed: int
     schema: Schema
     windows: Windows
     floor: BayesLoss | None
-    labels: int = 0
-    confusion: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     readout: npt.NDArray[np.float32] | None = None
     classes_kept: npt.NDArray[np.int32] | None = None
-    outputs: OutputErrors | None = None
-    _loss: float = 0.0
-    _hits: int = 0
-    _absolute: float = 0.0
+    tally: Tally = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begins to count."""
+        self.tally = self.target.tally()
+
+    @property
+    def target(self) -> Target:
+        """What is predicted."""
+        return self.schema.target_kind
+
+    @property
+    def labels(self) -> int:
+        """How many steps were scored."""
+        return self.tally.labels
+
+    @property
+    def confusion(self) -> npt.NDArray[np.int64]:
+        """As the tally has it."""
+        return self.tally.confusion
+
+    @property
+    def outputs(self) -> OutputErrors | None:
+        """The errors of each of several numbers."""
+        return self.tally.outputs
 
     @property
     def loss(self) -> float:
@@ -78,38 +90,32 @@ class Score:
 
         Of several numbers it is the mean over all that are known.
         """
-        return self.outputs.loss if self.outputs else self._loss / self.labels
+        return self.tally.loss
 
     @property
     def accuracy(self) -> float | None:
         """Share of steps guessed right; `None` for numbers."""
-        return self._hits / self.labels if self.classes else None
+        return self.tally.accuracy
 
     @property
-    def classes(self) -> int:
-        """Of the target; 0 for numbers."""
-        return self.schema.classes or 0
+    def errors(self) -> dict[str, float | None]:
+        """What there is beside these: `rmse` and `mae`, or `bits_per_character`."""
+        return self.target.errors(self.loss, self.tally.mae)
 
     @property
     def rmse(self) -> float | None:
         """Root mean square error in the target's units; `None` for classes, or several targets."""
-        return self._in_units(math.sqrt(self.loss))
+        return self.errors.get("rmse")
 
     @property
     def mae(self) -> float | None:
         """Mean absolute error in the target's units; `None` for classes, or several targets."""
-        return self._in_units(self._absolute / self.labels)
+        return self.errors.get("mae")
 
     @property
     def bits_per_character(self) -> float | None:
         """The loss in bits, for text."""
-        return nats_to_bits(self.loss) if self.schema.kind == "text" else None
-
-    def _in_units(self, value: float) -> float | None:
-        target = self.schema.target
-        if isinstance(target, Categorical) or len(target) != 1:
-            return None
-        return value * target[0].scale
+        return self.errors.get("bits_per_character")
 
     def add(
         self, readout: npt.NDArray[np.float32], arrays: dict[str, npt.NDArray[np.generic]]
@@ -117,26 +123,7 @@ class Score:
         """Takes in what the head gave for some windows, `[windows, bptt, rows, …]`."""
         targets = arrays["targets"]
         scored = arrays.get("scored", np.ones(targets.shape[:3], np.bool_))
-        given, targets = readout[scored], targets[scored]
-        self.labels += len(targets)
-        if not self.classes and targets.shape[1] > 1:
-            errors = OutputErrors.of(given - targets)
-            self.outputs = self.outputs + errors if self.outputs else errors
-            return
-        if not self.classes:
-            errors = (given - targets).astype(np.float64)
-            self._loss += float(np.square(errors).mean(1).sum())
-            self._absolute += float(np.abs(errors).mean(1).sum())
-            return
-        labels = targets.astype(np.int64)
-        chosen = np.take_along_axis(given, labels[:, None], 1)
-        self._loss -= float(chosen.sum(dtype=np.float64))
-        guessed = given.argmax(1)
-        self._hits += int((guessed == labels).sum())
-        if self.classes <= MOST_CLASSES:
-            pairs = np.bincount(labels * self.classes + guessed, minlength=self.classes**2)
-            counted = pairs.reshape(self.classes, self.classes)
-            self.confusion = counted + self.confusion if self.confusion.size else counted
+        self.tally.add(readout[scored], targets[scored])
 
     @property
     def kept_from(self) -> int:

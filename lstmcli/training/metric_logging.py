@@ -84,16 +84,16 @@ def _row(
         (validated.mean(column, replica) if validated else None)
         for column in (validated or measured)[:2]
     )
-    classes = run.program.spec.head == "softmax"
+    target = run.source.schema.target_kind
     floor = run.validation_floors[replica]
     return EpochRow(
         epoch=run.epoch,
         step=run.epoch * len(measured.loss),
         seed=seed,
         loss=loss,
-        accuracy=metric if classes else None,
+        accuracy=target.accuracy(metric),
         val_loss=val_loss,
-        val_accuracy=val_metric if classes else None,
+        val_accuracy=target.accuracy(val_metric),
         bayes_loss=run.floor.loss if run.floor else None,
         learning_rate=run.config.training.rate(run.epoch - 1),
         grad_norm=grad_norm,
@@ -138,7 +138,7 @@ def _logged(run: TrainingState, measured: WindowMetrics) -> Iterator[StepRow]:
     for window in range(0, len(measured.loss), LOGGED_EVERY):
         for replica, seed in run.active_replicas:
             loss, metric, norm = (float(column[window, replica]) for column in measured[:3])
-            accuracy = metric if run.program.spec.head == "softmax" else None
+            accuracy = run.source.schema.target_kind.accuracy(metric)
             yield StepRow(run.epoch, before + window + 1, seed, loss, accuracy, norm)
 
 
@@ -148,8 +148,8 @@ def record_targets(run: TrainingState) -> None:
     Those of each seed's best model, and of what needs no network. Where one number is predicted, or
     none is validated, there is no such table.
     """
-    spec, held_out = run.program.spec, run.source.validation()
-    several = spec.head == "linear" and spec.outputs > 1
+    held_out = run.source.validation()
+    several = len(run.source.schema.numeric_targets) > 1
     if not (several and run.source.splits and held_out and run.best):
         return
     seeds, schema = run.config.run.seeds, run.source.schema

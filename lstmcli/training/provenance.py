@@ -10,7 +10,6 @@ from typing import Any
 
 from lstmcli import __version__
 from lstmcli.core import device, execution
-from lstmcli.data.schema import Categorical
 from lstmcli.training import run_dir
 from lstmcli.training.state import TrainingState
 
@@ -18,7 +17,7 @@ from lstmcli.training.state import TrainingState
 def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
     """What `run.json` says from the start."""
     data, task = run.config.data.data, run.config.data.task
-    target, training = run.source.schema.target, run.config.training
+    training = run.config.training
     return {
         **circumstances(run),
         "argv": list(argv),
@@ -28,7 +27,7 @@ def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
         "data": run_dir.path_from_folder(run.directory.base, data) if data else task,
         "data_sha256": run.source.checksums(),
         "task": dict(run.source.example.task),
-        "target": [c.name for c in ((target,) if isinstance(target, Categorical) else target)],
+        "target": [column.name for column in run.source.schema.targets],
         "classes": run.source.schema.classes,
         "rows": training.rows,
         "steps": training.steps,

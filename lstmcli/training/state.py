@@ -153,10 +153,8 @@ class TrainingState:
     @property
     def chance(self) -> float:
         """The loss of a uniform guess, in nats per step; for numbers, of their mean."""
-        spec = self.program.spec
-        if spec.head == "softmax":
-            return math.log(spec.outputs)
-        return max([1.0, *(each.loss for each in self.baselines.found if each.name == "mean")])
+        _, loss, _ = self.source.schema.target_kind.chance(self.baselines.found)
+        return loss
 
     @property
     def worse_than_chance_above(self) -> float:

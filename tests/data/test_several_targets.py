@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 
 from lstmcli.config import Config, DataConfig
-from lstmcli.core import numpy_lstm
 from lstmcli.data.baselines import autoregression
 from lstmcli.data.datasets import open_source
 from lstmcli.data.outputs import COLUMNS
 from lstmcli.data.schema import Numeric, Schema
-from lstmcli.probes.ablation import _losses
+from lstmcli.data.target import NumberTarget
 from lstmcli.reporting import formatting
 from lstmcli.training.checkpoint import read
 from lstmcli.utils.errors import UsageError
@@ -211,8 +210,9 @@ def test_a_column_whose_name_has_a_comma_is_one_target():
 def test_a_number_that_is_not_known_has_no_part_in_a_probes_loss_and_gradient():
     outputs_of_model = np.array([[1.0, 2.0, 4.0], [0.5, 0.0, 1.0]])
     targets = np.array([[0.0, np.nan, 1.0], [np.nan, np.nan, 3.0]])
-    assert _losses(outputs_of_model, targets, "linear") == pytest.approx([(1 + 9) / 2, 4])
-    slopes = numpy_lstm.loss_gradient(outputs_of_model, targets, "linear")
+    target = NumberTarget(tuple(map(Numeric, "abc")))
+    assert target.losses(outputs_of_model, targets) == pytest.approx([(1 + 9) / 2, 4])
+    slopes = target.gradient(outputs_of_model, targets)
     np.testing.assert_allclose(slopes, np.array([[2, 0, 6], [0, 0, -4]]) / 3)
 
 

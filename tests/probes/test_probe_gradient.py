@@ -7,11 +7,14 @@ import reference
 from lstmcli.config import Config
 from lstmcli.core import numpy_lstm
 from lstmcli.core.numpy_lstm import NumpyInputs
+from lstmcli.data.schema import Categorical, Numeric
+from lstmcli.data.target import ClassTarget, NumberTarget
 from lstmcli.model_spec import ModelSpec
 from lstmcli.probes import gradient
 from probing import drawn, run_of, subject
 
 LAYERS, SIZE, ROWS, STEPS = 2, 3, 4, 6
+CLASSES = ClassTarget((Categorical("target", 3),))
 
 
 def one_network(features=2, symbols=(), outputs=3, seed=0):
@@ -22,11 +25,11 @@ def one_network(features=2, symbols=(), outputs=3, seed=0):
     return weights, numpy_lstm.side_by_side([numpy_lstm.network(weights, 0, spec)])
 
 
-def followed(network, given, state, targets, head="softmax"):
+def followed(network, given, state, targets, target=CLASSES):
     """The gradients of the last step's losses, the newest step first."""
     states = np.concatenate(list(numpy_lstm.unroll(network, state, given)))
     logits = numpy_lstm.readout(network, states[-1, -1, 1])
-    outputs = numpy_lstm.loss_gradient(logits, targets[None], head)
+    outputs = target.gradient(logits, targets[None])
     found = numpy_lstm.local_gradients(network, state, given, states)
     steps = list(numpy_lstm.backpropagate(network, found, given, outputs))
     return [each.inputs[0].copy() for each in steps], [each.states[:, :, 0] for each in steps]
@@ -105,7 +108,9 @@ def test_gradient_of_a_squared_error_and_of_symbols_equals_finite_differences():
     numbers, symbols = rng.normal(size=(STEPS, ROWS, 1)), rng.integers(0, 3, (STEPS, ROWS, 1))
     state, targets = np.zeros((LAYERS, 2, ROWS, SIZE)), rng.normal(size=(ROWS, 2))
     given = NumpyInputs(numbers[:, None], symbols[:, None])
-    found, _ = followed(network, given, state[:, :, None], targets, "linear")
+    found, _ = followed(
+        network, given, state[:, :, None], targets, NumberTarget((Numeric("y"),) * 2)
+    )
     inputs = np.concatenate([numbers, np.eye(3)[symbols[..., 0]]], -1)
     one = {name: array[0] for name, array in weights.items()}
 

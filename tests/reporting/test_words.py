@@ -259,8 +259,8 @@ def test_of_sixty_classes_the_ten_most_confused_pairs_are_named_and_cut_to_a_wid
     schema = Schema("table", (), (), Categorical("animal", 60, tuple(names)))
     score = SimpleNamespace(
         seed=0, schema=schema, floor=None, loss=2.0, accuracy=0.5, mae=None, labels=6330,
-        classes=60, confusion=confusion,
-        windows=SimpleNamespace(series=SimpleNamespace(starts=None, scored=None)),
+        target=schema.target_kind, confusion=confusion,
+        windows=SimpleNamespace(series=SimpleNamespace(has_sequences=False, scored=None)),
     )  # fmt: skip
     with redirect_stdout(io.StringIO()) as said:
         print_scores([score], [])

@@ -13,8 +13,10 @@ import pytest
 from lstmcli import api
 from lstmcli.cli.progress import SweepView
 from lstmcli.data.datasets import open_source
+from lstmcli.data.schema import Categorical, Numeric
+from lstmcli.data.target import NumberTarget, TextTarget
 from lstmcli.sweeps import conclusion, summary, trial, workers
-from lstmcli.sweeps.data_info import NATS, Unit, check_unchanged
+from lstmcli.sweeps.data_info import NATS, check_unchanged
 from lstmcli.sweeps.tables import MetricsTail
 from lstmcli.training.metrics import EpochRow, append_metrics
 from lstmcli.training.run_dir import RunDirectory
@@ -310,7 +312,9 @@ def judged(losses, unit=NATS, margin=0.02, **more):
 
 
 def test_without_a_floor_the_margin_is_a_part_of_what_the_reference_loses():
-    verdict, text = judged({**LOSSES, 3: LOSSES[2]}, Unit(text=True))
+    verdict, text = judged(
+        {**LOSSES, 3: LOSSES[2]}, TextTarget((Categorical("next character", 2),))
+    )
     assert verdict.margin == pytest.approx(0.02 * 1.5)
     assert text.startswith(
         "2 layers are enough: the test loss is 1.02 nats (1.47 bits per character), and no other "
@@ -323,7 +327,7 @@ def test_without_a_floor_the_margin_is_a_part_of_what_the_reference_loses():
 def test_numbers_are_told_in_squared_error_and_in_the_targets_units():
     """sqrt(0.0625) is a quarter of a scale of 12."""
     low = [0.0625] * 5
-    unit = Unit("in squared error", scale=12.0)
+    unit = NumberTarget((Numeric("y", scale=12.0),))
     _, text = judged({1: low, 2: low}, unit, reference="last value", loss=0.3, chance=1.0)
     assert text.startswith(
         "1 layer is enough: the test loss is 0.0625 in squared error (RMSE 3 in the target's "

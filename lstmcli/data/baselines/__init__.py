@@ -5,7 +5,6 @@ A model that does not beat the best of them has learned nothing that is worth a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from lstmcli.data.baselines import autoregression, ngrams, seasons
 from lstmcli.data.outputs import OutputErrors
-from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.schema import Schema
 from lstmcli.data.series import Bools, Series
 
 Floats = npt.NDArray[np.float64]
@@ -118,12 +117,7 @@ def baselines(fitting: Fitting, read: Series) -> Baselines:
         read: the part behind what precedes it in its file; the past is not `scored`.
     """
     scored = np.ones(len(read), np.bool_) if read.scored is None else read.scored
-    if fitting.schema.kind == "text":
-        known = _of_text(fitting, read, scored)
-    elif isinstance(fitting.schema.target, Categorical):
-        known = _of_classes(fitting, read, scored)
-    else:
-        known = _of_numbers(fitting, read, scored)
+    known = KINDS[fitting.schema.target_kind.baselines](fitting, read, scored)
     found: list[Baseline] = []
     reasons: dict[str, list[str]] = {}
     for name, baseline in known:
@@ -259,6 +253,5 @@ def _of_text(fitting: Fitting, read: Series, scored: Bools) -> Each:
         yield name, Baseline(name, loss, float(found.right.mean()))
 
 
-def nats_to_bits(nats: float) -> float:
-    """Nats as bits: a loss per character of text."""
-    return nats / math.log(2)
+KINDS = {"numbers": _of_numbers, "classes": _of_classes, "text": _of_text}
+"""By `Target.baselines`."""

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from lstmcli.data.batching import to_score
-from lstmcli.data.schema import Autoregression, Categorical, Schema
+from lstmcli.data.schema import Autoregression, Schema
 from lstmcli.data.series import Parts, Series
 from lstmcli.defaults import STEPS
 
@@ -182,7 +182,7 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
         `None` where it is not to be so, or cannot be.
     """
     training, schema = parts.training, parts.training.schema
-    if training.last_values is None or isinstance(schema.target, Categorical):
+    if training.last_values is None or not schema.numeric_targets:
         return None
     validation = to_score(parts.validation, 1, STEPS).read if len(parts.validation) else None
     model = fit(training, validation, STEPS)
@@ -193,9 +193,11 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
     shares = np.maximum(np.sqrt(left), LEAST_RESIDUAL)
     target = tuple(
         replace(column, scale=float(f"{column.scale * share:.3g}"))
-        for column, share in zip(schema.target, shares, strict=True)
+        for column, share in zip(schema.numeric_targets, shares, strict=True)
     )
-    scales = np.array([a.scale / b.scale for a, b in zip(schema.target, target, strict=True)])
+    scales = np.array(
+        [a.scale / b.scale for a, b in zip(schema.numeric_targets, target, strict=True)]
+    )
     model = replace(model, weights=model.weights * scales, intercept=model.intercept * scales)
     return replace(schema, target=target, change=False, autoregression=model)
 

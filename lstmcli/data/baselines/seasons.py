@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.schema import Schema
 from lstmcli.data.series import Series
 
 Floats = npt.NDArray[np.float64]
@@ -39,15 +39,15 @@ def periods(schema: Schema, training: Series | None) -> list[int | None]:
         Of each number, `None` where there is none, or where the training part does not hold it
         twice; of classes the one of the target.
     """
-    columns = (schema.target,) if isinstance(schema.target, Categorical) else schema.target
+    columns = schema.targets
     longest = None if training is None else int(np.diff(training.bounds()).max()) // 2
     index = getattr(schema, "index", None)
     found = of_frequency(index.frequency if index and index.kind == "dates" else None, longest)
     if found is not None or training is None or training.last_values is None:
         return [found] * len(columns)
-    if isinstance(schema.target, Categorical):
+    if not schema.numeric_targets:
         return [None]
-    last = {column.name: place for place, column in enumerate(schema.target)}
+    last = {column.name: place for place, column in enumerate(schema.numeric_targets)}
     each = {
         name: of_values(training.last_values[:, place].astype(np.float64), training.bounds())
         for name, place in last.items()
@@ -121,9 +121,8 @@ def before(read: Series, steps: int | Sequence[int], horizon: int) -> npt.NDArra
         steps: of a season, or of that of each number.
         horizon: how many steps ahead of each step its target lies, where a number does not say so.
     """
-    last, target = read.last_values, read.schema.target
+    last, target = read.last_values, read.schema.numeric_targets
     assert last is not None
-    assert not isinstance(target, Categorical)
     leads = [horizon if column.lead is None else column.lead for column in target]
     places = np.arange(len(read))[:, np.newaxis]
     wanted = places - (-np.array(leads) % np.broadcast_to(steps, len(target)))  # [steps, D]

@@ -183,14 +183,12 @@ def find_roles(
 
 def schema_roles(schema: Schema, group: str | None = None) -> ColumnRoles:
     """The roles that columns have for a trained model."""
-    classes = isinstance(schema.target, Categorical)
-    columns = (schema.target,) if isinstance(schema.target, Categorical) else schema.target
     made = time_index.calendar_names(schema.index.calendar if schema.index else ())
     return ColumnRoles(
         tuple(column.name for column in schema.numbers if column.name not in made),
         tuple(column.name for column in schema.symbols),
-        tuple(dict.fromkeys(column.name for column in columns)),
-        classes,
+        tuple(dict.fromkeys(column.name for column in schema.targets)),
+        isinstance(schema.target, Categorical),
         group=group,
     )
 
