@@ -17,8 +17,8 @@ from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 from rich.text import Text
 
-from lstmcli.data.schema import Categorical
-from lstmcli.reporting.predictions import Bools, Column, PreviewSample
+from lstmcli.data.schema import Categorical, Numeric
+from lstmcli.reporting.predictions import Bools, PredictionSample
 
 LEAST_COLUMNS, LEAST_LINES = 60, 16
 """Of a terminal: in a smaller one there is only the bar."""
@@ -47,7 +47,7 @@ class Panel:
         self._floor = floor
         self._plain = plain
         self._points: list[tuple[float, float]] = []
-        self._sample: PreviewSample | None = None
+        self._sample: PredictionSample | None = None
         self._drawn: tuple[object, list[list[Segment]]] = (None, [])
 
     def add(self, place: float, loss: float) -> None:
@@ -59,7 +59,7 @@ class Panel:
             points = [_mean(pair) for pair in zip(points[::2], points[1::2], strict=False)]
         self._points = points
 
-    def show(self, sample: PreviewSample) -> None:
+    def show(self, sample: PredictionSample) -> None:
         """Goes on to what a network makes of some rows."""
         self._sample = sample
 
@@ -98,7 +98,7 @@ def _mean(pair: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return (first + second) / 2, math.sqrt(before * after)
 
 
-def _strip_lines(sample: PreviewSample, shown: Sequence[Strip], room: int) -> list[Text]:
+def _strip_lines(sample: PredictionSample, shown: Sequence[Strip], room: int) -> list[Text]:
     """A heading, and four lines for each row: what is given, due and predicted, and what is wrong.
 
     Args:
@@ -110,7 +110,7 @@ def _strip_lines(sample: PreviewSample, shown: Sequence[Strip], room: int) -> li
     steps = len(shown[0].given)
     gap = 1 if steps * (columns + 1) <= room - NAMES else 0
     fitting = min(steps, (room - NAMES) // (columns + gap))
-    first = sample.step + steps - fitting
+    first = int(sample.places[0, 0]) + steps - fitting
     steps_shown = f"steps {first:,} to {first + fitting - 1:,}"
     lines = [Text(_heading(sample, steps_shown, room), "dim")]
     for strip in shown:
@@ -118,7 +118,7 @@ def _strip_lines(sample: PreviewSample, shown: Sequence[Strip], room: int) -> li
     return lines
 
 
-def _heading(sample: PreviewSample, steps: str, room: int) -> str:
+def _heading(sample: PredictionSample, steps: str, room: int) -> str:
     """When the rows were predicted, and what they are, as far as there is room.
 
     It is as wide as in an epoch's last window, so that nothing beside it moves.
@@ -136,7 +136,7 @@ def _heading(sample: PreviewSample, steps: str, room: int) -> str:
     return heading.ljust(widest[chosen])[:room]
 
 
-def _row_lines(sample: PreviewSample, strip: Strip, columns: int, gap: str) -> list[Text]:
+def _row_lines(sample: PredictionSample, strip: Strip, columns: int, gap: str) -> list[Text]:
     """The four lines of a row."""
     marks = ["^" if wrong else "" for wrong in strip.wrong]
     judged = [STYLES["wrong" if wrong else "right"] for wrong in strip.wrong]
@@ -286,21 +286,22 @@ class Strip:
         return max(map(cell_len, [*self.given, *self.labels, *self.predicted]))
 
 
-def strips(sample: PreviewSample, plain: bool) -> list[Strip]:
+def strips(sample: PredictionSample, plain: bool) -> list[Strip]:
     """A strip for each row.
 
     Args:
         sample: what there is.
         plain: whether only ASCII may be used.
     """
-    known, none = sample.labels[sample.scored], "." if plain else "·"
-    given = _codes(sample.column, sample.given, sample.given, plain)
-    labels = _codes(sample.target, sample.labels, known, plain)
-    predicted = _codes(sample.target, sample.predicted, known, plain)
+    target, scored, inputs = sample.schema.targets[0], sample.labelled, sample.given
+    known, none = sample.labels[scored], "." if plain else "·"
+    given = _codes(sample.column, inputs, inputs, plain)
+    labels = _codes(target, sample.labels, known, plain)
+    predicted = _codes(target, sample.guesses, known, plain)
     rows = zip(
         _where(sample.there, given, " "),
-        _where(sample.there, _where(sample.scored, labels, none), " "),
-        _where(sample.there, _where(sample.scored, predicted, none), " "),
+        _where(sample.there, _where(scored, labels, none), " "),
+        _where(sample.there, _where(scored, predicted, none), " "),
         sample.wrong.tolist(),
         strict=True,
     )
@@ -316,7 +317,7 @@ def _where(chosen: Bools, codes: list[list[str]], other: str) -> list[list[str]]
 
 
 def _codes(
-    column: Column, values: npt.NDArray[Any], known: npt.NDArray[Any], plain: bool
+    column: Categorical | Numeric, values: npt.NDArray[Any], known: npt.NDArray[Any], plain: bool
 ) -> list[list[str]]:
     """A short code for each value `[rows, steps]`; `known` are the values that set the scale."""
     if isinstance(column, Categorical):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lstmcli.data.schema import Categorical, Numeric
-from lstmcli.reporting.predictions import PreviewSample
+from lstmcli.reporting.predictions import PredictionSample
 from lstmcli.utils.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class Window:
         self._rows = [self.figure.add_subplot(grid[row, 1]) for row in range(ROWS)]
         self._floor = floor
         self._points: list[tuple[float, float]] = []
-        self._sample: PreviewSample | None = None
+        self._sample: PredictionSample | None = None
         self._next = 0.0
         self.figure.show()
 
@@ -78,7 +77,7 @@ class Window:
         if self.open:
             self.figure.canvas.flush_events()
 
-    def show(self, sample: PreviewSample) -> None:
+    def show(self, sample: PredictionSample) -> None:
         """Goes on to what a network makes of some rows."""
         self._sample = sample
         if time.monotonic() >= self._next:
@@ -130,19 +129,18 @@ class Window:
         axes.legend(frameon=False)
 
 
-def _heading(sample: PreviewSample) -> str:
+def _heading(sample: PredictionSample) -> str:
     """When the rows were predicted, and what they are."""
     moment = sample.moment
     when = f"epoch {moment.epoch:,}, window {moment.window:,}"
     return f"seed {sample.seed}, {when}: validation, one panel a row"
 
 
-def _draw_row(axes: Any, sample: PreviewSample, row: int) -> None:
+def _draw_row(axes: Any, sample: PredictionSample, row: int) -> None:
     """A row: what is given, due and predicted at each step."""
-    steps = np.arange(sample.step, sample.step + sample.given.shape[1])
-    known, wrong = sample.scored[row], sample.wrong[row]
-    given = _units(sample.column, sample.given[row])
-    due, made = (_units(sample.target, each[row]) for each in (sample.labels, sample.predicted))
+    steps, known, wrong = sample.places[row], sample.labelled[row], sample.wrong[row]
+    given, target = sample.column.in_units(sample.given[row]), sample.schema.targets[0]
+    due, made = (target.in_units(each[row]) for each in (sample.labels, sample.guesses))
     axes.bar(steps, given, width=1, color=INPUT, label="input")
     axes.step(steps, np.where(known, due, np.nan), where="mid", color=LABEL, label="label")
     right = known & ~wrong
@@ -152,9 +150,3 @@ def _draw_row(axes: Any, sample: PreviewSample, row: int) -> None:
     if row == 0:
         axes.legend(frameon=False, ncols=4, fontsize="x-small", loc="lower left",
                     bbox_to_anchor=(0, 0.92))  # fmt: skip
-
-
-def _units(column: Categorical | Numeric, values: Any) -> Any:
-    """Numbers in the column's own units; classes as their numbers."""
-    values = np.asarray(values, np.float64)
-    return values if isinstance(column, Categorical) else column.in_units(values)

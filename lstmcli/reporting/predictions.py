@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from lstmcli import model_spec
 from lstmcli.core import numpy_lstm
-from lstmcli.data.batching import PADDING, warm_up_of, windows_of
+from lstmcli.data.batching import PADDING, Spans, warm_up_of, windows_of
 from lstmcli.data.datasets import Source
 from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.data.series import Series
@@ -29,8 +31,31 @@ CARRIED = 1_000
 LONGEST_SEQUENCE = 5_000
 WIDEST = 64
 """Steps that a panel has room for."""
-CHARACTERS, MOMENTS, SEQUENCES = 64, 200, 60
-"""Steps of a text, of numbers over time, and sequences whose one number is predicted."""
+MOST_ROWS = 5
+"""Rows that are shown: as many as the article shows."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a series is shown.
+
+    Attributes:
+        rows: of an endless series, or sequences, at most.
+        steps: of each; `None` for a window, or a whole sequence.
+        labelled: sequences, where each has one label.
+    """
+
+    rows: int
+    steps: int | None
+    labelled: int
+
+
+EXTENTS = {
+    "classes": Extent(MOST_ROWS, None, MOST_ROWS),
+    "regression": Extent(1, 200, 60),
+    "text": Extent(1, 64, 1),
+}
+"""By `Target.figure`."""
 
 
 @dataclass(frozen=True)
@@ -65,36 +90,21 @@ def window_of(model: Checkpoint, source: Source) -> PredictionSample:
     chosen = _sequences(series) if series.has_sequences else _rows(series, source)
     part = "training" if source.splits and not source.splits.validation else "validation"
     series = series.recording or series
-    readout = _readout(model, replica, series, chosen)
-    steps = chosen.steps[:, -chosen.last :]
-    if series.base is not None:
-        readout = readout + series.base[steps]
-    there = steps != PADDING
-    scored = there if series.scored is None else there & series.scored[steps]
-    begin = chosen.steps.shape[1] - steps.shape[1] - chosen.warm_up
-    return PredictionSample(
-        model.schema,
-        np.broadcast_to(begin + 1 + np.arange(steps.shape[1]), steps.shape),
-        there,
-        scored,
-        series.numbers[steps],
-        series.symbols[steps],
-        series.targets[steps],
-        readout,
-        tuple(f"{chosen.kind} {number + 1}" for number in range(len(steps))),
-        _where(part, steps, begin, chosen.kind)
-        + (f", seed {model.seeds[replica]} (the best)" if len(model.seeds) > 1 else ""),
+    network = numpy_lstm.network(model.tensors, replica, model.schema.spec(False, False))
+    rows, begin = len(chosen.steps), chosen.steps.shape[1] - chosen.last - chosen.warm_up
+    found = _sample(network, model.schema, series, chosen.steps, chosen.last, begin + 1)
+    seed = f", seed {model.seeds[replica]} (the best)" if len(model.seeds) > 1 else ""
+    return replace(
+        found,
+        names=tuple(f"{chosen.kind} {number + 1}" for number in range(rows)),
+        where=_where(part, (rows, chosen.last), begin, chosen.kind) + seed,
     )
 
 
 def name_of(source: Source) -> str:
     """What the figure of a window is called: as its task or, of a file, as what is predicted."""
     series = source.example
-    if task := series.task.get("name"):
-        return str(task)
-    if series.schema.kind == "text":
-        return "text"
-    return "classes" if series.schema.classes else "regression"
+    return str(series.task.get("name") or series.schema.target_kind.figure)
 
 
 def validation_series(source: Source, replica: int) -> Series:
@@ -119,12 +129,8 @@ def _rows(series: Series, source: Source) -> _Chosen:
     """The beginnings of the rows of an endless series, as it is cut for validation."""
     training = source.config.training
     bptt = training.steps
-    if series.schema.kind == "text":
-        rows, last = 1, CHARACTERS
-    elif not isinstance(series.schema.target, Categorical):
-        rows, last = 1, MOMENTS
-    else:
-        rows, last = min(MOST_ROWS, training.rows), min(bptt, WIDEST)
+    extent = EXTENTS[series.schema.target_kind.figure]
+    rows, last = min(extent.rows, training.rows), extent.steps or min(bptt, WIDEST)
     if series.is_recording:
         return _of_recording(series, rows, last, bptt)
     cut = windows_of(series, training.rows, bptt).cut
@@ -147,42 +153,66 @@ def _of_recording(series: Series, rows: int, last: int, bptt: int) -> _Chosen:
 def _sequences(series: Series) -> _Chosen:
     """The first sequences of a series, from their beginnings."""
     bounds = series.bounds()
-    numbers = not isinstance(series.schema.target, Categorical)
+    extent = EXTENTS[series.schema.target_kind.figure]
     alone = series.scored is not None and series.scored.sum() <= 2 * (len(bounds) - 1)
-    count = (SEQUENCES if alone else 1) if numbers else MOST_ROWS
+    count = extent.labelled if alone else extent.rows
     begins = bounds[:-1][:count]
     lengths = np.minimum(np.diff(bounds)[:count], LONGEST_SEQUENCE)
     places = np.arange(lengths.max())
     steps = np.where(places < lengths[:, None], begins[:, None] + places, PADDING)
-    return _Chosen(steps, len(places) if alone or not numbers else MOMENTS, "sequence")
+    last = None if alone else extent.steps
+    return _Chosen(steps, min(last or len(places), len(places)), "sequence")
 
 
-def _readout(
-    model: Checkpoint, replica: int, series: Series, chosen: _Chosen
-) -> npt.NDArray[np.floating[Any]]:
-    """Probabilities, or numbers, of the last steps: `[rows, last, C or D]`; from a zero state."""
-    schema = model.schema
-    network = numpy_lstm.network(model.tensors, replica, schema.spec(False, False))
-    state = numpy_lstm.zero_state(network, len(chosen.steps))
-    found = []
-    for now in chosen.steps.T:
-        symbols, numbers = series.symbols[now], series.numbers[now]
-        outputs, state = numpy_lstm.step(
-            network, state, symbols, numbers if schema.numbers else None
-        )
-        found.append(outputs)
-    outputs = np.stack(found[-chosen.last :], 1)
-    return _softmax(outputs) if schema.classes else outputs
+def _sample(
+    network: numpy_lstm.Network,
+    schema: Schema,
+    series: Series,
+    steps: npt.NDArray[np.int64],
+    last: int,
+    first: int,
+    scored: Bools | None = None,
+    starts: bool = False,
+) -> PredictionSample:
+    """What a network makes of the last of some steps of a series, from a state of zeros.
+
+    Args:
+        network: it.
+        schema: what it takes and gives.
+        series: what it is given.
+        steps: their numbers, in the order of the rows: `[rows, steps]`; PADDING for none.
+        last: how many of them are shown.
+        first: the number of the first of these in its row.
+        scored: which steps count, where the series does not say all of it: `[rows, steps]`.
+        starts: whether sequences begin within the rows.
+    """
+    state = numpy_lstm.zero_state(network, len(steps))
+    outputs: deque[npt.NDArray[Any]] = deque(maxlen=last)
+    for now in steps.T:
+        if starts and series.starts is not None:
+            state = np.where(series.starts[now][:, None], np.zeros_like(state), state)
+        numbers = series.numbers[now] if schema.numbers else None
+        output, state = numpy_lstm.step(network, state, series.symbols[now], numbers)
+        outputs.append(output)
+    steps = steps[:, -last:]
+    there = steps != PADDING
+    counts = there if series.scored is None else there & series.scored[steps]
+    base = 0 if series.base is None else series.base[steps]
+    return PredictionSample(
+        schema,
+        np.broadcast_to(first + np.arange(steps.shape[1]), steps.shape),
+        there,
+        counts if scored is None else counts & scored[:, -last:],
+        series.numbers[steps],
+        series.symbols[steps],
+        series.targets[steps],
+        np.stack(outputs, 1) + base,
+    )
 
 
-def _softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    exponentials = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(exponentials / exponentials.sum(-1, keepdims=True))
-
-
-def _where(part: str, steps: npt.NDArray[np.int64], begin: int, kind: str) -> str:
+def _where(part: str, shape: tuple[int, int], begin: int, kind: str) -> str:
     """Which steps are shown, in words, counted from 1 on."""
-    rows, shown = steps.shape
+    rows, shown = shape
     which = f"{kind} 1" if rows == 1 else f"{kind}s 1 to {rows}"
     if kind == "sequence":
         return f"{part}, {which}"
@@ -200,10 +230,6 @@ def check_unchanged(model: Checkpoint, source: Source, file: str) -> None:
         )
 
 
-Arrays = dict[str, npt.NDArray[Any]]
-
-ROWS = 5
-"""As many as the article's figure has."""
 MOST_STEPS = 100
 """Of a window that are shown: more than fit beside a curve."""
 EVERY = 0.25
@@ -224,8 +250,6 @@ class PredictionPreview:
 
     def __init__(self, run: TrainingState, every: float = EVERY) -> None:
         self._windows = (run.source.validation() or run.source.training(0))[0]
-        base = self._windows.series.base
-        self._base = None if base is None else self._windows.laid(base)[:ROWS]
         self._schema = run.source.schema
         self._signature = run.program.spec
         self._seed = run.config.run.seed
@@ -241,7 +265,7 @@ class PredictionPreview:
         """Whether it is time to look again."""
         return time.monotonic() >= self._next
 
-    def look(self, tensors: Mapping[str, Any], moment: TrainingPosition) -> PreviewSample:
+    def look(self, tensors: Mapping[str, Any], moment: TrainingPosition) -> PredictionSample:
         """What the network makes of a window.
 
         Args:
@@ -251,7 +275,7 @@ class PredictionPreview:
         begun = time.monotonic()
         arrays = {name: np.asarray(tensors[name]) for name in self._names}
         network = numpy_lstm.network(arrays, 0, self._signature)
-        found = self._of(network, self._at(begun), moment)
+        found = replace(self._of(network, self._at(begun)), seed=self._seed, moment=moment)
         self._wait(time.monotonic(), begun)
         return found
 
@@ -267,148 +291,19 @@ class PredictionPreview:
         moved = int((now - self._begun) / STAYS) + 1
         return moved % len(self._windows)
 
-    def _of(
-        self, network: numpy_lstm.Network, window: int, moment: TrainingPosition
-    ) -> PreviewSample:
-        """What a network makes of a window."""
+    def _of(self, network: numpy_lstm.Network, window: int) -> PredictionSample:
+        """What a network makes of a window, after the one before it."""
+        cut, series = self._windows.cut, self._windows.series
         before = min(window, 1)
-        taken = self._windows.take(window - before, 1 + before)
-        series = {name: _steps(array) for name, array in taken.items()}
-        series["there"] = self._there(window - before, 1 + before)
-        every = len(series["targets"])
-        shown = min(every // (1 + before), MOST_STEPS)
-        series = {name: array[-2 * shown :] for name, array in series.items()}
-        outputs = _forward(network, series)[-shown:]
-        last = {name: array[-shown:] for name, array in series.items()}
-        end = (window + 1) * self._windows.cut.bptt
-        if self._base is not None:
-            base = np.moveaxis(self._base[:, end - shown : end], 0, 1)
-            outputs, last["targets"] = outputs + base, last["targets"] + base
-        return self._sample(last, outputs, end - shown + 1, moment)
-
-    def _there(self, begin: int, count: int) -> npt.NDArray[np.bool_]:
-        """Which steps of some windows are there: `[steps, rows]`."""
-        return np.not_equal(self._windows.cut.places(begin, begin + count)[:ROWS], PADDING).T
-
-    def _sample(
-        self, series: Arrays, outputs: npt.NDArray[Any], step: int, moment: TrainingPosition
-    ) -> PreviewSample:
-        """From arrays `[steps, rows, …]`."""
-        schema, targets = self._schema, series["targets"]
-        classes = isinstance(schema.target, Categorical)
-        predicted = outputs.argmax(-1) if classes else outputs[..., 0]
-        scored = series.get("scored", np.ones(targets.shape[:2], np.bool_))
-        if not classes:
-            scored = scored & np.isfinite(targets[..., 0])
-        name, column = (
-            ("numbers", schema.numbers) if schema.numbers else ("symbols", schema.symbols)
-        )
-        return PreviewSample(
-            schema,
-            self._seed,
-            moment,
-            step,
-            column[0],
-            series[name][..., 0].T,
-            (targets if classes else targets[..., 0]).T,
-            predicted.T,
-            scored.T,
-            series["there"].T,
-        )
-
-
-def _steps(windows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """`[windows, bptt, rows, …]` -> `[steps, rows, …]`, of the first rows."""
-    return windows.reshape(-1, *windows.shape[2:])[:, :ROWS]
-
-
-def _forward(network: numpy_lstm.Network, series: Arrays) -> npt.NDArray[Any]:
-    """The head's outputs at each step, from a state of zeros: `[steps, rows, C]`."""
-    steps, rows = series["targets"].shape[:2]
-    symbols = series.get("symbols", np.empty((steps, rows, 0), np.uint8))
-    numbers = series.get("numbers", [None] * steps)
-    starts = series.get("starts")
-    state = numpy_lstm.zero_state(network, rows)
-    outputs = []
-    for step in range(steps):
-        if starts is not None and starts[step].any():
-            state = np.where(starts[step][:, None], np.zeros_like(state), state)
-        output, state = numpy_lstm.step(network, state, symbols[step], numbers[step])
-        outputs.append(output)
-    return np.stack(outputs)
-
-
-MOST_ROWS = 5
-"""Rows that are shown: as many as the article shows."""
-
-
-@dataclass(frozen=True)
-class PredictionSample:
-    """Some steps of a few rows of a series, or of a few of its sequences.
-
-    Attributes:
-        schema: what the columns are.
-        places: the number of each step in its row or sequence, from 1 on: `[rows, steps]`.
-        there: whether there is a step: a sequence may be shorter than others. `[rows, steps]`.
-        scored: whether its prediction counts: `[rows, steps]`.
-        numbers, symbols: the inputs, as a series has them: `[rows, steps, N]`, `[rows, steps, M]`.
-        targets: `[rows, steps]` for classes, `[rows, steps, D]` for numbers, standardised.
-        readout: the probability of each class, or the predicted numbers, standardised:
-            `[rows, steps, C or D]`.
-        names: what each row is called.
-        where: which steps they are, in words.
-    """
-
-    schema: Schema
-    places: npt.NDArray[np.int64]
-    there: npt.NDArray[np.bool_]
-    scored: npt.NDArray[np.bool_]
-    numbers: npt.NDArray[np.floating[Any]]
-    symbols: npt.NDArray[Any]
-    targets: npt.NDArray[Any]
-    readout: npt.NDArray[np.floating[Any]]
-    names: tuple[str, ...]
-    where: str
-
-    @property
-    def target(self) -> Categorical:
-        """The target, where it is one of several classes."""
-        target = self.schema.target
-        if not isinstance(target, Categorical):
-            raise TypeError("the target is a number")
-        return target
-
-    @property
-    def guesses(self) -> npt.NDArray[np.int64]:
-        """The most probable class: `[rows, steps]`."""
-        return np.asarray(self.readout.argmax(-1))
-
-    @property
-    def wrong(self) -> npt.NDArray[np.bool_]:
-        """Whether another class than the label is the most probable: `[rows, steps]`."""
-        return np.asarray(self.scored & (self.guesses != self.targets))
-
-    @property
-    def one_input(self) -> npt.NDArray[np.int64] | None:
-        """The input, where it is one symbol or one bit: `[rows, steps]`; else `None`."""
-        numbers, symbols = self.numbers.shape[-1], self.symbols.shape[-1]
-        if (numbers, symbols) == (0, 1):
-            return np.asarray(self.symbols[..., 0], np.int64)
-        if (numbers, symbols) == (1, 0) and np.isin(self.numbers, (0, 1)).all():
-            return np.asarray(self.numbers[..., 0], np.int64)
-        return None
-
-    @property
-    def sparse(self) -> bool:
-        """Whether few steps have a label: those at the sequences' ends."""
-        return bool(self.scored.sum() <= 0.25 * self.there.sum())
+        places = cut.places(window - before, window + 1)
+        scored = cut.scored(places)[:MOST_ROWS] if isinstance(cut, Spans) else None
+        shown = min(cut.bptt, MOST_STEPS)
+        steps = places[:MOST_ROWS, -2 * shown :]
+        first = (window + 1) * cut.bptt - shown + 1
+        return _sample(network, self._schema, series, steps, shown, first, scored, starts=True)
 
 
 Bools = npt.NDArray[np.bool_]
-Column = Categorical | Numeric
-
-FAR = 0.25
-"""Of the range of the labels that are shown: by more a predicted number is marked as wrong."""
 
 
 @dataclass(frozen=True)
@@ -427,44 +322,90 @@ class TrainingPosition:
 
 
 @dataclass(frozen=True, eq=False)
-class PreviewSample:
-    """What a network makes of a few rows of a window.
+class PredictionSample:
+    """Some steps of a few rows of a series, or of a few of its sequences.
 
     Attributes:
         schema: what the columns are.
-        seed: the network's.
-        moment: when it was looked at.
-        step: the number of the first step of a row that is shown, from 1.
-        column: the input that is shown.
-        given: its values: `[rows, steps]`.
-        labels: class or number (standardised, the first of several): `[rows, steps]`.
-        predicted: the most probable class or the number: `[rows, steps]`.
-        scored: whether a step has a label that counts: `[rows, steps]`.
-        there: whether there is a step: rows of sequences are filled up at their ends.
+        places: the number of each step in its row or sequence, from 1 on: `[rows, steps]`.
+        there: whether there is a step: a sequence may be shorter than others. `[rows, steps]`.
+        scored: whether its prediction counts: `[rows, steps]`.
+        numbers, symbols: the inputs, as a series has them: `[rows, steps, N]`, `[rows, steps, M]`.
+        targets: `[rows, steps]` for classes, `[rows, steps, D]` for numbers, standardised.
+        outputs: what the output layer gives: logits, or standardised numbers:
+            `[rows, steps, C or D]`.
+        names: what each row is called.
+        where: which steps they are, in words.
+        seed, moment: of a run that is under way: whose network it is, and when.
     """
 
     schema: Schema
-    seed: int
-    moment: TrainingPosition
-    step: int
-    column: Column
-    given: npt.NDArray[Any]
-    labels: npt.NDArray[Any]
-    predicted: npt.NDArray[Any]
-    scored: Bools
+    places: npt.NDArray[np.int64]
     there: Bools
+    scored: Bools
+    numbers: npt.NDArray[np.floating[Any]]
+    symbols: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
+    outputs: npt.NDArray[np.floating[Any]]
+    names: tuple[str, ...] = ()
+    where: str = ""
+    seed: int = 0
+    moment: TrainingPosition = TrainingPosition(0, 0, 0)
+
+    @cached_property
+    def readout(self) -> npt.NDArray[np.floating[Any]]:
+        """The probability of each class, or the predicted numbers: `[rows, steps, C or D]`."""
+        return self.schema.target_kind.readout(self.outputs)
 
     @property
-    def target(self) -> Column:
-        """The column of the labels."""
+    def target(self) -> Categorical:
+        """The target, where it is one of several classes."""
         target = self.schema.target
-        return target if isinstance(target, Categorical) else target[0]
+        if not isinstance(target, Categorical):
+            raise TypeError("the target is a number")
+        return target
+
+    @cached_property
+    def guesses(self) -> npt.NDArray[Any]:
+        """The most probable class, or the first number: `[rows, steps]`."""
+        return self.schema.target_kind.guess(self.outputs)
 
     @property
+    def labels(self) -> npt.NDArray[Any]:
+        """What these are to be: `[rows, steps]`."""
+        return self.schema.target_kind.first(self.targets)
+
+    @cached_property
+    def labelled(self) -> Bools:
+        """Where that is known, and counts: `[rows, steps]`."""
+        return np.asarray(self.scored & np.isfinite(self.labels))
+
+    @cached_property
     def wrong(self) -> Bools:
-        """Where the prediction is another class, or far off: `[rows, steps]`."""
-        if isinstance(self.target, Categorical):
-            return np.asarray(self.scored & (self.predicted != self.labels))
-        known = self.labels[self.scored]
-        room = FAR * float(np.ptp(known)) if known.size else 0.0
-        return np.asarray(self.scored & (np.abs(self.predicted - self.labels) > room))
+        """Whether a guess is another class than the label, or far off: `[rows, steps]`."""
+        return self.schema.target_kind.wrong(self.guesses, self.labels, self.labelled)
+
+    @property
+    def column(self) -> Categorical | Numeric:
+        """The first input."""
+        return self.schema.numbers[0] if self.schema.numbers else self.schema.symbols[0]
+
+    @property
+    def given(self) -> npt.NDArray[Any]:
+        """Its values: `[rows, steps]`."""
+        return np.asarray((self.numbers if self.schema.numbers else self.symbols)[..., 0])
+
+    @property
+    def one_input(self) -> npt.NDArray[np.int64] | None:
+        """The input, where it is one symbol or one bit: `[rows, steps]`; else `None`."""
+        numbers, symbols = self.numbers.shape[-1], self.symbols.shape[-1]
+        if (numbers, symbols) == (0, 1):
+            return np.asarray(self.symbols[..., 0], np.int64)
+        if (numbers, symbols) == (1, 0) and np.isin(self.numbers, (0, 1)).all():
+            return np.asarray(self.numbers[..., 0], np.int64)
+        return None
+
+    @property
+    def sparse(self) -> bool:
+        """Whether few steps have a label: those at the sequences' ends."""
+        return bool(self.scored.sum() <= 0.25 * self.there.sum())

@@ -13,7 +13,7 @@ from lstmcli.config import Config
 from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.data.schema import Categorical, Numeric, Schema, plain
 from lstmcli.reporting import predictions as glimpses
-from lstmcli.reporting.predictions import PredictionPreview, PreviewSample, TrainingPosition
+from lstmcli.reporting.predictions import PredictionPreview, PredictionSample, TrainingPosition
 from lstmcli.training import run_dir, trainer
 from lstmcli.training.trainer import Progress
 from lstmcli.utils.errors import UsageError
@@ -25,14 +25,19 @@ LONG = ["train", "--epochs", "3000", "--out", "run"]
 def glimpse(labels, predicted, target=None, given=None, scored=None, column=None):
     """A glimpse of rows that are written out."""
     labels, predicted = np.array(labels), np.array(predicted)
-    given = labels if given is None else np.array(given)
-    target = target or Categorical("target", 10)
+    given = (labels if given is None else np.array(given))[..., None]
+    target, column = target or Categorical("target", 10), column or Categorical("input", 10)
     every = np.ones(labels.shape, bool)
-    schema = Schema("series", (), (), target if isinstance(target, Categorical) else (target,))
     scored = every if scored is None else np.array(scored)
-    column = column or Categorical("input", 10)
-    moment = TrainingPosition(3, 400, 666)
-    return PreviewSample(schema, 0, moment, 1, column, given, labels, predicted, scored, every)
+    numbers = isinstance(target, Numeric)
+    outputs = predicted[..., None] if numbers else np.eye(target.size)[predicted]
+    inputs = ((column,), ()) if isinstance(column, Numeric) else ((), (column,))
+    return PredictionSample(
+        Schema("series", *inputs, (target,) if numbers else target),
+        np.broadcast_to(1 + np.arange(labels.shape[1]), labels.shape),
+        every, scored, given, given, labels[..., None] if numbers else labels, outputs,
+        moment=TrainingPosition(3, 400, 666),
+    )  # fmt: skip
 
 
 def test_wrong_classes_are_marked_and_steps_without_a_label_are_not():
@@ -160,10 +165,10 @@ def test_a_glimpse_is_what_the_compiled_program_predicts(given, tmp_path, monkey
     compiled = windows.in_rows(whole)[:5, bptt:]  # After one window, as the glimpse's lead.
     classes = run.program.spec.head == "softmax"
     predicted = compiled.argmax(-1) if classes else compiled[..., 0]
-    np.testing.assert_allclose(found.predicted, predicted, atol=1e-4)
+    np.testing.assert_allclose(found.guesses, predicted, atol=1e-4)
     labels = windows.in_rows(windows.take(1, 1)["targets"])[:5]
     np.testing.assert_array_equal(found.labels, labels if classes else labels[..., 0])
-    assert found.step == bptt + 1
+    assert found.places[0, 0] == bptt + 1
 
 
 def test_looking_while_it_trains_changes_no_bit(tmp_path):

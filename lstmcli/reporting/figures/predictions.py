@@ -47,11 +47,7 @@ def window_figure(window: PredictionSample, title: str, curve: Curve | None = No
 
 def painter(window: PredictionSample) -> Painter:
     """Who draws a window."""
-    if window.schema.kind == "text":
-        return draw_characters
-    if not isinstance(window.schema.target, Categorical):
-        return draw_moments
-    return draw_strips if can_be_strips(window) else draw_probabilities
+    return PAINTERS[window.schema.target_kind.figure](window)
 
 
 LONGEST_NAME, MOST_LONGER = 2, 2
@@ -191,9 +187,7 @@ def draw_moments(figure: Any, window: PredictionSample) -> str:
 
     Where sequences have one number each, they stand side by side; else one row's steps do.
     """
-    target = window.schema.target
-    assert not isinstance(target, Categorical)
-    columns = target[:MOST_TARGETS]
+    columns = window.schema.numeric_targets[:MOST_TARGETS]
     alone = len(window.names) > 1
     panels = figure.subplots(
         2 * len(columns), 1, squeeze=False, sharex=True, height_ratios=[2, 1] * len(columns)
@@ -399,3 +393,11 @@ def _character(
         axes.add_patch(
             Rectangle(place, size_, size_, fill=False, edgecolor=style.RED, linewidth=1.6)
         )
+
+
+PAINTERS: dict[str, Callable[[PredictionSample], Painter]] = {
+    "text": lambda window: draw_characters,
+    "regression": lambda window: draw_moments,
+    "classes": lambda window: draw_strips if can_be_strips(window) else draw_probabilities,
+}
+"""Who draws a window, by `Target.figure`."""
