@@ -183,7 +183,8 @@ def of_settings(config: Config) -> str:
     """What is trained and how, as it was given or follows from the data."""
     model, training = config.model, config.training
     said = [
-        f"{model.layers:,} layer{'s' * (model.layers != 1)} of {_units(model.state_size)}",
+        f"{model.layers:,} layer{'s' * (model.layers != 1)} of "
+        f"{model.state_size:,} unit{'s' * (model.state_size != 1)}",
         f"{training.optimizer} at {training.learning_rate:g}",
         f"gradient norm up to {training.clip_norm:g}" if training.clip_norm else "",
         _epochs(training.epochs),
@@ -191,10 +192,6 @@ def of_settings(config: Config) -> str:
         PREDICTS.get(config.data.predict or "", ""),
     ]
     return "settings: " + ", ".join(filter(None, said))
-
-
-def _units(count: int) -> str:
-    return f"{count:,} unit{'s' * (count != 1)}"
 
 
 def _epochs(count: int) -> str:

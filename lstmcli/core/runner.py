@@ -72,9 +72,8 @@ class Program:
         side_by_side = step.schedule.side_by_side and plain
         together = _together(config.run.replicas, device) if side_by_side else 1
         parameter_count = model_spec.count(config.model, features, outputs)
-        seconds = initialization.window_seconds(
-            _with_replicas(config, together), features, parameter_count
-        )
+        grouped = replace(config, run=replace(config.run, replicas=together))
+        seconds = initialization.window_seconds(grouped, features, parameter_count)
         self._calls = ChunkRunner(together, seconds, device)
         numbers = config.training.steps * config.training.rows * outputs * together
         self._windows_read_out = max(1, READOUTS // numbers)
@@ -187,10 +186,6 @@ def _together(replicas: int, device: str) -> int:
     if replicas <= 2:
         return 1
     return 4 if replicas <= 4 else 8
-
-
-def _with_replicas(config: Config, replicas: int) -> Config:
-    return replace(config, run=replace(config.run, replicas=replicas))
 
 
 Tensors = dict[str, tf.Tensor]

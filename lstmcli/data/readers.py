@@ -149,16 +149,13 @@ def _example(path: Path) -> Path:
         return path
     texts = [each.suffix == text.ENDING for each in found]
     if any(texts) and not all(texts):
+        folder = path if path.is_dir() else path.parent
         raise UsageError(
             f"`{path}` has both texts and tables, `{found[0].name}` and "
             f"`{found[texts.index(not texts[0])].name}`",
-            f"say which are meant: `--data {shell_quote(_pattern(path))}`",
+            f"say which are meant: `--data {shell_quote(folder / '*.csv')}`",
         )
     return found[0]
-
-
-def _pattern(path: Path) -> Path:
-    return (path if path.is_dir() else path.parent) / "*.csv"
 
 
 def _check_known(path: Path) -> None:

@@ -157,15 +157,12 @@ def _differences(verdict: DepthResult, unit: Target) -> list[str]:
         if ratio is not None and ratio.p_value < LEVEL:
             said = _compared(row, ratio)
         elif place in verdict.findings.worst and place < (verdict.findings.enough or 0):
-            said = _undecided(row, verdict.findings.worst[place].bound, unit)
+            bound = unit.amount(verdict.findings.worst[place].bound)
+            said = f"{_layers(row.layers)} could be worse by up to {bound}"
         else:
             continue
         found.append(said + (_rate(row, unit) if place + 1 == verdict.findings.enough else ""))
     return found
-
-
-def _undecided(row: pd.Series, bound: float, unit: Target) -> str:
-    return f"{_layers(row.layers)} could be worse by up to {unit.amount(bound)}"
 
 
 def _rate(row: pd.Series, unit: Target) -> str:

@@ -124,8 +124,9 @@ def weights(config: Config, spec: ModelSpec, schema: Schema) -> initialization.A
     for name, shape in model_spec.shapes(config.model, features, outputs).items():
         there = tensors[name].shape if name in tensors else None
         if there not in ((1, *shape), (replicas, *shape)):
+            shown = "not there" if there is None else str(list(there))
             raise FileError(
-                f"`{path}` is another model: its `{name}` is {_shape(there)}, expected "
+                f"`{path}` is another model: its `{name}` is {shown}, expected "
                 f"{list(shape)} for each of {replicas} replica(s)",
                 f"`lstmcli inspect {shell_quote(path)}` shows what it is",
             )
@@ -168,7 +169,3 @@ def _target(schema: Schema) -> object:
     if isinstance(target, Categorical):
         return target
     return [(column.name, column.lead) for column in target], schema.predicts
-
-
-def _shape(found: tuple[int, ...] | None) -> str:
-    return "not there" if found is None else str(list(found))

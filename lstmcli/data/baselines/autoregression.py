@@ -186,7 +186,10 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
         return None
     validation = to_score(parts.validation, 1, STEPS).read if len(parts.validation) else None
     model = fit(training, validation, STEPS)
-    if model is None or not (asked or (validation and _is_base(model, training, validation))):
+    if model is None or not (
+        asked
+        or (validation and _wins(model, validation) and not _is_curved(model, training, validation))
+    ):
         return None
     steps = _known(training)
     left = np.nanmean(np.square(_left(model, training, steps)), 0)
@@ -206,10 +209,6 @@ def _left(model: Autoregression, series: Series, steps: Indices) -> Floats:
     """What an autoregression leaves at some steps: `[len(steps), D]`, NaN where it is not known."""
     targets = np.where(_cells(series), series.targets, np.float32(np.nan))[steps]
     return np.asarray(targets - predict(model, series, steps))
-
-
-def _is_base(model: Autoregression, training: Series, validation: Series) -> bool:
-    return _wins(model, validation) and not _is_curved(model, training, validation)
 
 
 def _wins(model: Autoregression, validation: Series) -> bool:

@@ -75,7 +75,7 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
         notes.extend(_unseen(unseen, _part_of(steps, len(whole)), PARTS))
         for part, pick in enumerate(picks):
             if part not in files:
-                yield _cut(whole, pick)
+                yield whole.part(pick) if isinstance(pick, slice) else whole.pick(pick)
                 continue
             series, strange = _encoded(*files[part], schema, PARTS[part])
             notes.extend(strange)
@@ -282,10 +282,6 @@ def _part_of(steps: list[Indices | slice], count: int) -> Bytes:
     for part, where in enumerate(steps):
         part_of[where] = part
     return part_of
-
-
-def _cut(whole: Series, pick: slice | Indices) -> Series:
-    return whole.part(pick) if isinstance(pick, slice) else whole.pick(pick)
 
 
 def _all_scored(parts: list[Series]) -> list[Series]:

@@ -114,7 +114,8 @@ def shown(text: str, widest: int = 24) -> str:
     What the font does not have is escaped as in Python; `$` would begin a formula of matplotlib.
     """
     found = "".join(
-        each if _drawable(each) else _escaped(each) for each in escape_unprintable(text)
+        each if _drawable(each) else each.encode("unicode_escape").decode()
+        for each in escape_unprintable(text)
     )
     if len(found) > widest:  # Names often differ at their ends.
         found = f"{found[: widest - widest // 3 - 1]}\u2026{found[-(widest // 3) :]}"
@@ -156,7 +157,3 @@ def _drawable(character: str) -> bool:
 
     font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
     return bool(font.get_char_index(ord(character)))
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
