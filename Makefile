@@ -23,7 +23,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check -P -I tests/support README.md CONTRIBUTING.md
+	$(BIN)/cog --check -P -I tests/support README.md CONTRIBUTING.md lstmcli/__init__.pyi
 
 torture: .venv/installed-dev torture-kills  ## random settings, damages, power losses and files, from a seed
 	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"

@@ -10,20 +10,33 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from lstmcli.config import NOT_SWEPT, ONE_IN_A_SWEEP, Config, SweepConfig, with_todays_names
-from lstmcli.data.tasks.dataset import generate
+from lstmcli.config import (
+    NOT_SWEPT,
+    OF_TENSORFLOW,
+    OF_THE_CHECKPOINT,
+    OF_THE_FILE,
+    ONE_IN_A_SWEEP,
+    Config,
+    RunConfig,
+    SweepConfig,
+    plain_settings,
+)
+from lstmcli.data.table import memory as in_memory
+from lstmcli.data.tasks import dataset
 from lstmcli.inference.export import export
-from lstmcli.probes.run import probe
+from lstmcli.probes import run as probes
+from lstmcli.signatures import with_settings
 from lstmcli.training import load, resume_state, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath, open_checkpoint
 from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.run_dir import RunDirectory
-from lstmcli.utils import files
+from lstmcli.utils import files, notebook
 from lstmcli.utils.errors import StoppedError, UsageError, describe_os_error
 from lstmcli.utils.settings import option_name
 
@@ -32,6 +45,7 @@ if TYPE_CHECKING:
 
     from lstmcli.data.baselines import Baseline
     from lstmcli.data.datasets import Source
+    from lstmcli.data.table.memory import InMemory
     from lstmcli.sweeps.plan import Plan
     from lstmcli.sweeps.run import Result
     from lstmcli.sweeps.sweep_dir import SweepDirectory
@@ -40,6 +54,12 @@ if TYPE_CHECKING:
 
 MANY_CLASSES, MOST_PROBABLE = 100, 10
 """Of more classes than the first, so many are kept of each step."""
+
+_OF_A_RUN = {spec.name for spec in fields(RunConfig)} - {"seed"}
+generate = with_settings("data", "run", leave_out={"data", *OF_THE_FILE, *_OF_A_RUN})(
+    dataset.generate
+)
+probe = with_settings("data", "run", leave_out=(*OF_THE_CHECKPOINT, *OF_TENSORFLOW))(probes.probe)
 
 __all__ = [
     "Evaluation",
@@ -75,6 +95,12 @@ class TrainedRun:
 
         return pd.read_csv(RunDirectory(self.directory).metrics)
 
+    def _repr_html_(self) -> str:
+        status = RunDirectory(self.directory).read_status()
+        sentence = f"{self.directory}: {status['status']}, {status.get('epochs', 0)} epochs"
+        figures = sorted(RunDirectory(self.directory).figures.glob("*.png"))
+        return notebook.to_html([sentence], self.metrics, figures)
+
     @property
     def checkpoint(self) -> Checkpoint:
         """Each seed's model as it was at its lowest validation loss."""
@@ -104,12 +130,30 @@ class Evaluation:
     epochs: list[int]
     outputs: pd.DataFrame | None = None
 
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each seed, then one for each baseline: its loss, and what goes with it."""
+        import pandas as pd
 
+        models = [
+            {"name": f"seed {score.seed}", "loss": score.loss, "accuracy": score.accuracy}
+            for score in self.scores
+        ]
+        baselines = [vars(baseline) for baseline in self.baselines]
+        return pd.DataFrame([*models, *baselines])[["name", "loss", "accuracy"]]
+
+    def _repr_html_(self) -> str:
+        sentences = [f"{self.checkpoint} on {self.data}", *self.notes]
+        return notebook.to_html(sentences, self.table)
+
+
+@with_settings("model", "data", "training", "run", in_memory=True)
 def train(
     out: AnyPath | None = None,
     *,
     overwrite: bool = False,
     resume: AnyPath | None = None,
+    progress: bool | None = None,
     **settings: Any,
 ) -> TrainedRun:
     """Trains a stack of LSTM layers, one seed or several side by side.
@@ -118,40 +162,78 @@ def train(
         out: the run directory; by default a new one in `runs`.
         overwrite: whether a run that is there already may be deleted.
         resume: the directory of a run to go on with; one that is complete stays as it is.
+        progress: whether a bar is shown; by default in a notebook that has `ipywidgets`.
         settings: of the model, the data, the training and the run. With `resume`, only more
-            `epochs`, another `patience`, and what no result depends on.
+            `epochs`, another `patience`, and what no result depends on. `data` may be a pandas
+            DataFrame or arrays `[rows]` by name, which the run directory keeps as `data.parquet`;
+            or a Series, of which the next value is predicted unless `target` and `horizon` say
+            something else.
 
     Raises:
         LstmcliError: as `lstmcli train` would say it.
     """
-    if settings.get("data") is not None:
-        settings["data"] = str(settings["data"])
+    settings = plain_settings(settings)
+    data = settings.get("data")
     if resume is not None:
-        check_alone("resume", {"out": out, "overwrite": overwrite})
-        return _resume(RunDirectory(run_dir.follow_latest(Path(resume))), settings)
+        own = in_memory.is_in_memory(data)  # It has its table.
+        check_alone("resume", {"out": out, "overwrite": overwrite, "data": own})
+        return _resume(RunDirectory(run_dir.follow_latest(Path(resume))), settings, progress)
+    if not in_memory.is_in_memory(data):
+        return _begin(out, overwrite, settings, progress)
+    with in_memory.as_file(data) as file:
+        known = in_memory.settings_of(data)
+        settings = {**known, **settings, "data": str(file)}
+        return _begin(out, overwrite, settings, progress, file.read_bytes())
+
+
+def _begin(
+    out: AnyPath | None,
+    overwrite: bool,
+    settings: Mapping[str, Any],
+    progress: bool | None,
+    table: bytes | None = None,
+) -> TrainedRun:
+    """Trains from the beginning; a table that is given is kept beside what the run writes."""
     opened = open_data(Config.build(**settings))
     directory = run_dir.create(Path(out) if out else None, label(opened.config), overwrite)
     with directory.lock():
-        _train(prepare(opened, directory))
+        if table is not None:
+            kept = opened.config.replaced(data=str(directory.data))
+            opened = replace(opened, config=kept)
+        run = prepare(opened, directory)
+        run.table = table
+        _train(run, progress)
     return TrainedRun(directory.path)
 
 
-def _resume(directory: RunDirectory, settings: Mapping[str, Any]) -> TrainedRun:
+def _resume(
+    directory: RunDirectory, settings: Mapping[str, Any], progress: bool | None
+) -> TrainedRun:
     with held_run(directory):
         found = resume_state.load_resume_state(directory, settings)
         check_data(found)
         if not found.complete:
-            _train(prepare(open_data(found.config, found), directory, found))
+            _train(prepare(open_data(found.config, found), directory, found), progress)
         elif not found.is_drawn:
             draw(directory)
     return TrainedRun(directory.path)
 
 
-def _train(run: TrainingState) -> None:
+def _train(run: TrainingState, progress: bool | None) -> None:
+    from rich import get_console
+    from rich.progress import Progress
+
     from lstmcli.training import trainer
 
-    for _ in trainer.train(run, ["lstmcli.train"]):
-        pass
+    shown = progress
+    if progress is None:  # A notebook draws a bar with widgets alone.
+        shown = get_console().is_jupyter and find_spec("ipywidgets") is not None
+    with Progress(disable=not shown) as bar:
+        task = bar.add_task("training", total=run.config.training.epochs, completed=run.epoch)
+        for event in trainer.train(run, ["lstmcli.train"]):
+            if isinstance(event, list):
+                loss = sum(row.loss for row in event) / len(event)
+                bar.update(task, completed=run.epoch, description=f"loss {loss:.4g}")
     draw(run.directory, run.source)
 
 
@@ -298,9 +380,10 @@ def draw(directory: RunDirectory, source: Source | None = None) -> str | None:
     return None
 
 
+@with_settings("data", "run", leave_out=OF_THE_CHECKPOINT)
 def evaluate(
     checkpoint: AnyPath,
-    data: AnyPath | None = None,
+    data: AnyPath | InMemory | None = None,
     *,
     keep: bool = False,
     all_classes: bool = False,
@@ -310,8 +393,8 @@ def evaluate(
 
     Args:
         checkpoint: the file, or a run directory, of which the best checkpoint counts.
-        data: a dataset to score on, whole. Without one it is a fresh series, or the part of the
-            dataset that was held back from training.
+        data: a dataset to score on, whole: a file, or what `train` takes. Without one it is a
+            fresh series, or the part of the dataset that was held back from training.
         keep: whether the scores keep what was predicted at each step: above 100 classes, of the
             ten most probable ones.
         all_classes: whether of all then.
@@ -320,7 +403,11 @@ def evaluate(
     Raises:
         LstmcliError: as `lstmcli eval` would say it.
     """
-    opened = open_checkpoint(checkpoint, data, settings)
+    if data is not None and in_memory.is_in_memory(data):
+        with in_memory.as_file(data) as file:
+            found = evaluate(checkpoint, file, keep=keep, all_classes=all_classes, **settings)
+        return replace(found, data="data in memory")
+    opened = open_checkpoint(checkpoint, cast("AnyPath | None", data), settings)
     model, config, trained_on = opened.model, opened.config, opened.trained_on
 
     from lstmcli.core import execution
@@ -366,6 +453,10 @@ def _outputs(
     return outputs.table(scores[0].schema, horizon, [*models, *without]) if models else None
 
 
+@with_settings(
+    "model", "data", "training", "run", "sweep",
+    leave_out=NOT_SWEPT, lists=("model", "data", "training"),
+)  # fmt: skip
 def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:
     """Trains every combination of settings with every seed, and says how many layers are enough.
 
@@ -428,7 +519,7 @@ def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None)
     """The sweep that some settings ask for; single values, lists, ranges, or texts like `1-5`."""
     from lstmcli.sweeps import grid, plan
 
-    settings = with_todays_names(settings)
+    settings = plain_settings(settings)
     own = {spec.name for spec in fields(SweepConfig)}
     if strange := settings.keys() & set(NOT_SWEPT):
         raise UsageError(f"`{min(strange)}` cannot be set in a sweep")

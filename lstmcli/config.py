@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral
+from os import PathLike, fspath
 from typing import Any, Self, get_type_hints
 
 from lstmcli import defaults
@@ -501,7 +502,7 @@ class Config:
         Raises:
             UsageError: an unknown name, or a value that cannot work or has no effect.
         """
-        tables, given = _tables(saved or {}), with_todays_names(given)
+        tables, given = _tables(saved or {}), plain_settings(given)
         saved_data = tables.get("data", {})
         data = given.get("data", saved_data.get("data"))
         check_effect(given, data, given.get("task", saved_data.get("task", DataConfig.task)))
@@ -580,15 +581,28 @@ MUTABLE = named(lambda it: it.get("mutable", False))
 """Settings that may change as a run goes on: the bits of an epoch do not depend on them."""
 OF_SEVERAL_WORDS = named(lambda it: it.get("several", False))
 """Settings that are several words with commas between them."""
+PATHS = {"data": ("data", "val_data", "test_data", "labels"), "training": ("init_from",)}
+"""The settings that name files, by group."""
 FLAGS = ("sort_index", "no_header", "extend_vocabulary")
 """Settings that are off or on, and not saved where they are off."""
 FORMERLY = {"schedule": "execution"}
 """What settings were called before, in files and on command lines that there are."""
 
 
-def with_todays_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by name, whatever they were called when somebody wrote them down."""
-    return {FORMERLY.get(name, name): value for name, value in settings.items()}
+def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name, as files have them.
+
+    What they were called before is taken too, paths as such, and lists of names of columns.
+    """
+    return {FORMERLY.get(name, name): _plain(name, value) for name, value in settings.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if name in OF_SEVERAL_WORDS and isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return value
 
 
 def _resolved(name: str, value: int | None) -> int:
@@ -713,7 +727,7 @@ def _tables(saved: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 f"the tables are {', '.join(f'[{group}]' for group in GROUPS)}, as the "
                 "`config.toml` of a run has them",
             )
-        tables[name] = with_todays_names(table)
+        tables[name] = plain_settings(table)
         for key in tables[name]:
             if key not in known:
                 raise UsageError(

@@ -16,6 +16,7 @@ from lstmcli.inference import exported_files
 from lstmcli.inference.export_description import describe
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.load import AnyPath
 from lstmcli.utils.errors import LstmcliError, UsageError
 from lstmcli.utils.files import write_atomically
 
@@ -52,8 +53,8 @@ class Exported:
 
 
 def export(
-    checkpoint: load.AnyPath,
-    out: load.AnyPath,
+    checkpoint: AnyPath,
+    out: AnyPath,
     *,
     format: str | None = None,
     seed: int | None = None,

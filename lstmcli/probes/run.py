@@ -11,6 +11,7 @@ from lstmcli.data.tasks import TASKS
 from lstmcli.probes import ablation, gradient, memory
 from lstmcli.probes.networks import ProbeData, inputs_of, subject_of
 from lstmcli.training.load import AnyPath, open_checkpoint
+from lstmcli.utils import notebook
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Probe:
         known = TASKS.get(str(series.task.get("name")))
         learned = known.describe(series) if known else self.subject.data
         return f"{model.layers} x {model.state_size} units, {learned}"
+
+    def _repr_html_(self) -> str:
+        return notebook.to_html([f"{self.kind} of {self.title}"], self.table)
 
 
 def probe(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lstmcli.config import OF_THE_FILE, Config
+from lstmcli.config import OF_THE_FILE, PATHS, Config
 from lstmcli.reporting import formatting, sections
 from lstmcli.reporting.html import Page, Section, Table, Text
 from lstmcli.sweeps import load, overview
@@ -68,7 +68,7 @@ def _with_files(tables: dict[str, dict[str, Any]], files: Mapping[str, str]) -> 
     if "data" not in files:
         for name in ("data", *OF_THE_FILE):
             tables["data"].pop(name, None)
-    for group, names in run_dir.PATHS.items():
+    for group, names in PATHS.items():
         tables[group] |= {name: files[name] for name in names if name in files}
     return tables
 

@@ -22,6 +22,7 @@ from lstmcli.sweeps.tables import WAITING, Row
 from lstmcli.sweeps.trial import LostRows, Status
 from lstmcli.sweeps.workers import Remaining
 from lstmcli.training.load import BestTrial
+from lstmcli.utils import notebook
 from lstmcli.utils.errors import ExitCode, StoppedError
 from lstmcli.utils.signals import name_of, stop_signals
 
@@ -106,6 +107,10 @@ class Result:
     def failed(self) -> pd.DataFrame:
         """The trials without a test loss."""
         return self.trials[self.trials.test_loss.isna()]
+
+    def _repr_html_(self) -> str:
+        figures = sorted((self.directory / "figures").glob("*.png"))
+        return notebook.to_html(self.answers, self.summary, figures)
 
 
 def find_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> SweepDirectory:

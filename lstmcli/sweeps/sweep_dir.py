@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tomli_w
 
+from lstmcli.config import PATHS
 from lstmcli.sweeps import grid, tables, trial_runs
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.plan import Plan, differences, differing
@@ -225,7 +226,7 @@ class SweepDirectory(SweepFiles):
         tables = run_dir.as_seen_from(self.path, plan.base.to_dict())
         found = {
             name: tables[group][name]
-            for group, names in run_dir.PATHS.items()
+            for group, names in PATHS.items()
             for name in names
             if name in tables[group]
         }

@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lstmcli.config import MUTABLE, OF_THE_CHECKPOINT, Config, DataConfig, RunConfig
+from lstmcli.config import MUTABLE, OF_THE_CHECKPOINT, PATHS, Config, DataConfig, RunConfig
 from lstmcli.data import readers
 from lstmcli.data.baselines import Fitting
 from lstmcli.data.datasets import EvaluationData, Source, open_source, series_to_test
@@ -336,7 +336,7 @@ def _of_another(checkpoint: Checkpoint, settings: Config, status: Mapping[str, A
 
 def fixed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings but for those that may change, and for where files lie."""
-    may_change = {*MUTABLE, *run_dir.PATHS["data"], *run_dir.PATHS["training"]}
+    may_change = {*MUTABLE, *PATHS["data"], *PATHS["training"]}
     return {
         group: {name: value for name, value in table.items() if name not in may_change}
         for group, table in settings.items()

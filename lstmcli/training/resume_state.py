@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lstmcli.config import MUTABLE, Config
+from lstmcli.config import MUTABLE, PATHS, Config
 from lstmcli.training import checkpoint_files, load, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import folder_of
@@ -19,7 +19,7 @@ from lstmcli.utils.settings import option_name
 
 PINNED = {"threads": "threads", "execution": "schedule", "device": "device"}
 """Settings that a machine resolves: what they became, under these names, is taken again."""
-_FILES = run_dir.PATHS["data"]
+_FILES = PATHS["data"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from lstmcli.config import Config
+from lstmcli.config import PATHS, Config
 from lstmcli.training import run_status
 from lstmcli.utils import files
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
@@ -92,6 +92,11 @@ class RunDirectory:
         return self.path / "targets.csv"
 
     @property
+    def data(self) -> Path:
+        """What was given from memory, as a table."""
+        return self.path / "data.parquet"
+
+    @property
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.path / "checkpoints" / "last.safetensors"
@@ -120,7 +125,7 @@ class RunDirectory:
     def written(self) -> list[Path]:
         """All that a run writes; what tells that it is a run's comes last."""
         checkpoints = [self.last, self.previous, self.damaged, self.best]
-        tables = [self.metrics, self.steps, self.targets]
+        tables = [self.data, self.metrics, self.steps, self.targets]
         return [*checkpoints, self.config, *tables, self.status]
 
     @property
@@ -351,10 +356,6 @@ def follow_latest(path: Path) -> Path:
         return path
     here = Path.cwd().resolve()
     return real.relative_to(here) if real.is_relative_to(here) else real
-
-
-PATHS = {"data": ("data", "val_data", "test_data", "labels"), "training": ("init_from",)}
-"""The settings that name files, by group."""
 
 
 def path_from_folder(folder: Path, path: str) -> str:

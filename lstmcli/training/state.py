@@ -93,6 +93,7 @@ class TrainingState:
         latest: each seed's last row.
         resumed: whether its directory holds it already.
         loggers: where its rows go.
+        table: the file of data that was given from memory, for its directory.
         begun, saved: `time.monotonic()` at the start, and at the last checkpoint.
     """
 
@@ -114,6 +115,7 @@ class TrainingState:
     epoch: int = 0
     resumed: bool = False
     loggers: Sequence[MetricLogger] = ()
+    table: bytes | None = None
     begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 

@@ -25,6 +25,7 @@ from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.run_dir import FIGURES, RunDirectory
 from lstmcli.training.state import EpochProgress, TrainingState
 from lstmcli.utils.errors import DivergedError, StoppedError
+from lstmcli.utils.files import write_atomically
 from lstmcli.utils.signals import stop_signals
 
 DIVERGED_HINT = "try a smaller `--learning-rate`, or `--clip-norm 1`"
@@ -167,6 +168,8 @@ def _begin(run: TrainingState, argv: Sequence[str]) -> None:
         run.directory.go_on(run.config, status="running", **afresh)
         return
     run.directory.begin(run.config, status="running", **provenance.of_run(run, argv))
+    if run.table is not None:
+        write_atomically(run.directory.data, run.table)
 
 
 def _epoch(

@@ -7,6 +7,7 @@ ROOT = Path(__file__).parents[2] / "lstmcli"
 FLOORS = (
     ("8", "cli"), ("7", "api.py"), ("6", "reporting"), ("5", "sweeps"), ("5", "probes"),
     ("5", "inference"), ("4", "training"), ("3", "data"), ("3", "core"), ("2", "model_spec.py"),
+    ("2", "signatures.py"),
     ("2", "config.py"), ("2", "defaults.py"), ("1", "utils"),
 )  # fmt: skip
 

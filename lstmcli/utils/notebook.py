@@ -1,0 +1,41 @@
+"""Results as a notebook shows them: HTML with their words, tables and pictures."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LAST_ROWS = 10
+"""Of a longer table, those that are shown."""
+
+
+def to_html(
+    sentences: Iterable[str],
+    table: pd.DataFrame | None = None,
+    figures: Iterable[Path] = (),
+) -> str:
+    """What `_repr_html_` of a result gives.
+
+    Args:
+        sentences: a paragraph each.
+        table: of which the last rows are shown.
+        figures: files of PNG pictures; one that is not there is left out.
+    """
+    parts = [f"<p>{escape(sentence)}</p>" for sentence in sentences]
+    if table is not None and len(table):
+        shown = table.tail(LAST_ROWS).dropna(axis="columns", how="all")
+        parts.append(shown.to_html(index=False, border=0, float_format="{:.4g}".format))
+    for figure in figures:
+        if figure.is_file():
+            content = b64encode(figure.read_bytes()).decode()
+            parts.append(
+                f'<img alt="{escape(figure.stem, quote=True)}" style="max-width:100%" '
+                f'src="data:image/png;base64,{content}">'
+            )
+    return "\n".join(parts)
