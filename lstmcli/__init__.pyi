@@ -145,6 +145,7 @@ def sweep(
     execution: str = "auto",
     threads: int | None = None,
     cache: bool = True,
+    tensorboard: bool = False,
     seeds: int = 8,
     match: str | None = None,
     margin: float = 0.01,
@@ -213,6 +214,7 @@ def train(
     execution: str = "auto",
     threads: int | None = None,
     cache: bool = True,
+    tensorboard: bool = False,
 ) -> TrainedRun: ...
 
 # [[[end]]]

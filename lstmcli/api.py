@@ -297,8 +297,9 @@ def open_data(config: Config, found: ResumeState | None = None) -> Source:
     Raises:
         LstmcliError: it cannot be used as asked.
     """
-    from lstmcli.training import initial_weights
+    from lstmcli.training import initial_weights, tensorboard_logging
 
+    tensorboard_logging.check_installed(config)
     try:
         return initial_weights.open_source(config, found)
     except UsageError as error:

@@ -376,6 +376,14 @@ class RunConfig(Settings):
         mutable=True,
     )
 
+    tensorboard: bool = setting(
+        False,
+        "Write TensorBoard's event files too, into the run directory.",
+        of_model=True,
+        swept=False,
+        mutable=True,
+    )
+
     @property
     def seeds(self) -> list[int]:
         """The seed of each replica."""
@@ -583,7 +591,7 @@ OF_SEVERAL_WORDS = named(lambda it: it.get("several", False))
 """Settings that are several words with commas between them."""
 PATHS = {"data": ("data", "val_data", "test_data", "labels"), "training": ("init_from",)}
 """The settings that name files, by group."""
-FLAGS = ("sort_index", "no_header", "extend_vocabulary")
+FLAGS = ("sort_index", "no_header", "extend_vocabulary", "tensorboard")
 """Settings that are off or on, and not saved where they are off."""
 FORMERLY = {"schedule": "execution"}
 """What settings were called before, in files and on command lines that there are."""

@@ -14,7 +14,7 @@ from lstmcli.data.target import Target
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.data_info import identity as identity_of
 from lstmcli.sweeps.grid import TrialGroup
-from lstmcli.training import initial_weights, load, run_dir
+from lstmcli.training import initial_weights, load, run_dir, tensorboard_logging
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.settings import option_name
 
@@ -94,6 +94,7 @@ def make(
     base = Config.build(
         saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": CHECKPOINTS}
     )
+    tensorboard_logging.check_installed(base)
     base = initial_weights.sized(base)
     depths = [base.model.layers] if base.training.init_from else grid.parse("layers", DEPTHS)
     lists = {"layers": depths, **lists}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Protocol
 
+from lstmcli.config import Config
 from lstmcli.core.replica_windows import WindowMetrics
 from lstmcli.data import outputs
 from lstmcli.training import checkpointing, evaluate, metrics
@@ -15,6 +16,7 @@ from lstmcli.training.evaluate import Score
 from lstmcli.training.metrics import EpochRow, StepRow
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.training.state import TrainingState
+from lstmcli.training.tensorboard_logging import TensorBoardLogger
 from lstmcli.utils.files import write_atomically
 
 LOGGED_EVERY = 100  # windows: as often as the article prints its loss
@@ -25,6 +27,9 @@ class MetricLogger(Protocol):
 
     def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow]) -> None:
         """Takes a row for each seed, and one for each of its windows that are logged."""
+
+    def close(self, status: str) -> None:
+        """Takes how the run has ended: no row comes any more."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,17 @@ class CSVLogger:
         """Adds the rows to `steps.csv` and `metrics.csv`, which is counted on, in this order."""
         metrics.append_metrics(self.directory.steps, steps)
         metrics.append_metrics(self.directory.metrics, epochs)
+
+    def close(self, status: str) -> None:
+        """Has nothing left to do."""
+
+
+def of_run(config: Config, directory: RunDirectory) -> list[MetricLogger]:
+    """Where the rows of a run go: the tables first, as a resume counts on them."""
+    found: list[MetricLogger] = [CSVLogger(directory)]
+    if config.run.tensorboard:
+        found.append(TensorBoardLogger(directory, directory.settings(config)))
+    return found
 
 
 def record(

@@ -122,6 +122,11 @@ class RunDirectory:
         return self.path / "figures"
 
     @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files, a directory for each seed."""
+        return self.path / "tensorboard"
+
+    @property
     def written(self) -> list[Path]:
         """All that a run writes; what tells that it is a run's comes last."""
         checkpoints = [self.last, self.previous, self.damaged, self.best]
@@ -325,7 +330,12 @@ def _delete(directory: RunDirectory) -> None:
     delete_figures(directory.figures)
     for file in directory.written:
         file.unlink(missing_ok=True)
-    with suppress(OSError):  # What else is in it stays.
+    for file in directory.tensorboard.glob("seed-*/events.out.tfevents.*"):
+        file.unlink()
+    for folder in (*directory.tensorboard.glob("seed-*"), directory.tensorboard):
+        with suppress(OSError):  # What else is in it stays.
+            folder.rmdir()
+    with suppress(OSError):
         directory.last.parent.rmdir()
     if is_unchanged_page(directory.report):
         directory.report.unlink()

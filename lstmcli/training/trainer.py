@@ -94,7 +94,7 @@ def prepare(
         best_epochs=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
         solved_streak=[0] * config.run.replicas,
         epochs_since_best=[0] * config.run.replicas,
-        loggers=[metric_logging.CSVLogger(directory)],
+        loggers=metric_logging.of_run(config, directory),
     )
     if kept:
         resume.restore_run(run, kept)
@@ -147,6 +147,8 @@ def _train(run: TrainingState, argv: Sequence[str]) -> Iterator[Progress | list[
         status = "interrupted"
         raise
     finally:
+        for logger in run.loggers:
+            logger.close(status)
         run.directory.update_status(
             status=status,
             ended=provenance.now(),
