@@ -110,6 +110,7 @@ COMMANDS = {
     "report": "report:report",
     "probe": "probe:probe",
     "inspect": "inspect:inspect",
+    "predict": "predict:predict",
     "sample": "sample:sample",
     "export": "export:export",
     "runs": "runs:runs",

@@ -398,14 +398,15 @@ class NumberTarget(Target):
         classes: npt.NDArray[Any] | None,
     ) -> list[tuple[str, Any]]:
         """Each target, then what was predicted for each, in its own units."""
-        ends = self._ends()
+        ends = self.endings
         return [
             (f"{name}{end}", column.written(values[:, place], counts))
             for name, values, counts in (("target", targets, scored), ("predicted", given, None))
             for place, (column, end) in enumerate(zip(self.columns, ends, strict=True))
         ]
 
-    def _ends(self) -> Sequence[str]:
+    @property
+    def endings(self) -> Sequence[str]:
         """What tells the columns of several numbers apart: `_load`, `_load_lead_3`, `_lead_3`."""
         several = len({column.name for column in self.columns}) > 1
         return [

@@ -95,3 +95,53 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, usual)
+
+
+class StopWhileWaiting:
+    """SIGINT and SIGTERM end a loop only where it waits for others, or looks: no step is torn.
+
+    A second one has its usual effect.
+    """
+
+    def __init__(self) -> None:
+        self._received: list[signal.Signals] = []
+        self._waits = False
+
+    def __enter__(self) -> StopWhileWaiting:
+        if threading.current_thread() is threading.main_thread():
+            numbers = (signal.SIGINT, signal.SIGTERM)
+            self._usual = {number: signal.signal(number, self._handle) for number in numbers}
+        else:
+            self._usual = {}  # Only the main thread may handle signals.
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._usual.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A block in which a signal is obeyed at once.
+
+        Raises:
+            StoppedError: one has come, before or meanwhile.
+        """
+        self._waits = True
+        try:
+            self._check()
+            yield
+        finally:
+            self._waits = False
+
+    def _handle(self, number: int, frame: object) -> None:
+        received = signal.Signals(number)
+        self._received.append(received)
+        signal.signal(number, self._usual[received])
+        if self._waits:
+            self._check()
+
+    def _check(self) -> None:
+        if self._received:
+            received = self._received[0]
+            code = ExitCode.INTERRUPTED if received == signal.SIGINT else ExitCode.TERMINATED
+            raise StoppedError(f"stopped by {name_of(received)}", None, code)

@@ -1,0 +1,196 @@
+"""`lstmcli predict`: one prediction for each line, of a file or of standard input."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstmcli.cli.options import PATH, PATH_OPTION, CheckpointPath
+from lstmcli.utils.errors import FileError, StoppedError
+from lstmcli.utils.files import check_writable
+from lstmcli.utils.signals import StopWhileWaiting
+from lstmcli.utils.terminal import escape_unprintable
+
+if TYPE_CHECKING:
+    from lstmcli.inference.predict import Stream
+    from lstmcli.inference.streams import Answer
+
+STANDARD_INPUT = "standard input"
+PIECE = 1 << 16
+"""Bytes that are read at a time, at most: of a pipe, those that are there."""
+
+
+def predict(
+    checkpoint: CheckpointPath,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A CSV file, a text or an .npz file; without one, or for `-`, standard input.",
+            show_default=False,
+            **PATH,
+        ),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on from the state in this file, if it is there, and keep it there at the end.",
+            **PATH_OPTION,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Whose model predicts (default: the best by validation)."),
+    ] = None,
+    ensemble: Annotated[
+        bool,
+        typer.Option("--ensemble", help="Predict the mean of all seeds' models."),
+    ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="Further columns to pass through, between commas.", metavar="NAMES"),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 4.")
+    ] = False,
+) -> None:
+    """Predict for each line of a CSV file, or for each character of a text.
+
+    The first line names the columns; the target may lack. The state is carried from line to line,
+    and begins anew with each sequence (`--group`). What is written is CSV: the index or the step,
+    the prediction, and of classes its probability. A bad line is named on standard error, and its
+    line of the output is empty. TensorFlow is not needed.
+    """
+    from lstmcli.inference.predict import ARRAYS, Stream, check_file, choose_seeds
+    from lstmcli.training import load
+
+    path, model = load.read_own_checkpoint(checkpoint)
+    if trial := load.best_trial(checkpoint):
+        _note(trial.note)
+    seeds = choose_seeds(model, seed, ensemble)
+    if len(model.seeds) > 1 and not ensemble and seed is None:
+        _note(f"of {len(model.seeds)} seeds, seed {seeds[0]} predicts, the best by validation")
+    file = None if file == Path("-") else file
+    if file is not None:
+        check_file(file, model, path)
+    if state is not None:
+        check_writable(state)
+    kept = [] if keep is None else [name.strip() for name in keep.split(",") if name.strip()]
+    stream = Stream(model, seeds, str(file or STANDARD_INPUT), kept)
+    if state is not None and state.is_file() and state.stat().st_size:
+        stream.restore(state)
+    from threadpoolctl import threadpool_limits
+
+    arrays = file is not None and file.suffix == ARRAYS
+    with StopWhileWaiting() as stops, threadpool_limits(1):
+        answers = (
+            stream.feed_arrays(file)
+            if arrays and file is not None
+            else _answers(stream, file, strict, state is not None, stops.waiting)
+        )
+        _run(stream, answers, strict, state, stops.waiting)
+
+
+Waiting = Callable[[], AbstractContextManager[None]]
+
+
+def _answers(
+    stream: Stream, file: Path | None, strict: bool, goes_on: bool, waiting: Waiting
+) -> Iterator[Sequence[Answer]]:
+    """What is predicted for each piece of a file or of standard input, as it comes."""
+    yield stream.begin()
+    # The rest of a character is kept for the next call; that of a line is a line.
+    ends = not (goes_on and stream.model.schema.kind == "text")
+    opened: AbstractContextManager[Any]
+    opened = _opened(file) if file else nullcontext(standard_input())
+    with opened as source:
+        while True:
+            data = _read(source, file, waiting)
+            yield from stream.feed(data, strict, final=ends and not data)
+            if not data:
+                return
+
+
+def _read(source: Any, file: Path | None, waiting: Waiting) -> bytes:
+    """Some bytes more, as soon as there are any; none at the end."""
+    try:
+        with waiting():
+            return bytes(source.read1(PIECE))
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FileError(
+            f"`{file}` is damaged: {error}", "compress the table anew, or give it as it is"
+        ) from error
+
+
+def _run(
+    stream: Stream,
+    answers: Iterator[Sequence[Answer]],
+    strict: bool,
+    state: Path | None,
+    waiting: Waiting,
+) -> None:
+    """Writes answers as they come; keeps the state at the end, whatever ends them."""
+    try:
+        for some in answers:
+            bad = _write(some, strict, waiting)
+            if bad is not None:
+                raise _BadLineError(bad, "mend the line, or leave `--strict` out: it is skipped")
+    except BrokenPipeError:
+        # Python flushes standard output once more at its end: to where nobody listens.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (StoppedError, _BadLineError):
+        _keep(stream, state)
+        raise
+    _keep(stream, state)
+
+
+class _BadLineError(FileError):
+    """A line for which nothing can be predicted, where that is to be the end."""
+
+
+def _keep(stream: Stream, state: Path | None) -> None:
+    if state is not None:
+        stream.save(state)
+
+
+def _write(some: Sequence[Answer], strict: bool, waiting: Waiting) -> str | None:
+    """Writes lines, and says which are empty and why; `strict` gives the first of these back."""
+    bad = [str(answer) for answer in some if not isinstance(answer, str)]
+    for message in bad if not strict else ():
+        typer.echo(f"warning: {escape_unprintable(message)}: no prediction", err=True)
+    texts = [answer if isinstance(answer, str) else "" for answer in some]
+    if strict and bad:
+        texts = texts[:-1]
+    if texts:
+        with waiting():
+            _put("\n".join(texts) + "\n")
+    return bad[0] if strict and bad else None
+
+
+def _put(text: str) -> None:
+    """Writes and flushes; what cannot be encoded is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.buffer.write(text.encode(encoding, "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def standard_input() -> Any:
+    """The bytes of standard input."""
+    return sys.stdin.buffer
+
+
+def _opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
+
+
+def _note(text: str) -> None:
+    typer.echo(f"note: {escape_unprintable(text)}", err=True)

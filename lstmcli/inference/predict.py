@@ -1,0 +1,220 @@
+"""Predicting for a stream with a trained model: from its bytes to lines, whatever its kind."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstmcli.data.bounded import LONGEST_LINE
+from lstmcli.data.table import files as table_files
+from lstmcli.inference import state_file, streams
+from lstmcli.inference.steps import StepModel
+from lstmcli.inference.streams import AT_ONCE, Answer, CharacterStream, LineStream
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
+
+ARRAYS, PARQUET = ".npz", ".parquet"
+UNREADABLE = "surrogateescape"
+"""How a byte that the encoding does not have is read: so that the line that has it can be named."""
+
+
+def choose_seeds(model: Checkpoint, seed: int | None, ensemble: bool) -> list[int]:
+    """The seeds whose networks predict: the best by validation, where nothing is said.
+
+    Raises:
+        UsageError: there is no such seed, or both are asked for.
+    """
+    if seed is not None and ensemble:
+        raise UsageError(
+            "`--seed` and `--ensemble` exclude each other: an ensemble is of all seeds",
+            "leave one of them out",
+        )
+    if ensemble:
+        return model.seeds
+    if seed is None:
+        return [model.seeds[model.best_replica]]
+    if seed not in model.seeds:
+        known = ", ".join(map(str, model.seeds))
+        raise UsageError(
+            f"the checkpoint has no model of seed {seed}: it has those of {known}",
+            "`--seed` names one of them; without it the best by validation predicts",
+        )
+    return [seed]
+
+
+@dataclass
+class Stream:
+    """A stream that is predicted for.
+
+    Attributes:
+        model: the checkpoint.
+        seeds: whose networks predict.
+        where: what the stream is called.
+        keep: columns that are passed through.
+    """
+
+    model: Checkpoint
+    seeds: Sequence[int]
+    where: str
+    keep: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        replicas = [self.model.seeds.index(seed) for seed in self.seeds]
+        self._steps = StepModel(self.model, replicas)
+        self._config = self.model.config.data
+        schema = self._steps.schema
+        self._text = CharacterStream(self._steps, self.where) if schema.kind == "text" else None
+        self._lines = LineStream(self._steps, self._config, self.where, self.keep)
+        if self.keep and self._text:
+            raise UsageError("`--keep` has no effect: a text has no columns", "leave `--keep` out")
+        self._goes_on = False
+        codec = self._config.encoding or "utf-8-sig"
+        decoder = codecs.getincrementaldecoder(codec)(UNREADABLE)
+        # A model of an older version may know the line ends as they are in its file.
+        as_it_is = self._text is not None and "\r" in (schema.symbols[0].values or ())
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=not as_it_is)
+        self._rest = ""
+
+    def restore(self, path: Path) -> None:
+        """Goes on where another call has ended.
+
+        Raises:
+            FileError: the file does not hold the state of this model.
+        """
+        known, sequences = state_file.read(path, self._checksum, self._steps)
+        self._goes_on = True
+        try:
+            if self._text:
+                self._text.carried, self._text.count = sequences[""], int(known["count"])
+                waiting, flags = known["decoder"]
+                self._decoder.setstate((bytes.fromhex(waiting), int(flags)))
+                return
+            self._lines.sequences, self._lines.count = sequences, int(known["count"])
+            if known["columns"] is not None:
+                names, separator, decimal = known["columns"]
+                self._lines.known = [str(name) for name in names], str(separator), decimal
+        except (KeyError, TypeError, ValueError) as error:
+            raise FileError(
+                f"`{path}` holds no state of such a stream, or is damaged: {error}",
+                "name another file with `--state`: one that is not there is made",
+            ) from error
+
+    def save(self, path: Path) -> None:
+        """Keeps where the stream is.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if self._text:
+            waiting, flags = self._decoder.getstate()
+            known: dict[str, Any] = {
+                "count": self._text.count,
+                "decoder": [bytes(waiting).hex(), flags],
+            }
+            state_file.write(path, self._checksum, known, {"": self._text.carried})
+            return
+        layout, columns = self._lines.layout, self._lines.known
+        if layout is not None:
+            columns = layout.names, layout.separator, layout.numbers.decimal
+        known = {"count": self._lines.count, "columns": columns}
+        state_file.write(path, self._checksum, known, self._lines.sequences)
+
+    @property
+    def _checksum(self) -> str:
+        return state_file.model_checksum(self.model, self.seeds)
+
+    def begin(self) -> list[Answer]:
+        """What is written before anything is read: of a text, the names of the columns."""
+        return [self._text.header()] if self._text and not self._goes_on else []
+
+    def feed(
+        self, data: bytes, strict: bool = False, final: bool = False
+    ) -> Iterator[list[Answer]]:
+        """Predicts for some bytes more.
+
+        Args:
+            data: they.
+            strict: whether nothing is looked at behind the first bad line.
+            final: whether nothing follows on them: then they are a last line, or its end.
+
+        Yields:
+            Some lines of the output, one for each line or character of the input.
+
+        Raises:
+            FileError: the stream lacks a column that the model needs, or a line has no end.
+        """
+        text = self._decoder.decode(data, final)
+        if self._text:
+            for begin in range(0, len(text), AT_ONCE):
+                yield self._text.feed(text[begin : begin + AT_ONCE], strict)
+            return
+        *lines, self._rest = (self._rest + text).split("\n")
+        if len(self._rest) > LONGEST_LINE:
+            raise FileError(
+                f"`{self.where}`: expected a line of at most {LONGEST_LINE:,} characters, got a "
+                "longer one",
+                "save it with a line for each row",
+            )
+        if final and self._rest:
+            lines.append(self._rest)
+        if final and not lines and self._lines.layout is None and not self._goes_on:
+            raise FileError(
+                f"`{self.where}` is empty: expected a line that names the columns",
+                table_files.EXAMPLE,
+            )
+        for begin in range(0, len(lines), AT_ONCE):
+            yield self._lines.feed(lines[begin : begin + AT_ONCE], strict)
+
+    def feed_arrays(self, path: Path) -> Iterator[list[Answer]]:
+        """Predicts for a dataset of arrays, which is read whole.
+
+        Raises:
+            FileError: it is missing or damaged, or does not fit the model.
+        """
+        from lstmcli.data import readers
+
+        series, _ = readers.read_whole(path, self._steps.schema, self._config, to_score=False)
+        if not self._goes_on:
+            yield [streams.series_header(self._steps)]
+        carried = self._lines.sequences.get("") or self._steps.begin()
+        starts = np.zeros(len(series), np.bool_) if series.starts is None else series.starts
+        cuts = np.unique([*range(0, len(series), AT_ONCE), *np.flatnonzero(starts), len(series)])
+        for begin, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+            if starts[begin]:
+                carried = self._steps.begin()
+            part = series.cut(slice(begin, end))
+            yield [*streams.predict_series(self._steps, carried, part, self._lines.count)]
+            self._lines.sequences = {"": carried}
+            self._lines.count += len(part)
+
+
+def check_file(file: Path, model: Checkpoint, checkpoint: Path) -> None:
+    """Refuses a file that cannot be read line by line.
+
+    Raises:
+        FileError: it is not there, or of such a kind.
+    """
+    if not file.exists() or file.is_dir():
+        why = "it is a directory" if file.is_dir() else "there is no such file"
+        raise FileError(
+            f"cannot read `{file}`: {why}",
+            "name one file; without a name, standard input is read",
+        )
+    if file.suffix == PARQUET:
+        raise FileError(
+            f"`{file}` cannot be read line by line",
+            f"save it as CSV; or `lstmcli eval {shell_quote(checkpoint)} --data "
+            f"{shell_quote(file)} --predictions predictions.csv` predicts it whole",
+        )
+    kind = model.schema.kind
+    if file.suffix == ARRAYS and kind != "series":
+        raise FileError(
+            f"`{file}` is a dataset of arrays, and the model was trained on a {kind}",
+            f"`lstmcli inspect {shell_quote(checkpoint)}` shows what it was trained on",
+        )
