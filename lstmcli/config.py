@@ -274,7 +274,9 @@ class TrainingConfig(Settings):
         ge=0,
         mutable=True,
     )
-    init_from: str | None = setting(None, "Begin with the weights of this checkpoint.", swept=False)
+    init_from: str | None = setting(
+        None, "Begin with the weights of this checkpoint, or `.keras` file.", swept=False
+    )
     extend_vocabulary: bool = setting(
         False,
         "Give the model of --init-from the characters of the text that it does not know.",

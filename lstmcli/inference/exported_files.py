@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli.training.keras_weights import DESCRIPTION
 from lstmcli.utils import files
 from lstmcli.utils.errors import UsageError
 
 MARK = "lstmcli_export"
 """What the description of a model is called in each kind of file."""
-DESCRIPTION = f"{MARK}.json"
 EXTRA = "assets.extra"
 """A SavedModel's folder for files of which TensorFlow takes no notice."""
 

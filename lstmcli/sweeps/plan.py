@@ -123,11 +123,11 @@ def _weights(base: Config) -> str | None:
     """The checksum of the checkpoint to begin with, which must hold one model for all seeds."""
     if base.training.init_from is None:
         return None
-    path, found = load.read_own_checkpoint(Path(base.training.init_from))
-    seeds = found.seeds
-    if len(seeds) > 1:
+    begin = initial_weights.read(Path(base.training.init_from))
+    path, seeds = begin.path, len(begin.tensors["dense.bias"])
+    if seeds > 1:
         raise UsageError(
-            f"`{path}` holds the models of {len(seeds)} seeds, expected one: every seed of a sweep "
+            f"`{path}` holds the models of {seeds} seeds, expected one: every seed of a sweep "
             "begins with the same weights",
             "name a checkpoint of one model with `--init-from`",
         )

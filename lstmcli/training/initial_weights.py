@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,51 @@ from lstmcli.data import datasets
 from lstmcli.data.datasets import Source
 from lstmcli.data.schema import Categorical, Schema
 from lstmcli.model_spec import ModelSpec
-from lstmcli.training import load
+from lstmcli.training import keras_weights, load
 from lstmcli.training.resume_state import ResumeState
 from lstmcli.utils import rng
 from lstmcli.utils.errors import FileError, UsageError, listed, shell_quote
+
+
+@dataclass(frozen=True)
+class InitialModel:
+    """What a run begins with.
+
+    Attributes:
+        path: its file.
+        size: its layers and state size, by name.
+        schema: what its columns are; `None` for a Keras model of somebody else.
+        tensors: its parameters, `[R, …]`.
+        layers: of a Keras model, what the layer of each tensor is called; else nothing.
+        head: of such a model, the activation of its dense layer.
+    """
+
+    path: Path
+    size: dict[str, int]
+    schema: Schema | None
+    tensors: initialization.Arrays
+    layers: dict[str, str]
+    head: str | None = None
+
+    @property
+    def predicts(self) -> str:
+        """What it gives of a number: its `level`, `change` or `residual`."""
+        return self.schema.predicts if self.schema else "level"
+
+
+def read(path: Path) -> InitialModel:
+    """Reads a checkpoint, or the `.keras` file of stacked LSTM layers with a dense head.
+
+    Raises:
+        FileError: it is missing or damaged, or its model is something else.
+    """
+    if path.suffix.lower() == keras_weights.ENDING:
+        found = keras_weights.read(path)
+        size = {"layers": found.layers, "state_size": found.state_size}
+        return InitialModel(path, size, found.schema, found.tensors, found.names, found.head)
+    file, checkpoint = load.read_own_checkpoint(path)
+    size = {name: getattr(checkpoint.config.model, name) for name in SIZE}
+    return InitialModel(file, size, checkpoint.schema, checkpoint.tensors, {})
 
 
 def open_source(config: Config, kept: ResumeState | None = None) -> Source:
@@ -47,11 +88,11 @@ def open_source(config: Config, kept: ResumeState | None = None) -> Source:
                 "leave `--extend-vocabulary` out",
             )
         return opened
-    path, checkpoint = load.read_own_checkpoint(Path(config.training.init_from))
-    known = checkpoint.schema
-    if known.kind != "text" or known == opened.schema:
+    begin = read(Path(config.training.init_from))
+    known = begin.schema
+    if known is None or known.kind != "text" or known == opened.schema:
         return opened
-    return datasets.open_source(config, _extended(path, known, opened))
+    return datasets.open_source(config, _extended(begin.path, known, opened))
 
 
 def _extended(path: Path, known: Schema, opened: Source) -> Schema:
@@ -84,10 +125,10 @@ def sized(config: Config) -> Config:
     ahead = config.data.horizon and config.data.predict is None
     if init_from is None or not (ahead or None in (model.layers, model.state_size)):
         return config
-    known = load.read_own_checkpoint(Path(init_from))[1]
-    found: dict[str, Any] = {name: getattr(known.config.model, name) for name in SIZE}
+    begin = read(Path(init_from))
+    found: dict[str, Any] = dict(begin.size)
     if ahead:
-        found["predict"] = known.schema.predicts
+        found["predict"] = begin.predicts
     return config.resolved(found)
 
 
@@ -106,35 +147,67 @@ def weights(config: Config, spec: ModelSpec, schema: Schema) -> initialization.A
         if schema.predicts != "level":
             drawn["dense.kernel"][:] = 0
         return drawn
-    path, checkpoint = load.read_own_checkpoint(Path(config.training.init_from))
-    replicas = config.run.replicas
-    if extends := _extends(schema, checkpoint.schema):
-        before = checkpoint.schema.spec(scored=False, starts=False)
+    begin = read(Path(config.training.init_from))
+    _check_fits(begin, config, spec, schema)
+    extends = begin.schema is not None and _extends(schema, begin.schema)
+    if begin.schema is not None and extends:
+        before = begin.schema.spec(scored=False, starts=False)
         features, outputs = before.features, before.outputs
-    else:
-        _check_same_columns(path, checkpoint.schema, schema)
-    tensors = checkpoint.tensors
-    layers = checkpoint.config.model.layers
+    found = _drawn(config, spec) if extends else {}
+    replicas = config.run.replicas
+    for name, shape in model_spec.shapes(config.model, features, outputs).items():
+        there = begin.tensors[name].shape if name in begin.tensors else None
+        if there not in ((1, *shape), (replicas, *shape)):
+            raise _other_shape(begin, name, there, shape, replicas)
+        if extends:  # New characters stand last: their rows and columns stay as drawn.
+            found[name][:, *map(slice, shape)] = begin.tensors[name]
+        else:
+            found[name] = np.array(np.broadcast_to(begin.tensors[name], (replicas, *shape)))
+    return found
+
+
+def _check_fits(begin: InitialModel, config: Config, spec: ModelSpec, schema: Schema) -> None:
+    """Refuses a model whose columns, number of layers or head are other ones.
+
+    Raises:
+        FileError: they are.
+    """
+    path, layers = begin.path, begin.size["layers"]
+    if begin.schema is not None and not _extends(schema, begin.schema):
+        _check_same_columns(path, begin.schema, schema)
     if layers != config.model.layers:
         raise FileError(
             f"`{path}` is another model: it has {layers} layers, expected {config.model.layers}",
             f"pass `--layers {layers}`",
         )
-    found = _drawn(config, spec) if extends else {}
-    for name, shape in model_spec.shapes(config.model, features, outputs).items():
-        there = tensors[name].shape if name in tensors else None
-        if there not in ((1, *shape), (replicas, *shape)):
-            shown = "not there" if there is None else str(list(there))
-            raise FileError(
-                f"`{path}` is another model: its `{name}` is {shown}, expected "
-                f"{list(shape)} for each of {replicas} replica(s)",
-                f"`lstmcli inspect {shell_quote(path)}` shows what it is",
-            )
-        if extends:  # New characters stand last: their rows and columns stay as drawn.
-            found[name][:, *map(slice, shape)] = tensors[name]
-        else:
-            found[name] = np.array(np.broadcast_to(tensors[name], (replicas, *shape)))
-    return found
+    if begin.head == "softmax" and spec.head != "softmax":
+        raise FileError(
+            f"the model in `{path}` does not fit: its layer `{begin.layers['dense.kernel']}` gives "
+            "probabilities, and numbers are to be predicted",
+            "name a column of words as `--target`, or a model with a linear head",
+        )
+
+
+def _other_shape(
+    begin: InitialModel,
+    name: str,
+    there: tuple[int, ...] | None,
+    shape: tuple[int, ...],
+    replicas: int,
+) -> FileError:
+    if begin.layers:
+        part = name.rpartition(".")[2]
+        return FileError(
+            f"the model in `{begin.path}` does not fit: the {part} of its layer "
+            f"`{begin.layers[name]}` is {_shape(there and there[1:])}, expected {list(shape)}",
+            "its first layer's kernel has a row for each number and each word that is given, and "
+            "its dense layer's a column for each class or number that is predicted",
+        )
+    return FileError(
+        f"`{begin.path}` is another model: its `{name}` is {_shape(there)}, expected "
+        f"{list(shape)} for each of {replicas} replica(s)",
+        f"`lstmcli inspect {shell_quote(begin.path)}` shows what it is",
+    )
 
 
 def _drawn(config: Config, spec: ModelSpec) -> initialization.Arrays:
@@ -169,3 +242,7 @@ def _target(schema: Schema) -> object:
     if isinstance(target, Categorical):
         return target
     return [(column.name, column.lead) for column in target], schema.predicts
+
+
+def _shape(found: tuple[int, ...] | None) -> str:
+    return "not there" if found is None else str(list(found))

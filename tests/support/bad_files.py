@@ -14,6 +14,7 @@ import pandas as pd
 
 from lstmcli import api
 from lstmcli.config import Config
+from lstmcli.core.tensorflow import tf
 from lstmcli.sweeps import run
 from lstmcli.training import checkpointing, run_dir
 
@@ -212,6 +213,11 @@ def make_models(folder):
     (folder / "strange.safetensors").write_bytes(safetensors_with({"format": "pt"}))
     newer = json.dumps({"format": 1000})
     (folder / "newer.safetensors").write_bytes(safetensors_with({"lstmcli": newer}))
+    layers = tf.keras.layers
+    gru = tf.keras.Sequential([layers.GRU(4, return_sequences=True, name="gated"), layers.Dense(2)])
+    gru.build((None, None, 1))
+    gru.save(folder / "gru.keras")
+    (folder / "cut.keras").write_bytes((folder / "gru.keras").read_bytes()[:-99])
     huge = (2**62).to_bytes(8, "little") + b"{}"
     (folder / "huge header.safetensors").write_bytes(huge)
     (folder / "not a run").mkdir()
