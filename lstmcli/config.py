@@ -522,7 +522,7 @@ class Config:
                 raise UsageError(f"there is no setting `{name}`")
             tables.setdefault(owners[name], {})[name] = value
         if tables.get("data", {}).get("data") is not None:
-            if _is_resolved(saved or {}):
+            if is_resolved(saved or {}):
                 tables["training"] = OFF | tables["training"]
                 if "horizon" in tables["data"]:  # As it was before there was a choice.
                     tables["data"].setdefault("predict", "level")
@@ -653,9 +653,10 @@ def _check_encoding(encoding: str | None) -> None:
         ) from error
 
 
-def _is_resolved(saved: Mapping[str, Mapping[str, Any]]) -> bool:
+def is_resolved(saved: Mapping[str, Any]) -> bool:
     """Whether a run on a file or on drawn series has saved the settings, and nobody wrote them."""
-    return {name for table in saved.values() for name in table} >= ARTICLE.keys()
+    tables = (table for table in saved.values() if isinstance(table, Mapping))
+    return {name for table in tables for name in table} >= ARTICLE.keys()
 
 
 def _without(table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -61,10 +61,11 @@ OUTPUT = "Output"
 """The heading in `--help` of the options that are about files and the screen."""
 
 ConfigFile = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--config",
-        help="A TOML file of settings, as a run saves it; options beat it.",
+        help="A TOML file of settings, as a run saves it; of several the later wins, and options "
+        "beat them.",
         rich_help_panel="Run",
         **PATH_OPTION,
     ),

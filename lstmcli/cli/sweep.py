@@ -66,14 +66,13 @@ def sweep(
     from lstmcli import api
     from lstmcli.cli import progress as screens
     from lstmcli.sweeps import run
-    from lstmcli.training.run_dir import read_config
+    from lstmcli.training import config_files
     from lstmcli.utils import signals
 
     ctx.with_resource(signals.terminable())
     style = screens.progress_style(progress)
-    plan = api.plan_of(
-        given, read_config(config_file, "data" not in given) if config_file else None
-    )
+    files = config_files.read(config_file or [])
+    plan = api.plan_of(given, files.tables if "data" in given else files.found())
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
     if dry_run:

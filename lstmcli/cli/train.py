@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lstmcli.cli.live import Panel
     from lstmcli.cli.live_window import Window
     from lstmcli.cli.progress import TrainingView
+    from lstmcli.training.config_files import ConfigFiles
     from lstmcli.training.metrics import EpochRow
     from lstmcli.training.resume_state import ResumeState
     from lstmcli.training.run_dir import RunDirectory
@@ -53,6 +54,15 @@ Verify = Annotated[
     ),
 ]
 
+PrintConfig = Annotated[
+    bool,
+    typer.Option(
+        "--print-config",
+        help="Only print every setting as TOML, each with where it comes from.",
+        rich_help_panel="Run",
+    ),
+]
+
 
 @with_settings("model", "data", "training", "run")
 def train(
@@ -62,6 +72,7 @@ def train(
     resume: Resume = None,
     verify: Verify = False,
     config_file: ConfigFile = None,
+    print_config: PrintConfig = False,
     overwrite: Overwrite = False,
     progress: ProgressStyle = "auto",
     live: LiveStyle = "auto",
@@ -75,25 +86,32 @@ def train(
     from lstmcli import api
     from lstmcli.cli import progress as screens
     from lstmcli.cli import run_summary
-    from lstmcli.training import run_dir
+    from lstmcli.training import config_files, run_dir
     from lstmcli.utils import signals
 
+    if resume:
+        api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
+    files = config_files.read(config_file or [])
+    if print_config:
+        api.check_alone("print_config", {"resume": resume, "verify": verify, "out": out})
+        opened = api.open_data(_config(files, given))
+        show_config(config_files.with_origins(opened.config, files, given), as_json)
+        return
     style = screens.progress_style(progress)
     shown = screens.live_style(live, style)
     ctx.with_resource(signals.terminable())
     if verify:
         api.check_alone("verify", {"out": out, "resume": resume, "overwrite": overwrite})
-        run_summary.verified(*api.verify(_config(config_file, given)), as_json)
+        run_summary.verified(*api.verify(_config(files, given)), as_json)
         return
     if resume:
-        api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
         directory, found = _found(ctx, resume, given)
         if found.complete:
             run_summary.complete(found, as_json)
             return
         opened = api.open_data(found.config, found)
     else:
-        opened, found = api.open_data(_config(config_file, given)), None
+        opened, found = api.open_data(_config(files, given)), None
         directory = run_dir.create(out, api.label(opened.config), overwrite)
         ctx.with_resource(directory.lock())
     with screens.waiting("loading TensorFlow", style):
@@ -102,11 +120,34 @@ def train(
     _show(ctx, run, style, shown, as_json)
 
 
-def _config(file: Path | None, given: Given) -> Config:
-    from lstmcli.training import run_dir
-
-    saved = run_dir.read_config(file, "data" not in given) if file else None
+def _config(files: ConfigFiles, given: Given) -> Config:
+    saved = files.tables if "data" in given else files.found()
     return Config.build(saved, **given)
+
+
+def show_config(known: dict[str, dict[str, tuple[Any, str]]], as_json: bool) -> None:
+    """Prints settings as TOML that `--config` takes back, and behind each where it comes from."""
+    import tomli_w
+
+    from lstmcli.cli.output import print_json
+    from lstmcli.utils.terminal import escape_unprintable
+
+    if as_json:
+        print_json(
+            {
+                group: {
+                    name: {"value": value, "from": origin}
+                    for name, (value, origin) in table.items()
+                }
+                for group, table in known.items()
+            }
+        )
+        return
+    for number, (group, table) in enumerate(known.items()):
+        typer.echo("\n" * (number > 0) + f"[{group}]")
+        for name, (value, origin) in table.items():
+            line = tomli_w.dumps({name: value}).rstrip()
+            typer.echo(f"{line}  # {escape_unprintable(origin)}")
 
 
 def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, ResumeState]:

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lstmcli.config import DataConfig
+from lstmcli.config import FORMERLY, DataConfig
 from lstmcli.reporting import formatting
 from lstmcli.training import run_dir
 from lstmcli.training.run_dir import RunDirectory, SweepFiles
@@ -162,7 +162,8 @@ def _run(run: RunDirectory) -> Row:
 def settings_of(run: RunDirectory, status: Mapping[str, Any]) -> Row:
     """The settings of a run by name; those that are not saved are off, or at their default."""
     tables = status.get(run_dir.SETTINGS) or run_dir.read_config(run.config)
-    return {name: value for table in tables.values() for name, value in table.items()}
+    flat = {name: value for table in tables.values() for name, value in table.items()}
+    return {FORMERLY.get(name, name): value for name, value in flat.items()}
 
 
 def _data(settings: Mapping[str, Any]) -> str:

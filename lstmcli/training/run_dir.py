@@ -254,20 +254,14 @@ class RunDirectory:
         write_atomically(self.status, f"{json.dumps(status, indent=2)}\n".encode())
 
 
-def read_config(path: Path, find_data: bool = False) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """Reads a TOML file of settings.
-
-    Args:
-        path: the file.
-        find_data: whether to look for the dataset that it names.
 
     Raises:
         UsageError: it is missing or is not TOML.
-        FileError: the dataset is not found.
     """
     try:
-        saved = tomllib.loads(read_small(path).decode("utf-8"))
-        return with_paths_from(saved, path.parent) if find_data else saved
+        return tomllib.loads(read_small(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # Nested without end, it is no setting.
         raise UsageError(
             f"cannot read the configuration `{path}`: {_why(error)}",
