@@ -7,6 +7,7 @@ gate order (i, f, c, o) are Keras's.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lstmcli.config import ModelConfig
@@ -49,6 +50,15 @@ def shapes(model: ModelConfig, features: int, classes: int) -> dict[str, tuple[i
     found["dense.kernel"] = (size, classes)
     found["dense.bias"] = (classes,)
     return found
+
+
+PARAMETERS = ("lstm.", "dense.")
+"""How the names of parameters begin, and those of no other tensor."""
+
+
+def parameters(names: Iterable[str]) -> list[str]:
+    """Which of some tensors' names are a parameter's."""
+    return [name for name in names if name.startswith(PARAMETERS)]
 
 
 def count(model: ModelConfig, features: int, classes: int) -> int:

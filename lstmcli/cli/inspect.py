@@ -53,11 +53,12 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
 
 def _describe(model: Checkpoint) -> dict[str, Any]:
     """Everything but the numbers of the tensors."""
+    from lstmcli import model_spec
+
     groups: dict[str, dict[str, list[int]]] = {}
-    for name, tensor in sorted(model.tensors.items()):
-        if name.startswith(("lstm.", "dense.")):
-            group, _, part = name.rpartition(".")
-            groups.setdefault(group, {})[part] = list(tensor.shape[1:])
+    for name in sorted(model_spec.parameters(model.tensors)):
+        group, _, part = name.rpartition(".")
+        groups.setdefault(group, {})[part] = list(model.tensors[name].shape[1:])
     layers = [
         {
             "layer": group,

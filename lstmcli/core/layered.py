@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from lstmcli import model_spec
 from lstmcli.core import model
 from lstmcli.core.heads import Errors
 from lstmcli.core.inputs import Window
@@ -60,8 +61,7 @@ class Layered:
 
     def pack(self, tensors: Tensors, fill: float) -> Tensors:
         """The one replica's parameters among some tensors `[1, …]`."""
-        ours = (name for name in tensors if name.startswith(("lstm.", "dense.")))
-        return {name: tf.squeeze(tensors[name], 0) for name in ours}
+        return {name: tf.squeeze(tensors[name], 0) for name in model_spec.parameters(tensors)}
 
     def unpack(self, weights: Tensors) -> Tensors:
         """The inverse of `pack`."""

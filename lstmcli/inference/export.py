@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from lstmcli import model_spec
 from lstmcli.data.schema import Categorical, Schema
 from lstmcli.inference import exported_files
 from lstmcli.inference.export_description import describe
@@ -84,8 +85,8 @@ def export(
     replica, notes = _chosen(path, model, seed)
     if trial := load.best_trial(Path(checkpoint)):
         notes.insert(0, trial.note)
-    parts = (name for name in model.tensors if name.startswith(("lstm.", "dense.")))
-    tensors = {name: model.tensors[name][replica] for name in parts}
+    names = model_spec.parameters(model.tensors)
+    tensors = {name: model.tensors[name][replica] for name in names}
     _check_possible(model.schema, format, stateful)
     last = _last_values(model)
     description = describe(model, replica, format, last)

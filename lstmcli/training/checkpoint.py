@@ -172,7 +172,7 @@ def read(path: Path, finite: bool = True) -> Checkpoint:
 
 def diverged(path: Path, checkpoint: Checkpoint) -> FileError | None:
     """The error for a checkpoint whose weights are not finite; `None` where they are."""
-    names = [name for name in checkpoint.tensors if name.startswith(("lstm.", "dense."))]
+    names = model_spec.parameters(checkpoint.tensors)
     for replica, seed in enumerate(checkpoint.seeds):
         if not all(np.isfinite(checkpoint.tensors[name][replica]).all() for name in names):
             return FileError(
