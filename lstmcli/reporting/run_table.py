@@ -15,7 +15,7 @@ from lstmcli.reporting.runs import COLUMNS, RUNNING, Row
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.terminal import escape_unprintable
 
-NUMBER = re.compile(r"(\d+)")
+NUMBER = re.compile(r"([0-9]{1,18})")
 WHEN = "started"
 
 
@@ -90,8 +90,8 @@ def _key(column: str) -> Callable[[Row], tuple[Any, ...]]:
         first = value[0] if isinstance(value, list) and value else value
         if isinstance(first, int | float) and first == first:
             return (0, first, ())
-        words = NUMBER.split(str(value))
-        return (1, 0, tuple(int(each) if each.isdigit() else each for each in words))
+        words = NUMBER.split(str(value))  # Text and digits in turn.
+        return (1, 0, tuple(int(each) if n % 2 else each for n, each in enumerate(words)))
 
     return key
 
@@ -151,7 +151,8 @@ def text(value: object, name: str = "") -> str:
 
 def _listed(values: list[Any]) -> str:
     """Values of a sweep: `1-5`, or with commas between them."""
-    if len(values) > 2 and values == list(range(values[0], values[0] + len(values))):
+    whole = all(type(each) is int for each in values)
+    if whole and len(values) > 2 and values == list(range(values[0], values[0] + len(values))):
         return f"{values[0]}-{values[-1]}"
     return ",".join(map(text, values))
 

@@ -34,6 +34,11 @@ COLUMNS = (
     "val_loss", "excess", "ratio", "seconds", "started", "run", "error",
 )  # fmt: skip
 """What is known of each run, but for its settings, which can be asked for by name too."""
+DAMAGE = (
+    LstmcliError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    OverflowError, csv.Error,
+)  # fmt: skip
+"""What a file raises that is not as it was written."""
 DAMAGED, KILLED, RUNNING = "damaged", "killed", "running"
 
 LARGE = 1 << 24
@@ -115,7 +120,7 @@ def read(path: Path, root: Path | None = None) -> Row:
     row: Row = dict.fromkeys(COLUMNS) | {"name": name, "run": str(path), "kind": kind}
     try:
         return row | (_sweep(path) if sweep else _run(RunDirectory(path)))
-    except (LstmcliError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         why = getattr(error, "message", None) or str(error) or type(error).__name__
         row |= {"status": DAMAGED, "error": why, "started": _changed(path)}
     return row
@@ -138,6 +143,9 @@ def _run(run: RunDirectory) -> Row:
     if not status.keys() >= run_dir.WRITTEN_BY_A_RUN:
         raise FileError(f"`{run.status}` was not written by a run of lstmcli")
     settings = settings_of(run, status)
+    planned = settings.get("epochs")
+    if type(planned) is not int:
+        raise FileError(f"`{run.status}` is damaged: it does not say how many epochs there are")
     ends = curve_ends(run.metrics)
     last = list(ends.last.values())
     state = status["status"]
@@ -151,7 +159,7 @@ def _run(run: RunDirectory) -> Row:
         "data": _data(settings),
         "seeds": len(status["seeds"]),
         "epochs": max((int(row["epoch"]) for row in last), default=0),
-        "epochs_planned": settings.get("epochs"),
+        "epochs_planned": planned,
         "val_loss": ends.value("val_loss"),
         **_beyond(ends, status),
         "seconds": seconds,

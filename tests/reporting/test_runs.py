@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from matplotlib import colors
 
 import lstmcli
@@ -99,13 +101,49 @@ def test_a_damaged_directory_is_a_row_that_says_so(run, five):
     assert "metrics.csv`" in result.stderr
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"status": 5}', "\0", '{"settings": {"a": 1}}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"status": 5}', "\0", '{"settings": {"a": 1}}', "[" * 100_000]
+)
 def test_a_record_of_any_content_is_no_more_than_a_damaged_row(run, five, content):
     RunDirectory(Path("runs/run-9")).status.write_text(content)
     Path("runs/sweep/trials.csv").write_text("layers,seed\na,b\n")
     found = {row["name"]: row["status"] for row in listed(run)}
     assert found["run-9"] == found["sweep"] == "damaged"
     assert found["run-10"] == "completed"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+@given(
+    value=ANYTHING,
+    name=st.sampled_from(["layers", "epochs", "data", "echo_step", "state_size", "optimizer"]),
+    field=st.sampled_from(["seeds", "started", "elapsed_seconds", "bayes_loss", "references"]),
+    status=st.sampled_from(["completed", "running"]),
+    other=ANYTHING,
+)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_record_says_of_a_run_it_is_listed(tmp_path, value, name, field, status, other):
+    place = RunDirectory(tmp_path / "runs" / "a")
+    if not place.path.exists():
+        write_run(place.path, LOSSES)
+        write_run(tmp_path / "runs" / "b", LOSSES)
+    known = json.loads((tmp_path / "runs/b/run.json").read_text())
+    known |= {"status": status, field: other}
+    group = next(table for table in known["settings"].values() if name in table or name == "data")
+    group[name] = value
+    place.status.write_text(json.dumps(known))
+    rows = reading.listed_in([tmp_path / "runs"])
+    assert sorted(names(rows)) == ["a", "b"]
+    for column in (*reading.COLUMNS, name):
+        run_table.in_order(rows, column)
+        run_table.where(rows, [f"{column}=3"])
+    run_table.fitting(run_table.cells(rows), 60)
+    run_table.cells(rows, [*reading.COLUMNS, name])
 
 
 def test_a_run_that_is_running_shows_how_far_it_is_and_a_killed_one_that_it_is_not(run, five):
