@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli import model_spec
-from lstmcli.data.schema import Categorical, Schema
+from lstmcli.data.schema import Schema
 from lstmcli.inference import exported_files
 from lstmcli.inference.export_description import describe
+from lstmcli.inference.predict import choose_seeds
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath
@@ -82,7 +83,7 @@ def export(
         raise UsageError(f"`--stateful` {_STATEFUL[format]}", "leave `--stateful` out")
     exported_files.check_free(out, format == SAVED_MODEL, overwrite)
     path, model = load.read_own_checkpoint(Path(checkpoint))
-    replica, notes = _chosen(path, model, seed)
+    replica, notes = _chosen(model, seed)
     if trial := load.best_trial(Path(checkpoint)):
         notes.insert(0, trial.note)
     names = model_spec.parameters(model.tensors)
@@ -123,23 +124,15 @@ def _format_of(out: Path, asked: str | None) -> str:
     return asked
 
 
-def _chosen(path: Path, model: Checkpoint, seed: int | None) -> tuple[int, list[str]]:
+def _chosen(model: Checkpoint, seed: int | None) -> tuple[int, list[str]]:
     """Which of a checkpoint's models is meant, and what is to be said of that."""
-    if seed is None:
-        replica = model.best_replica
-        if len(model.seeds) == 1:
-            return replica, []
-        own = model.seeds[replica]
-        loss = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}.get(own)
-        why = "the first one" if loss is None else f"the lowest validation loss, {loss:.3g}"
-        return replica, [f"of {len(model.seeds)} seeds, seed {own} is exported: {why}"]
-    if seed not in model.seeds:
-        known = ", ".join(map(str, model.seeds))
-        raise UsageError(
-            f"`{path}` has no model of seed {seed}, expected one of {known}",
-            "leave `--seed` out for the best one by validation",
-        )
-    return model.seeds.index(seed), []
+    [own] = choose_seeds(model, seed, ensemble=False)
+    replica = model.seeds.index(own)
+    if seed is not None or len(model.seeds) == 1:
+        return replica, []
+    loss = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}.get(own)
+    why = "the first one" if loss is None else f"the lowest validation loss, {loss:.3g}"
+    return replica, [f"of {len(model.seeds)} seeds, seed {own} is exported: {why}"]
 
 
 def _check_possible(schema: Schema, format: str, stateful: bool) -> None:
@@ -219,7 +212,7 @@ def _columns(model: Checkpoint, format: str) -> Columns:
     from lstmcli.core.keras_model import Columns, Lags
 
     schema, linear = model.schema, model.schema.autoregression
-    targets = () if isinstance(schema.target, Categorical) else schema.target
+    targets = schema.numeric_targets
     return Columns(
         np.array([column.mean for column in schema.numbers]),
         np.array([column.scale for column in schema.numbers]),
@@ -242,10 +235,10 @@ def _last_values(model: Checkpoint) -> tuple[int, ...] | None:
         `None` where the model needs no last value.
     """
     schema = model.schema
-    if schema.predicts == "level" or isinstance(schema.target, Categorical):
+    if schema.predicts == "level":
         return None
     places = {column.name: place for place, column in enumerate(schema.numbers)}
     filled = model.config.data.missing != "zero"  # Else an empty cell is the mean as an input.
-    if filled and all(column.name in places for column in schema.target):
-        return tuple(places[column.name] for column in schema.target)
+    if filled and all(column.name in places for column in schema.numeric_targets):
+        return tuple(places[column.name] for column in schema.numeric_targets)
     return ()

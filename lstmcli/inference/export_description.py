@@ -120,9 +120,7 @@ def _output(schema: Schema, format: str, last: tuple[int, ...] | None) -> Tensor
 
 def _targets(schema: Schema) -> list[str]:
     """The numbers that are predicted, each with how far ahead it is."""
-    if isinstance(schema.target, Categorical):
-        return []
     return [
         column.name if column.lead is None else f"{column.name}, {column.lead} ahead"
-        for column in schema.target
+        for column in schema.numeric_targets
     ]

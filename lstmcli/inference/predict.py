@@ -43,7 +43,7 @@ def choose_seeds(model: Checkpoint, seed: int | None, ensemble: bool) -> list[in
         known = ", ".join(map(str, model.seeds))
         raise UsageError(
             f"the checkpoint has no model of seed {seed}: it has those of {known}",
-            "`--seed` names one of them; without it the best by validation predicts",
+            "`--seed` names one of them; without it the best by validation is taken",
         )
     return [seed]
 
