@@ -17,8 +17,8 @@ from lstmcli.data.table import index
 from lstmcli.data.table.columns import ColumnRoles
 from lstmcli.data.table.files import Table
 from lstmcli.data.table.index import Labels
-from lstmcli.data.table.sequences import Indices, Sequences, ahead, filled
-from lstmcli.data.table.values import Filling, Floats, Words, lost_digits, numbers, words
+from lstmcli.data.table.sequences import Indices, Sequences
+from lstmcli.data.table.values import Column, Filling, Floats, lost_digits, numbers, words
 from lstmcli.utils.errors import UsageError
 
 BLOCK = 1 << 14
@@ -34,9 +34,9 @@ class Values:
         roles: what the columns are.
         numbers: numeric inputs by name, `[steps]` each, those of the calendar last; NaN where
             nothing is known yet.
-        symbols: categorical inputs by name; -1 where nothing is known.
-        target: what is to be predicted at each step, the horizon counted in: words, or numbers
-            `[steps, D]`, each target's horizons side by side; -1 or NaN where it is not known.
+        symbols: categorical inputs by name.
+        target: what is to be predicted at each step, the horizon counted in: each target's horizons
+            one after the other.
         leads: the horizons.
         last: the latest value of the target that is known at each step, likewise; `None` without
             a horizon, as the target of a step is not given to those after it then.
@@ -47,9 +47,9 @@ class Values:
     table: Table
     roles: ColumnRoles
     numbers: dict[str, Floats]
-    symbols: dict[str, Words]
-    target: Floats | Words
-    last: Floats | Words | None
+    symbols: dict[str, Column]
+    target: list[Column]
+    last: list[Column] | None
     sequences: Sequences
     labels: Labels | None = None
     leads: Sequence[int] = (0,)
@@ -57,17 +57,13 @@ class Values:
     @property
     def known(self) -> Bools:
         """Whether a step has a target: `[steps]`."""
-        if isinstance(self.target, Words):
-            return self.target.codes >= 0
-        return np.asarray(~np.isnan(self.target).all(1))
+        return np.asarray(~np.all([column.empty for column in self.target], 0))
 
     @property
     def numeric_targets(self) -> dict[str, Floats]:
         """The targets that are numbers, by name, at the first horizon: `[steps]`."""
-        if isinstance(self.target, Words):
-            return {}
-        columns = self.target.T[:: len(self.leads)]
-        return dict(zip(self.roles.targets, columns, strict=True))
+        columns = zip(self.roles.targets, self.target[:: len(self.leads)], strict=True)
+        return {name: column.values for name, column in columns if not column.is_words}
 
 
 def read_values(
@@ -193,33 +189,28 @@ def _unscored(table: Table, targets: Sequence[str]) -> list[str]:
 
 def _target(
     table: Table, roles: ColumnRoles, sequences: Sequences, leads: Sequence[int]
-) -> tuple[Floats | Words, Floats | Words | None]:
+) -> tuple[list[Column], list[Column] | None]:
     """The target of each step, and its latest known value where there is a horizon."""
-    horizon = leads[0]
-    if roles.classes:
-        labels = words(table, roles.targets[0])
-        last = filled(labels.codes, labels.codes < 0, sequences.begins)
-        codes = ahead(labels.codes, horizon, sequences.ends, -1)
-        return Words(codes, labels.names), Words(last, labels.names) if horizon else None
-    found, last_known = [], []
-    for column in (numbers(table, name) for name in roles.targets):
-        found += [ahead(column, lead, sequences.ends, np.nan) for lead in leads]
-        last_known += [filled(column, np.isnan(column), sequences.begins)] * len(leads)
-    return np.stack(found, 1), np.stack(last_known, 1) if horizon else None
+    columns = [
+        words(table, name) if roles.classes else Column(numbers(table, name))
+        for name in roles.targets
+    ]
+    target = [column.ahead(lead, sequences) for column in columns for lead in leads]
+    if not leads[0]:
+        return target, None
+    return target, [last for column in columns for last in [column.filled(sequences)] * len(leads)]
 
 
 def _last_values(values: Values, schema: Schema) -> npt.NDArray[Any] | None:
     """The latest known values of the target as a model has them: `[steps, D]` or `[steps]`."""
     if values.last is None:
         return None
-    if isinstance(values.last, Words):
-        assert isinstance(schema.target, Categorical)
-        codes, _ = _numbered(values.last, schema.target)
+    if isinstance(schema.target, Categorical):
+        codes, _ = _numbered(values.last[0], schema.target)
         return np.where(codes < schema.target.size, codes, -1).astype(np.int32)
-    assert not isinstance(schema.target, Categorical)
     with np.errstate(over="ignore"):
-        each = zip(schema.target, values.last.T, strict=True)
-        last = np.stack([column.standardised(known) for column, known in each], 1)
+        each = zip(schema.numeric_targets, values.last, strict=True)
+        last = np.stack([column.standardised(known.values) for column, known in each], 1)
     return np.where(np.isfinite(last), last, np.nan)
 
 
@@ -272,13 +263,13 @@ def _check_near(table: Table, column: Numeric, given: npt.NDArray[np.float32]) -
         )
 
 
-def _numbered(found: Words, vocabulary: Categorical) -> tuple[Indices, Indices]:
+def _numbered(found: Column, vocabulary: Categorical) -> tuple[Indices, Indices]:
     """Words by number, a vocabulary's size for unknown, and where there is one that it lacks."""
     assert vocabulary.values is not None
     places = {word: number for number, word in enumerate(vocabulary.values)}
     known = [places.get(word, vocabulary.size) for word in found.names]
-    codes = np.array([*known, vocabulary.size], np.int64)[found.codes]
-    return codes, np.flatnonzero((codes == vocabulary.size) & (found.codes >= 0))
+    codes = np.array([*known, vocabulary.size], np.int64)[found.values]
+    return codes, np.flatnonzero((codes == vocabulary.size) & ~found.empty)
 
 
 def _targets(
@@ -289,12 +280,11 @@ def _targets(
     Where a target does not count it is zero; of several numbers it is NaN.
     """
     if isinstance(schema.target, Categorical):
-        assert isinstance(values.target, Words)
-        codes, strange = _numbered(values.target, schema.target)
+        codes, strange = _numbered(values.target[0], schema.target)
         scored = codes < schema.target.size
         return np.where(scored, codes, 0).astype(np.int32), scored, strange
-    assert not isinstance(values.target, Words)
-    targets = _standardised(values, dict(zip(schema.target, values.target.T, strict=True)))
-    if len(schema.target) > 1:
-        targets[np.isnan(values.target)] = np.nan
+    columns = zip(schema.numeric_targets, values.target, strict=True)
+    targets = _standardised(values, {column: found.values for column, found in columns})
+    if len(values.target) > 1:
+        targets[np.stack([found.empty for found in values.target], 1)] = np.nan
     return targets, values.known, np.empty(0, np.int64)

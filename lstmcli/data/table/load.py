@@ -352,7 +352,7 @@ def _check_scored(series: Series, part: int, config: DataConfig) -> None:
 def _check_known(values: Values, schema: Schema, unseen: Sequence[UnknownCategories]) -> None:
     """Refuses a file that has no word of a column in common with the training part."""
     for column, words in zip(schema.symbols, unseen, strict=False):
-        there = np.count_nonzero(values.symbols[column.name].codes >= 0)
+        there = np.count_nonzero(~values.symbols[column.name].empty)
         if len(words.steps) == there > 0:
             raise values.table.error(int(words.steps[0]), column.name, *_vocabulary(column))
 

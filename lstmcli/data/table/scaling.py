@@ -10,7 +10,7 @@ import numpy as np
 from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.data.table.encode import Values
 from lstmcli.data.table.sequences import Indices
-from lstmcli.data.table.values import ODD, Floats, Words, by_size, odd_number
+from lstmcli.data.table.values import ODD, Column, Floats, by_size, odd_number
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 
 MANY = 20
@@ -47,8 +47,7 @@ def fit(
         for name, column in values.numbers.items()
     )
     symbols = tuple(
-        _words(values, name, Words(column.codes[training], column.names), notes)
-        for name, column in values.symbols.items()
+        _words(values, name, column.at(training), notes) for name, column in values.symbols.items()
     )
     for name, known in _known_targets(values, training).items():
         if not known:
@@ -58,13 +57,14 @@ def fit(
                 "fill the column, or choose another with `--target`",
             )
     target: Categorical | tuple[Numeric, ...]
-    if isinstance(values.target, Words):
-        target = _classes(values, Words(values.target.codes[training], values.target.names), notes)
+    numeric: tuple[Numeric, ...] = ()
+    if values.roles.classes:
+        target = _classes(values, values.target[0].at(training), notes)
     else:
-        target = _targets(values, values.target[training], notes)
-    changes = _changes(values, training, target, predict)
-    if changes is not None and not isinstance(target, Categorical):
-        scales = zip(target, changes, strict=True)
+        target = numeric = _targets(values, training, notes)
+    changes = _changes(values, training, numeric, predict)
+    if changes is not None:
+        scales = zip(numeric, changes, strict=True)
         target = tuple(replace(column, scale=scale) for column, scale in scales)
     given = {name: values.numbers[name] for name in values.roles.numbers}
     for name, column in (given | {**values.numeric_targets, **given}).items():
@@ -93,7 +93,7 @@ def _as_it_is(name: str, training: Floats, notes: list[str]) -> Numeric:
     return Numeric(name)
 
 
-def _words(values: Values, name: str, training: Words, notes: list[str]) -> Categorical:
+def _words(values: Values, name: str, training: Column, notes: list[str]) -> Categorical:
     vocabulary = _vocabulary(name, training)
     if vocabulary.size == 0:
         raise _nothing(values, name)
@@ -104,19 +104,21 @@ def _words(values: Values, name: str, training: Words, notes: list[str]) -> Cate
 
 def _known_targets(values: Values, training: slice | Indices) -> dict[str, bool]:
     """Whether any step of the training part has a target, of each column."""
-    if isinstance(values.target, Words):
-        return {values.roles.targets[0]: bool(values.known[training].any())}
-    unknown = np.isnan(values.target[training]).all(0).reshape(-1, len(values.leads))
+    empty = [column.at(training).empty.all() for column in values.target]
+    unknown = np.reshape(empty, (-1, len(values.leads)))
     return {name: not each.any() for name, each in zip(values.roles.targets, unknown, strict=True)}
 
 
-def _targets(values: Values, training: Floats, notes: list[str]) -> tuple[Numeric, ...]:
+def _targets(values: Values, training: slice | Indices, notes: list[str]) -> tuple[Numeric, ...]:
     """The targets' scales, each at each horizon."""
     leads = values.leads
     named = [(name, lead) for name in values.roles.targets for lead in leads]
     return tuple(
-        replace(_target(values, name, column, notes), lead=lead if len(leads) > 1 else None)
-        for (name, lead), column in zip(named, training.T, strict=True)
+        replace(
+            _target(values, name, column.values[training], notes),
+            lead=lead if len(leads) > 1 else None,
+        )
+        for (name, lead), column in zip(named, values.target, strict=True)
     )
 
 
@@ -142,7 +144,7 @@ def _target(values: Values, name: str, training: Floats, notes: list[str]) -> Nu
 def _changes(
     values: Values,
     training: slice | Indices,
-    target: Categorical | tuple[Numeric, ...],
+    target: tuple[Numeric, ...],
     predict: str | None,
 ) -> list[float] | None:
     """The scales of the targets' changes, if those are to be predicted: their root mean squares.
@@ -162,11 +164,9 @@ def _changes(
                 "pass `--horizon 1` or more, with a target of numbers that is among the inputs",
             )
         return None
-    assert not isinstance(target, Categorical)
-    assert not isinstance(values.target, Words)
-    assert not isinstance(values.last, Words)
-    changes = (values.target - values.last)[training]
-    scales = [_size(_known(column)) for column in changes.T]
+    pairs = zip(values.target, values.last, strict=True)
+    changes = [(now.values - last.values)[training] for now, last in pairs]
+    scales = [_size(_known(column)) for column in changes]
     shares = [scale / column.scale for scale, column in zip(scales, target, strict=True)]
     helps = predict == "change" or float(np.square(shares).mean()) < 1
     return scales if helps and min(scales) > 0 else None
@@ -177,7 +177,7 @@ def _size(changes: Floats) -> float:
     return math.sqrt(np.square(changes).mean()) if len(changes) else 0.0
 
 
-def _classes(values: Values, training: Words, notes: list[str]) -> Categorical:
+def _classes(values: Values, training: Column, notes: list[str]) -> Categorical:
     vocabulary = _vocabulary(values.roles.targets[0], training)
     if vocabulary.size < 2:
         raise FileError(
@@ -204,9 +204,9 @@ def _scaled(name: str, known: Floats) -> Numeric | None:
     return Numeric(name, float(known.mean()), scale) if scale > 0 else None
 
 
-def _vocabulary(name: str, training: Words) -> Categorical:
-    there = np.flatnonzero(np.bincount(training.codes + 1, minlength=1)[1:])
-    found = tuple(by_size([training.names[code] for code in there]))
+def _vocabulary(name: str, training: Column) -> Categorical:
+    there = np.flatnonzero(np.bincount(training.values + 1, minlength=1)[1:])
+    found = tuple(by_size([training.names[code] for code in there.tolist()]))
     return Categorical(name, len(found), found)
 
 
@@ -217,9 +217,9 @@ def _nothing(values: Values, name: str) -> FileError:
     )
 
 
-def _check_many(values: Values, column: Categorical, training: Words, hint: str) -> None:
+def _check_many(values: Values, column: Categorical, training: Column, hint: str) -> None:
     """Refuses names that name nothing: they hardly ever stand twice."""
-    cells = int(np.count_nonzero(training.codes >= 0))
+    cells = int(np.count_nonzero(~training.empty))
     if column.size <= MANY or 2 * column.size <= cells:
         return
     message = (

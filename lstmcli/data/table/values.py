@@ -6,7 +6,7 @@ import datetime
 import numbers as kinds
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lstmcli.data.bounded import LONGEST_CELL
 from lstmcli.data.series import Bools
 from lstmcli.data.table.files import Table
-from lstmcli.data.table.sequences import Sequences, filled
+from lstmcli.data.table.sequences import Sequences, ahead, filled
 from lstmcli.utils.errors import FileError, shell_quote
 
 Floats = npt.NDArray[np.float64]
@@ -52,16 +52,37 @@ THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 
 
 @dataclass(frozen=True)
-class Words:
-    """A column of words.
+class Column:
+    """A column of a table, of which each cell was parsed once.
 
     Attributes:
-        codes: the number of each step's word in `names`, -1 where there is none: `[steps]`.
-        names: the words, sorted and without spaces around them.
+        values: numbers, NaN where there is none; or the number of each step's word in `names`, -1
+            where there is none: `[steps]`.
+        names: of a column of words: these, sorted and without spaces around them.
+        is_words: whether it is one.
     """
 
-    codes: Codes
-    names: list[str]
+    values: npt.NDArray[Any]
+    names: Sequence[str] = ()
+    is_words: bool = False
+
+    @property
+    def empty(self) -> Bools:
+        """Where there is none: `[steps]`."""
+        return np.asarray(self.values < 0 if self.is_words else np.isnan(self.values))
+
+    def at(self, steps: slice | Codes) -> Column:
+        """Some of its steps."""
+        return replace(self, values=self.values[steps])
+
+    def filled(self, sequences: Sequences) -> Column:
+        """As `sequences.filled` has it."""
+        return replace(self, values=filled(self.values, self.empty, sequences.begins))
+
+    def ahead(self, horizon: int, sequences: Sequences) -> Column:
+        """As `sequences.ahead` has it."""
+        nothing = -1 if self.is_words else np.nan
+        return replace(self, values=ahead(self.values, horizon, sequences.ends, nothing))
 
 
 def numbers(table: Table, name: str) -> Floats:
@@ -78,10 +99,9 @@ def numbers(table: Table, name: str) -> Floats:
         parsed = _parsed(found.names, table.dialect.decimal)
         wrong = np.isnan(parsed) & ~not_there(found.names)
         if wrong.any():
-            step = int(np.flatnonzero(wrong[found.codes] & (found.codes >= 0))[0])
-            word = found.names[found.codes[step]]
-            raise table.error(step, name, *_instead(name, word))
-        values = np.append(parsed, np.nan)[found.codes]
+            step = int(np.flatnonzero(wrong[found.values] & ~found.empty)[0])
+            raise table.error(step, name, *_instead(name, found.names[found.values[step]]))
+        values = np.append(parsed, np.nan)[found.values]
     # Both ignore NaN, and are far quicker than a mask.
     if not (np.fmin.reduce(values) >= -LARGEST and np.fmax.reduce(values) <= LARGEST):
         _check_size(table, name, values)
@@ -112,19 +132,19 @@ def lost_digits(table: Table, name: str, values: Floats) -> list[str]:
     ]
 
 
-def words(table: Table, name: str) -> Words:
+def words(table: Table, name: str) -> Column:
     """A column of words, also where they are numbers or truth values; it is read once.
 
     Raises:
         FileError: its cells are neither.
     """
     if name not in table.parsed:
-        table.parsed[name] = _parsed_words(table, name)
-    found: Words = table.parsed[name]
+        table.parsed[name] = Column(*_words(table, name), is_words=True)
+    found: Column = table.parsed[name]
     return found
 
 
-def _parsed_words(table: Table, name: str) -> Words:
+def _words(table: Table, name: str) -> tuple[Codes, list[str]]:
     import pandas as pd
 
     try:
@@ -142,7 +162,7 @@ def _parsed_words(table: Table, name: str) -> Words:
     codes = np.append(merged, -1)[codes]
     if names[0] == "":  # Nothing but spaces between quotes.
         names, codes = names[1:], np.maximum(codes - 1, -1)
-    return Words(codes.astype(np.int64), names.tolist())
+    return codes.astype(np.int64), names.tolist()
 
 
 def is_categorical(table: Table, name: str) -> bool:
@@ -155,11 +175,11 @@ def is_categorical(table: Table, name: str) -> bool:
     column = table.frame[name]
     if column.dtype.kind in "iufb":
         return bool(column.dtype.kind == "b")
-    found = words(table, name)
-    _check_dates(table, name, found.names)
+    names = words(table, name).names
+    _check_dates(table, name, names)
     if not table.is_text:
         return not _are_decimals(column)
-    is_number = ~np.isnan(_parsed(found.names, table.dialect.decimal))
+    is_number = ~np.isnan(_parsed(names, table.dialect.decimal))
     if is_number.any():  # Then all must be.
         numbers(table, name)
         return False
@@ -168,7 +188,7 @@ def is_categorical(table: Table, name: str) -> bool:
 
 def by_size(names: Sequence[str]) -> list[str]:
     """Words in order; by their size where all are numbers."""
-    parsed = _parsed(list(names))
+    parsed = _parsed(names)
     if np.isnan(parsed).any():
         return sorted(names)
     return [names[place] for place in np.argsort(parsed, kind="stable")]
@@ -204,7 +224,7 @@ def odd_number(values: Floats) -> float | None:
     return None
 
 
-def _parsed(names: list[str], decimal: str = ".") -> Floats:
+def _parsed(names: Sequence[str], decimal: str = ".") -> Floats:
     """Words as numbers, NaN where they are none; with thousands parted, or with decimal commas.
 
     What could be either, `1,234` say, is thousands where the file's numbers have points, unless
@@ -248,7 +268,7 @@ def _check_size(table: Table, name: str, values: Floats) -> None:
         )
 
 
-def _check_dates(table: Table, name: str, names: list[str]) -> None:
+def _check_dates(table: Table, name: str, names: Sequence[str]) -> None:
     column = table.frame[name]
     first = column.dropna().iloc[0] if column.dtype.kind == "O" and len(names) else None
     by_type = column.dtype.kind in "Mm" or isinstance(first, (datetime.date, datetime.time))
@@ -331,17 +351,16 @@ class Filling:
             return np.where(empty, 0.0, found)
         return filled(found, empty, self.sequences.begins)
 
-    def words(self, name: str) -> Words:
+    def words(self, name: str) -> Column:
         """A column of words, -1 where nothing is known yet.
 
         Raises:
             FileError: too many cells are empty.
         """
         found = words(self.table, name)
-        empty = found.codes < 0
-        if not self._count(name, empty) or self.missing == "zero":
+        if not self._count(name, found.empty) or self.missing == "zero":
             return found
-        return Words(filled(found.codes, empty, self.sequences.begins), found.names)
+        return found.filled(self.sequences)
 
     def notes(self) -> list[str]:
         """Says how many cells of which columns were filled, if any."""
