@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,7 @@ __version__: str
 # print("__all__ =", str(lstmcli.__all__).replace("'", '"') + "\n")
 # print(*stub.verbs(), "", sep="\n")
 # ]]]
-__all__ = ["evaluate", "export", "generate", "probe", "runs", "sweep", "train"]
+__all__ = ["evaluate", "export", "generate", "plot", "probe", "report", "runs", "sweep", "train"]
 
 def evaluate(
     checkpoint: AnyPath,
@@ -67,6 +68,10 @@ def generate(
     order_symbols: int = 2,
     seed: int = 0,
 ) -> tuple[Series, dict[str, Any]]: ...
+def plot(
+    path: AnyPath,
+    output: AnyPath | None = None,
+) -> list[Path]: ...
 def probe(
     checkpoint: AnyPath,
     data: AnyPath | None = None,
@@ -85,6 +90,10 @@ def probe(
     encoding: str | None = None,
     data_seed: int | None = None,
 ) -> Probe: ...
+def report(
+    path: AnyPath,
+    output: AnyPath | None = None,
+) -> Path: ...
 def runs(
     *directories: AnyPath,
 ) -> pd.DataFrame: ...

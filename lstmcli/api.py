@@ -30,6 +30,9 @@ from lstmcli.data.table import memory as in_memory
 from lstmcli.data.tasks import dataset
 from lstmcli.inference.export import export
 from lstmcli.probes import run as probes
+from lstmcli.reporting.plot import plot
+from lstmcli.reporting.runs import runs
+from lstmcli.reporting.write_page import report
 from lstmcli.signatures import with_settings
 from lstmcli.training import load, resume_state, run_dir
 from lstmcli.training.checkpoint import Checkpoint
@@ -67,7 +70,9 @@ __all__ = [
     "evaluate",
     "export",
     "generate",
+    "plot",
     "probe",
+    "report",
     "runs",
     "sweep",
     "train",
@@ -477,27 +482,6 @@ def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: An
         for _ in run.run(plan, directory):
             pass
         return conclude(plan, directory)
-
-
-def runs(*directories: AnyPath) -> pd.DataFrame:
-    """The runs and sweeps in some directories, the newest first: a row each.
-
-    Args:
-        directories: where to look; by default in `runs`.
-
-    Returns:
-        The columns that `lstmcli runs --csv` has, then every setting; of a damaged directory the
-        status is `damaged`, and `error` says why.
-
-    Raises:
-        FileError: there is no such directory.
-    """
-    import pandas as pd
-
-    from lstmcli.reporting import runs as reading
-
-    rows = reading.listed_in([Path(each) for each in directories or (run_dir.ROOT,)])
-    return pd.DataFrame(rows, columns=None if rows else list(reading.COLUMNS))
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:

@@ -35,4 +35,4 @@ def report(
     from lstmcli.reporting import write_page
     from lstmcli.utils.terminal import escape_unprintable
 
-    typer.echo(f"report: {escape_unprintable(str(write_page.write(directory, output)))}")
+    typer.echo(f"report: {escape_unprintable(str(write_page.report(directory, output)))}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from lstmcli.reporting.figures.loss import Curve, loss_figure
 from lstmcli.reporting.figures.predictions import window_figure
 from lstmcli.reporting.load import ReportInputs, figures_of_sweep
 from lstmcli.training import load as loading
+from lstmcli.training.load import AnyPath
 from lstmcli.training.run_dir import RunDirectory, SweepFiles
 from lstmcli.utils import files as file_utils
 from lstmcli.utils.errors import FileError, LstmcliError
@@ -42,7 +42,7 @@ class Drawn:
         return MAIN_OF_SWEEP if MAIN_OF_SWEEP in self.figures else list(self.figures)[-1]
 
 
-def figures_of(path: str | PathLike[str]) -> dict[str, Figure]:
+def figures_of(path: AnyPath) -> dict[str, Figure]:
     """The figures of a run directory, a sweep directory or a checkpoint file, by name.
 
     A sweep has `depth` and `curves`. A run has `loss` and, where its data can be had, a window of
@@ -113,6 +113,26 @@ def folder_of(path: Path) -> Path:
     if SweepFiles(path).config.is_file():
         return SweepFiles(path).figures
     return RunDirectory(path if path.is_dir() else loading.folder_of(path)).figures
+
+
+def plot(path: AnyPath, output: AnyPath | None = None) -> list[Path]:
+    """Draws the figures of a run, a sweep or a checkpoint, as `lstmcli plot` does.
+
+    Args:
+        path: its directory, or the file.
+        output: a file (`.png`, `.svg`, `.pdf`) for the one that it is named after, else for the one
+            that says most; by default all go into the directory's `figures/`.
+
+    Returns:
+        The files.
+
+    Raises:
+        LstmcliError: as `lstmcli plot` would say it.
+    """
+    path, file = Path(path), Path(output) if output else None
+    if file is not None:
+        file_utils.check_figure_ending(file)
+    return save(draw(path), file, folder_of(path))
 
 
 def write_all(path: Path, source: Source | None = None) -> list[Path]:

@@ -16,8 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstmcli.config import FORMERLY, DataConfig
 from lstmcli.reporting import formatting
@@ -27,6 +28,10 @@ from lstmcli.utils import locks, memory
 from lstmcli.utils.errors import FileError, LstmcliError, describe_os_error
 from lstmcli.utils.files import read_small
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+AnyPath = str | PathLike[str]
 DEEPEST = 4
 """Directories below the one that is named: further down nobody keeps runs."""
 COLUMNS = (
@@ -299,6 +304,25 @@ def _status(files: SweepFiles) -> str:
         if hashlib.sha256(files.trials.read_bytes()).hexdigest() == of_these:
             return "completed"
     return "interrupted"
+
+
+def runs(*directories: AnyPath) -> pd.DataFrame:
+    """The runs and sweeps in some directories, the newest first: a row each.
+
+    Args:
+        directories: where to look; by default in `runs`.
+
+    Returns:
+        The columns that `lstmcli runs --csv` has, then every setting; of a damaged directory the
+        status is `damaged`, and `error` says why.
+
+    Raises:
+        FileError: there is no such directory.
+    """
+    import pandas as pd
+
+    rows = listed_in([Path(each) for each in directories or (run_dir.ROOT,)])
+    return pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
 
 
 def listed_in(directories: Sequence[Path]) -> list[Row]:

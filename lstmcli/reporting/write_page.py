@@ -9,6 +9,7 @@ from pathlib import Path
 from lstmcli.reporting import run_page, sections, sweep_page
 from lstmcli.reporting.html import Page, render_page
 from lstmcli.sweeps.sweep_dir import SweepDirectory
+from lstmcli.training.load import AnyPath
 from lstmcli.training.run_dir import REPORT, RunDirectory
 from lstmcli.utils.errors import FileError, UsageError
 from lstmcli.utils.files import (
@@ -22,7 +23,7 @@ from lstmcli.utils.locks import lock
 ELSEWHERE = "write it elsewhere with `--output FILE`"
 
 
-def write(path: Path, output: Path | None = None) -> Path:
+def report(path: AnyPath, output: AnyPath | None = None) -> Path:
     """Writes the page about a run or a sweep, whole or not at all.
 
     Args:
@@ -38,8 +39,9 @@ def write(path: Path, output: Path | None = None) -> Path:
             directory that it is in.
         FileError: there is neither a run nor a sweep, or its files are damaged.
     """
+    path = Path(path)
     page_of = _kind(path)
-    file = output or path / REPORT
+    file = Path(output) if output else path / REPORT
     _check_replaceable(file)
     content = page_with_checksum(render_page(page_of(path)))
     within = file.parent.resolve() == path.resolve()

@@ -3,18 +3,21 @@
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 
+import lstmcli
 from lstmcli.config import Config
 from lstmcli.data.datasets import open_source
 from lstmcli.reporting import plot
 from lstmcli.reporting.plot import figures_of
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils.errors import UsageError
 from lstmcli.utils.rng import Stream
 from readable import assert_readable, lines, panels
 from reference import forward
@@ -290,3 +293,13 @@ def test_settings_are_those_of_the_run(trained):
     title = figures_of(trained)["loss"].get_suptitle()
     config = Config.build(checkpoints.read(RunDirectory(trained).best).metadata["config"])
     assert f"{config.model.layers} layers of {config.model.state_size} units, 3 seeds" in title
+
+
+def test_python_draws_and_reports_as_the_commands_do(trained, run):
+    assert lstmcli.plot(trained, "loss.svg") == [Path("loss.svg")]
+    assert "<svg" in Path("loss.svg").read_text()
+    assert lstmcli.report(str(trained), "page.html") == Path("page.html")
+    run("report", trained, "--output", "asked.html")
+    assert Path("page.html").read_bytes() == Path("asked.html").read_bytes()
+    with pytest.raises(UsageError, match=r"\.gif"):
+        lstmcli.plot(trained, "loss.gif")
