@@ -113,17 +113,27 @@ def test_fish_completes_commands_options_and_runs(environment, runs, typed, comp
     assert sorted(spoken(["fish", "--no-config", "-c", script], environment)) == completed
 
 
-def test_a_completion_loads_no_tensorflow_numpy_or_rich_and_no_other_command(environment):
+HEAVY = ("tensorflow", "numpy", "pandas", "rich", "pydantic")
+
+
+def test_a_completion_loads_the_command_that_is_typed_and_nothing_heavy(environment):
     asked = {"_LSTMCLI_COMPLETE": "complete_bash", "COMP_WORDS": "lstmcli eval --da"}
     look = (
         "import atexit, sys\n"
-        "heavy = ('tensorflow', 'numpy', 'pandas', 'rich', 'pydantic', 'lstmcli.cli.train')\n"
-        "atexit.register(lambda: print('loaded:', *(set(heavy) & set(sys.modules))))\n"
-        "sys.argv = ['lstmcli']\n"
+        f"unwanted = {{*{HEAVY}, 'lstmcli.cli.train'}}\n"
+        "atexit.register(lambda: print('loaded:', *(unwanted & set(sys.modules))))\n"
     )
     done = spoken([sys.executable, "-c", look + ENTRY], environment | asked | {"COMP_CWORD": "2"})
-    assert done[-1] == "loaded:", done
-    assert "--data" in done
+    assert done == ["--data", "--data-seed", "loaded:"]
+
+
+def test_no_command_loads_anything_heavy_before_it_runs(environment):
+    look = (
+        "import sys, typer\nfrom lstmcli.cli.app import app\n"
+        "names = [*map(str, typer.main.get_command(app).commands.values())]\n"
+        f"print(len(names), {{*{HEAVY}}} & set(sys.modules))"
+    )
+    assert spoken([sys.executable, "-c", look], environment) == [f"{len(COMMANDS)} set()"]
 
 
 @pytest.mark.slow
