@@ -169,7 +169,7 @@ def _state(row: Row) -> str:
     if row["status"] != RUNNING:
         return text(row["status"])
     if row["kind"] == "sweep":
-        return f"{RUNNING}, {row['trials']} trials done"
+        return f"{RUNNING}, {row['trials']} done"
     planned = row["epochs_planned"]
     return f"{RUNNING} {100 * row['epochs'] / planned:.0f} %" if planned else RUNNING
 

@@ -157,7 +157,7 @@ def test_a_run_that_is_running_shows_how_far_it_is_and_a_killed_one_that_it_is_n
             file.write("2,13")  # Of a line that is being written the rest is to come.
         assert listed(run, "--where", "status=running") == [row]
     with lock(Path("runs/sweep")):
-        assert "running, 2 trials done" in run("runs").stdout
+        assert "running, 2 done" in run("runs").stdout
 
 
 def test_rows_are_chosen_by_columns_and_by_settings(run, five):
