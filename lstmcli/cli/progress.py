@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.progress import Progress, Task
 from rich.text import Text
 
 from lstmcli.cli.live import Panel
+from lstmcli.training.metrics import EpochRow, StepRow
 from lstmcli.utils import terminal
 from lstmcli.utils.errors import UsageError
 
@@ -66,7 +67,9 @@ def waiting(for_what: str, style: str) -> Iterator[None]:
 
 
 class TrainingView:
-    """What a training run shows of itself on standard error.
+    """What a training run shows of itself on standard error: a logger, as its tables are.
+
+    It is told of an epoch when the trainer has, once all is on disk, and of each chunk besides.
 
     Args:
         style: `rich`, `plain` or `none`.
@@ -102,19 +105,19 @@ class TrainingView:
             fields |= {"figures": _loss(loss, self._floor), "more": ""}
         self._bars.update(self._task, description=place, **fields)
 
-    def epoch(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Shows a finished epoch: its rows, one a seed."""
-        epoch = rows[0]["epoch"]
+    def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow] = ()) -> None:
+        """Shows a finished epoch: its rows, one a seed. Windows are shown as they are trained."""
+        epoch = epochs[0].epoch
         place = f"epoch {epoch}/{self._epochs}"
-        figures, more = _figures(rows, self._scale)
+        figures, more = _figures(epochs, self._scale)
         self._bars.update(
             self._task, description=place, completed=epoch, figures=figures, more=more
         )
         if self._style == "plain":
-            seconds = f"{rows[0]['epoch_seconds']:.2f} s"
+            seconds = f"{epochs[0].epoch_seconds:.2f} s"
             _say("  ".join(text for text in (place, figures, more, seconds) if text))
 
-    def close(self) -> None:
+    def close(self, status: str = "") -> None:
         """Leaves the bar as it stands, without what was below it."""
         self._bars.stop()
 
@@ -132,17 +135,17 @@ def _loss(loss: float, floor: float | None) -> str:
     return f"{text} floor 0" if floor == 0 else text
 
 
-def _figures(rows: Sequence[Mapping[str, Any]], scale: float | None) -> tuple[str, str]:
+def _figures(rows: Sequence[EpochRow], scale: float | None) -> tuple[str, str]:
     """Loss, and accuracy or the error in validation in the target's units, of the median seed."""
-    row = sorted(rows, key=lambda row: row["loss"])[len(rows) // 2]
-    text = _loss(row["loss"], row["bayes_loss"])
+    row = sorted(rows, key=lambda row: row.loss)[len(rows) // 2]
+    text = _loss(row.loss, row.bayes_loss)
     if len(rows) > 1:
         text = f"median of {len(rows)}: {text}"
-    if row["accuracy"] is not None:
-        return text, f"acc {row['accuracy']:.4f}"
-    if scale is None or row["val_loss"] is None:
+    if row.accuracy is not None:
+        return text, f"acc {row.accuracy:.4f}"
+    if scale is None or row.val_loss is None:
         return text, ""
-    return text, f"val rmse {math.sqrt(row['val_loss']) * scale:.4g}"
+    return text, f"val rmse {math.sqrt(row.val_loss) * scale:.4g}"
 
 
 def _solved(solved: int | None, seeds: int, lowest: float) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lstmcli.cli.live_window import Window
     from lstmcli.cli.progress import TrainingView
     from lstmcli.training.config_files import ConfigFiles
+    from lstmcli.training.metric_logging import MetricLogger
     from lstmcli.training.metrics import EpochRow
     from lstmcli.training.resume_state import ResumeState
     from lstmcli.training.run_dir import RunDirectory
@@ -188,12 +189,13 @@ def _say(kind: str, text: str) -> None:
 def _show(ctx: typer.Context, run: TrainingState, style: str, live: str, as_json: bool) -> None:
     """Trains to the end, shows how it goes, and says how it has ended."""
     from lstmcli.cli import run_summary
-    from lstmcli.training import checkpointing, metrics
+    from lstmcli.training import checkpointing
 
     view, picture = training_view(run, style, live)
+    screen: MetricLogger = view
     try:
         for rows in shown_epochs(run, ctx.obj, view, picture):
-            view.epoch([metrics.as_dict(row) for row in rows])
+            screen.log(rows, [])
     except OSError as error:
         raise checkpointing.write_error(run, error) from error
     finally:

@@ -23,7 +23,7 @@ LOGGED_EVERY = 100  # windows: as often as the article prints its loss
 
 
 class MetricLogger(Protocol):
-    """Where the rows of a run go as its epochs end."""
+    """Where the rows of a run go as its epochs end: its tables, TensorBoard's files, the screen."""
 
     def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow]) -> None:
         """Takes a row for each seed, and one for each of its windows that are logged."""

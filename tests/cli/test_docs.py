@@ -45,7 +45,8 @@ def shorter(command):
     if "--resume" in command:  # Of a run that was made shorter.
         return [*command[:3], *(["--epochs", "3"] if "--epochs" in command else [])]
     if command[0] == "train" and "--sequence-length" not in command:
-        return [*command, *(QUICK[:2] if "--data" in command else QUICK)]
+        on_file = {"--data", "--config"} & set(command)
+        return [*command, *(QUICK[:2] if on_file else QUICK)]
     return [*command, *(SWEEP if command[0] == "sweep" else [])]
 
 

@@ -12,6 +12,7 @@ from lstmcli.cli.progress import SweepView, TrainingView, progress_style
 from lstmcli.config import Config
 from lstmcli.core import runner, tensorflow
 from lstmcli.training import run_dir, trainer
+from lstmcli.training.metrics import EpochRow
 from lstmcli.training.trainer import Progress
 from terminal import Terminal
 
@@ -154,7 +155,7 @@ def shown(view, columns=80):
     return [str(line) for line in view._bars.get_renderables()]
 
 
-ROW = {"epoch": 2, "loss": 0.00032, "accuracy": 0.99987, "bayes_loss": 0.0002, "epoch_seconds": 1}
+ROW = EpochRow(2, 96, 0, 0.00032, 0.99987, None, None, 0.0002, 0.3, 1.0, 1.0, 2.0)
 
 
 def test_training_says_its_phase_its_windows_and_how_far_the_floor_is():
@@ -168,7 +169,7 @@ def test_training_says_its_phase_its_windows_and_how_far_the_floor_is():
         [line] = shown(view)
         assert all(word in line for word in words), line
         assert "nan" not in line
-    view.epoch([ROW])
+    view.log([ROW])
     assert "loss 0.00032 1.6x floor  acc 0.9999" in shown(view, 100)[0]
     assert "loss 0.00032 1.6x floor" in shown(view, 80)[0]
 

@@ -18,6 +18,7 @@ from lstmcli.data.schema import Categorical, Numeric, Schema, plain
 from lstmcli.reporting import formatting, text_table
 from lstmcli.training import checkpoint
 from lstmcli.training import load as loading
+from lstmcli.training.metrics import EpochRow
 from lstmcli.utils.terminal import escape_unprintable
 
 QUICK = ("--layers", 1, "--epochs", 1, "--progress", "plain")
@@ -310,11 +311,11 @@ def test_a_seed_that_beats_the_baselines_is_not_warned_of():
 
 
 def test_the_progress_of_numbers_without_one_unit_has_no_empty_place(capsys):
-    row = {"epoch": 1, "loss": 1.5, "bayes_loss": None, "accuracy": None, "val_loss": 4.0}
+    row = EpochRow(1, 9, 0, 1.5, None, 4.0, None, None, 0.1, 1.0, 0.1, 0.1)
     for scale, expected in ((None, "epoch 1/2  loss 1.50000  0.10 s\n"),
                             (3.0, "epoch 1/2  loss 1.50000  val rmse 6  0.10 s\n")):  # fmt: skip
         view = TrainingView("plain", 2, None, scale)
-        view.epoch([row | {"epoch_seconds": 0.1}])
+        view.log([row])
         view.close()
         assert capsys.readouterr().err == expected
 

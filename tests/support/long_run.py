@@ -12,7 +12,7 @@ from pathlib import Path
 from lstmcli import api
 from lstmcli.cli import progress
 from lstmcli.config import Config
-from lstmcli.training import metrics, run_dir, trainer
+from lstmcli.training import run_dir, trainer
 
 
 def resident():
@@ -37,7 +37,7 @@ def main(path, settings):
         if isinstance(record, trainer.Progress):
             view.windows(record.epoch, record.windows, record.of, record.loss, record.phase)
         else:
-            view.epoch([metrics.as_dict(row) for row in record])
+            view.log(record)
             measured.append(resident())
     view.close()
     print(json.dumps({"resident": measured, "traces": traces(run.program)}))
