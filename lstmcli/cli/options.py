@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import Field
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -196,6 +196,12 @@ def _completion(spec: Field[Any]) -> Callable[[str], list[str]] | None:
 
 def _help(text: str, choices: Collection[str] | None) -> str:
     return f"{text.rstrip('.')}: {', '.join(choices)}." if choices else text
+
+
+def own_option(group: type[Settings], name: str) -> Any:
+    """The option of a setting that is a command's own."""
+    [spec] = [spec for spec in fields(group) if spec.name == name]
+    return typer.Option(help=spec.metadata["help"])
 
 
 def _was_typed(ctx: typer.Context, name: str) -> bool:

@@ -124,14 +124,16 @@ def _frame(
     given: npt.NDArray[Any],
     classes: npt.NDArray[Any] | None,
 ) -> pd.DataFrame:
-    """The rows of some steps; `given` and `classes` are as `_outputs` takes them."""
+    """The rows of some steps; `given` and `classes` are as `Target.written` takes them."""
     import pandas as pd
 
-    windows = score.windows
-    outputs = _outputs(score, windows.series, steps, given, classes)
+    windows, series = score.windows, score.windows.series
+    given = given if series.base is None else given + series.base[steps]
+    scored = None if series.scored is None else series.scored[steps]
+    outputs = score.target.written(given, series.targets[steps], scored, classes)
     taken = {name for name, _ in outputs} | {"seed", "step", "row", "sequence"}
-    inputs = _inputs(windows.series, steps, taken)
-    labels = _free(((name, its[steps]) for name, its in windows.series.labels.items()), taken)
+    inputs = _inputs(series, steps, taken)
+    labels = _free(((name, its[steps]) for name, its in series.labels.items()), taken)
     columns = [*_places(windows, steps), *inputs, *outputs, *labels]
     frame = pd.DataFrame(dict(enumerate(values for _, values in columns)))
     frame.columns = pd.Index([name for name, _ in columns])
@@ -211,27 +213,3 @@ def _free(columns: Iterable[tuple[str, Any]], taken: set[str], kind: str = "file
         taken.add(free)
         found.append((free, values))
     return found
-
-
-def _outputs(
-    score: Score,
-    series: Series,
-    steps: npt.NDArray[Any],
-    given: npt.NDArray[Any],
-    classes: npt.NDArray[Any] | None,
-) -> Columns:
-    """The label and each class's probability, or the target and what was predicted for it.
-
-    Of very many classes the most probable ones, each beside its probability.
-
-    Args:
-        score: for what the model calls its target.
-        series: what was scored.
-        steps: the numbers of its steps.
-        given: what the head gave for them: `[steps, C or D]`.
-        classes: of which classes: `[steps, C]`; `None` for all.
-    """
-    targets = series.targets[steps]
-    given = given if series.base is None else given + series.base[steps]
-    scored = None if series.scored is None else series.scored[steps]
-    return score.target.written(given, targets, scored, classes)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli.options import OUTPUT, PATH_OPTION, RUN_PATH, Given, Json, with_settings
+from lstmcli.cli.options import (
+    OUTPUT,
+    PATH_OPTION,
+    RUN_PATH,
+    Given,
+    Json,
+    own_option,
+    with_settings,
+)
 from lstmcli.cli.output import print_json
 from lstmcli.config import OF_TENSORFLOW, OF_THE_CHECKPOINT, ProbeConfig
 from lstmcli.utils.files import check_replaceable, write_atomically
@@ -20,11 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lstmcli.probes.run import Probe
-
-
-def _option(name: str) -> Any:
-    [spec] = [each for each in fields(ProbeConfig) if each.name == name]
-    return typer.Option(help=spec.metadata["help"])
 
 
 @with_settings("data", "run", leave_out=(*OF_THE_CHECKPOINT, *OF_TENSORFLOW), show_defaults=False)
@@ -49,8 +51,8 @@ def probe(
             help="Ask instead what is lost without a layer's carried state, and without a unit.",
         ),
     ] = False,
-    lags: Annotated[int, _option("lags")] = ProbeConfig.lags,
-    steps: Annotated[int, _option("steps")] = ProbeConfig.steps,
+    lags: Annotated[int, own_option(ProbeConfig, "lags")] = ProbeConfig.lags,
+    steps: Annotated[int, own_option(ProbeConfig, "steps")] = ProbeConfig.steps,
     output: Annotated[
         Path | None,
         typer.Option(

@@ -8,12 +8,13 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli.options import CheckpointPath
+from lstmcli.cli.options import CheckpointPath, own_option
 from lstmcli.utils.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ class SampleConfig(Settings):
     seed: int = setting(0, "Draws the characters.", ge=0)
 
 
-def _option(name: str) -> Any:
-    [spec] = [each for each in fields(SampleConfig) if each.name == name]
-    return typer.Option(help=spec.metadata["help"])
+_option = partial(own_option, SampleConfig)
 
 
 def sample(

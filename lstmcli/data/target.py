@@ -48,7 +48,7 @@ class Target(ABC):
         nouns: one and several of what there is to choose from.
         counted: what is scored.
         quoted: whether a value's name stands in quotes.
-        loss_words, range_words, head_name, loss_unit, bayes_unit: in words.
+        loss_words, range_words, head_name, unit, loss_unit, bayes_unit: in words.
         short, long, axis: how a loss is shown in what `familiar` makes of it.
     """
 
@@ -62,6 +62,7 @@ class Target(ABC):
     loss_words: ClassVar[str]
     range_words: ClassVar[str]
     head_name: ClassVar[str]
+    unit: ClassVar[str]
     loss_unit: ClassVar[str]
     bayes_unit: ClassVar[str]
     short: ClassVar[str] = ""
@@ -177,7 +178,7 @@ class Target(ABC):
 
     def amount(self, loss: float, form: str = ".2g") -> str:
         """`0.061 nats`, `0.061 in squared error`."""
-        return f"{loss:{form}} nats"
+        return f"{loss:{form}} {self.unit}"
 
     def result(self, loss: float) -> str:
         """A test loss, with a more familiar figure where there is one."""
@@ -196,6 +197,7 @@ class ClassTarget(Target):
     baselines = "classes"
     counted = "labels"
     head_name = "softmax"
+    unit = "nats"
     loss_unit = "nats per step"
     bayes_unit = "nats a scored step"
     loss_words = "cross-entropy in nats"
@@ -341,6 +343,7 @@ class NumberTarget(Target):
     loss_words = "squared error of the standardised {}"
     range_words = "{} number(s) as target"
     head_name = "linear head"
+    unit = "in squared error"
     loss_unit = "squared error, standardised"
     bayes_unit = "times the target's variance"
     short = "rmse {:.3g}"
@@ -442,10 +445,6 @@ class NumberTarget(Target):
             return {"loss": six_digits(loss)}
         shown = "-" if mae is None else f"{mae:.6g}"
         return {"loss": six_digits(loss), "rmse": f"{error:.6g}", "mae": shown}
-
-    def amount(self, loss: float, form: str = ".2g") -> str:
-        """`0.061 in squared error`."""
-        return f"{loss:{form}} in squared error"
 
 
 def six_digits(loss: float) -> str:

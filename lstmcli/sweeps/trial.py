@@ -189,22 +189,24 @@ def _rows(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
     for replica, (seed, trial) in enumerate(setting.trials.items()):
         mine = [row for row in rows if row.seed == seed]
         naive, best = _baselines(run, windows[replica])
+        known: dict[str, Any] = {
+            "epochs": len(mine),
+            "chance": run.chance,
+            "reference": best.name if best else None,
+            "reference_loss": best.loss if best else None,
+            "seconds": _seconds(mine),
+            "run_dir": setting.run_dir,
+        }
+        which = trial, seed, setting.parameters
         if not tested or seed in run.diverged or not math.isfinite(tested[replica][0]):
-            row = TrialRow(
-                trial, seed, setting.parameters, Status.DIVERGED, ExitCode.DIVERGED, len(mine),
-                error="the loss became NaN or infinite", chance=run.chance,
-                reference=best.name if best else None, reference_loss=best.loss if best else None,
-                seconds=_seconds(mine), run_dir=setting.run_dir,
-            )  # fmt: skip
+            error = "the loss became NaN or infinite"
+            row = TrialRow(*which, Status.DIVERGED, ExitCode.DIVERGED, error=error, **known)
         else:
             loss, accuracy, floor = tested[replica]
             row = TrialRow(
-                trial,
-                seed,
-                setting.parameters,
+                *which,
                 Status.WORSE if loss > _worst(run, naive) else Status.COMPLETED,
                 ExitCode.DONE,
-                epochs=len(mine),
                 solved=floor.solved(loss) if floor else None,
                 epochs_to_solve=_epochs_to_solve(mine, run.validation_floors[replica]),
                 best_val_loss=run.best_epochs[replica]["val_loss"],
@@ -213,12 +215,8 @@ def _rows(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
                 bayes_loss=floor.loss if floor else None,
                 gap=floor.gap(loss) if floor else None,
                 epoch_seconds=fastest,
-                chance=run.chance,
                 replicas=len(setting.trials),
-                reference=best.name if best else None,
-                reference_loss=best.loss if best else None,
-                seconds=_seconds(mine),
-                run_dir=setting.run_dir,
+                **known,
             )
         found.append(setting.keys | vars(row))
     return found

@@ -33,9 +33,10 @@ class Task:
         generate: draws a series.
         baseline: what is known of a series' loss without memory: whose it is, in words, and how
             much, in nats a step, or for numbers as mean squared error of the standardised target.
-        floor: the best that can be expected of a series, cut in a way; `None` if that is not known.
         lags: how many steps before each label of a series the first input lies that the label
             depends on: `[steps]`; -1 for a label that depends on none.
+        floor: the best that can be expected of a series, cut in a way, which gives `None` if that
+            is not known; by default all can be known.
         longest: steps of the longest sequence that may be drawn; `None` for one endless series.
         tolerance: how far an answer in numbers may be off, in the target's units, to be correct.
         success: when the paper counts the task as solved; `None` where it does not say.
@@ -45,8 +46,8 @@ class Task:
     source: str
     generate: Callable[[DataConfig, np.random.Generator], Series]
     baseline: Callable[[Series], tuple[str, float]]
-    floor: Callable[[Series, Any], BayesLoss | None]
     lags: Callable[[Series], npt.NDArray[np.int64]]
+    floor: Callable[[Series, Any], BayesLoss | None] | None = None
     longest: Callable[[DataConfig], int] | None = None
     tolerance: float | None = None
     success: str | None = None
@@ -66,17 +67,16 @@ TASKS: dict[str, Task] = {
         'Hallstrom, "Using the Multilayered LSTM API in TensorFlow (4/7)", 2016',
         echo.generate,
         _uniform_guess,
-        echo.bayes_floor,
         echo.lags,
+        echo.bayes_floor,
     ),
     "copy": Task(
         "copy: ten symbols, to be given back in order when {sequence_length} steps have passed",
         'Arjovsky, Shah and Bengio, "Unitary Evolution Recurrent Neural Networks", 2016',
         copy_memory.generate,
         copy_memory.baseline,
-        copy_memory.floor,
         copy_memory.lags,
-        copy_memory.longest,
+        longest=copy_memory.longest,
     ),
     "parity": Task(
         "parity of the last {bits} bits",
@@ -84,39 +84,37 @@ TASKS: dict[str, Task] = {
         'difficult", 1994',
         parity.generate,
         parity.baseline,
-        parity.floor,
         parity.lags,
+        parity.floor,
     ),
     "adding": Task(
         "adding: 0.5 + a quarter of the sum of the two marked values",
         f"{PAPER} 4",
         adding.generate,
         adding.baseline,
-        adding.floor,
         adding.lags,
-        sequences.longest,
-        adding.TOLERANCE,
-        "an average error below 0.01, and the last 2,000 sequences each with an error below 0.04",
+        longest=sequences.longest,
+        tolerance=adding.TOLERANCE,
+        success="an average error below 0.01, and the last 2,000 sequences each with an error "
+        "below 0.04",
     ),
     "multiplication": Task(
         "multiplication: the product of the two marked values",
         f"{PAPER} 5",
         adding.generate,
         adding.baseline,
-        adding.floor,
         adding.lags,
-        sequences.longest,
-        adding.TOLERANCE,
-        "of the last 2,000 sequences fewer than 140 (or 13) with an error of 0.04 or more",
+        longest=sequences.longest,
+        tolerance=adding.TOLERANCE,
+        success="of the last 2,000 sequences fewer than 140 (or 13) with an error of 0.04 or more",
     ),
     "order": Task(
         "order: in which order {order_symbols} symbols X or Y came among noise",
         f"{PAPER} 6",
         temporal_order.generate,
         temporal_order.baseline,
-        temporal_order.floor,
         temporal_order.lags,
-        sequences.longest,
+        longest=sequences.longest,
         success="an average error below 0.1, and the last 2,000 sequences all classified correctly",
     ),
 }
@@ -167,7 +165,11 @@ def floor(series: Series, layout: Any) -> BayesLoss | None:
         `None` for a stranger's series, and where the labels are not those of the task it names.
     """
     task = of(series)
-    return task.floor(series, layout) if task else None
+    if task is None:
+        return None
+    if task.floor is None:
+        return sequences.nothing_lost(task.baseline(series)[1], layout)
+    return task.floor(series, layout)
 
 
 def baseline(series: Series) -> tuple[str, float] | None:

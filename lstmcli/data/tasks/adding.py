@@ -21,15 +21,12 @@ import numpy as np
 from lstmcli.config import DataConfig
 from lstmcli.data.schema import Numeric, Schema
 from lstmcli.data.series import Series, no_symbols
-from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.data.tasks.sequences import (
     Integers,
-    Lengths,
     at,
     draw_bounds,
     lags_to_first,
     name_and_lengths,
-    nothing_lost,
 )
 
 FIRST = 10
@@ -106,11 +103,6 @@ def lags(series: Series) -> Integers:
     """How many steps before each answer the first marked number lies: `[steps]`; -1 for none."""
     markers = series.schema.numbers[1].in_units(series.numbers[:, 1])
     return lags_to_first(series, markers > 0.5)
-
-
-def floor(series: Series, cut: Lengths) -> BayesLoss:
-    """All can be known."""
-    return nothing_lost(baseline(series)[1], cut)
 
 
 def _draw_marks(least: int, sequences: int, rng: np.random.Generator) -> Integers:

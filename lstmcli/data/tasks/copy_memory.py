@@ -17,14 +17,11 @@ import numpy as np
 from lstmcli.config import DataConfig
 from lstmcli.data.schema import Categorical, Schema, symbol_type
 from lstmcli.data.series import Series, no_numbers
-from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.data.tasks.sequences import (
     Integers,
-    Lengths,
     at,
     check_room,
     name_and_lengths,
-    nothing_lost,
 )
 
 SYMBOLS = 8
@@ -87,8 +84,3 @@ def lags(series: Series) -> Integers:
     delay = int(series.task["sequence_length"]) + COPIED
     place = np.arange(len(series)) % (delay + COPIED)
     return np.where(place < delay, -1, delay)
-
-
-def floor(series: Series, cut: Lengths) -> BayesLoss:
-    """All can be known."""
-    return nothing_lost(baseline(series)[1], cut)

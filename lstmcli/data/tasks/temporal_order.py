@@ -18,15 +18,12 @@ import numpy as np
 from lstmcli.config import DataConfig
 from lstmcli.data.schema import Categorical, Schema, symbol_type
 from lstmcli.data.series import Series, no_numbers
-from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.data.tasks.sequences import (
     Integers,
-    Lengths,
     at,
     draw_bounds,
     lags_to_first,
     name_and_lengths,
-    nothing_lost,
 )
 
 NAMES = ("E", "B", "a", "b", "c", "d", "X", "Y")
@@ -82,11 +79,6 @@ def baseline(series: Series) -> tuple[str, float]:
 def lags(series: Series) -> Integers:
     """How many steps before each class the first X or Y lies: `[steps]`; -1 for none."""
     return lags_to_first(series, series.symbols[:, 0] >= X)
-
-
-def floor(series: Series, cut: Lengths) -> BayesLoss:
-    """All can be known."""
-    return nothing_lost(baseline(series)[1], cut)
 
 
 def _schema(relevant: int) -> Schema:
