@@ -111,6 +111,7 @@ COMMANDS = {
     "probe": "probe:probe",
     "inspect": "inspect:inspect",
     "predict": "predict:predict",
+    "forecast": "forecast:forecast",
     "sample": "sample:sample",
     "export": "export:export",
     "runs": "runs:runs",

@@ -81,13 +81,13 @@ class LoadedCheckpoint:
 
     def fitting(self, tested: EvaluationData) -> Fitting:
         """What the baselines of a series are fitted to: the training part where it can be had."""
-        if source := tested.source or self._source():
+        if source := tested.source or self.source():
             return source.fitting
         config, horizon = self.config, self.config.data.leads[0]
         counts = self.model.label_counts
         return Fitting(self.model.schema, config.training.steps, horizon, counts=counts)
 
-    def _source(self) -> Source | None:
+    def source(self) -> Source | None:
         """The dataset that the models were trained on, if it is there and what it was."""
         saved = self.model.metadata["config"]
         if self.trained_on is None:

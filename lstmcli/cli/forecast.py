@@ -1,0 +1,219 @@
+"""`lstmcli forecast`: what comes after the end of the data, with intervals."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstmcli.cli.options import PATH_OPTION, CheckpointPath
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.files import (
+    FIGURE_MARKS,
+    check_figure_replaceable,
+    check_replaceable,
+    write_atomically,
+)
+from lstmcli.utils.terminal import escape_unprintable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.inference.forecast import Forecast
+
+SHOWN_BEFORE = 4
+"""Times the steps that are forecast: so many of the past are drawn, and LEAST_BEFORE at least."""
+LEAST_BEFORE = 60
+
+
+def forecast(
+    checkpoint: CheckpointPath,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="How many steps (default: as many as the model's horizon)."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Go on behind the end of this file, and not of the training's.", **PATH_OPTION
+        ),
+    ] = None,
+    future: Annotated[
+        Path | None,
+        typer.Option(
+            help="A table of inputs that are known in advance, a row for each step.", **PATH_OPTION
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the table (.csv) or a figure (.png, .svg, .pdf) to this file.",
+            **PATH_OPTION,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Whose model forecasts (default: the best by validation)."),
+    ] = None,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Forecast the mean of all seeds' models.")
+    ] = False,
+) -> None:
+    """Forecast what comes after the end of the data, as a table with 80 % intervals.
+
+    A model with a horizon forecasts that many steps from the past alone. Further ones come by its
+    own forecasts, fed back, and by the calendar; other inputs are taken from --future. Intervals
+    come from the errors of such forecasts on the validation part, for each step ahead; how many of
+    the test part's values they held is told. TensorFlow is not needed.
+    """
+    from lstmcli.inference import forecast as forecasting
+
+    if steps is not None and steps < 1:
+        raise UsageError(f"`--steps` must be at least 1, got {steps}")
+    if output is not None:
+        _check_output(output)
+    opened = forecasting.open_model(checkpoint, data, seed, ensemble)
+    for note in dict.fromkeys(opened.notes):
+        _note(note)
+    found = forecasting.forecast(opened, steps, future)
+    table = table_of(found)
+    text = table.to_csv(index=False)
+    if output is not None and output.suffix.lower() == ".csv":
+        write_atomically(output, text.encode())
+    elif output is not None:
+        _draw(found, table, output)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    for note in _told(found):
+        _note(note)
+
+
+def table_of(found: Forecast) -> pd.DataFrame:
+    """A row for each step: the index or the step, what is forecast, and its interval."""
+    import numpy as np
+    import pandas as pd
+
+    from lstmcli.data.schema import Categorical
+    from lstmcli.inference.ahead import written
+
+    target = found.opened.schema.target
+    columns: dict[str, Any] = {found.ahead.name: written(found.ahead.labels)}
+    if isinstance(target, Categorical):
+        codes = found.values.argmax(1)
+        columns["prediction"] = [escape_unprintable(target.label(code)) for code in codes]
+        columns["probability"] = np.round(found.values.max(1), 7)
+        return pd.DataFrame(columns)
+    targets = _targets(found)
+    for place, column in enumerate(targets):
+        end = f"_{escape_unprintable(column.name)}" if len(targets) > 1 else ""
+        for name, values in _ends(found):
+            # A forecast is in its own units already: to the digits that a model knows.
+            standardised = (values[:, place] - column.mean) / column.scale
+            columns[f"{name}{end}"] = column.written(standardised)
+    return pd.DataFrame(columns)
+
+
+def _targets(found: Forecast) -> Any:
+    return found.opened.schema.numeric_targets[:: len(found.opened.roller.leads)]
+
+
+def _ends(found: Forecast) -> list[tuple[str, Any]]:
+    ends: list[tuple[str, Any]] = [("prediction", found.values)]
+    if found.low is not None and found.high is not None:
+        ends += [("low", found.low), ("high", found.high)]
+    return ends
+
+
+def _told(found: Forecast) -> list[str]:
+    """What is to be known of the intervals."""
+    from lstmcli.inference.ahead import unknown_inputs
+    from lstmcli.inference.forecast import FEW
+
+    opened = found.opened
+    if opened.schema.classes is not None:
+        return []
+    if found.counts is None:
+        why = "it is not at hand, or has changed" if opened.source is None else "there is none"
+        return [f"no intervals: they come from the errors on the validation part, and {why}"]
+    least = int(found.counts.min())
+    notes = []
+    if least < FEW:
+        notes.append(
+            f"intervals of the last steps come from {least} errors of the validation part, which "
+            "is short for so many steps"
+        )
+    if found.coverage is not None:
+        share, count = found.coverage
+        notes.append(
+            f"80 % intervals, from errors on the validation part for each step ahead; on the test "
+            f"part they held {share:.0%} of {count:,} values"
+        )
+    if opened.roller.rows_ahead(len(found.values)) and (others := unknown_inputs(opened.schema)):
+        names = ", ".join(f"`{name}`" for name in others)
+        notes.append(f"those errors were measured with the true values of {names}")
+    return notes
+
+
+def _check_output(output: Path) -> None:
+    """Checks that the table or the figure can be written there."""
+    endings = (".csv", *FIGURE_MARKS)
+    if output.suffix.lower() not in endings:
+        raise UsageError(
+            f"`--output` must end with {', '.join(endings)}, got `{output.name}`",
+            "the ending chooses the kind of file",
+        )
+    if output.suffix.lower() == ".csv":
+        check_replaceable(output, _is_own, "holds no forecast")
+    else:
+        check_figure_replaceable(output)
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file's first line is that of a forecast."""
+    with path.open("rb") as file:
+        first = file.readline(1 << 12).decode("utf-8", "replace").strip()
+    names = first.split(",")[1:]
+    return bool(names) and names[0].startswith("prediction")
+
+
+def _draw(found: Forecast, table: pd.DataFrame, output: Path) -> None:
+    """Draws the last part of the data with the forecast."""
+    import numpy as np
+
+    from lstmcli.inference.rollout import truth
+    from lstmcli.reporting.figures import style
+    from lstmcli.reporting.figures.forecast import forecast_figure
+
+    opened, series = found.opened, found.opened.series
+    if opened.schema.classes is not None:
+        raise UsageError(
+            "a figure is drawn of numbers, and the model gives classes",
+            "`--output` with a name that ends in .csv writes the table",
+        )
+    count = max(LEAST_BEFORE, SHOWN_BEFORE * len(table))
+    values = truth(series, opened.roller.leads)[-count:]
+    index = opened.schema.index
+    labels = series.labels.get((index.name or "index") if index else "", np.arange(len(series)))
+    if found.ahead.name == "step":
+        labels = np.arange(len(series))
+    bounds = None if found.low is None or found.high is None else (found.low, found.high)
+    names = [column.name for column in _targets(found)]
+    title = f"{', '.join(style.shown(name) for name in names)}: the next {len(table)} steps"
+    explained = "The forecast's band holds 80 % of such errors on the validation part."
+    if found.coverage is not None:
+        explained += f" On the test part it held {found.coverage[0]:.0%}."
+    figure = forecast_figure(
+        title,
+        explained if bounds else "",
+        names,
+        (labels[-len(values) :], values),
+        (found.ahead.labels, found.values),
+        bounds,
+    )
+    style.save(figure, output)
+
+
+def _note(text: str) -> None:
+    typer.echo(f"note: {escape_unprintable(text)}", err=True)

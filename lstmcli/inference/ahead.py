@@ -1,0 +1,237 @@
+"""What is known of the steps behind the end of a recording: its index, and inputs that go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.config import DataConfig
+from lstmcli.data.schema import Index, Schema
+from lstmcli.data.series import Series
+from lstmcli.data.table import dates
+from lstmcli.data.table import files as table_files
+from lstmcli.data.table import index as time_index
+from lstmcli.data.table.columns import check_columns, schema_roles
+from lstmcli.data.table.files import Dialect
+from lstmcli.data.table.values import numbers, words
+from lstmcli.utils.errors import FileError, UsageError, listed
+
+STEP = "step"
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The steps behind the end of a recording.
+
+    Attributes:
+        name: what they are known by: the index's name, or `step`.
+        labels: of each: dates, or numbers.
+        numbers: numeric inputs, standardised, `[rows, N]`: 0 where they are not known in advance.
+        symbols: categorical inputs by number: `[rows, M]`.
+    """
+
+    name: str
+    labels: npt.NDArray[Any]
+    numbers: npt.NDArray[np.float32]
+    symbols: npt.NDArray[np.int64]
+
+
+def unknown_inputs(schema: Schema) -> list[str]:
+    """Inputs that are neither the target's own past nor the calendar's."""
+    roles = schema_roles(schema)
+    return [name for name in roles.inputs if name not in roles.targets]
+
+
+def look_ahead(
+    series: Series, config: DataConfig, steps: int, rows: int, future: Path | None
+) -> Ahead:
+    """What is known of some steps.
+
+    Args:
+        series: the recording.
+        config: how its files are read.
+        steps: how many are forecast.
+        rows: for how many of them inputs are needed.
+        future: a table with inputs that are known in advance, a row for each step.
+
+    Raises:
+        FileError: the table lacks a column, a row or a cell, or has other steps.
+        UsageError: inputs are needed that are not known, or the calendar of dates that are not.
+    """
+    schema = series.schema
+    table = None
+    if future is not None:
+        table = _read(future, schema, config, rows)
+    index = schema.index
+    known = series.labels.get(index.name or "index") if index is not None else None
+    labels = None
+    if index is not None and known is not None and len(known):
+        labels = _continued(known, index, steps)
+        if labels is None and table is not None and index.name in table.columns:
+            labels = _own(table, index, steps)
+    given = np.zeros((rows, len(schema.numbers)), np.float32)
+    symbols = np.zeros((rows, len(schema.symbols)), np.int64)
+    if rows and index is not None and index.calendar:
+        _add_calendar(schema, index, None if labels is None else labels[:rows], given)
+    if table is not None and rows:
+        _fill(table, schema, given, symbols)
+    if labels is None:
+        name, labels = STEP, len(series) + np.arange(steps)
+    else:
+        name = (index.name if index else "") or "index"
+    return Ahead(name, labels, given, symbols)
+
+
+def _add_calendar(
+    schema: Schema, index: Index, labels: Any, given: npt.NDArray[np.float32]
+) -> None:
+    """Puts the calendar's inputs where they belong.
+
+    Raises:
+        UsageError: the dates are not known.
+    """
+    if labels is None:
+        raise UsageError(
+            f"the dates of `{index.name}` have no distance that is always the same, and the model "
+            f"is given their {', '.join(index.calendar)}",
+            "give the dates that follow in a column of that name: `--future FILE`",
+        )
+    made = time_index.calendar_inputs(time_index.Labels(index, labels), index.calendar)
+    for place, column in enumerate(schema.numbers):
+        if column.name in made:
+            given[:, place] = column.standardised(made[column.name])
+
+
+def check_known(schema: Schema, steps: int, rows: int, direct: int) -> None:
+    """Refuses a forecast that needs inputs which nobody knows yet.
+
+    Raises:
+        UsageError: it does.
+    """
+    if not rows or not (unknown := unknown_inputs(schema)):
+        return
+    names = listed([f"`{name}`" for name in unknown])
+    less = f"; or pass `--steps {direct}`, for which the past is enough" if direct else ""
+    raise UsageError(
+        f"`--steps {steps}` needs inputs that are not known behind the end of the data: {names}",
+        f"give them, a row for each step ({rows:,}): `--future FILE`{less}",
+    )
+
+
+def written(labels: npt.NDArray[Any]) -> list[str]:
+    """Labels as text: dates without a time where all are midnights."""
+    if labels.dtype.kind != "M":
+        return [f"{each:.10g}" if labels.dtype.kind == "f" else str(each) for each in labels]
+    days = bool((labels == labels.astype("datetime64[D]")).all())
+    texts = np.datetime_as_string(labels, "D" if days else "s")
+    return [str(each).replace("T", " ") for each in texts]
+
+
+def _continued(known: npt.NDArray[Any], index: Index, steps: int) -> npt.NDArray[Any] | None:
+    """The index goes on by its own distance; `None` where there is none."""
+    if index.kind == "numbers":
+        if len(known) < 2 or index.frequency is None:
+            return None
+        distances = np.diff(known.astype(np.float64))
+        usual, _ = dates.usual_step(distances)
+        if not usual:
+            return None
+        whole = known.dtype.kind in "iu" and usual == int(usual)
+        found = float(known[-1]) + usual * np.arange(1, steps + 1)
+        return found.astype(np.int64) if whole else found
+    if index.kind != "dates" or np.isnat(known[-1]):
+        return None
+    often, _ = dates.frequency(known[~np.isnat(known)], np.zeros(len(known), np.int64))
+    often = often or index.frequency
+    return None if often is None else _dates(known[-1], often, steps)
+
+
+def _dates(last: Any, frequency: str, steps: int) -> npt.NDArray[Any]:
+    """Dates behind one, at a distance as pandas calls it: months on the same day, or the last."""
+    import pandas as pd
+
+    begin, count = pd.Timestamp(last), np.arange(1, steps + 1)
+    months = re.fullmatch(r"(\d*)(MS|ME)", frequency)
+    if months is not None:
+        by = int(months[1] or 1)
+        if months[2] == "MS":
+            found = [begin + pd.DateOffset(months=by * int(each)) for each in count]
+        else:
+            found = [begin + pd.offsets.MonthEnd(by * int(each)) for each in count]
+    elif frequency == "B":
+        found = [begin + pd.offsets.BDay(int(each)) for each in count]
+    else:
+        step = pd.Timedelta(pd.tseries.frequencies.to_offset(frequency))
+        found = [begin + step * int(each) for each in count]
+    return np.array(found, "datetime64[us]")
+
+
+def _read(path: Path, schema: Schema, config: DataConfig, rows: int) -> table_files.Table:
+    """A table of inputs that are known in advance."""
+    roles = schema_roles(schema)
+    missing = [word.strip() for word in (config.na_values or "").split(",")]
+    known = Dialect(header=not config.no_header, encoding=config.encoding)
+    check_columns(path, table_files.read_head(path, known).names, unknown_inputs(schema))
+    table = table_files.read_table(path, roles.words, missing, known)
+    if len(table) < rows:
+        raise FileError(
+            f"`{path}` has {len(table):,} rows, and inputs are needed for {rows:,} steps",
+            f"add rows to it, or take fewer steps: `--steps` by {rows - len(table):,} smaller",
+        )
+    return table
+
+
+def _own(table: table_files.Table, index: Index, steps: int) -> npt.NDArray[Any] | None:
+    """The index of such a table, where it has one for each step."""
+    found = dates.read(table.frame[index.name], index.format) if index.kind == "dates" else None
+    if found is None or len(found.values) < steps or np.isnat(found.values[:steps]).any():
+        return None
+    return found.values[:steps]
+
+
+def _fill(
+    table: table_files.Table,
+    schema: Schema,
+    given: npt.NDArray[np.float32],
+    symbols: npt.NDArray[np.int64],
+) -> None:
+    """Puts the inputs of a table where they belong."""
+    try:
+        _encode(table, schema, given, symbols)
+    except FileError as error:
+        raise FileError(error.message, "mend the cell: the model knows such columns") from error
+
+
+def _encode(
+    table: table_files.Table,
+    schema: Schema,
+    given: npt.NDArray[np.float32],
+    symbols: npt.NDArray[np.int64],
+) -> None:
+    wanted, rows = set(unknown_inputs(schema)), len(given)
+    for place, column in enumerate(schema.numbers):
+        if column.name in wanted:
+            values = numbers(table, column.name)[:rows]
+            _check(table, column.name, np.isnan(values))
+            given[:, place] = column.standardised(values)
+    for place, vocabulary in enumerate(schema.symbols):
+        if vocabulary.name in wanted:
+            found = words(table, vocabulary.name)
+            known = {vocabulary.label(code): code for code in range(vocabulary.size)}
+            codes = [known.get(word, vocabulary.size) for word in found.names]
+            column_codes = np.array([*codes, -1])[found.values[:rows]]
+            _check(table, vocabulary.name, column_codes < 0)
+            symbols[:, place] = column_codes
+
+
+def _check(table: table_files.Table, column: str, empty: Sequence[bool] | Any) -> None:
+    if np.any(empty):
+        raise table.error(
+            int(np.argmax(empty)), column, "what is known of the step", "fill the cell"
+        )

@@ -1,0 +1,273 @@
+"""What comes after the end of a recording, with intervals that its errors before have earned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.core import numpy_lstm
+from lstmcli.data.datasets import Source
+from lstmcli.data.schema import Schema
+from lstmcli.data.series import Series
+from lstmcli.inference.ahead import Ahead, check_known, look_ahead
+from lstmcli.inference.predict import choose_seeds
+from lstmcli.inference.rollout import Floats, Indices, Inputs, Roller, truth, with_rows
+from lstmcli.training import load
+from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.utils.errors import FileError, shell_quote
+
+LOW, HIGH = 0.1, 0.9
+"""Between which quantiles of its errors an interval lies."""
+MOST_ORIGINS = 500
+"""From which a part is forecast: as many, evenly, of a longer one."""
+FEW = 20
+"""Errors below which a quantile of 10 % says little."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that forecasts.
+
+    Attributes:
+        model: the checkpoint.
+        seeds: whose networks forecast.
+        roller: they.
+        series: the recording that is gone on with.
+        source: the dataset that it was trained on; `None` where that is not at hand.
+        config: of the data.
+        name: what is gone on with, in words.
+        notes: what is to be known, in words.
+    """
+
+    model: Checkpoint
+    seeds: list[int]
+    roller: Roller
+    series: Series
+    source: Source | None
+    config: Any
+    name: str
+    notes: list[str]
+
+    @property
+    def schema(self) -> Schema:
+        """The model's columns."""
+        return self.roller.schema
+
+    @property
+    def direct(self) -> int:
+        """Steps that the past is enough for."""
+        return self.roller.leads[-1]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """How wrong forecasts were that began at several steps of a part.
+
+    Attributes:
+        origins: the last known step of each: `[origins]`.
+        forecasts: `[origins, steps, targets]`, or `[origins, steps, C]`.
+        truth: what came: `[origins, steps, targets]`, NaN where that is not known.
+    """
+
+    origins: Indices
+    forecasts: Floats
+    truth: Floats
+
+    @property
+    def errors(self) -> Floats:
+        """What came, less what was forecast: `[origins, steps, targets]`; of numbers."""
+        return self.truth - self.forecasts
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What comes.
+
+    Attributes:
+        opened: the model and its data.
+        ahead: the steps.
+        values: `[steps, targets]` in their own units, or the classes' probabilities `[steps, C]`.
+        low, high: of the intervals, `[steps, targets]`; `None` where there are none.
+        counts: from how many errors each step's come: `[steps, targets]`.
+        coverage: the share of the test part's values that lay within such intervals, and how many
+            values these were; `None` where there is no test part.
+    """
+
+    opened: Opened
+    ahead: Ahead
+    values: Floats
+    low: Floats | None = None
+    high: Floats | None = None
+    counts: npt.NDArray[np.int64] | None = None
+    coverage: tuple[float, int] | None = None
+
+
+def open_model(
+    checkpoint: Path, data: Path | None, seed: int | None = None, ensemble: bool = False
+) -> Opened:
+    """Opens a model, and the recording that it goes on with: its own, or another file.
+
+    Raises:
+        FileError: it cannot forecast, or its data is not there or has changed.
+        UsageError: there is no such seed.
+    """
+    opened = load.open_checkpoint(checkpoint, data, {})
+    model = opened.model
+    _check_kind(model, opened.path)
+    seeds = choose_seeds(model, seed, ensemble)
+    notes = opened.notes()
+    if len(model.seeds) > 1 and seed is None and not ensemble:
+        notes.append(
+            f"of {len(model.seeds)} seeds, seed {seeds[0]} forecasts, the best by validation"
+        )
+    source = opened.source()
+    if data is None:
+        if source is None:
+            raise FileError(
+                f"the data that the model in `{opened.path}` was trained on is not at hand, or has "
+                "changed since",
+                "`--data FILE` goes on behind the end of that file",
+            )
+        series, name = source.example.recording or source.example, str(source.config.data.data)
+    else:
+        tested = opened.tested(to_score=False)
+        series, name = tested.series[0], str(data)
+        notes += tested.notes
+    roller = roller_of(model, seeds)
+    return Opened(model, seeds, roller, series, source, opened.config.data, name, notes)
+
+
+def roller_of(model: Checkpoint, seeds: list[int]) -> Roller:
+    """The networks of some seeds, as what forecasts together."""
+    schema, spec = model.schema, model.schema.spec(False, False)
+    networks = [numpy_lstm.network(model.tensors, model.seeds.index(seed), spec) for seed in seeds]
+    return Roller(schema, model.config.data.leads, networks, schema.autoregression)
+
+
+def forecast(opened: Opened, steps: int | None = None, future: Path | None = None) -> Forecast:
+    """Forecasts what comes behind the end of the recording.
+
+    An interval is that of split-conformal prediction (Vovk, Gammerman and Shafer 2005; for
+    sequences by lead time, Stankeviciute, Alaa and van der Schaar 2021): the forecast plus the 10 %
+    and the 90 % quantile of the errors that forecasts so far ahead had on the validation part.
+
+    Args:
+        opened: the model and its data.
+        steps: how many; `None` for as many as the past is enough for.
+        future: a table with inputs that are known in advance.
+
+    Raises:
+        FileError: the table does not fit, or the recording is too short.
+        UsageError: inputs are needed that nobody knows.
+    """
+    roller = opened.roller
+    count = steps or max(1, opened.direct)
+    rows = roller.rows_ahead(count)
+    if future is None:
+        check_known(opened.schema, count, rows, opened.direct)
+    ahead = look_ahead(opened.series, opened.config, count, rows, future)
+    if len(opened.series) <= roller.first_origin:
+        raise FileError(
+            f"`{opened.name}` has {len(opened.series):,} steps, and the model looks "
+            f"{opened.direct:,} ahead",
+            "take a longer file",
+        )
+    inputs = with_rows(Inputs.of(opened.series), ahead.numbers, ahead.symbols)
+    [values] = roller.roll(inputs, np.array([len(opened.series) - 1]), count)
+    if opened.schema.classes is not None or opened.source is None or opened.source.splits is None:
+        return Forecast(opened, ahead, values)
+    before = errors_of(roller, opened.source.splits.validation, count)
+    if before is None:
+        return Forecast(opened, ahead, values)
+    low, high, counts = quantiles(before.errors)
+    after = errors_of(roller, opened.source.splits.test, count)
+    coverage = None if after is None else covered(after.errors, low, high)
+    return Forecast(opened, ahead, values, values + low, values + high, counts, coverage)
+
+
+def errors_of(roller: Roller, part: Series, steps: int, most: int = MOST_ORIGINS) -> Errors | None:
+    """Forecasts of a part that begin at many of its steps, and what came.
+
+    Args:
+        roller: what forecasts.
+        part: of a recording; a forecast begins with its first step at the earliest.
+        steps: how many each time.
+        most: from how many origins at most.
+
+    Returns:
+        `None` where the part has no step to forecast.
+    """
+    series = part.recording or part
+    begin = part.offset if part.recording is not None else 0
+    end = begin + len(part)
+    first = max(begin - 1, roller.first_origin)
+    if end - 1 <= first or series.starts is not None:
+        return None
+    origins = np.arange(first, end - 1)
+    if len(origins) > most:
+        origins = origins[np.linspace(0, len(origins) - 1, most).astype(int)]
+    forecasts = roller.roll(Inputs.of(series), origins, steps)
+    return Errors(origins, forecasts, came(series, roller, origins, steps, end))
+
+
+def came(series: Series, roller: Roller, origins: Indices, steps: int, end: int) -> Floats:
+    """What came behind each origin, up to a step: `[origins, steps, targets]`, NaN behind it."""
+    known = truth(series, roller.leads)
+    wanted = origins[:, np.newaxis] + 1 + np.arange(steps)
+    found = known[np.minimum(wanted, len(known) - 1)]
+    return np.where((wanted < end)[..., np.newaxis], found, np.nan)
+
+
+def quantiles(errors: Floats) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    """The conformal quantiles of errors `[origins, …]`, and of how many they are: `[…]` each.
+
+    Of n errors they are the floor((n + 1) 10 %)-th and the ceil((n + 1) 90 %)-th smallest, or the
+    smallest and the largest where n is below 9; NaN of none.
+    """
+    counts = np.isfinite(errors).sum(0)
+    ordered = np.sort(errors, 0)  # NaN comes last.
+    low = np.maximum(np.floor((counts + 1) * LOW + 1e-9).astype(int) - 1, 0)
+    high = np.minimum(np.ceil((counts + 1) * HIGH - 1e-9).astype(int) - 1, counts - 1)
+    return (
+        np.take_along_axis(ordered, low[np.newaxis], 0)[0],
+        np.take_along_axis(ordered, np.maximum(high, 0)[np.newaxis], 0)[0],
+        counts,
+    )
+
+
+def covered(errors: Floats, low: Floats, high: Floats) -> tuple[float, int] | None:
+    """The share of errors `[origins, …]` within `[…]`, and how many are known; `None` of none."""
+    known = np.isfinite(errors) & np.isfinite(low) & np.isfinite(high)
+    count = int(known.sum())
+    within = int(((errors >= low) & (errors <= high) & known).sum())
+    return (within / count, count) if count else None
+
+
+def _check_kind(model: Checkpoint, path: Path) -> None:
+    """Refuses a model that knows no recording that goes on.
+
+    Raises:
+        FileError: it is one of text, of sequences or of drawn series.
+    """
+    kind, config, quoted = model.schema.kind, model.config.data, shell_quote(path)
+    if kind == "text":
+        raise FileError(
+            f"the model in `{path}` was trained on text, which `sample` goes on with",
+            f"`lstmcli sample {quoted} --length 200`",
+        )
+    if kind != "table":
+        raise FileError(
+            f"the model in `{path}` was not trained on a table: nothing tells what its inputs are "
+            "behind the end of its data",
+            f"`lstmcli predict {quoted} FILE` predicts for inputs that are there",
+        )
+    if config.group is not None or config.labels is not None:
+        raise FileError(
+            f"the model in `{path}` was trained on many sequences (`--group`), and a forecast goes "
+            "on with one recording",
+            f"`lstmcli predict {quoted} FILE` predicts for each row of theirs",
+        )

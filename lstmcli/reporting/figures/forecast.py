@@ -1,0 +1,87 @@
+"""Forecasts: the last part of a recording with what comes, and errors by how far ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.reporting.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+
+def forecast_figure(
+    title: str,
+    explained: str,
+    names: Sequence[str],
+    past: tuple[npt.NDArray[Any], Floats],
+    ahead: tuple[npt.NDArray[Any], Floats],
+    bounds: tuple[Floats, Floats] | None,
+) -> Figure:
+    """A panel for each number: what was, what comes, and its interval.
+
+    Args:
+        title: what is forecast by what.
+        explained: how to read it.
+        names: of the numbers.
+        past: the last steps' labels, `[steps]`, and values, `[steps, numbers]`.
+        ahead: likewise of the steps that come.
+        bounds: the intervals' ends: `[steps, numbers]` each.
+    """
+    figure, axes = style.figure(7.5, 1.2 + 2.4 * len(names), len(names), sharex=True)
+    for place, (panel, name) in enumerate(zip(axes[:, 0], names, strict=True)):
+        labels, values = past
+        panel.plot(labels, values[:, place], color=style.GREY, linewidth=1, label="what was")
+        panel.plot(
+            ahead[0],
+            ahead[1][:, place],
+            color=style.BLUE,
+            marker=".",
+            markersize=3,
+            label="forecast",
+        )
+        if bounds is not None:
+            low, high = (each[:, place] for each in bounds)
+            panel.fill_between(
+                ahead[0], low, high, color=style.BLUE, alpha=0.2, linewidth=0, label="80 % interval"
+            )
+        panel.set_ylabel(style.shown(name))
+    style.legend_above(axes[0, 0], 3)
+    axes[-1, 0].tick_params(axis="x", labelsize=style.SMALL)
+    style.head(figure, title, explained)
+    return figure
+
+
+def backtest_figure(title: str, explained: str, errors: Mapping[str, Floats], unit: str) -> Figure:
+    """Errors by how many steps ahead, a line for each method.
+
+    Args:
+        title: what was forecast by what.
+        explained: how to read it.
+        errors: of each method: `[steps]`.
+        unit: of the errors.
+    """
+    figure, [[axes]] = style.figure(7.5, 4)
+    colours = (style.BLUE, style.GREY, style.ORANGE, style.GREEN, style.PURPLE)
+    for place, (name, values) in enumerate(errors.items()):
+        axes.plot(
+            1 + np.arange(len(values)),
+            values,
+            color=colours[place % len(colours)],
+            linestyle=style.LINES[place % len(style.LINES)],
+            marker=style.MARKERS[place % len(style.MARKERS)],
+            markersize=3,
+            label=name,
+        )
+    axes.set_xlabel("steps ahead")
+    axes.set_ylabel(style.shown(unit, 40))
+    style.whole_numbers(axes.xaxis)
+    style.legend_above(axes, 3)
+    style.head(figure, title, explained)
+    return figure
