@@ -31,13 +31,13 @@ def in_folder(settings, folder):
     return {"data": str(folder / settings["data"])} if "data" in settings else {}
 
 
-def make(out, config):
-    """A run's files, with weights that are drawn and losses that are made up: untrained."""
+def make(out, config, factor=2):
+    """A run's files, with weights that are drawn, times a factor, and losses that are made up."""
     source = open_source(config)
     config, spec = source.config, source.spec
     rng = np.random.default_rng(1)
     drawn = initialization.initialise(config.model, spec.features, spec.outputs, [rng])
-    tensors = {name: 2 * tensor for name, tensor in drawn.items()}
+    tensors = {name: factor * tensor for name, tensor in drawn.items()}
     tensors["state"] = initialization.zero_state(config.model, 1, config.training.rows)
     directory = run_dir.create(out, "", overwrite=False)
     schema = source.schema
