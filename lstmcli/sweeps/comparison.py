@@ -1,4 +1,4 @@
-"""Comparing two depths by a few losses each, paired by seed: tests, and bounds on what is lost.
+"""Comparing depths by a few losses each, paired by seed: tests, and bounds on what is lost.
 
 Two questions need two devices.
 
@@ -8,6 +8,15 @@ subsample values as typical values", JASA 64): if the differences are symmetric 
 lies above each mean of a subset of them with the same chance, so that counting the 2^n - 1 means
 gives exact bounds whatever the tails. It is Fisher's (1935) sign-flip test, solved for the centre.
 No bound exists for fewer than five differences: 2^-4 is above 5 %.
+
+*Is A enough?* It is where it is worse than none by the margin or more. "The first that passes" has
+as many chances to be wrong as there are depths, so all are tested together. Hold each depth B in
+turn for the best, and test the others against it, with one flip of signs for all of them, stepping
+down from the clearest (Romano and Wolf 2005, "Exact and approximate stepdown methods for multiple
+hypothesis testing", JASA 100): in at most 5 % of sweeps any passes that is worse than B by the
+margin. A depth is enough that passes against every B (an intersection-union test, Berger 1982). One
+B is the best in truth, and against that one the error holds: so it does over all depths, with no
+correction over B.
 
 *Is there a difference at all?* A sweep has many pairs of depths, and a count of signs cannot become
 significant with a handful of seeds once all pairs are corrected for. So it is the paired t test
@@ -23,7 +32,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +48,15 @@ LARGEST_EXACT = 16
 """Differences up to which all subsets count; above it, RANDOM_SUBSETS drawn at random."""
 
 RANDOM_SUBSETS = 9_999
-POWER_QUANTILES = 1.6449 + 0.8416
-"""Standard normal quantiles of 1 - LEVEL and of a power of 80 %."""
+LARGEST_FLIPPED = 12
+"""The same of the flips of signs by which several depths are tested."""
+
+RANDOM_FLIPS = 4_999
+SEARCH_STEPS = 20
+"""Halvings of what may be a bound: to a millionth."""
+
+POWER = 0.8
+"""With which seeds are to tell."""
 
 SMALLEST_LOSS = 1e-12
 
@@ -69,18 +85,33 @@ class Losses(NamedTuple):
     reachable: Floats
 
 
-class Worst(NamedTuple):
+@dataclass(frozen=True)
+class Worst:
     """The setting than which another could be worse by most.
 
     Attributes:
-        other: its place.
-        bound: by how much at most, in nats: the one-sided 95 % bound.
+        place: of the one that could be worse.
+        other: of the one that could be better.
         pairs: seeds that both have.
+        p_value: how likely the one would look as good if it were worse than the best by the margin
+            or more, corrected for all settings.
+        of: all losses, the settings that are there, and the margin in nats.
     """
 
+    place: int
     other: int
-    bound: float
     pairs: int
+    p_value: float
+    of: tuple[Losses, Sequence[int], float]
+
+    @cached_property
+    def bound(self) -> float:
+        """By how much it could be worse, in nats: from this margin on it is enough."""
+        losses, places, margin = self.of
+        alone = upper_bound(_differences(losses, self.place, self.other))
+        if len(places) == 2 or math.isinf(alone):
+            return alone
+        return _bound_over_all(losses, self.place, places, margin, alone)
 
 
 class Comparison(NamedTuple):
@@ -115,8 +146,8 @@ def compare_depths(losses: Losses, margin: float, compare: bool = True) -> Compa
         compare: whether the losses may be compared at all.
     """
     places = [place for place, column in enumerate(losses.reached.T) if not np.isnan(column).all()]
-    worst = {place: _worst(losses, place, places) for place in places if len(places) > 1}
-    enough = next((place for place in worst if worst[place].bound < margin), None)
+    worst = _worst(losses, places, margin) if len(places) > 1 else {}
+    enough = next((place for place in worst if worst[place].p_value <= LEVEL), None)
     means = {place: interquartile_mean(losses.reached[:, place]) for place in places}
     reference = min(means, key=lambda place: means[place], default=None)
     if enough is not None:
@@ -150,14 +181,98 @@ def _differences(losses: Losses, place: int, other: int) -> Floats:
     return found[~np.isnan(found)]
 
 
-def _worst(losses: Losses, place: int, places: Sequence[int]) -> Worst:
-    found = [
-        Worst(other, upper_bound(differences), len(differences))
-        for other in places
-        if other != place
-        for differences in [_differences(losses, place, other)]
-    ]
-    return max(found, key=lambda each: each.bound)
+def enough_p_values(losses: Losses, places: Sequence[int], margin: float) -> dict[int, float]:
+    """For each setting, how likely it looks as good if it is worse than the best by a margin.
+
+    Args:
+        losses: of all settings.
+        places: those that are there, two at least.
+        margin: in nats.
+
+    Returns:
+        P-values, corrected for all settings together.
+    """
+    found = dict.fromkeys(places, 0.0)
+    for best in places:
+        others = [place for place in places if place != best]
+        against = margin - (losses.reached[:, others] - losses.reachable[:, [best]])
+        for place, value in zip(others, _step_down(against), strict=True):
+            found[place] = max(found[place], value)
+    return found
+
+
+def _step_down(differences: Floats) -> Floats:
+    """P-values of centres at 0 or below, one-sided, corrected for all columns: `[columns]`.
+
+    The statistic is Student's t or, as squares keep their sum under flips, what it grows with.
+
+    Args:
+        differences: `[seeds, columns]`; `nan` where a seed has none.
+    """
+    there = ~np.isnan(differences)
+    known, counts = np.where(there, differences, 0.0), there.sum(0)
+    scale = np.sqrt(np.maximum(counts * (known**2).sum(0), np.finfo(float).tiny))
+    statistics = _flips(len(differences)) @ known / scale
+    corrected, largest = np.ones(len(counts)), 0.0
+    order = np.argsort(-statistics[0])
+    for rank, column in enumerate(order):
+        highest = statistics[:, order[rank:]].max(1)
+        reached = highest >= statistics[0, column] - 1e-12
+        largest = max(largest, float(reached.mean()))
+        corrected[column] = largest if counts[column] >= FEWEST else 1.0
+    return corrected
+
+
+@cache
+def _flips(count: int) -> Floats:
+    """Signs for `count` differences, the first all plus: `[flips, count]`."""
+    if count <= LARGEST_FLIPPED:
+        minus = np.arange(2**count)[:, None] >> np.arange(count) & 1
+    else:
+        minus = np.random.default_rng(0).integers(0, 2, (RANDOM_FLIPS, count))
+        minus = np.vstack([np.zeros_like(minus[:1]), minus])
+    return np.where(minus, -1.0, 1.0)
+
+
+def _worst(losses: Losses, places: Sequence[int], margin: float) -> dict[int, Worst]:
+    p_values = enough_p_values(losses, places, margin)
+    found = {}
+    for place in places:
+        pairs = {other: _differences(losses, place, other) for other in places if other != place}
+        bounds = {other: upper_bound(differences) for other, differences in pairs.items()}
+        other = max(bounds, key=lambda each: bounds[each])
+        of = (losses, places, margin)
+        found[place] = Worst(place, other, len(pairs[other]), p_values[place], of)
+    return found
+
+
+def _bound_over_all(
+    losses: Losses, place: int, places: Sequence[int], margin: float, alone: float
+) -> float:
+    """From which margin on a setting is enough, beside all others.
+
+    Args:
+        losses: of all settings.
+        place: of the one.
+        places: of those that are there.
+        margin: which the bound is surely on the right side of.
+        alone: the bound if only two settings were compared: it is no lower.
+    """
+
+    def is_enough(margin: float) -> bool:
+        return enough_p_values(losses, places, margin)[place] <= LEVEL
+
+    low, high = alone, math.inf
+    if margin > alone:
+        low, high = (alone, margin) if is_enough(margin) else (margin, math.inf)
+    step = max(abs(low), float(np.nanstd(losses.reached)), SMALLEST_LOSS)
+    while math.isinf(high):
+        step *= 2
+        low, high = (low, low + step) if is_enough(low + step) else (low + step, math.inf)
+    for _ in range(SEARCH_STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
 
 
 def _ratios(reached: Floats, places: Sequence[int], reference: int | None) -> dict[int, Ratio]:
@@ -181,7 +296,7 @@ def _seeds_needed(losses: Losses, place: int, places: Sequence[int], margin: flo
     found = [_differences(losses, place, other) for other in places if other != place]
     if any(len(differences) < 2 for differences in found):
         return math.inf
-    return max(seeds_for_bound(differences, margin) for differences in found)
+    return max(seeds_for_bound(differences, margin, len(found)) for differences in found)
 
 
 def upper_bound(differences: Floats) -> float:
@@ -220,15 +335,23 @@ def ratio(losses: Floats, others: Floats) -> Ratio:
     return Ratio(float(mean), float(low), float(high), float(found.pvalue))
 
 
-def seeds_for_bound(differences: Floats, margin: float) -> float:
+def seeds_for_bound(differences: Floats, margin: float, comparisons: int = 1) -> float:
     """About how many seeds bring the bound below a margin, four times out of five.
 
     The usual formula for the mean of normal differences; infinite if theirs is above the margin.
+
+    Args:
+        differences: of two settings' losses, at least two.
+        margin: in nats.
+        comparisons: among how many this one has to stand out (Bonferroni).
     """
+    from scipy import stats
+
     room = margin - float(differences.mean())
     if not room > 0:
         return math.inf
-    return max(FEWEST, (POWER_QUANTILES * float(differences.std(ddof=1)) / room) ** 2)
+    quantiles = stats.norm.ppf([1 - LEVEL / comparisons, POWER]).sum()
+    return max(FEWEST, float(quantiles * differences.std(ddof=1) / room) ** 2)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data.baselines import Baseline
-from lstmcli.sweeps.comparison import Comparison, Losses, compare_depths, interquartile_mean
+from lstmcli.sweeps.comparison import LEVEL, Comparison, Losses, compare_depths, interquartile_mean
 from lstmcli.sweeps.grid import key_names
 from lstmcli.sweeps.trial import Status
 
@@ -300,5 +300,5 @@ def _with_verdict(rows: pd.DataFrame, verdict: DepthResult) -> pd.DataFrame:
     rows["enough"] = rows["enough"].astype("boolean")
     for place, worst in verdict.findings.worst.items():
         rows.loc[place, "bound"] = worst.bound
-        rows.loc[place, "enough"] = worst.bound < verdict.margin and verdict.better_than_a_guess
+        rows.loc[place, "enough"] = worst.p_value <= LEVEL and verdict.better_than_a_guess
     return rows

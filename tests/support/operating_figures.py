@@ -6,9 +6,11 @@ there is solves. The second is the share of sweeps that claim any difference bet
 that are truly equal: it must not exceed 5 %. The third is the share that calls the smaller of two
 depths enough, when the deeper one is better by half a standard deviation (of a seed's loss) or by
 two, with a margin of a quarter of a standard deviation (so that calling it enough is wrong: at most
-5 %) and of one (so that it is right for half a deviation, wrong for two). The fourth is how often a
-depth is called enough that sometimes fails, beside one that never does: what is rare shows in no
-bound.
+5 %) and of one (so that it is right for half a deviation, wrong for two). The fourth is about
+several depths and a margin of one standard deviation: how often any is called enough where all but
+the last are worse than that by exactly the margin (at most 5 %), and how often the first is where
+all are equal. The fifth is how often a depth is called enough that sometimes fails, beside one that
+never does: what is rare shows in no bound.
 """
 
 import sys
@@ -20,7 +22,8 @@ from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.tasks import echo
 from lstmcli.sweeps.comparison import LEVEL, Losses, compare_depths
 
-SEEDS = (5, 8, 20)
+SEEDS = (5, 8, 12, 20)
+DEPTHS = (2, 5, 8)
 
 
 def normal(rng, size):
@@ -40,6 +43,8 @@ def solved_or_not(rng, size):
     )
 
 
+MARGINS = {"normal": 0.001, "log-normal": 0.0002, "solved or not": 0.0069}
+"""A standard deviation of a seed's loss, or what a sweep's default is."""
 DISTRIBUTIONS = {"normal": normal, "log-normal": log_normal, "solved or not": solved_or_not}
 
 
@@ -65,6 +70,24 @@ def called_enough(difference, margin, seeds, sweeps):
         losses = np.stack([smaller + 0.001 * difference, deeper])
         found += judge(losses, 0.001 * margin).enough == 0
     return found / sweeps
+
+
+def any_enough_at_the_margin(name, depths, seeds, sweeps):
+    """The share of sweeps that call any depth enough of those that are worse by the margin."""
+    rng, worse = np.random.default_rng(0), MARGINS[name] * (np.arange(depths) < depths - 1)
+    found = 0
+    for _ in range(sweeps):
+        losses = DISTRIBUTIONS[name](rng, (depths, seeds)) + worse[:, None]
+        enough = judge(losses, MARGINS[name]).enough
+        found += enough is not None and enough < depths - 1
+    return found / sweeps
+
+
+def first_of_equals(name, depths, seeds, sweeps):
+    """The share of sweeps of equal depths that call the first one enough."""
+    rng = np.random.default_rng(0)
+    draws = (DISTRIBUTIONS[name](rng, (depths, seeds)) for _ in range(sweeps))
+    return sum(judge(losses, MARGINS[name]).enough == 0 for losses in draws) / sweeps
 
 
 def oracle_solves(noise, series):
@@ -114,6 +137,17 @@ def main(sweeps=1000):
             rates = (called_enough(difference, margin, seeds, sweeps) for seeds in SEEDS)
             cells = " | ".join(f"{rate:.1%}" for rate in rates)
             print(f"| {difference} sd | {margin} sd | {cells} |")
+    print("\n| losses | depths | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |")
+    print("| --- | --- |" + " --- |" * len(SEEDS))
+    for name in DISTRIBUTIONS:
+        for depths in DEPTHS:
+            pairs = (
+                (any_enough_at_the_margin(name, depths, seeds, sweeps),
+                 first_of_equals(name, depths, seeds, sweeps))
+                for seeds in SEEDS
+            )  # fmt: skip
+            cells = " | ".join(f"{wrong:.1%}, {right:.1%}" for wrong, right in pairs)
+            print(f"| {name} | {depths} | {cells} |")
     print("\n| a seed fails with | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |")
     print("| --- |" + " --- |" * len(SEEDS))
     for rate in (0.05, 0.1, 0.2, 0.3):
