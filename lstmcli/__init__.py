@@ -1,7 +1,7 @@
 """A command-line laboratory for stacked LSTMs, and its verbs for Python.
 
-`lstmcli.train`, `evaluate`, `sweep` and all of `__all__` are loaded when they are first used:
-importing the package loads neither TensorFlow nor pandas.
+`lstmcli.train`, `predict` and the others are loaded when they are first used: importing the package
+loads neither TensorFlow nor pandas.
 """
 
 from __future__ import annotations
@@ -10,10 +10,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lstmcli.api import evaluate, export, generate, plot, probe, report, runs, sweep, train
+    from lstmcli.api import (
+        evaluate,
+        export,
+        generate,
+        plot,
+        predict,
+        probe,
+        report,
+        runs,
+        sweep,
+        train,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "export", "generate", "plot", "probe", "report", "runs", "sweep", "train"]
+__all__ = [
+    "evaluate",
+    "export",
+    "generate",
+    "plot",
+    "predict",
+    "probe",
+    "report",
+    "runs",
+    "sweep",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

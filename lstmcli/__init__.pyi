@@ -20,10 +20,21 @@ __version__: str
 # [[[cog
 # import lstmcli
 # import stub
-# print("__all__ =", str(lstmcli.__all__).replace("'", '"') + "\n")
+# print("__all__ = [", *(f'    "{name}",' for name in lstmcli.__all__), "]\n", sep="\n")
 # print(*stub.verbs(), "", sep="\n")
 # ]]]
-__all__ = ["evaluate", "export", "generate", "plot", "probe", "report", "runs", "sweep", "train"]
+__all__ = [
+    "evaluate",
+    "export",
+    "generate",
+    "plot",
+    "predict",
+    "probe",
+    "report",
+    "runs",
+    "sweep",
+    "train",
+]
 
 def evaluate(
     checkpoint: AnyPath,
@@ -72,6 +83,13 @@ def plot(
     path: AnyPath,
     output: AnyPath | None = None,
 ) -> list[Path]: ...
+def predict(
+    checkpoint: AnyPath,
+    data: AnyPath | InMemory,
+    *,
+    seed: int | None = None,
+    ensemble: bool = False,
+) -> pd.DataFrame: ...
 def probe(
     checkpoint: AnyPath,
     data: AnyPath | None = None,

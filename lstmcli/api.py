@@ -29,6 +29,7 @@ from lstmcli.config import (
 from lstmcli.data.table import memory as in_memory
 from lstmcli.data.tasks import dataset
 from lstmcli.inference.export import export
+from lstmcli.inference.predict import predict
 from lstmcli.probes import run as probes
 from lstmcli.reporting.plot import plot
 from lstmcli.reporting.runs import runs
@@ -71,6 +72,7 @@ __all__ = [
     "export",
     "generate",
     "plot",
+    "predict",
     "probe",
     "report",
     "runs",

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import io
 import json
 import tomllib
 from dataclasses import fields
@@ -90,6 +91,27 @@ def test_what_is_no_table_is_refused_and_leaves_nothing(data, words, tmp_path):
     with pytest.raises(UsageError, match=words):
         lstmcli.train(data=data, target="x")
     assert not list(tmp_path.iterdir())
+
+
+def test_predict_gives_a_table_what_the_command_gives_its_file(from_memory, run, tmp_path):
+    found = lstmcli.predict(from_memory, readings())
+    assert found.index.equals(readings().index)
+    readings().reset_index().to_csv(tmp_path / "x.csv", index=False)
+    told = pd.read_csv(
+        io.StringIO(run("predict", from_memory.directory, tmp_path / "x.csv").stdout)
+    )
+    np.testing.assert_allclose(found.prediction, told.prediction, rtol=1e-15)
+    assert list(lstmcli.predict(from_memory, tmp_path / "x.csv").prediction) == list(
+        found.prediction
+    )
+
+
+def test_a_row_that_cannot_be_predicted_for_is_empty_and_named(from_memory):
+    odd = readings().astype({"load": object})
+    odd.iloc[7, 0] = "much"
+    with pytest.warns(UserWarning, match="line 9, column `load`: expected a number, got `much`"):
+        found = lstmcli.predict(from_memory, odd)
+    assert list(np.flatnonzero(found.prediction.isna())) == [7]
 
 
 # --- signatures

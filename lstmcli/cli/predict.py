@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
 import sys
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
     from lstmcli.inference.streams import Answer
 
 STANDARD_INPUT = "standard input"
-PIECE = 1 << 16
-"""Bytes that are read at a time, at most: of a pipe, those that are there."""
 
 
 def predict(
@@ -109,25 +104,16 @@ def _answers(
     yield stream.begin()
     # The rest of a character is kept for the next call; that of a line is a line.
     ends = not (goes_on and stream.model.schema.kind == "text")
-    opened: AbstractContextManager[Any]
-    opened = _opened(file) if file else nullcontext(standard_input())
-    with opened as source:
+    from lstmcli.inference.predict import PIECE, opened, read_some
+
+    own: AbstractContextManager[Any] = opened(file) if file else nullcontext(standard_input())
+    with own as source:
         while True:
-            data = _read(source, file, waiting)
+            with waiting():
+                data = read_some(source, file, PIECE)
             yield from stream.feed(data, strict, final=ends and not data)
             if not data:
                 return
-
-
-def _read(source: Any, file: Path | None, waiting: Waiting) -> bytes:
-    """Some bytes more, as soon as there are any; none at the end."""
-    try:
-        with waiting():
-            return bytes(source.read1(PIECE))
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise FileError(
-            f"`{file}` is damaged: {error}", "compress the table anew, or give it as it is"
-        ) from error
 
 
 def _run(
@@ -186,10 +172,6 @@ def _put(text: str) -> None:
 def standard_input() -> Any:
     """The bytes of standard input."""
     return sys.stdin.buffer
-
-
-def _opened(file: Path) -> gzip.GzipFile | io.BufferedReader:
-    return gzip.open(file) if file.suffix == ".gz" else file.open("rb")
 
 
 def _note(text: str) -> None:

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import gzip
 import io
+import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from lstmcli.data.bounded import LONGEST_LINE
 from lstmcli.data.table import files as table_files
+from lstmcli.data.table import memory as in_memory
 from lstmcli.inference import state_file, streams
 from lstmcli.inference.steps import StepModel
 from lstmcli.inference.streams import AT_ONCE, Answer, CharacterStream, LineStream
+from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.load import AnyPath
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.data.table.memory import InMemory
+
+PIECE = 1 << 16
+"""Bytes that are read at a time, at most: of a pipe, those that are there."""
 ARRAYS, PARQUET = ".npz", ".parquet"
 UNREADABLE = "surrogateescape"
 """How a byte that the encoding does not have is read: so that the line that has it can be named."""
@@ -194,6 +208,71 @@ class Stream:
             self._lines.count += len(part)
 
 
+def _as_table(
+    model: Checkpoint, seeds: Sequence[int], source: Path | bytes, where: str
+) -> pd.DataFrame:
+    """What is predicted for a whole stream, as a pandas DataFrame.
+
+    Args:
+        model: the checkpoint.
+        seeds: whose networks predict.
+        source: a file, or its content.
+        where: what the stream is called.
+
+    Returns:
+        The columns that `lstmcli predict` writes, the first as the index: a row for each of the
+        stream's, which is empty, with a warning, where nothing is predicted.
+
+    Raises:
+        FileError: as `Stream.feed` and `Stream.feed_arrays`.
+    """
+    import pandas as pd
+
+    stream = Stream(model, seeds, where)
+    if isinstance(source, Path) and source.suffix == ARRAYS:
+        pieces = list(stream.feed_arrays(source))
+    else:
+        content = source if isinstance(source, bytes) else _whole(source)
+        pieces = [stream.begin(), *stream.feed(content, final=True)]
+    header, *answers = [answer for piece in pieces for answer in piece]
+    if bad := [answer for answer in answers if not isinstance(answer, str)]:
+        more = f", and {len(bad) - 1:,} more" if len(bad) > 1 else ""
+        warnings.warn(f"{bad[0]}: no prediction{more}", stacklevel=3)
+    columns = next(csv.reader([str(header)]))
+    empty = [None] * len(columns)
+    rows = [
+        next(csv.reader([answer])) if isinstance(answer, str) and answer else empty
+        for answer in answers
+    ]
+    found = pd.DataFrame(rows, columns=columns).set_index(columns[0])
+    numeric = found.columns if model.schema.classes is None else ["probability"]
+    return found.assign(**{name: pd.to_numeric(found[name]) for name in numeric})
+
+
+def opened(file: Path) -> IO[bytes]:
+    """A file's bytes, unpacked."""
+    return cast("IO[bytes]", gzip.open(file)) if file.suffix == ".gz" else file.open("rb")
+
+
+def read_some(source: Any, file: Path | None, most: int) -> bytes:
+    """Some bytes more, as soon as there are any; none at the end.
+
+    Raises:
+        FileError: a compressed file is damaged.
+    """
+    try:
+        return bytes(source.read1(most))
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise FileError(
+            f"`{file}` is damaged: {error}", "compress the table anew, or give it as it is"
+        ) from error
+
+
+def _whole(file: Path) -> bytes:
+    with opened(file) as source:
+        return b"".join(iter(lambda: read_some(source, file, PIECE), b""))
+
+
 def check_file(file: Path, model: Checkpoint, checkpoint: Path) -> None:
     """Refuses a file that cannot be read line by line.
 
@@ -218,3 +297,37 @@ def check_file(file: Path, model: Checkpoint, checkpoint: Path) -> None:
             f"`{file}` is a dataset of arrays, and the model was trained on a {kind}",
             f"`lstmcli inspect {shell_quote(checkpoint)}` shows what it was trained on",
         )
+
+
+def predict(
+    checkpoint: AnyPath,
+    data: AnyPath | InMemory,
+    *,
+    seed: int | None = None,
+    ensemble: bool = False,
+) -> pd.DataFrame:
+    """Predicts for each row of a table or each character of a text, with the state carried along.
+
+    Args:
+        checkpoint: the file, or the directory of a run or of a sweep.
+        data: a file as `lstmcli predict` takes it, or a table in memory; the target may lack.
+        seed: whose model predicts; by default the best by validation.
+        ensemble: whether the mean of all seeds' models counts instead.
+
+    Returns:
+        `prediction`, in the target's own units and words, and of classes `probability`: a row for
+        each of the data, with its index or that of the file. A row that cannot be predicted for
+        is empty, with a warning.
+
+    Raises:
+        LstmcliError: as `lstmcli predict` would say it.
+    """
+    path, model = load.read_own_checkpoint(Path(checkpoint))
+    seeds = choose_seeds(model, seed, ensemble)
+    if in_memory.is_in_memory(data):
+        frame = in_memory.frame_of(data)
+        found = _as_table(model, seeds, frame.to_csv(index=False).encode(), "data")
+        return found.set_axis(getattr(data, "index", frame.index), axis=0)
+    file = Path(cast(AnyPath, data))
+    check_file(file, model, path)
+    return _as_table(model, seeds, file, str(file))

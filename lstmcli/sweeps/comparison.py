@@ -48,10 +48,10 @@ LARGEST_EXACT = 16
 """Differences up to which all subsets count; above it, RANDOM_SUBSETS drawn at random."""
 
 RANDOM_SUBSETS = 9_999
-LARGEST_FLIPPED = 12
+LARGEST_FLIPPED = 10
 """The same of the flips of signs by which several depths are tested."""
 
-RANDOM_FLIPS = 4_999
+RANDOM_FLIPS = 1_999
 SEARCH_STEPS = 20
 """Halvings of what may be a bound: to a millionth."""
 
