@@ -27,7 +27,7 @@ def runs(
         list[Path] | None,
         typer.Argument(
             metavar="[DIR or RUN]",
-            help="Directories to look in (default: `runs`), or two runs or more.",
+            help="Directories to look in, a sweep's too (default: `runs`); or two runs or more.",
             show_default=False,
             **RUN_PATH,
         ),

@@ -71,15 +71,18 @@ class CurveEnds:
 
 
 def found_in(directory: Path) -> list[Path]:
-    """The directories of runs and sweeps in a directory, or itself if it is one.
+    """The directories of runs and sweeps in a directory; itself if it is a run's.
 
-    Those within a sweep are the sweep's. Links are not followed: `runs/latest` is there already.
+    Of a sweep's directory they are those of its settings; in others a sweep is one. Links are not
+    followed: `runs/latest` is there already.
 
     Raises:
         FileError: there is no such directory, or it cannot be read.
     """
     try:
-        return list(_below(run_dir.follow_latest(directory), DEEPEST))
+        place = run_dir.follow_latest(directory)
+        trials = SweepFiles(place).settings
+        return list(_below(trials if trials.is_dir() else place, DEEPEST))
     except OSError as error:
         raise FileError(
             describe_os_error(error), "`lstmcli train` makes a run, in `runs`"

@@ -76,6 +76,13 @@ def test_a_sweep_is_a_row_with_its_depths_and_its_best_trial(run, five):
     assert "1,2x4" in run("runs").stdout
 
 
+def test_of_a_sweeps_directory_the_runs_of_its_settings_are_listed(run, five):
+    for layers in (1, 2):
+        write_run(Path(f"runs/sweep/trials/{layers}x4"), LOSSES, number=layers, layers=layers)
+    assert names(listed(run, "runs/sweep")) == ["trials/2x4", "trials/1x4"]
+    assert len(listed(run)) == 5
+
+
 def test_of_a_file_a_loss_is_held_against_the_best_that_needs_no_network(run):
     references = [{"name": "mean", "loss": 1.0}, {"name": "last value", "loss": 0.5}]
     place = write_run(Path("runs/a"), LOSSES, more={"references": references})
