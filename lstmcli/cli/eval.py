@@ -43,6 +43,19 @@ def evaluate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace predictions that are there already.")
     ] = False,
+    ahead: Annotated[
+        int | None,
+        typer.Option(
+            help="Forecast so many steps ahead instead, from many steps of the test part.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --ahead, write a figure to this file: .png, .svg or .pdf.", **PATH_OPTION
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a checkpoint or a run directory on a fresh series, or on a dataset.
@@ -53,9 +66,19 @@ def evaluate(
     are the checkpoint's, unless given.
     """
     from lstmcli import api
+    from lstmcli.cli import backtest
     from lstmcli.cli import predictions_csv as table
     from lstmcli.utils.terminal import escape_unprintable
 
+    if ahead is not None:
+        if predictions is not None:
+            raise UsageError(
+                "`--predictions` has no effect with `--ahead`", "leave one of them out"
+            )
+        backtest.run(checkpoint, given, ahead, output, as_json)
+        return
+    if output is not None:
+        raise UsageError("`--output` has no effect without `--ahead`", "leave `--output` out")
     if predictions is not None:
         table.check_free(predictions, overwrite)
     for name, typed in (("--overwrite", overwrite), ("--all-classes", all_classes)):

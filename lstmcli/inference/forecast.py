@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from lstmcli.inference.predict import choose_seeds
 from lstmcli.inference.rollout import Floats, Indices, Inputs, Roller, truth, with_rows
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.utils.errors import FileError, shell_quote
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
 
 LOW, HIGH = 0.1, 0.9
 """Between which quantiles of its errors an interval lies."""
@@ -40,6 +41,7 @@ class Opened:
         source: the dataset that it was trained on; `None` where that is not at hand.
         config: of the data.
         name: what is gone on with, in words.
+        path: the checkpoint's file.
         notes: what is to be known, in words.
     """
 
@@ -50,7 +52,22 @@ class Opened:
     source: Source | None
     config: Any
     name: str
+    path: Path
     notes: list[str]
+
+    def test_part(self) -> Series:
+        """The part of the dataset that was held back for a test.
+
+        Raises:
+            UsageError: nothing was.
+        """
+        splits = None if self.source is None else self.source.splits
+        if splits is None or not len(splits.test):
+            raise UsageError(
+                f"there is no test part: nothing of `{self.name}` was held back",
+                "`--data FILE` forecasts in a file, whole",
+            )
+        return splits.test
 
     @property
     def schema(self) -> Schema:
@@ -107,20 +124,33 @@ class Forecast:
 
 
 def open_model(
-    checkpoint: Path, data: Path | None, seed: int | None = None, ensemble: bool = False
+    checkpoint: Path,
+    data: Path | None,
+    seed: int | None = None,
+    ensemble: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    all_seeds: bool = False,
 ) -> Opened:
     """Opens a model, and the recording that it goes on with: its own, or another file.
+
+    Args:
+        checkpoint: a checkpoint or a run directory.
+        data: another file; `None` for that of the training.
+        seed: whose network forecasts; `None` for the best by validation.
+        ensemble: whether it is the mean of all.
+        settings: those of the data that differ from the checkpoint's.
+        all_seeds: whether all seeds are asked for, and nothing is said of the best.
 
     Raises:
         FileError: it cannot forecast, or its data is not there or has changed.
         UsageError: there is no such seed.
     """
-    opened = load.open_checkpoint(checkpoint, data, {})
+    opened = load.open_checkpoint(checkpoint, data, settings or {})
     model = opened.model
     _check_kind(model, opened.path)
     seeds = choose_seeds(model, seed, ensemble)
     notes = opened.notes()
-    if len(model.seeds) > 1 and seed is None and not ensemble:
+    if len(model.seeds) > 1 and seed is None and not (ensemble or all_seeds):
         notes.append(
             f"of {len(model.seeds)} seeds, seed {seeds[0]} forecasts, the best by validation"
         )
@@ -138,7 +168,9 @@ def open_model(
         series, name = tested.series[0], str(data)
         notes += tested.notes
     roller = roller_of(model, seeds)
-    return Opened(model, seeds, roller, series, source, opened.config.data, name, notes)
+    return Opened(
+        model, seeds, roller, series, source, opened.config.data, name, opened.path, notes
+    )
 
 
 def roller_of(model: Checkpoint, seeds: list[int]) -> Roller:

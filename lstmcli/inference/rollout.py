@@ -166,7 +166,9 @@ class Roller:
             column.standardised(before[:, place // self._leads_apart])
             for place, column in enumerate(columns)
         ]
-        return numbers, symbols, np.stack(last, 1).astype(np.float64) if last else before
+        if not last or not self.leads[0]:  # The target of a step is not given to those after it.
+            return numbers, symbols, np.zeros((len(rows), max(1, len(columns))))
+        return numbers, symbols, np.stack(last, 1).astype(np.float64)
 
     def _step(
         self,

@@ -1,6 +1,7 @@
 """`lstmcli forecast` beside a loop by hand, and its intervals beside what they promise."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -323,3 +324,87 @@ def test_the_linear_baseline_is_fed_back_as_a_network_is(enter):
     found = roller.roll(forecasting.Inputs.of(series), np.array([500, ROWS - 1]), 1)
     expected = autoregression.predict(schema.autoregression, series, np.array([500, ROWS - 1]))
     np.testing.assert_allclose(found[:, 0], schema.target[0].in_units(expected), rtol=1e-6)
+
+
+# --- backtests
+
+
+def test_a_backtest_is_what_pandas_and_loops_by_hand_make_of_the_test_part(enter, run):
+    kind = enter("change")
+    found = json.loads(run("eval", kind, "--ahead", 5, "--json").stdout)
+    table = pd.DataFrame(found["results"]).set_index(["predictor", "ahead"])
+    level = pd.read_csv("table.csv").level
+    begin = ROWS - ROWS // 10
+    origins = range(begin - 1, ROWS - 1)
+    assert (found["origins"], found["ahead"]) == (len(origins), 5)
+    for step in (1, 3, 5):
+        came = level[[origin + step for origin in origins if origin + step < ROWS]].to_numpy()
+        count = len(came)
+        errors = {
+            "last value": came - level[list(origins)[:count]].to_numpy(),
+            "seasonal naive (24 steps ago)": came - level.shift(24)[-count:].to_numpy(),
+        }
+        for name, its in errors.items():
+            row = table.loc[(name, step)]
+            assert row["count"] == count
+            assert row.rmse == pytest.approx(np.sqrt(np.mean(its**2)), rel=1e-5)
+            assert row.mae == pytest.approx(np.abs(its).mean(), rel=1e-5)
+    predicted = table_of(run("predict", kind, "table.csv").stdout).prediction.to_numpy()
+    errors = level[begin:].to_numpy() - predicted[begin - 1 : -1]
+    rmse = np.sqrt(np.mean(np.square(errors)))
+    assert table.loc[("seed 0", 1)].rmse == pytest.approx(rmse, rel=1e-5)
+
+
+def test_the_linear_autoregression_of_a_backtest_is_fed_back(enter, run):
+    """Beside a loop by hand: lags of the level, each a number."""
+    kind = enter("residual")
+    found = json.loads(run("eval", kind, "--ahead", 3, "--json").stdout)
+    table = pd.DataFrame(found["results"]).set_index(["predictor", "ahead"])
+    _, model = load.read_own_checkpoint(Path(kind))
+    [given], [target] = model.schema.numbers, model.schema.target
+    linear = model.schema.autoregression
+    level = pd.read_csv("table.csv").level.to_numpy()
+    errors = []
+    for origin in range(ROWS - ROWS // 10 - 1, ROWS - 3):
+        past = list(level[: origin + 1])
+        for _ in range(3):
+            lags = [
+                (past[-1 - lag] - given.mean) / given.scale for lag in range(len(linear.weights))
+            ]
+            change = linear.intercept[0] + np.dot(lags, linear.weights[:, 0, 0])
+            past.append(past[-1] + change * target.scale)
+        errors.append(level[origin + 3] - past[-1])
+    expected = np.sqrt(np.mean(np.square(errors)))
+    assert table.loc[("linear autoregression", 3)].rmse == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.figures
+def test_a_backtest_is_a_table_and_a_figure(enter, run):
+    shown = run("eval", enter("both"), "--ahead", 30, "--output", "errors.svg").stdout
+    assert "forecast from 90 of its steps" in shown
+    assert "rmse of level, in its own units, by steps ahead:" in shown
+    assert "rmse of flow, in its own units, by steps ahead:" in shown
+    assert shown.splitlines()[-1].split()[0] == "all"
+    assert Path("errors.svg").stat().st_size > 5000
+
+
+def test_a_backtest_takes_another_file_whole_and_every_seed(enter, run):
+    enter("level")
+    pd.read_csv("table.csv")[300:420].to_csv("piece.csv", index=False)
+    make_run(Path("seeds"), data="table.csv", **MODELS["range"], replicas=2)
+    found = json.loads(run("eval", "seeds", "--ahead", 7, "--data", "piece.csv", "--json").stdout)
+    table = pd.DataFrame(found["results"])
+    assert list(dict.fromkeys(table.predictor))[:3] == ["seed 0", "seed 1", "last value"]
+    assert found["origins"] == 119
+    assert found["data"] == "piece.csv"
+
+
+def test_what_cannot_be_backtested_is_named(enter, run):
+    assert "gives classes" in run("eval", enter("classes"), "--ahead", 2, exit_code=2).stderr
+    for options, expected in [
+        (("--ahead", 0), "must be at least 1"),
+        (("--output", "x.png"), "no effect without `--ahead`"),
+        (("--ahead", 2, "--predictions", "p.csv"), "no effect with `--ahead`"),
+        (("--ahead", 2, "--output", "x.txt"), "must end with"),
+    ]:
+        assert expected in run("eval", enter("level"), *options, exit_code=2).stderr

@@ -58,30 +58,33 @@ def forecast_figure(
     return figure
 
 
-def backtest_figure(title: str, explained: str, errors: Mapping[str, Floats], unit: str) -> Figure:
-    """Errors by how many steps ahead, a line for each method.
+def backtest_figure(
+    title: str, explained: str, errors: Mapping[str, Mapping[str, Floats]]
+) -> Figure:
+    """Errors by how many steps ahead: a panel for each number, a line for each forecaster.
 
     Args:
-        title: what was forecast by what.
+        title: what was forecast.
         explained: how to read it.
-        errors: of each method: `[steps]`.
-        unit: of the errors.
+        errors: of each number those of each forecaster, in its own units: `[steps]`.
     """
-    figure, [[axes]] = style.figure(7.5, 4)
-    colours = (style.BLUE, style.GREY, style.ORANGE, style.GREEN, style.PURPLE)
-    for place, (name, values) in enumerate(errors.items()):
-        axes.plot(
-            1 + np.arange(len(values)),
-            values,
-            color=colours[place % len(colours)],
-            linestyle=style.LINES[place % len(style.LINES)],
-            marker=style.MARKERS[place % len(style.MARKERS)],
-            markersize=3,
-            label=name,
-        )
-    axes.set_xlabel("steps ahead")
-    axes.set_ylabel(style.shown(unit, 40))
-    style.whole_numbers(axes.xaxis)
-    style.legend_above(axes, 3)
+    figure, axes = style.figure(7.5, 1.2 + 2.8 * len(errors), len(errors), sharex=True)
+    colours = (style.BLUE, style.GREY, style.ORANGE, style.GREEN, style.PURPLE, style.RED)
+    for panel, (target, each) in zip(axes[:, 0], errors.items(), strict=True):
+        for place, (name, values) in enumerate(each.items()):
+            panel.plot(
+                1 + np.arange(len(values)),
+                values,
+                color=colours[place % len(colours)],
+                linestyle=style.LINES[place % len(style.LINES)],
+                marker=style.MARKERS[place % len(style.MARKERS)],
+                markersize=3,
+                label=name,
+            )
+        panel.set_ylabel(f"rmse of {style.shown(target)}")
+        panel.set_ylim(bottom=0)
+    axes[-1, 0].set_xlabel("steps ahead")
+    style.whole_numbers(axes[-1, 0].xaxis)
+    style.legend_above(axes[0, 0], 2)
     style.head(figure, title, explained)
     return figure

@@ -1,0 +1,104 @@
+"""`lstmcli eval --ahead`: forecasts of the test part, from many of its steps, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from lstmcli.cli.output import print_json, print_table
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.files import check_figure_ending, check_figure_replaceable
+from lstmcli.utils.terminal import escape_unprintable
+
+if TYPE_CHECKING:
+    from lstmcli.inference.backtest import Backtest
+
+MOST_ROWS = 24
+"""Steps ahead that a table shows: of more, some."""
+
+
+def run(
+    checkpoint: Path, given: Mapping[str, Any], ahead: int, output: Path | None, as_json: bool
+) -> None:
+    """Forecasts, and prints how wrong that was.
+
+    Args:
+        checkpoint: a checkpoint or a run directory.
+        given: settings that were typed.
+        ahead: how many steps ahead.
+        output: where a figure goes.
+        as_json: whether the table is printed as JSON.
+
+    Raises:
+        LstmcliError: it cannot be done.
+    """
+    from lstmcli.inference import forecast as forecasting
+    from lstmcli.inference.backtest import backtest
+
+    if ahead < 1:
+        raise UsageError(f"`--ahead` must be at least 1, got {ahead}")
+    if output is not None:
+        check_figure_ending(output)
+        check_figure_replaceable(output)
+    settings = dict(given)
+    data = settings.pop("data", None)
+    opened = forecasting.open_model(
+        checkpoint, None if data is None else Path(data), settings=settings, all_seeds=True
+    )
+    part = opened.series if data is not None else opened.test_part()
+    found = backtest(opened, part, ahead)
+    for note in dict.fromkeys([*opened.notes, *found.notes]):
+        typer.echo(f"note: {escape_unprintable(note)}", err=True)
+    name = opened.name if data is not None else f"{opened.name} (test part)"
+    if output is not None:
+        _draw(found, name, output)
+    if as_json:
+        table = found.table()
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        about = {"checkpoint": str(opened.path), "data": name}
+        print_json({**about, "ahead": ahead, "origins": found.origins, "results": rows})
+        return
+    typer.echo(f"checkpoint: {escape_unprintable(str(opened.path))}")
+    typer.echo(f"data: {escape_unprintable(name)}, forecast from {found.origins:,} of its steps")
+    _print(found)
+
+
+def _print(found: Backtest) -> None:
+    """A table for each target: RMSE by steps ahead, and over all of them."""
+    for place, target in enumerate(found.targets):
+        errors = found.rmse(place)
+        typer.echo(f"rmse of {escape_unprintable(target)}, in its own units, by steps ahead:")
+        steps = len(next(iter(errors.values())))
+        shown = _shown(steps)
+        rows = [
+            [str(step + 1), *(_figure(each[step]) for each in errors.values())] for step in shown
+        ]
+        overall = (np.sqrt(np.nanmean(np.square(each))) for each in errors.values())
+        print_table(["ahead", *errors], [*rows, ["all", *map(_figure, overall)]])
+
+
+def _shown(steps: int) -> list[int]:
+    """Which steps ahead are shown: all of few, else evenly."""
+    if steps <= MOST_ROWS:
+        return list(range(steps))
+    return sorted(set(np.linspace(0, steps - 1, MOST_ROWS // 2).astype(int).tolist()))
+
+
+def _figure(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.5g}"
+
+
+def _draw(found: Backtest, name: str, output: Path) -> None:
+    from lstmcli.reporting.figures import style
+    from lstmcli.reporting.figures.forecast import backtest_figure
+
+    panels = {target: found.rmse(place) for place, target in enumerate(found.targets)}
+    title = f"{style.shown(name, 60)}: errors of forecasts"
+    explained = (
+        f"Root mean square errors of forecasts from {found.origins:,} steps, each so far ahead."
+    )
+    style.save(backtest_figure(title, explained, panels), output)
