@@ -122,7 +122,7 @@ def read(path: Path, root: Path | None = None) -> Row:
         path: its directory.
         root: from where its name leads.
     """
-    name = str(path.relative_to(root)) if root and path != root else str(path)
+    name = str(path.relative_to(root)) if root and root in path.parents else str(path)
     sweep = SweepFiles(path).config.is_file()
     kind = "sweep" if sweep else "run"
     row: Row = dict.fromkeys(COLUMNS) | {"name": name, "run": str(path), "kind": kind}
@@ -334,9 +334,7 @@ def listed_in(directories: Sequence[Path]) -> list[Row]:
     Raises:
         FileError: there is no such directory.
     """
-    rows = [
-        read(path, directory if len(directories) == 1 else None)
-        for directory in directories
-        for path in found_in(directory)
-    ]
+    root = directories[0] if len(directories) == 1 else None
+    paths = dict.fromkeys(path for directory in directories for path in found_in(directory))
+    rows = [read(path, root) for path in paths]
     return sorted(rows, key=lambda row: (row["started"] or "", row["name"]), reverse=True)

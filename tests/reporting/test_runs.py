@@ -80,6 +80,8 @@ def test_of_a_sweeps_directory_the_runs_of_its_settings_are_listed(run, five):
     for layers in (1, 2):
         write_run(Path(f"runs/sweep/trials/{layers}x4"), LOSSES, number=layers, layers=layers)
     assert names(listed(run, "runs/sweep")) == ["trials/2x4", "trials/1x4"]
+    assert names(listed(run, "runs/latest")) == ["runs/run-9"]
+    assert names(listed(run, "runs/run-9", "runs")).count("runs/run-9") == 1
     assert len(listed(run)) == 5
 
 
