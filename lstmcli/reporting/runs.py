@@ -222,12 +222,12 @@ def curve_ends(path: Path) -> CurveEnds:
     try:
         seed, loss = (names.index(name) for name in ("seed", "val_loss")) if names else (0, 0)
         for number, line in enumerate(lines[1:], 1):
-            cells = line.split(",")
-            last[cells[seed]] = cells
+            cells = line.split(",", max(seed, loss) + 1)  # What is behind them takes half the time.
+            last[cells[seed]] = line
             if cells[loss] and (value := float(cells[loss])) < lowest:
-                lowest, best = value, cells
+                lowest, best = value, line
         found = CurveEnds(
-            {each: _named(names, cells) for each, cells in last.items()},
+            {each: _named(names, line) for each, line in last.items()},
             _named(names, best) if best else None,
         )
     except (ValueError, IndexError) as error:
@@ -241,8 +241,9 @@ def _content(path: Path) -> str:
     return path.read_text("utf-8", "replace")
 
 
-def _named(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+def _named(names: Sequence[str], line: str) -> dict[str, str]:
     """A row by column; raises ValueError where it has not one number for each."""
+    cells = line.split(",")
     row = dict(zip(names, cells, strict=True))
     for cell in filter(None, cells):
         float(cell)
