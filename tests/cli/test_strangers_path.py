@@ -16,7 +16,7 @@ from pytorch_equations import documented_lstm, read_export
 
 ROOT = Path(__file__).parents[2]
 RELOAD = ROOT / "tests" / "support" / "reload_exports.py"
-STEPS, HALF = 1000, 617
+STEPS, HALF, AHEAD = 1000, 617, 24
 
 
 @pytest.fixture
@@ -58,6 +58,20 @@ def in_a_pipe(lstmcli):
     second = rest if names == answers[0].splitlines(keepends=True)[0] else [names, *rest]
     assert answers[0] + "".join(second) == whole
     return pd.read_csv(io.StringIO(whole))
+
+
+def beyond_the_end(lstmcli, predicted):
+    """A day's forecast goes on where the file and its predictions end."""
+    hours = pd.date_range("2026-01-01", periods=STEPS + AHEAD, freq="h")[STEPS:]
+    winds = ["calm", "gusts", "storm"] * (AHEAD // 3)
+    pd.DataFrame({"time": hours, "wind": winds}).to_csv("future.csv", index=False)
+    known = ["--future", "future.csv", "--output", "next.csv"]
+    lstmcli("forecast", "runs/hourly", "--steps", AHEAD, *known)
+    table = pd.read_csv("next.csv", parse_dates=["time"])
+    assert table.time.tolist() == hours.tolist()
+    assert table.prediction[0] == pytest.approx(predicted.prediction.iloc[-1], rel=1e-5)
+    assert (table.low < table.prediction).all()
+    assert (table.prediction < table.high).all()
 
 
 def elsewhere(lstmcli, predicted):
@@ -111,6 +125,7 @@ def test_a_strangers_path_from_a_file_to_a_model_in_use(lstmcli):
     lstmcli("train", "--data", "hourly.csv", *options, "--epochs", 3, *shown)
     predicted = in_a_pipe(lstmcli)
     assert len(predicted) == STEPS
+    beyond_the_end(lstmcli, predicted)
     elsewhere(lstmcli, predicted)
     metrics = pd.read_csv("runs/hourly/metrics.csv")
     seen = curves()

@@ -160,7 +160,9 @@ def results_of(folder):
 
 def assert_same(found, model):
     scale = [column.scale for column in model.schema.numeric_targets] or 1
-    np.testing.assert_allclose(found[model.at] / scale, model.expected / scale, atol=1e-5)
+    difference = (found[model.at] - model.expected) / scale
+    print(f"largest difference: {np.abs(difference).max():.1e}")  # For `-rP`.
+    np.testing.assert_allclose(difference, 0, atol=1e-5)
 
 
 @pytest.mark.slow
