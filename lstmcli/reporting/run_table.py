@@ -202,7 +202,7 @@ SHOWN: dict[str, Callable[[Row], str]] = {
     "epochs": _epochs,
     "val loss": _figure("val_loss", ".4g"),
     "over floor": _figure("excess", "+.2g"),
-    "of baseline": _figure("ratio", ".3f"),
+    "of baseline": _figure("ratio", ".4g"),
     "seconds": _figure("seconds", ",.0f"),
     WHEN: _of(WHEN),
 }

@@ -87,31 +87,43 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Worst:
-    """The setting than which another could be worse by most.
+    """By how much a setting could be worse than another.
 
     Attributes:
         place: of the one that could be worse.
-        other: of the one that could be better.
-        pairs: seeds that both have.
-        p_value: how likely the one would look as good if it were worse than the best by the margin
-            or more, corrected for all settings.
+        p_value: how likely it would look as good if it were worse than the best by the margin or
+            more, corrected for all settings.
         of: all losses, the settings that are there, and the margin in nats.
     """
 
     place: int
-    other: int
-    pairs: int
     p_value: float
     of: tuple[Losses, Sequence[int], float]
+
+    @cached_property
+    def other(self) -> int:
+        """The one that could be better by most, if the two were alone."""
+        return max(self._bounds, key=lambda other: self._bounds[other])
+
+    @cached_property
+    def pairs(self) -> int:
+        """Seeds that both have."""
+        return len(_differences(self.of[0], self.place, self.other))
 
     @cached_property
     def bound(self) -> float:
         """By how much it could be worse, in nats: from this margin on it is enough."""
         losses, places, margin = self.of
-        alone = upper_bound(_differences(losses, self.place, self.other))
+        alone = self._bounds[self.other]
         if len(places) == 2 or math.isinf(alone):
             return alone
         return _bound_over_all(losses, self.place, places, margin, alone)
+
+    @cached_property
+    def _bounds(self) -> dict[int, float]:
+        losses, places, _ = self.of
+        others = [place for place in places if place != self.place]
+        return {each: upper_bound(_differences(losses, self.place, each)) for each in others}
 
 
 class Comparison(NamedTuple):
@@ -146,7 +158,8 @@ def compare_depths(losses: Losses, margin: float, compare: bool = True) -> Compa
         compare: whether the losses may be compared at all.
     """
     places = [place for place, column in enumerate(losses.reached.T) if not np.isnan(column).all()]
-    worst = _worst(losses, places, margin) if len(places) > 1 else {}
+    p_values = enough_p_values(losses, places, margin) if len(places) > 1 else {}
+    worst = {each: Worst(each, p, (losses, places, margin)) for each, p in p_values.items()}
     enough = next((place for place in worst if worst[place].p_value <= LEVEL), None)
     means = {place: interquartile_mean(losses.reached[:, place]) for place in places}
     reference = min(means, key=lambda place: means[place], default=None)
@@ -232,18 +245,6 @@ def _flips(count: int) -> Floats:
         minus = np.random.default_rng(0).integers(0, 2, (RANDOM_FLIPS, count))
         minus = np.vstack([np.zeros_like(minus[:1]), minus])
     return np.where(minus, -1.0, 1.0)
-
-
-def _worst(losses: Losses, places: Sequence[int], margin: float) -> dict[int, Worst]:
-    p_values = enough_p_values(losses, places, margin)
-    found = {}
-    for place in places:
-        pairs = {other: _differences(losses, place, other) for other in places if other != place}
-        bounds = {other: upper_bound(differences) for other, differences in pairs.items()}
-        other = max(bounds, key=lambda each: bounds[each])
-        of = (losses, places, margin)
-        found[place] = Worst(place, other, len(pairs[other]), p_values[place], of)
-    return found
 
 
 def _bound_over_all(
