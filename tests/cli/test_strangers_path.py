@@ -74,6 +74,19 @@ def beyond_the_end(lstmcli, predicted):
     assert (table.prediction < table.high).all()
 
 
+def backtest(lstmcli):
+    """Forecasts from each step of the test part; the last value's errors as pandas has them."""
+    found = json.loads(lstmcli("eval", "runs/hourly", "--ahead", AHEAD, "--json"))
+    table = pd.DataFrame(found["results"])
+    last = table[table.predictor == "last value"].set_index("ahead")
+    assert last.index.tolist() == [*range(1, AHEAD + 1)]
+    temp = pd.read_csv("hourly.csv").temp
+    for ahead, row in last.iterrows():
+        errors = temp.diff(ahead)[-found["origins"] + ahead - 1 :]
+        assert (len(errors), row.rmse) == (row["count"], pytest.approx((errors**2).mean() ** 0.5))
+    assert set(table.predictor) >= {"seed 0", "linear autoregression"}
+
+
 def elsewhere(lstmcli, predicted):
     """The model in Keras and in PyTorch, without lstmcli, gives the same numbers."""
     lstmcli("export", "runs/hourly", "hourly.keras")
@@ -126,6 +139,7 @@ def test_a_strangers_path_from_a_file_to_a_model_in_use(lstmcli):
     predicted = in_a_pipe(lstmcli)
     assert len(predicted) == STEPS
     beyond_the_end(lstmcli, predicted)
+    backtest(lstmcli)
     elsewhere(lstmcli, predicted)
     metrics = pd.read_csv("runs/hourly/metrics.csv")
     seen = curves()
