@@ -28,6 +28,7 @@ TABLES = {
     "group_labels": {"target": "kind", "group": "well"},
     "na_values": {"target": "level", "horizon": 1, "na_values": "-999,none at all"},
     "tiny": {"target": "level", "horizon": 1},
+    "no_header": {"target": "1", "horizon": 1, "no_header": True},
     "written": {"target": "level", "horizon": 1},
 }
 """The settings of models of tables, of which `_table` says what their files are like."""
@@ -159,7 +160,7 @@ def _table(kind, path, rows=1200):
             text[column] = text[column].str.replace(".", ",")
         path.write_text("# a comment\n" + text.to_csv(index=False, sep=";"), encoding="utf-8")
         return
-    text.to_csv(path, index=False)
+    text.to_csv(path, index=False, header=kind != "no_header")
 
 
 def zipped(path):
