@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstmcli.config import MUTABLE, OF_THE_CHECKPOINT, PATHS, Config, DataConfig, RunConfig
-from lstmcli.data import readers
-from lstmcli.data.baselines import Fitting
-from lstmcli.data.datasets import EvaluationData, Source, open_source, series_to_test
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import metrics, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.run_dir import SETTINGS, RunDirectory, SweepFiles
 from lstmcli.utils.errors import FileError, LstmcliError, UsageError, shell_quote
 from lstmcli.utils.files import read_small
+
+if TYPE_CHECKING:  # The readers of data are loaded where data is read: `predict` starts without.
+    from lstmcli.data.baselines import Fitting
+    from lstmcli.data.datasets import EvaluationData, Source
 
 AnyPath = str | PathLike[str]
 
@@ -75,12 +76,16 @@ class LoadedCheckpoint:
         Raises:
             FileError: the dataset is missing, damaged or too short, or not what it was.
         """
+        from lstmcli.data.datasets import series_to_test
+
         return series_to_test(
             self.config, self.data, self.model.schema, self.trained_on, self.before, to_score
         )
 
     def fitting(self, tested: EvaluationData) -> Fitting:
         """What the baselines of a series are fitted to: the training part where it can be had."""
+        from lstmcli.data.baselines import Fitting
+
         if source := tested.source or self.source():
             return source.fitting
         config, horizon = self.config, self.config.data.leads[0]
@@ -89,6 +94,8 @@ class LoadedCheckpoint:
 
     def source(self) -> Source | None:
         """The dataset that the models were trained on, if it is there and what it was."""
+        from lstmcli.data.datasets import open_source
+
         saved = self.model.metadata["config"]
         if self.trained_on is None:
             return None
@@ -137,6 +144,8 @@ def open_checkpoint(
     config = Config.build(saved if data else run_dir.with_paths_from(saved, folder), **given)
     if settings.get("encoding") and (file := config.data.data):
         own = model.schema.kind == "series" and file.endswith(".csv")
+        from lstmcli.data import readers
+
         readers.check_encoded(Path(file), own)
     trained_on = model.metadata.get("data_sha256") or data_checksums(folder)
     run = RunDirectory(Path(checkpoint)) if Path(checkpoint).is_dir() else None
