@@ -21,7 +21,7 @@ from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 
-LOW, HIGH = 0.1, 0.9
+HIGH = 0.9
 """Between which quantiles of its errors an interval lies."""
 MOST_ORIGINS = 500
 """From which a part is forecast: as many, evenly, of a longer one."""
@@ -215,7 +215,7 @@ def forecast(opened: Opened, steps: int | None = None, future: Path | None = Non
     before = errors_of(roller, opened.source.splits.validation, count)
     if before is None:
         return Forecast(opened, ahead, values)
-    low, high, counts = quantiles(before.errors)
+    low, high, counts = quantiles(before.errors, overlap_of(before))
     after = errors_of(roller, opened.source.splits.test, count)
     coverage = None if after is None else covered(after.errors, low, high)
     return Forecast(opened, ahead, values, values + low, values + high, counts, coverage)
@@ -254,21 +254,39 @@ def came(series: Series, roller: Roller, origins: Indices, steps: int, end: int)
     return np.where((wanted < end)[..., np.newaxis], found, np.nan)
 
 
-def quantiles(errors: Floats) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+def quantiles(
+    errors: Floats, overlap: npt.NDArray[np.float64] | float = 1.0
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
     """The conformal quantiles of errors `[origins, …]`, and of how many they are: `[…]` each.
 
-    Of n errors they are the floor((n + 1) 10 %)-th and the ceil((n + 1) 90 %)-th smallest, or the
-    smallest and the largest where n is below 9; NaN of none.
+    Of n errors they are the floor((n + 1) 10 %)-th and the ceil((n + 1) 90 %)-th smallest.
+    Forecasts h steps ahead share steps with their neighbours, so that n of their errors say as
+    much as n / h that share none: so many decide how far out the quantiles lie (blocks, as in
+    Chernozhukov, Wuthrich and Zhu 2018, "Exact and robust conformal inference methods for
+    predictive machine learning with dependent data"). Where these are fewer than 9, they are the
+    smallest and the largest error; of none they are NaN.
+
+    Args:
+        errors: NaN where one is not known.
+        overlap: how many neighbours share steps: a number, or `[…]`.
     """
     counts = np.isfinite(errors).sum(0)
     ordered = np.sort(errors, 0)  # NaN comes last.
-    low = np.maximum(np.floor((counts + 1) * LOW + 1e-9).astype(int) - 1, 0)
-    high = np.minimum(np.ceil((counts + 1) * HIGH - 1e-9).astype(int) - 1, counts - 1)
+    alone = np.maximum(counts / overlap, 1e-9)
+    below = counts - np.ceil((alone + 1) * HIGH / alone * counts - 1e-9).astype(int)
+    low = np.maximum(below, 0)
     return (
         np.take_along_axis(ordered, low[np.newaxis], 0)[0],
-        np.take_along_axis(ordered, np.maximum(high, 0)[np.newaxis], 0)[0],
+        np.take_along_axis(ordered, np.maximum(counts - 1 - low, 0)[np.newaxis], 0)[0],
         counts,
     )
+
+
+def overlap_of(errors: Errors) -> Floats:
+    """How many neighbours of a forecast share steps with it, for each step ahead: `[steps, 1]`."""
+    ahead = np.arange(1, errors.forecasts.shape[1] + 1)[:, np.newaxis]
+    apart = float(np.diff(errors.origins).mean()) if len(errors.origins) > 1 else 1.0
+    return np.maximum(ahead / apart, 1.0)
 
 
 def covered(errors: Floats, low: Floats, high: Floats) -> tuple[float, int] | None:

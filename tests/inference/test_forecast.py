@@ -239,6 +239,19 @@ def test_intervals_hold_as_much_as_they_promise_where_that_is_known():
         assert np.mean(shares[begin : begin + 300]) == pytest.approx(0.8, abs=0.01)
 
 
+def test_errors_that_overlap_count_for_fewer_so_that_intervals_hold_what_they_promise():
+    """Twelve steps ahead on a random walk 60 errors say as much as 5; plainly taken, 70 %."""
+    rng, plain, blocks = np.random.default_rng(1), [], []
+    for _ in range(200):
+        walk = rng.normal(size=1_072).cumsum()
+        errors = (walk[12:] - walk[:-12])[:, np.newaxis]
+        for overlap, shares in ((1.0, plain), (12.0, blocks)):
+            low, high, _ = forecasting.quantiles(errors[:60], overlap)
+            shares.append(forecasting.covered(errors[72:], low, high)[0])
+    assert np.mean(plain) < 0.72
+    assert 0.8 < np.mean(blocks) < 0.9
+
+
 def test_intervals_of_a_random_walk_grow_as_its_steps_do(run, tmp_path):
     """Of a model that says the last value, in a walk of known steps: 1.28 times their deviation."""
     rng = np.random.default_rng(3)
