@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lstmcli.api import (
         evaluate,
         export,
+        forecast,
         generate,
         plot,
         predict,
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "evaluate",
     "export",
+    "forecast",
     "generate",
     "plot",
     "predict",

@@ -12,6 +12,7 @@ from lstmcli.api import TrainedRun as TrainedRun
 from lstmcli.data.series import Series
 from lstmcli.data.table.memory import InMemory
 from lstmcli.inference.export import Exported
+from lstmcli.inference.forecast import Forecast
 from lstmcli.probes.run import Probe
 from lstmcli.sweeps.run import Result
 from lstmcli.training.load import AnyPath
@@ -26,6 +27,7 @@ __version__: str
 __all__ = [
     "evaluate",
     "export",
+    "forecast",
     "generate",
     "plot",
     "predict",
@@ -65,6 +67,15 @@ def export(
     stateful: bool = False,
     overwrite: bool = False,
 ) -> Exported: ...
+def forecast(
+    checkpoint: AnyPath,
+    steps: int | None = None,
+    *,
+    data: AnyPath | InMemory | None = None,
+    future: AnyPath | InMemory | None = None,
+    seed: int | None = None,
+    ensemble: bool = False,
+) -> Forecast: ...
 def generate(
     path: str | PathLike[str],
     *,

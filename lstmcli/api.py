@@ -29,6 +29,7 @@ from lstmcli.config import (
 from lstmcli.data.table import memory as in_memory
 from lstmcli.data.tasks import dataset
 from lstmcli.inference.export import export
+from lstmcli.inference.forecast import forecast_checkpoint as forecast
 from lstmcli.inference.predict import predict
 from lstmcli.probes import run as probes
 from lstmcli.reporting.plot import plot
@@ -70,6 +71,7 @@ __all__ = [
     "TrainedRun",
     "evaluate",
     "export",
+    "forecast",
     "generate",
     "plot",
     "predict",

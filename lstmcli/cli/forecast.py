@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -78,7 +78,7 @@ def forecast(
     for note in dict.fromkeys(opened.notes):
         _note(note)
     found = forecasting.forecast(opened, steps, future)
-    table = table_of(found)
+    table = found.table
     text = table.to_csv(index=False)
     if output is not None and output.suffix.lower() == ".csv":
         write_atomically(output, text.encode())
@@ -88,42 +88,6 @@ def forecast(
     sys.stdout.flush()
     for note in _told(found):
         _note(note)
-
-
-def table_of(found: Forecast) -> pd.DataFrame:
-    """A row for each step: the index or the step, what is forecast, and its interval."""
-    import numpy as np
-    import pandas as pd
-
-    from lstmcli.data.schema import Categorical
-    from lstmcli.inference.ahead import written
-
-    target = found.opened.schema.target
-    columns: dict[str, Any] = {found.ahead.name: written(found.ahead.labels)}
-    if isinstance(target, Categorical):
-        codes = found.values.argmax(1)
-        columns["prediction"] = [escape_unprintable(target.label(code)) for code in codes]
-        columns["probability"] = np.round(found.values.max(1), 7)
-        return pd.DataFrame(columns)
-    targets = _targets(found)
-    for place, column in enumerate(targets):
-        end = f"_{escape_unprintable(column.name)}" if len(targets) > 1 else ""
-        for name, values in _ends(found):
-            # A forecast is in its own units already: to the digits that a model knows.
-            standardised = (values[:, place] - column.mean) / column.scale
-            columns[f"{name}{end}"] = column.written(standardised)
-    return pd.DataFrame(columns)
-
-
-def _targets(found: Forecast) -> Any:
-    return found.opened.schema.numeric_targets[:: len(found.opened.roller.leads)]
-
-
-def _ends(found: Forecast) -> list[tuple[str, Any]]:
-    ends: list[tuple[str, Any]] = [("prediction", found.values)]
-    if found.low is not None and found.high is not None:
-        ends += [("low", found.low), ("high", found.high)]
-    return ends
 
 
 def _told(found: Forecast) -> list[str]:
@@ -199,7 +163,7 @@ def _draw(found: Forecast, table: pd.DataFrame, output: Path) -> None:
     if found.ahead.name == "step":
         labels = np.arange(len(series))
     bounds = None if found.low is None or found.high is None else (found.low, found.high)
-    names = [column.name for column in _targets(found)]
+    names = [column.name for column in found.targets]
     title = f"{', '.join(style.shown(name) for name in names)}: the next {len(table)} steps"
     explained = "The forecast's band holds 80 % of such errors on the validation part."
     if found.coverage is not None:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lstmcli.core import numpy_lstm
 from lstmcli.data.datasets import Source
-from lstmcli.data.schema import Schema
+from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.data.series import Series
-from lstmcli.inference.ahead import Ahead, check_known, look_ahead
+from lstmcli.data.table import memory as in_memory
+from lstmcli.inference.ahead import Ahead, check_known, look_ahead, written
 from lstmcli.inference.predict import choose_seeds
 from lstmcli.inference.rollout import Floats, Indices, Inputs, Roller, truth, with_rows
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.training.load import AnyPath
+from lstmcli.utils import notebook
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
+from lstmcli.utils.terminal import escape_unprintable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.data.table.memory import InMemory
 
 HIGH = 0.9
-"""Between which quantiles of its errors an interval lies."""
+"""The quantile of its errors at which an interval ends; it begins at the one as far below."""
 MOST_ORIGINS = 500
 """From which a part is forecast: as many, evenly, of a longer one."""
 FEW = 20
@@ -122,6 +131,44 @@ class Forecast:
     counts: npt.NDArray[np.int64] | None = None
     coverage: tuple[float, int] | None = None
 
+    @property
+    def targets(self) -> Sequence[Numeric]:
+        """The columns that are forecast, of numbers."""
+        return self.opened.schema.numeric_targets[:: len(self.opened.roller.leads)]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each step: the index or the step, what is forecast, and its interval.
+
+        Of classes: `prediction` and `probability`. Of numbers, in their own units: `prediction`,
+        `low` and `high`, with the column's name behind them where there are several.
+        """
+        import pandas as pd
+
+        target = self.opened.schema.target
+        columns: dict[str, Any] = {self.ahead.name: written(self.ahead.labels)}
+        if isinstance(target, Categorical):
+            codes = self.values.argmax(1)
+            columns["prediction"] = [escape_unprintable(target.label(code)) for code in codes]
+            columns["probability"] = np.round(self.values.max(1), 7)
+            return pd.DataFrame(columns)
+        for place, column in enumerate(self.targets):
+            end = f"_{escape_unprintable(column.name)}" if len(self.targets) > 1 else ""
+            parts = {"prediction": self.values, "low": self.low, "high": self.high}
+            for name, values in parts.items():
+                if values is not None:
+                    # It is in its own units already: to the digits that a model knows.
+                    standardised = (values[:, place] - column.mean) / column.scale
+                    columns[f"{name}{end}"] = column.written(standardised)
+        return pd.DataFrame(columns)
+
+    def _repr_html_(self) -> str:
+        sentences = [f"behind the end of {self.opened.name}"]
+        if self.coverage is not None:
+            share, count = self.coverage
+            sentences.append(f"80 % intervals; on the test part they held {share:.0%} of {count:,}")
+        return notebook.to_html(sentences, self.table)
+
 
 def open_model(
     checkpoint: Path,
@@ -219,6 +266,38 @@ def forecast(opened: Opened, steps: int | None = None, future: Path | None = Non
     after = errors_of(roller, opened.source.splits.test, count)
     coverage = None if after is None else covered(after.errors, low, high)
     return Forecast(opened, ahead, values, values + low, values + high, counts, coverage)
+
+
+def forecast_checkpoint(
+    checkpoint: AnyPath,
+    steps: int | None = None,
+    *,
+    data: AnyPath | InMemory | None = None,
+    future: AnyPath | InMemory | None = None,
+    seed: int | None = None,
+    ensemble: bool = False,
+) -> Forecast:
+    """Forecasts what comes behind the end of a table.
+
+    Args:
+        checkpoint: the file, or the directory of a run or of a sweep.
+        steps: how many; by default as many as the past alone is enough for.
+        data: go on behind the end of this table, and not of the training's: a file, or in memory.
+        future: inputs that are known in advance, a row for each step, likewise.
+        seed: whose model forecasts; by default the best by validation.
+        ensemble: whether the mean of all seeds' models counts instead.
+
+    Returns:
+        The forecast, whose `table` is a pandas DataFrame.
+
+    Raises:
+        LstmcliError: as `lstmcli forecast` would say it.
+    """
+    if steps is not None and steps < 1:
+        raise UsageError(f"`--steps` must be at least 1, got {steps}")
+    with in_memory.at_path(data) as file, in_memory.at_path(future) as known:
+        opened = open_model(Path(checkpoint), file, seed, ensemble)
+        return forecast(opened, steps, known)
 
 
 def errors_of(roller: Roller, part: Series, steps: int, most: int = MOST_ORIGINS) -> Errors | None:

@@ -72,6 +72,20 @@ def settings_of(data: InMemory) -> dict[str, Any]:
 
 
 @contextmanager
+def at_path(data: Any) -> Iterator[Path | None]:
+    """A table by its path, for the length of a block: one in memory as a file; `None` stays that.
+
+    Raises:
+        UsageError: as `as_file`.
+    """
+    if data is not None and is_in_memory(data):
+        with as_file(data) as file:
+            yield file
+    else:
+        yield None if data is None else Path(data)
+
+
+@contextmanager
 def as_file(data: InMemory) -> Iterator[Path]:
     """A table in memory as a Parquet file, for the length of a block.
 
