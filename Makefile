@@ -53,11 +53,13 @@ torture-kills: .venv/installed-dev  ## runs of every kind, killed: do they end a
 bench: .venv/installed-dev  ## lstmcli beside Keras, PyTorch, JAX and plain C, in one run
 	$(INSTALL) --editable '.[bench]'
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/predict.py
 
 bench-data: .venv/installed-dev  ## texts and tables beside PyTorch, Keras and pandas, in one run
 	$(INSTALL) --editable '.[bench]'
 	$(INSTALL) --no-deps 'aeon>=1.6'  # For a dataset in it: its code asks for older libraries.
 	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/intervals.py
 
 clean:
 	rm -rf .venv

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import os
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -211,23 +210,6 @@ def test_a_narrow_screen_shows_what_differs_and_cuts_nothing(run, five):
     assert same == {"status": "completed", "data": "echo after 3 steps"}
     assert {name: columns[name] for name in narrow} == narrow
     assert set(columns) - set(narrow) - set(same) == {"started"}  # It is in each name.
-
-
-def test_a_thousand_runs_take_less_than_a_second_of_the_processor(tmp_path):
-    first = write_run(tmp_path / "runs/0", [1 / epoch for epoch in range(1, 101)])
-    status, table = first.status.read_bytes(), first.metrics.read_bytes()
-    for number in range(1, 300):
-        place = RunDirectory(tmp_path / "runs" / str(number))
-        place.path.mkdir()
-        place.status.write_bytes(status)
-        place.metrics.write_bytes(table)
-    seconds = []
-    for _ in range(3):
-        begun = time.process_time()
-        rows = reading.listed_in([tmp_path / "runs"])
-        seconds.append(time.process_time() - begun)
-    assert len(rows) == 300
-    assert min(seconds) < 0.3
 
 
 def test_runs_side_by_side_show_the_settings_that_differ_and_the_ends_of_their_curves(run, five):
