@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-PARTS = (("core", "data"), ("training", "probes"), ("sweeps", "reporting", "cli", "."))
+PARTS = (("core", "data"), ("training", "probes", "inference"), ("sweeps", "reporting", "cli", "."))
 """Folders; `.` are the files that lie beside them."""
 XDIST = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|error|deselected)")
@@ -41,6 +41,11 @@ def run(folders, options):
 
 
 def main(options):
+    folders = {
+        path.parent.relative_to(TESTS).parts[:1] or (".",) for path in TESTS.rglob("test_*.py")
+    }
+    if left_out := {name for (name,) in folders} - {name for part in PARTS for name in part}:
+        sys.exit(f"no part has the tests of {', '.join(left_out)}")
     begun, counts, worst = time.monotonic(), Counter(), 0
     for folders in PARTS:
         print("tests of", *folders, flush=True)
