@@ -112,7 +112,7 @@ def _told(found: Forecast) -> list[str]:
         share, count = found.coverage
         notes.append(
             f"80 % intervals, from errors on the validation part for each step ahead; on the test "
-            f"part they held {share:.0%} of {count:,} values"
+            f"part they held {100 * share:.0f} % of {count:,} values"
         )
     if opened.roller.rows_ahead(len(found.values)) and (others := unknown_inputs(opened.schema)):
         names = ", ".join(f"`{name}`" for name in others)
@@ -165,9 +165,9 @@ def _draw(found: Forecast, table: pd.DataFrame, output: Path) -> None:
     bounds = None if found.low is None or found.high is None else (found.low, found.high)
     names = [column.name for column in found.targets]
     title = f"{', '.join(style.shown(name) for name in names)}: the next {len(table)} steps"
-    explained = "The forecast's band holds 80 % of such errors on the validation part."
+    explained = "80 % intervals come from the errors of such forecasts on the validation part."
     if found.coverage is not None:
-        explained += f" On the test part it held {found.coverage[0]:.0%}."
+        explained += f" On the test part they held {100 * found.coverage[0]:.0f} %."
     figure = forecast_figure(
         title,
         explained if bounds else "",

@@ -166,7 +166,9 @@ class Forecast:
         sentences = [f"behind the end of {self.opened.name}"]
         if self.coverage is not None:
             share, count = self.coverage
-            sentences.append(f"80 % intervals; on the test part they held {share:.0%} of {count:,}")
+            sentences.append(
+                f"80 % intervals: on the test part they held {100 * share:.0f} % of {count:,}"
+            )
         return notebook.to_html(sentences, self.table)
 
 
