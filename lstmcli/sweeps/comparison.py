@@ -55,6 +55,9 @@ RANDOM_FLIPS = 1_999
 SEARCH_STEPS = 20
 """Halvings of what may be a bound: to a millionth."""
 
+LARGEST_STEPS = 1e9
+"""Where the search for a bound ends, in losses' standard deviations."""
+
 POWER = 0.8
 """With which seeds are to tell."""
 
@@ -217,7 +220,9 @@ def enough_p_values(losses: Losses, places: Sequence[int], margin: float) -> dic
 def _step_down(differences: Floats) -> Floats:
     """P-values of centres at 0 or below, one-sided, corrected for all columns: `[columns]`.
 
-    The statistic is Student's t or, as squares keep their sum under flips, what it grows with.
+    The statistic is Student's t or, as squares keep their sum under flips, what it grows with. A
+    column of too few differences is claimed nothing of: its p-value is 1, and no other has to stand
+    out from it.
 
     Args:
         differences: `[seeds, columns]`; `nan` where a seed has none.
@@ -227,12 +232,12 @@ def _step_down(differences: Floats) -> Floats:
     scale = np.sqrt(np.maximum(counts * (known**2).sum(0), np.finfo(float).tiny))
     statistics = _flips(len(differences)) @ known / scale
     corrected, largest = np.ones(len(counts)), 0.0
-    order = np.argsort(-statistics[0])
+    order = [each for each in np.argsort(-statistics[0]) if counts[each] >= FEWEST]
     for rank, column in enumerate(order):
         highest = statistics[:, order[rank:]].max(1)
         reached = highest >= statistics[0, column] - 1e-12
         largest = max(largest, float(reached.mean()))
-        corrected[column] = largest if counts[column] >= FEWEST else 1.0
+        corrected[column] = largest
     return corrected
 
 
@@ -258,6 +263,9 @@ def _bound_over_all(
         places: of those that are there.
         margin: which the bound is surely on the right side of.
         alone: the bound if only two settings were compared: it is no lower.
+
+    Returns:
+        The margin; infinite if the settings have so few seeds in common that none would do.
     """
 
     def is_enough(margin: float) -> bool:
@@ -267,7 +275,10 @@ def _bound_over_all(
     if margin > alone:
         low, high = (alone, margin) if is_enough(margin) else (margin, math.inf)
     step = max(abs(low), float(np.nanstd(losses.reached)), SMALLEST_LOSS)
+    largest = LARGEST_STEPS * step
     while math.isinf(high):
+        if step > largest:
+            return math.inf
         step *= 2
         low, high = (low, low + step) if is_enough(low + step) else (low + step, math.inf)
     for _ in range(SEARCH_STEPS):

@@ -92,6 +92,8 @@ def _why(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
     worst = verdict.findings.worst[verdict.findings.reference]
     has = f"{_layers(row.layers)} {_verb(row.layers, 'have')}"
     lowest = f"{has} the lowest loss, {_result(row, unit)}"
+    if math.isinf(worst.bound) and worst.pairs >= FEWEST:
+        return f"{lowest}, but too few seeds are common to all depths to support a claim"
     if math.isinf(worst.bound):
         few = f"{worst.pairs} common {_plural(worst.pairs, 'seed')}"
         return f"{lowest}, but {few} can support no claim, {FEWEST} is the least"
@@ -157,8 +159,9 @@ def _differences(verdict: DepthResult, unit: Target) -> list[str]:
         if ratio is not None and ratio.p_value < LEVEL:
             said = _compared(row, ratio)
         elif place in verdict.findings.worst and place < (verdict.findings.enough or 0):
-            bound = unit.amount(verdict.findings.worst[place].bound)
-            said = f"{_layers(row.layers)} could be worse by up to {bound}"
+            bound = verdict.findings.worst[place].bound
+            far = "any amount" if math.isinf(bound) else f"up to {unit.amount(bound)}"
+            said = f"{_layers(row.layers)} could be worse by {far}"
         else:
             continue
         found.append(said + (_rate(row, unit) if place + 1 == verdict.findings.enough else ""))

@@ -130,6 +130,30 @@ def test_a_depth_is_enough_from_its_bound_on_beside_all_others():
         assert worst.bound >= alone[place] - 1e-9
 
 
+def missing(losses, *cut):
+    """Losses of settings by their columns, of which some have no loss for some seeds."""
+    losses = np.asarray(losses, float).copy()
+    for place, seeds in cut:
+        losses[seeds, place] = np.nan
+    return comparison.Losses(losses, losses)
+
+
+def test_a_depth_is_not_held_up_by_two_others_that_share_too_few_seeds():
+    low, high = np.linspace(0, 0.01, 8), np.linspace(1, 1.01, 8)
+    losses = missing(np.stack([high, low, high], 1), (0, slice(5, 8)), (2, slice(0, 3)))
+    found = comparison.compare_depths(losses, 0.1)
+    assert found.enough == 1
+    assert found.worst[1].p_value == 2**-5
+    assert found.worst[1].bound < -0.9
+
+
+def test_a_bound_that_no_margin_reaches_is_infinite():
+    same = missing(np.ones((10, 4)), (1, slice(5, 10)), (2, slice(0, 5)))
+    found = comparison.compare_depths(same, 1e-3)
+    assert found.enough is None
+    assert np.isinf([worst.bound for worst in found.worst.values()]).all()
+
+
 def test_holm_is_rs_p_adjust():
     """`p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm")` is 0.03 0.06 0.06 0.02."""
     assert comparison.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
@@ -305,6 +329,16 @@ def test_seeds_that_failed_at_either_depth_are_no_common_seeds():
     table.loc[(table.layers == 1) & (table.seed > 2), ["test_loss", "solved"]] = None
     table.loc[table.test_loss.isna(), "status"] = "failed"
     assert "3 common seeds can support no claim" in conclusion.sentence(judge(table)[1][0])
+
+
+def test_depths_that_share_too_few_seeds_are_said_to_in_words_not_infinities():
+    table = trials({1: LOW[::-1], 2: LOW, 3: LOW})
+    for layers, gone in ((1, table.seed > 4), (3, table.seed < 3)):
+        table.loc[(table.layers == layers) & gone, ["test_loss", "solved"]] = None
+    table.loc[table.test_loss.isna(), "status"] = "failed"
+    said = conclusion.sentence(judge(table)[1][0])
+    assert said.startswith("2 layers are enough")
+    assert "1 layer could be worse by any amount" in said
 
 
 def test_epochs_to_solve_are_of_the_seeds_that_solve_it():
