@@ -73,8 +73,9 @@ def look_ahead(
     labels = None
     if index is not None and known is not None and len(known):
         labels = _continued(known, index, steps)
-        if labels is None and table is not None and index.name in table.columns:
-            labels = _own(table, index, steps)
+        if table is not None and index.name in table.columns:
+            _check_begin(table, index, known[-1])
+            labels = _own(table, index, steps) if labels is None else labels
     given = np.zeros((rows, len(schema.numbers)), np.float32)
     symbols = np.zeros((rows, len(schema.symbols)), np.int64)
     if rows and index is not None and index.calendar:
@@ -153,7 +154,20 @@ def _continued(known: npt.NDArray[Any], index: Index, steps: int) -> npt.NDArray
 
 
 def _dates(last: Any, frequency: str, steps: int) -> npt.NDArray[Any]:
-    """Dates behind one, at a distance as pandas calls it: months on the same day, or the last."""
+    """Dates behind one, at a distance as pandas calls it: months on the same day, or the last.
+
+    Raises:
+        UsageError: a calendar does not reach so far.
+    """
+    try:
+        return _dates_in_reach(last, frequency, steps)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"`--steps {steps}` goes beyond the last year that dates have", "take fewer steps"
+        ) from error
+
+
+def _dates_in_reach(last: Any, frequency: str, steps: int) -> npt.NDArray[Any]:
     import pandas as pd
 
     begin, count = pd.Timestamp(last), np.arange(1, steps + 1)
@@ -185,6 +199,20 @@ def _read(path: Path, schema: Schema, config: DataConfig, rows: int) -> table_fi
             f"add rows to it, or take fewer steps: `--steps` by {rows - len(table):,} smaller",
         )
     return table
+
+
+def _check_begin(table: table_files.Table, index: Index, last: Any) -> None:
+    """Refuses a table that begins within what is known: its rows would be taken for later ones.
+
+    Raises:
+        FileError: it does.
+    """
+    first = _own(table, index, 1)
+    if first is not None and first[0] <= last:
+        [end] = written(np.array([last]))
+        raise table.error(
+            0, index.name, f"a step behind the end of the data, `{end}`", "leave known steps out"
+        )
 
 
 def _own(table: table_files.Table, index: Index, steps: int) -> npt.NDArray[Any] | None:

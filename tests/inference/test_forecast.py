@@ -177,6 +177,19 @@ def test_inputs_that_nobody_knows_are_refused_or_taken_from_a_file(enter, run):
     assert "`lacks.csv` has no column `flow`" in refused
 
 
+def test_inputs_of_steps_that_are_known_already_are_not_taken_for_later_ones(enter, run):
+    kind = enter("others")
+    pd.read_csv("table.csv")[-8:].to_csv("known.csv", index=False)
+    refused = run("forecast", kind, "--steps", 5, "--future", "known.csv", exit_code=4).stderr
+    last = pd.read_csv("table.csv").time.iloc[-1]
+    assert "`known.csv`, line 2, column `time`: expected a step behind the end" in refused
+    assert f"the data, `{last}`, got `" in refused
+    later = pd.date_range(last, periods=9, freq="h")[1:]
+    pd.read_csv("known.csv").assign(time=later).to_csv("later.csv", index=False)
+    found = table_of(run("forecast", kind, "--steps", 5, "--future", "later.csv").stdout)
+    assert list(pd.to_datetime(found.time)) == list(later[:5])
+
+
 def test_a_model_of_the_same_step_forecasts_from_its_inputs_alone(enter, run):
     kind = enter("same")
     assert "`--future FILE`" in run("forecast", kind, exit_code=2).stderr
@@ -286,6 +299,14 @@ def test_dates_go_on_at_their_own_distance(frequency, rows, run, tmp_path):
     make_run(Path("run"), data="dates.csv", target="y", horizon=1, batch_size=1, bptt=5)
     found = table_of(run("forecast", "run", "--steps", 7).stdout)
     assert list(pd.to_datetime(found.when)) == list(times[rows:])
+
+
+def test_dates_end_with_the_calendar(run, tmp_path):
+    years = pd.date_range("1960-01-01", periods=60, freq="YS")
+    pd.DataFrame({"when": years, "y": np.sin(np.arange(60))}).to_csv("dates.csv", index=False)
+    make_run(Path("run"), data="dates.csv", target="y", horizon=1, batch_size=1, bptt=5)
+    refused = run("forecast", "run", "--steps", 8_000, exit_code=2).stderr
+    assert "`--steps 8000` goes beyond the last year that dates have" in refused
 
 
 def test_numbers_that_order_rows_go_on_too(run, tmp_path):
