@@ -17,6 +17,8 @@ import pytest
 import lstmcli
 from command_lines import options_of
 from lstmcli import config
+from lstmcli.data.table import memory
+from lstmcli.data.table.files import read_head
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.settings import option_name
 
@@ -85,12 +87,34 @@ def test_of_a_series_the_next_value_is_predicted_and_arrays_are_columns(tmp_path
         ({"x": [1, 2], "y": [1]}, "arrays of one length, got `x` 2, `y` 1"),
         (pd.DataFrame({"x": [object()]}), "cannot be kept as a file"),
         (pd.DataFrame({"y": [1.0, 2.0]}), "`data.parquet` has no column `x`"),
+        (pd.DataFrame({"x": [1j]}), "cannot be kept as a file"),
+        (pd.DataFrame({"x": [1.0]}, pd.Index([7], name="x")), "index and a column .* called `x`"),
+        (np.zeros((3, 2)), "`--data` must be a text, got a ndarray"),
     ],
 )
 def test_what_is_no_table_is_refused_and_leaves_nothing(data, words, tmp_path):
     with pytest.raises(UsageError, match=words):
         lstmcli.train(data=data, target="x")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("data", [pd.DataFrame({"x": [1.0]}), np.zeros((3, 2))])
+def test_a_verb_that_takes_files_says_so_of_a_table(data, from_memory, tmp_path):
+    with pytest.raises(UsageError, match="`data` must be the name of a file here, got a"):
+        lstmcli.probe(from_memory, data)
+    with pytest.raises(UsageError, match="`--data` must be a text, got a"):
+        lstmcli.sweep(data=data, layers=[1], out=tmp_path / "sweep")
+
+
+def test_an_array_alone_is_neither_scored_nor_predicted(from_memory):
+    for verb in (lstmcli.evaluate, lstmcli.predict, lstmcli.forecast):
+        with pytest.raises(UsageError, match="name of a file here, got a ndarray"):
+            verb(from_memory, data=np.zeros((3, 2)))
+
+
+def test_columns_in_memory_may_be_called_by_numbers():
+    with memory.as_file(pd.Series([1.0, 2.0], name=3)) as file:
+        assert read_head(file).names == ["3"]
 
 
 def test_predict_gives_a_table_what_the_command_gives_its_file(from_memory, run, tmp_path):

@@ -25,6 +25,7 @@ from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
+from lstmcli.utils.settings import check_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -328,6 +329,7 @@ def predict(
         frame = in_memory.frame_of(data)
         found = _as_table(model, seeds, frame.to_csv(index=False).encode(), "data")
         return found.set_axis(getattr(data, "index", frame.index), axis=0)
+    check_path(data)
     file = Path(cast(AnyPath, data))
     check_file(file, model, path)
     return _as_table(model, seeds, file, str(file))

@@ -17,6 +17,7 @@ from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.run_dir import SETTINGS, RunDirectory, SweepFiles
 from lstmcli.utils.errors import FileError, LstmcliError, UsageError, shell_quote
 from lstmcli.utils.files import read_small
+from lstmcli.utils.settings import check_path
 
 if TYPE_CHECKING:  # The readers of data are loaded where data is read: `predict` starts without.
     from lstmcli.data.baselines import Fitting
@@ -136,6 +137,8 @@ def open_checkpoint(
     known = {spec.name for group in (DataConfig, RunConfig) for spec in fields(group)}
     if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
         raise UsageError(f"`{min(strange)}` cannot be set: a trained model has its own")
+    if data is not None:
+        check_path(data)
     path, model = read_own_checkpoint(Path(checkpoint))
     folder, saved = folder_of(path), model.metadata["config"]
     if data is not None:  # The labels are those of the files that the model was trained on.

@@ -59,7 +59,7 @@ def _check(spec: Field[Any], expected: type, value: Any) -> None:
     if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
         kinds = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
         kind = kinds[expected]
-        raise UsageError(f"`{name}` must be {kind}, got {value!r}")
+        raise UsageError(f"`{name}` must be {kind}, got {_shown(value)}")
     if expected is int and value > LARGEST:
         raise UsageError(f"`{name}` must be at most {LARGEST} (2**63 - 1), got {value}")
     if (expected is float and abs(value) > LARGEST_FLOAT) or value != value:
@@ -75,6 +75,17 @@ def _check(spec: Field[Any], expected: type, value: Any) -> None:
         raise UsageError(f"`{name}` must be {checks['expected']}, got {value!r}")
 
 
+def _shown(value: Any) -> str:
+    """A value as Python writes it; of a table or an array, which has many lines, what it is."""
+    return f"a {type(value).__name__}" if hasattr(value, "shape") and value.shape else repr(value)
+
+
+def check_path(value: Any) -> None:
+    """Raises UsageError where data is neither a path nor its text."""
+    if not isinstance(value, str | os.PathLike):
+        raise UsageError(f"`data` must be the name of a file here, got {_shown(value)}")
+
+
 @dataclass(frozen=True)
 class Settings:
     """A group of settings that checks itself."""
@@ -84,7 +95,12 @@ class Settings:
             value = getattr(self, spec.name)
             if value is None and optional:
                 continue
-            if value == "" and optional and not spec.metadata.get("by_rule"):
+            if (
+                isinstance(value, str)
+                and not value
+                and optional
+                and not spec.metadata.get("by_rule")
+            ):
                 raise UsageError(f"`{option_name(spec.name)}` must not be empty")
             _check(spec, expected, value)
             if expected is str:

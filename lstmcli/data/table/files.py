@@ -354,7 +354,8 @@ def _check_names(path: Path, names: list[str]) -> None:
             f"`{path}`, line 1: expected the columns' names, got one that goes on in the next line",
             "close each quote in the line that it is in",
         )
-    if all(re.fullmatch(r"[-+.\d][-+.\deE]*", name) for name in names):
+    numbers = all(re.fullmatch(r"[-+.\d][-+.\deE]*", name) for name in names)
+    if numbers and path.suffix != ".parquet":  # Its names are no values.
         raise FileError(
             f"`{path}`, line 1: expected the columns' names, got numbers, `{','.join(names)}`",
             "pass `--no-header`, and the columns are called `0`, `1` and so on; or put a line with "

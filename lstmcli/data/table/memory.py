@@ -12,11 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.utils.errors import LstmcliError, UsageError
+from lstmcli.utils.settings import check_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
 InMemory: TypeAlias = "pd.DataFrame | pd.Series | Mapping[str, npt.ArrayLike]"
+
+PYARROWS = (TypeError, ValueError, ArithmeticError, NotImplementedError)
+"""What its errors are, where a column is nothing that it can write."""
 
 VALUE = "value"
 """The column of a series that has no name."""
@@ -56,6 +60,11 @@ def frame_of(data: InMemory) -> pd.DataFrame:
     if isinstance(data, pd.Series) and data.name is None:
         frame = frame.set_axis([VALUE], axis=1)
     if not isinstance(frame.index, pd.RangeIndex):
+        if twice := set(frame.index.names) & set(frame.columns):
+            raise UsageError(
+                f"`data` has an index and a column that are both called `{min(map(str, twice))}`",
+                "rename one of them, or leave the index out: `data.reset_index(drop=True)`",
+            )
         frame = frame.reset_index()
     return frame.set_axis([str(name) for name in frame.columns], axis=1)
 
@@ -81,8 +90,10 @@ def at_path(data: Any) -> Iterator[Path | None]:
     if data is not None and is_in_memory(data):
         with as_file(data) as file:
             yield file
-    else:
-        yield None if data is None else Path(data)
+        return
+    if data is not None:
+        check_path(data)
+    yield None if data is None else Path(data)
 
 
 @contextmanager
@@ -98,7 +109,12 @@ def as_file(data: InMemory) -> Iterator[Path]:
         file = Path(folder) / "data.parquet"
         try:
             frame.to_parquet(file, index=False)
-        except (TypeError, ValueError, ArithmeticError) as error:  # As pyarrow's are.
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            NotImplementedError,
+        ) as error:  # As pyarrow's are.
             raise UsageError(
                 f"`data` cannot be kept as a file: {error}",
                 "give columns of numbers, words or dates",
