@@ -217,9 +217,24 @@ def open_model(
         series, name = tested.series[0], str(data)
         notes += tested.notes
     roller = roller_of(model, seeds)
+    if not all_seeds:  # Those of a backtest begin within a part.
+        notes += _unknown_end(series, roller, name)
     return Opened(
         model, seeds, roller, series, source, opened.config.data, name, opened.path, notes
     )
+
+
+def _unknown_end(series: Series, roller: Roller, name: str) -> list[str]:
+    """That the target's last values are not known, in words: a forecast begins behind them."""
+    known = np.flatnonzero(np.isfinite(truth(series, roller.leads)).all(axis=1))
+    empty = len(series) - 1 - int(known[-1]) if len(known) else len(series)
+    if not empty:
+        return []
+    rows = "row" if empty == 1 else f"{empty:,} rows"
+    return [
+        f"the target is empty in the last {rows} of `{name}`: the forecast begins "
+        "behind the last one; leave them out for one that begins there"
+    ]
 
 
 def roller_of(model: Checkpoint, seeds: list[int]) -> Roller:
@@ -323,7 +338,10 @@ def errors_of(roller: Roller, part: Series, steps: int, most: int = MOST_ORIGINS
     origins = np.arange(first, end - 1)
     if len(origins) > most:
         origins = origins[np.linspace(0, len(origins) - 1, most).astype(int)]
-    forecasts = roller.roll(Inputs.of(series), origins, steps)
+    within = min(steps, end - 1 - first)  # Nothing is known of what lies behind the part.
+    forecasts = roller.roll(Inputs.of(series), origins, within)
+    behind = [(0, 0), (0, steps - within), (0, 0)]
+    forecasts = np.pad(forecasts, behind, constant_values=np.nan)
     return Errors(origins, forecasts, came(series, roller, origins, steps, end))
 
 

@@ -190,6 +190,33 @@ def test_inputs_of_steps_that_are_known_already_are_not_taken_for_later_ones(ent
     assert list(pd.to_datetime(found.time)) == list(later[:5])
 
 
+def test_a_target_that_is_empty_at_the_end_is_told(enter, run):
+    kind = enter("level")
+    table = pd.read_csv("table.csv")
+    assert "is empty in the last" not in run("forecast", kind, "--data", "table.csv").stderr
+    table.loc[len(table) - 3 :, "level"] = None
+    table.to_csv("open_end.csv", index=False)
+    told = run("forecast", kind, "--data", "open_end.csv").stderr
+    assert "the target is empty in the last 3 rows of `open_end.csv`" in told
+
+
+def test_no_part_is_forecast_beyond_its_end(enter, monkeypatch):
+    opened = forecasting.open_model(Path(enter("level")), None)
+    part, asked = opened.source.splits.validation, []
+    roll = type(opened.roller).roll
+    monkeypatch.setattr(
+        type(opened.roller),
+        "roll",
+        lambda roller, inputs, origins, steps: (
+            asked.append(steps) or roll(roller, inputs, origins, steps)
+        ),
+    )
+    found = forecasting.errors_of(opened.roller, part, 3 * len(part))
+    assert asked[0] <= len(part)
+    assert found.errors.shape[1] == 3 * len(part)
+    assert np.isnan(found.errors[:, len(part) :]).all()
+
+
 def test_a_model_of_the_same_step_forecasts_from_its_inputs_alone(enter, run):
     kind = enter("same")
     assert "`--future FILE`" in run("forecast", kind, exit_code=2).stderr
