@@ -147,6 +147,14 @@ def test_a_row_that_cannot_be_predicted_for_is_empty_and_named(from_memory):
     assert list(np.flatnonzero(found.prediction.isna())) == [7]
 
 
+def test_a_line_break_in_a_cell_is_no_row_of_its_own(from_memory):
+    odd = readings().astype({"load": object})
+    odd.iloc[7, 0] = "mu\r\nch"
+    with pytest.warns(UserWarning, match="line 9, column `load`: expected a number, got `mu ch`"):
+        found = lstmcli.predict(from_memory, odd)
+    assert list(np.flatnonzero(found.prediction.isna())) == [7]
+
+
 # --- signatures
 
 

@@ -327,7 +327,8 @@ def predict(
     seeds = choose_seeds(model, seed, ensemble)
     if in_memory.is_in_memory(data):
         frame = in_memory.frame_of(data)
-        found = _as_table(model, seeds, frame.to_csv(index=False).encode(), "data")
+        rows = frame.replace(r"[\r\n]+", " ", regex=True)  # A row is a line of the stream.
+        found = _as_table(model, seeds, rows.to_csv(index=False).encode(), "data")
         return found.set_axis(getattr(data, "index", frame.index), axis=0)
     check_path(data)
     file = Path(cast(AnyPath, data))
