@@ -182,6 +182,8 @@ def train(
         LstmcliError: as `lstmcli train` would say it.
     """
     settings = plain_settings(settings)
+    if not isinstance(progress, bool | None):
+        raise UsageError(f"`progress` must be true or false, got {progress!r}")
     data = settings.get("data")
     if resume is not None:
         own = in_memory.is_in_memory(data)  # It has its table.

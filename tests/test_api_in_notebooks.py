@@ -72,6 +72,14 @@ def test_a_table_in_memory_is_scored_as_its_file_is(from_memory, tmp_path):
     assert found.scores[0].loss == expected.scores[0].loss
 
 
+def test_an_index_that_only_counts_is_no_column():
+    table = readings().reset_index(drop=True)
+    assert list(memory.frame_of(table[table.load > 5]).columns) == ["load", "day"]
+    assert list(memory.frame_of(table.rename_axis("row")).columns) == ["row", "load", "day"]
+    with pytest.raises(UsageError, match="`progress` must be true or false, got 'none'"):
+        lstmcli.train(progress="none")
+
+
 def test_of_a_series_the_next_value_is_predicted_and_arrays_are_columns(tmp_path):
     series = lstmcli.train(tmp_path / "a", data=readings().load, **TINY)
     arrays = {"load": readings().load.to_numpy()}

@@ -59,7 +59,8 @@ def frame_of(data: InMemory) -> pd.DataFrame:
     frame = pd.DataFrame(data)
     if isinstance(data, pd.Series) and data.name is None:
         frame = frame.set_axis([VALUE], axis=1)
-    if not isinstance(frame.index, pd.RangeIndex):
+    counts = frame.index.name is None and pd.api.types.is_integer_dtype(frame.index)
+    if not counts:  # As it does in a table that was filtered, too.
         if twice := set(frame.index.names) & set(frame.columns):
             raise UsageError(
                 f"`data` has an index and a column that are both called `{min(map(str, twice))}`",
