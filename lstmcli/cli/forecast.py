@@ -93,7 +93,7 @@ def forecast(
 def _told(found: Forecast) -> list[str]:
     """What is to be known of the intervals."""
     from lstmcli.inference.ahead import unknown_inputs
-    from lstmcli.inference.forecast import FEW
+    from lstmcli.inference.forecast import FEW, FEWEST
 
     opened = found.opened
     if opened.schema.classes is not None:
@@ -103,10 +103,20 @@ def _told(found: Forecast) -> list[str]:
         return [f"no intervals: they come from the errors on the validation part, and {why}"]
     least = int(found.counts.min())
     notes = []
-    if least < FEW:
+    if least < FEWEST:
+        notes.append(
+            f"the last steps have no interval: the validation part has fewer than {FEWEST} errors "
+            "so far ahead"
+        )
+    elif least < FEW:
         notes.append(
             f"intervals of the last steps come from {least} errors of the validation part, which "
             "is short for so many steps"
+        )
+    if outside := found.outside:
+        notes.append(
+            f"{outside} of the forecasts lie outside their intervals: on the validation part "
+            "nearly all errors so far ahead were to one side"
         )
     if found.coverage is not None:
         share, count = found.coverage

@@ -34,6 +34,8 @@ HIGH = 0.9
 """The quantile of its errors at which an interval ends; it begins at the one as far below."""
 MOST_ORIGINS = 500
 """From which a part is forecast: as many, evenly, of a longer one."""
+FEWEST = 9
+"""Errors of which an interval is made, at least."""
 FEW = 20
 """Errors below which a quantile of 10 % says little."""
 
@@ -135,6 +137,13 @@ class Forecast:
     def targets(self) -> Sequence[Numeric]:
         """The columns that are forecast, of numbers."""
         return self.opened.schema.numeric_targets[:: len(self.opened.roller.leads)]
+
+    @property
+    def outside(self) -> int:
+        """How many of the forecasts lie outside their intervals, as errors were to one side."""
+        if self.low is None or self.high is None:
+            return 0
+        return int(((self.values < self.low) | (self.values > self.high)).sum())
 
     @property
     def table(self) -> pd.DataFrame:
@@ -363,7 +372,7 @@ def quantiles(
     much as n / h that share none: so many decide how far out the quantiles lie (blocks, as in
     Chernozhukov, Wuthrich and Zhu 2018, "Exact and robust conformal inference methods for
     predictive machine learning with dependent data"). Where these are fewer than 9, they are the
-    smallest and the largest error; of none they are NaN.
+    smallest and the largest error; of fewer than 9 errors in all no interval holds 80 %: NaN.
 
     Args:
         errors: NaN where one is not known.
@@ -374,11 +383,12 @@ def quantiles(
     alone = np.maximum(counts / overlap, 1e-9)
     below = counts - np.ceil((alone + 1) * HIGH / alone * counts - 1e-9).astype(int)
     low = np.maximum(below, 0)
-    return (
-        np.take_along_axis(ordered, low[np.newaxis], 0)[0],
-        np.take_along_axis(ordered, np.maximum(counts - 1 - low, 0)[np.newaxis], 0)[0],
-        counts,
+    ends = (
+        np.take_along_axis(ordered, np.maximum(place, 0)[np.newaxis], 0)[0]
+        for place in (low, counts - 1 - low)
     )
+    smallest, largest = (np.where(counts < FEWEST, np.nan, end) for end in ends)
+    return smallest, largest, counts
 
 
 def overlap_of(errors: Errors) -> Floats:

@@ -258,10 +258,13 @@ def test_the_quantiles_are_those_of_split_conformal_prediction():
     errors = np.random.default_rng(0).permutation(np.arange(1.0, 100))[:, np.newaxis]
     low, high, counts = forecasting.quantiles(errors)
     assert (low[0], high[0], counts[0]) == (10, 90, 99)  # The 10th and the 90th of 99.
-    errors[:91] = np.nan
+    errors[:90] = np.nan
     low, high, counts = forecasting.quantiles(errors)
-    there = errors[91:]
-    assert (low[0], high[0], counts[0]) == (there.min(), there.max(), 8)
+    there = errors[90:]
+    assert (low[0], high[0], counts[0]) == (there.min(), there.max(), 9)
+    errors[90] = np.nan
+    low, high, counts = forecasting.quantiles(errors)
+    assert np.isnan([low[0], high[0]]).all()  # Of 8, the extremes hold 7 in 9 at most.
     low, high, counts = forecasting.quantiles(np.full((5, 1), np.nan))
     assert np.isnan([low[0], high[0]]).all()
     assert counts[0] == 0
