@@ -144,7 +144,10 @@ def test_rows_are_renewed_soon_however_slow_the_first_look_was():
             {"task": "order", "sequence_length": 12, "bptt": 9, "batch_size": 3},
             marks=pytest.mark.slow,
         ),
-        {"task": "adding", "sequence_length": 12, "bptt": 9, "batch_size": 3},
+        pytest.param(
+            {"task": "adding", "sequence_length": 12, "bptt": 9, "batch_size": 3},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_glimpse_is_what_the_compiled_program_predicts(given, tmp_path, monkeypatch):

@@ -116,6 +116,7 @@ def test_a_text_is_remembered_in_bits_of_a_character(run, tmp_path):
     run("probe", "text", "--lags", 3, "--ablate")
 
 
+@pytest.mark.slow
 def test_numbers_of_sequences_are_remembered_as_r_squared(run):
     adding = ("--task", "adding", "--sequence-length", 12, "--series-length", 3000)
     run("train", *adding, "--layers", 1, "--epochs", 1, "--out", "adding")

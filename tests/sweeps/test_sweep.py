@@ -234,6 +234,7 @@ def test_until_solved_does_not_change_the_verdict(run):
     assert first == second
 
 
+@pytest.mark.slow
 def test_losses_far_above_chance_are_called_so_in_train_and_sweep(run, tmp_path):
     wild = [*COMMAND[5:], "--optimizer", "sgd", "--learning-rate", "1e30"]
     result = run("train", "--layers", "1", *wild, "--out", "r")

@@ -108,6 +108,7 @@ def test_the_table_shows_the_reference_value_under_the_depths(on_text, run):
     assert lines[3].split() == ["bigrams", "-", "-", "-", f"{loss:.3g}", "-", "-", "-"]
 
 
+@pytest.mark.slow
 def test_a_moved_file_finds_its_sweep_again_and_a_run_of_it_finds_the_file(on_text, run, tmp_path):
     folder, told = on_text
     shutil.copytree(folder / "s", tmp_path / "else" / "s")

@@ -126,9 +126,8 @@ def kill_a_worker(times, folder):
     return act
 
 
-@pytest.mark.parametrize(
-    ("times", "status"), [(1, "completed"), pytest.param(2, "failed", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "status"), [(1, "completed"), (2, "failed")])
 def test_a_worker_that_dies_costs_its_own_setting_one_retry(times, status, tmp_path, swept):
     both = [each for each in settings(epochs=300) if each.keys["layers"] == 2]
     rows = drain(local_workers.run_local(both, tmp_path, 1), kill_a_worker(times, tmp_path))

@@ -39,7 +39,8 @@ def one_layer(tmp_path_factory):
     return train(tmp_path_factory.mktemp("article") / "one", layers=1, epochs=12)
 
 
-@pytest.mark.parametrize("layers", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("epoch", [1, 2, 4, 8, 12])
 def test_losses_are_distributed_as_the_articles_script_has_them(layers, epoch, request):
     ours = request.getfixturevalue({1: "one_layer", 3: "three_layers"}[layers]).loc[epoch]

@@ -133,6 +133,7 @@ def test_without_tensorboard_installed_it_is_said_before_anything_is_made(monkey
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_without_event_files_tensorboard_is_not_loaded(python):
     run = write_run(Path("run"), [0.5])
     assert [type(each) for each in metric_logging.of_run(Config.build(), run)] == [CSVLogger]

@@ -62,6 +62,7 @@ def test_the_learning_rate_decays_from_an_epoch_on(run, text):
     np.testing.assert_allclose(rates, [0.05, 0.05, 0.025, 0.0125, 0.00625])
 
 
+@pytest.mark.slow
 def test_a_decayed_epoch_is_one_with_that_learning_rate():
     """The second epoch, from where the first ended, beside a program with half the rate."""
     settings = {"layers": 1, "series_length": 900, "optimizer": "sgd", "learning_rate": 0.1}
