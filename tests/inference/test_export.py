@@ -225,7 +225,9 @@ def finished(outputs, model, about):
     return outputs * scale + last
 
 
-@pytest.mark.parametrize("kind", [*QUICK, *(pytest.param(k, marks=SLOW) for k in {*KINDS} - QUICK)])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in QUICK else SLOW) for kind in KINDS]
+)
 def test_tensors_in_pytorchs_documented_equations_give_the_same_predictions(models, kind):
     model = models(kind)
     api.export(model.path, "model.safetensors")
