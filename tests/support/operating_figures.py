@@ -48,9 +48,9 @@ MARGINS = {"normal": 0.001, "log-normal": 0.0002, "solved or not": 0.0069}
 DISTRIBUTIONS = {"normal": normal, "log-normal": log_normal, "solved or not": solved_or_not}
 
 
-def judge(losses, margin):
-    """What losses `[depths, seeds]` say with a margin in nats."""
-    return compare_depths(Losses(losses.T, losses.T), margin)
+def judge(losses, margin, compare=True):
+    """What losses `[depths, seeds]` say with a margin in nats; `compare` them by pairs too."""
+    return compare_depths(Losses(losses.T, losses.T), margin, compare)
 
 
 def false_claims(distribution, depths, seeds, sweeps):
@@ -78,7 +78,7 @@ def any_enough_at_the_margin(name, depths, seeds, sweeps):
     found = 0
     for _ in range(sweeps):
         losses = DISTRIBUTIONS[name](rng, (depths, seeds)) + worse[:, None]
-        enough = judge(losses, MARGINS[name]).enough
+        enough = judge(losses, MARGINS[name], compare=False).enough
         found += enough is not None and enough < depths - 1
     return found / sweeps
 
@@ -87,7 +87,7 @@ def first_of_equals(name, depths, seeds, sweeps):
     """The share of sweeps of equal depths that call the first one enough."""
     rng = np.random.default_rng(0)
     draws = (DISTRIBUTIONS[name](rng, (depths, seeds)) for _ in range(sweeps))
-    return sum(judge(losses, MARGINS[name]).enough == 0 for losses in draws) / sweeps
+    return sum(judge(losses, MARGINS[name], False).enough == 0 for losses in draws) / sweeps
 
 
 def oracle_solves(noise, series):
@@ -150,7 +150,7 @@ def main(sweeps=1000):
             print(f"| {name} | {depths} | {cells} |")
     print("\n| a seed fails with | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |")
     print("| --- |" + " --- |" * len(SEEDS))
-    for rate in (0.05, 0.1, 0.2, 0.3):
+    for rate in (0.05, 0.1, 0.2):
         cells = " | ".join(f"{missed(rate, seeds, sweeps):.1%}" for seeds in SEEDS)
         print(f"| {rate:.0%} | {cells} |")
 
