@@ -7,22 +7,7 @@ loads neither TensorFlow nor pandas.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lstmcli.api import (
-        evaluate,
-        export,
-        forecast,
-        generate,
-        plot,
-        predict,
-        probe,
-        report,
-        runs,
-        sweep,
-        train,
-    )
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [

@@ -418,7 +418,8 @@ def evaluate(
     if data is not None and in_memory.is_in_memory(data):
         with in_memory.as_file(data) as file:
             found = evaluate(checkpoint, file, keep=keep, all_classes=all_classes, **settings)
-        return replace(found, data="data in memory")
+        notes = [note.replace(str(file), file.name) for note in found.notes]
+        return replace(found, data=in_memory.NAME, notes=notes)
     opened = open_checkpoint(checkpoint, cast("AnyPath | None", data), settings)
     model, config, trained_on = opened.model, opened.config, opened.trained_on
 

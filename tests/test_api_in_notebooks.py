@@ -143,8 +143,9 @@ def test_forecast_gives_what_the_command_writes(from_memory, run, tmp_path):
     told = pd.read_csv(io.StringIO(run("forecast", from_memory.directory, "--steps", 5).stdout))
     pd.testing.assert_frame_equal(found.table.astype({"time": str}), told.astype({"time": str}))
     assert f"{found.table.prediction[4]:.4g}" in found._repr_html_()
-    other = lstmcli.forecast(from_memory, 5, data=readings()).table
-    assert list(other.prediction) == list(told.prediction)
+    other = lstmcli.forecast(from_memory, 5, data=readings())
+    assert list(other.table.prediction) == list(told.prediction)
+    assert "behind the end of data in memory" in other._repr_html_()
 
 
 def test_a_row_that_cannot_be_predicted_for_is_empty_and_named(from_memory):

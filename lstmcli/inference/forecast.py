@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from lstmcli.data.table import memory as in_memory
 from lstmcli.inference.ahead import Ahead, check_known, look_ahead, written
 from lstmcli.inference.predict import choose_seeds
 from lstmcli.inference.rollout import Floats, Indices, Inputs, Roller, truth, with_rows
+from lstmcli.inference.streams import PROBABILITY_DECIMALS
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath
@@ -159,7 +160,7 @@ class Forecast:
         if isinstance(target, Categorical):
             codes = self.values.argmax(1)
             columns["prediction"] = [escape_unprintable(target.label(code)) for code in codes]
-            columns["probability"] = np.round(self.values.max(1), 7)
+            columns["probability"] = np.round(self.values.max(1), PROBABILITY_DECIMALS)
             return pd.DataFrame(columns)
         for place, column in enumerate(self.targets):
             end = f"_{escape_unprintable(column.name)}" if len(self.targets) > 1 else ""
@@ -323,6 +324,8 @@ def forecast_checkpoint(
         raise UsageError(f"`--steps` must be at least 1, got {steps}")
     with in_memory.at_path(data) as file, in_memory.at_path(future) as known:
         opened = open_model(Path(checkpoint), file, seed, ensemble)
+        if data is not None and in_memory.is_in_memory(data):
+            opened = replace(opened, name=in_memory.NAME)
         return forecast(opened, steps, known)
 
 

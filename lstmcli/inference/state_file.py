@@ -16,6 +16,7 @@ import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from lstmcli import model_spec
 from lstmcli.inference.steps import Carried, StepModel
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.utils.errors import FileError, shell_quote
@@ -30,9 +31,8 @@ def model_checksum(model: Checkpoint, seeds: Sequence[int]) -> str:
     """SHA-256 of the parameters and of the columns of some seeds' networks, in hexadecimal."""
     digest = hashlib.sha256(json.dumps([model.schema.to_dict(), list(seeds)]).encode())
     replicas = [model.seeds.index(seed) for seed in seeds]
-    for name in sorted(model.tensors):
-        if name.startswith(("lstm.", "dense.")):
-            digest.update(np.ascontiguousarray(model.tensors[name][replicas], "<f4").data)
+    for name in sorted(model_spec.parameters(model.tensors)):
+        digest.update(np.ascontiguousarray(model.tensors[name][replicas], "<f4").data)
     return digest.hexdigest()
 
 

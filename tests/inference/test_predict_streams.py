@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pandas._libs.parsers import STR_NA_VALUES
 
-from lstmcli.inference import streams
+from lstmcli.inference import cells, streams
 from lstmcli.inference.predict import Stream
 from lstmcli.training import load
 from streaming import by_pandas, make_kind, zipped
@@ -303,3 +304,7 @@ def test_neither_tensorflow_nor_pandas_is_loaded(enter):
     loaded = done.stderr.split()
     assert "numpy" in loaded
     assert not {"tensorflow", "keras", "pandas", "pyarrow", "scipy", "matplotlib"} & set(loaded)
+
+
+def test_what_is_empty_in_a_table_is_empty_in_a_stream():
+    assert cells.EMPTY == STR_NA_VALUES  # Pandas': the next release may know others.

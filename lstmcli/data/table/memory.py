@@ -22,6 +22,8 @@ InMemory: TypeAlias = "pd.DataFrame | pd.Series | Mapping[str, npt.ArrayLike]"
 PYARROWS = (TypeError, ValueError, ArithmeticError, NotImplementedError)
 """What its errors are, where a column is nothing that it can write."""
 
+NAME = "data in memory"
+"""What results call it."""
 VALUE = "value"
 """The column of a series that has no name."""
 
@@ -110,12 +112,7 @@ def as_file(data: InMemory) -> Iterator[Path]:
         file = Path(folder) / "data.parquet"
         try:
             frame.to_parquet(file, index=False)
-        except (
-            TypeError,
-            ValueError,
-            ArithmeticError,
-            NotImplementedError,
-        ) as error:  # As pyarrow's are.
+        except PYARROWS as error:
             raise UsageError(
                 f"`data` cannot be kept as a file: {error}",
                 "give columns of numbers, words or dates",
@@ -124,5 +121,6 @@ def as_file(data: InMemory) -> Iterator[Path]:
             yield file
         except LstmcliError as error:
             error.message = error.message.replace(str(file), file.name)
+            error.hint = error.hint and error.hint.replace(str(file), file.name)
             error.args = (error.message,)
             raise
