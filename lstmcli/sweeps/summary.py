@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +77,9 @@ class DepthResult:
         margin: as losses are.
         findings: what the losses of the rows, by their places, say.
         baseline: the loss that a depth has to beat.
+        tuned: the values tried, in order, of each setting that every depth has at its best, by its
+            column; `rows` then has that column, with the value that was chosen.
+        looks: which look at the losses decided, and of how many; `None` where there was one.
     """
 
     where: Mapping[str, Any]
@@ -85,6 +88,8 @@ class DepthResult:
     margin: float
     findings: Comparison
     baseline: Baseline
+    tuned: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    looks: tuple[int, int] | None = None
 
     @property
     def better_than_a_guess(self) -> bool:
