@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstmcli.config import SweepConfig
-from lstmcli.sweeps import conclusion, load, ray_workers, tables
+from lstmcli.sweeps import conclusion, load, ray_cluster, ray_workers, tables
 from lstmcli.sweeps import summary as summaries
 from lstmcli.sweeps import workers as local_workers
 from lstmcli.sweeps.comparison import FEWEST
@@ -160,7 +160,7 @@ def _workplace(plan: Plan, directory: SweepDirectory) -> AbstractContextManager[
     """Readies where trials are trained, if any are left; gives what there is to say of it."""
     asked = plan.asked
     if asked.backend == "ray" and directory.missing(plan.settings):
-        return ray_workers.joined(asked.address, workers(asked))
+        return ray_cluster.joined(asked.address, workers(asked))
     return nullcontext([])
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import ray_at_once
 from lstmcli import api
-from lstmcli.sweeps import ray_workers, run, trial
+from lstmcli.sweeps import ray_cluster, ray_workers, run, trial
 from lstmcli.sweeps.workers import Remaining
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import metrics
@@ -61,26 +61,26 @@ def listening():
 
 def refused(address, match):
     pytest.importorskip("ray")
-    with pytest.raises(LstmcliError, match=match), ray_workers.joined(address, 1):
+    with pytest.raises(LstmcliError, match=match), ray_cluster.joined(address, 1):
         pass
 
 
 def test_what_answers_and_is_no_cluster_is_given_up_in_time(listening, monkeypatch):
-    assert ray_workers.ANSWER_SECONDS + ray_workers.JOIN_SECONDS < 30
-    monkeypatch.setattr(ray_workers, "JOIN_SECONDS", 0.2)
+    assert ray_cluster.ANSWER_SECONDS + ray_cluster.JOIN_SECONDS < 30
+    monkeypatch.setattr(ray_cluster, "JOIN_SECONDS", 0.2)
     refused(listening, "does not answer as one")
 
 
 def test_a_cluster_that_refuses_is_there_and_said_to_refuse(listening, monkeypatch):
     said = "AuthenticationError: the token is not valid"
-    monkeypatch.setattr(ray_workers, "_tried", lambda address: said)
+    monkeypatch.setattr(ray_cluster, "_tried", lambda address: said)
     refused(listening, "refuses: its token is not known here")
 
 
 def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nobody)
     monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: None)
-    address, notes = ray_workers._choose(None)
+    address, notes = ray_cluster._choose(None)
     assert address is None
     assert "`RAY_ADDRESS` names a Ray cluster that is passed over" in notes[0]
     assert notes[-1] == "a local Ray cluster is started"
@@ -88,8 +88,8 @@ def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):
 
 def test_a_cluster_that_runs_is_used_and_said(nobody, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", nobody)
-    monkeypatch.setattr(ray_workers, "_check", lambda address, asked: None)
-    address, [note] = ray_workers._choose(None)
+    monkeypatch.setattr(ray_cluster, "_check", lambda address, asked: None)
+    address, [note] = ray_cluster._choose(None)
     assert address == nobody
     assert note == f"the trials run on the Ray cluster at `{nobody}`: `RAY_ADDRESS`"
 
@@ -102,15 +102,15 @@ def test_a_cluster_that_ray_start_has_left_is_found_as_ray_finds_it(monkeypatch)
 
     def check(address, asked):
         if asked != "auto":
-            raise ray_workers.NotThereError("nobody there")
+            raise ray_cluster.NotThereError("nobody there")
 
-    monkeypatch.setattr(ray_workers, "_check", check)
-    address, notes = ray_workers._choose(None)
+    monkeypatch.setattr(ray_cluster, "_check", check)
+    address, notes = ray_cluster._choose(None)
     assert address == "auto"
     assert notes[-1].startswith(
         "the trials run on the Ray cluster at `192.0.2.2:6379`: `ray start`"
     )
-    with ray_workers._as_found(address):  # Ray would take what was passed over.
+    with ray_cluster._as_found(address):  # Ray would take what was passed over.
         assert "RAY_ADDRESS" not in os.environ
     assert os.environ["RAY_ADDRESS"] == "192.0.2.9:1"
 

@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from lstmcli.core.runner import Program
-from lstmcli.sweeps import ray_workers, trial
+from lstmcli.sweeps import ray_cluster, trial
 from lstmcli.sweeps import workers as local_workers
 from lstmcli.utils import locks
 from lstmcli.utils.errors import StoppedError, UsageError
@@ -268,7 +268,7 @@ def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
         pytest.raises(UsageError, match="Ray, which is not installed"),
-        ray_workers.joined(None, 1),
+        ray_cluster.joined(None, 1),
     ):
         pass
 

@@ -1,0 +1,219 @@
+"""The Ray cluster that a sweep joins: one that exists, or one of its own on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from lstmcli.sweeps.workers import cores
+from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, UsageError
+
+ANSWER_SECONDS = 3.0
+"""For a port to answer."""
+JOIN_SECONDS = 22.0
+"""For a cluster to let somebody join: with the above less than half a minute."""
+VARIABLE = "RAY_ADDRESS"
+NAMED = f"`{VARIABLE}`"
+FOUND = "auto"
+"""What Ray is asked for where `ray start` has left an address on this machine: for that alone it
+finds the user's token by itself, which clusters of newer versions ask for."""
+START = "`ray start --head` starts one; without `--address` a running or a local one is used"
+TRY = """
+import sys
+import ray
+try:
+    ray.init(address=sys.argv[1], log_to_driver=False, logging_level="error")
+except BaseException as error:
+    print(f"{type(error).__name__}: {error}", flush=True)
+    sys.exit(1)
+print("joined", flush=True)
+"""
+
+
+class NotThereError(LstmcliError):
+    """There is no Ray cluster at an address."""
+
+
+@contextmanager
+def joined(address: str | None, jobs: int) -> Iterator[list[str]]:
+    """Joins a Ray cluster for the length of a block; one that the program has joined stays joined.
+
+    Args:
+        address: `host:port`, `ray://host:port`, `auto` for a running one, `local` for one of its
+            own; by default a running one, else one of its own.
+        jobs: cores of its own one.
+
+    Yields:
+        Which cluster it is, where that was not asked for by name, and which was passed over.
+
+    Raises:
+        UsageError: Ray is not installed.
+        LstmcliError: there is no cluster at the address, or it refuses.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError(
+            "`--backend ray` needs Ray, which is not installed", "`pip install 'lstmcli[ray]'`"
+        ) from error
+    if ray.is_initialized():
+        yield []
+        return
+    found, notes = _choose(address)
+    try:
+        with _own_signals():
+            _join(ray, found, jobs)
+        yield notes
+    finally:
+        ray.shutdown()
+
+
+def _choose(address: str | None) -> tuple[str | None, list[str]]:
+    """The address of a cluster that lets one join, `None` for a local one; and what is to be said.
+
+    Raises:
+        LstmcliError: there is none where one was asked for, or it refuses.
+    """
+    if address == "local":
+        return None, []
+    if address not in (None, "auto"):
+        _check(address, address)
+        return address, []
+    notes: list[str] = []
+    for place, known in _known():
+        asked = known if place == NAMED else FOUND
+        try:
+            _check(known, asked)
+        except NotThereError as error:
+            notes.append(f"{place} names a Ray cluster that is passed over: {error.message}")
+        else:
+            return asked, [*notes, f"the trials run on the Ray cluster at `{known}`: {place}"]
+    if address == "auto":
+        raise NotThereError("; ".join(["no Ray cluster is running here", *notes]), START)
+    return None, [*notes, *(["a local Ray cluster is started"] if notes else [])]
+
+
+def _known() -> Iterator[tuple[str, str]]:
+    """The clusters that Ray itself would look for, and who names them."""
+    from ray._private.utils import read_ray_address
+
+    named = os.environ.get(VARIABLE)
+    if named and named not in ("auto", "local"):
+        yield NAMED, named
+    with suppress(OSError, UnicodeDecodeError):
+        if named != "local" and (last := read_ray_address()):
+            yield "`ray start` on this machine", last
+
+
+def _check(address: str, asked: str) -> None:
+    """Checks that a cluster lets one join.
+
+    Args:
+        address: where it listens.
+        asked: what is asked of Ray.
+
+    Raises:
+        NotThereError: nobody answers there, or it is no Ray cluster.
+        LstmcliError: it refuses.
+    """
+    host, port = _parsed(address)
+    try:
+        socket.create_connection((host, port), ANSWER_SECONDS).close()
+    except OSError as error:
+        why = error.strerror or "no answer"
+        raise NotThereError(f"there is no Ray cluster at `{address}`: {why}", START) from error
+    said = _tried(asked)
+    if said is None:
+        return
+    if "authentica" in said.lower():  # `AuthenticationError`, `Unauthenticated`.
+        raise LstmcliError(
+            f"the Ray cluster at `{address}` refuses: its token is not known here",
+            "put the cluster's token into `~/.ray/auth_token` or `RAY_AUTH_TOKEN`, and set "
+            "`RAY_AUTH_MODE=token`",
+        )
+    raise NotThereError(f"there is no Ray cluster at `{address}`: {said}", START)
+
+
+def _parsed(address: str) -> tuple[str, int]:
+    """Host and port.
+
+    Raises:
+        UsageError: it is none of a cluster.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UsageError(
+            f"`{address}` is no address of a Ray cluster, expected `host:6379` or "
+            "`ray://host:10001`",
+            "`ray start --head` says where it listens",
+        )
+    return host.strip("[]"), int(port)
+
+
+def _tried(address: str) -> str | None:
+    """What is wrong with a cluster, from another process that joined it; `None` if nothing is."""
+    command = [sys.executable, "-c", TRY, address]
+    with _as_found(address), subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+        start_new_session=True,
+    ) as other:  # fmt: skip
+        try:
+            said, logged = other.communicate(timeout=JOIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"what listens there does not answer as one within {JOIN_SECONDS:.0f} s"
+        finally:
+            other.kill()
+    if "joined" in said.splitlines():
+        return None
+    if "unauthenticated" in logged.lower():
+        return "unauthenticated"
+    return next(iter(said.splitlines()), f"joining it ended with {other.returncode}")
+
+
+def _join(ray: Any, address: str | None, jobs: int) -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)  # Before Ray does, which is too late for some.
+    local = {} if address else {"num_cpus": min(jobs, len(cores())), "include_dashboard": False}
+    try:
+        with _as_found(address):
+            ray.init(
+                address=address or "local", log_to_driver=False, logging_level="error", **local
+            )
+    except SystemExit as error:  # What Ray makes of SIGTERM.
+        raise StoppedError("stopped by SIGTERM", None, ExitCode.TERMINATED) from error
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        what = f"cannot join the Ray cluster at `{address}`" if address else "Ray does not start"
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise LstmcliError(f"{what}: {first}", START if address else None) from error
+
+
+@contextmanager
+def _as_found(address: str | None) -> Iterator[None]:
+    """Hides an address that was passed over from Ray, which would take it for the one it finds."""
+    named = os.environ.pop(VARIABLE, None) if address == FOUND else None
+    try:
+        yield
+    finally:
+        if named is not None:
+            os.environ[VARIABLE] = named
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Puts this program's handlers back afterwards, which Ray replaces by its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
