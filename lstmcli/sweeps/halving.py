@@ -1,0 +1,75 @@
+"""Which of a depth's candidates are worth training to the end, and which of them it is judged by.
+
+After a part of the epochs those that are clearly behind are given up: successive halving (Jamieson
+and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization",
+AISTATS). What is behind may be what is slow: of two learning rates the smaller one starts later and
+may end lower. So losses are compared where they will be after as many epochs again, if they go on
+falling as they did, seed by seed; and what is lowest now stays too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Key = TypeVar("Key", bound=Hashable)
+
+RUNG = 0.25
+"""Part of the epochs after which candidates are given up."""
+
+FEWEST = 2
+"""Candidates that go on."""
+
+CLEARLY = 2.0
+"""Standard errors of the seeds' differences by which a candidate has to be behind."""
+
+
+def survivors(
+    losses: Mapping[Key, Floats],
+    guess: float,
+    earlier: Mapping[Key, Floats] | None = None,
+) -> list[Key]:
+    """Which candidates of one depth are trained to the end.
+
+    Args:
+        losses: of each candidate one validation loss a seed, in nats, after `RUNG` of the epochs;
+            `nan` or infinite where the seed diverged. The same seeds in each.
+        guess: the loss of a guess: what is worse, or diverged, is worth that.
+        earlier: the same after half as many epochs, from which follows how fast they fall; without
+            it they are compared as they are.
+
+    Returns:
+        In the order given: two or more, if so many have not diverged with all seeds; one at least.
+    """
+    alive = [key for key, own in losses.items() if np.isfinite(own).any()]
+    if len(alive) <= FEWEST:
+        return alive or list(losses)[:1]
+    now = np.stack([_worth(losses[key], guess) for key in alive])
+    before = now if earlier is None else np.stack([_worth(earlier[key], guess) for key in alive])
+    ahead = now - np.maximum(0.0, before - now)
+    order = np.argsort(ahead.mean(1), kind="stable")
+    behind = ahead - ahead[order[FEWEST - 1]]
+    error = behind.std(1, ddof=1) / np.sqrt(behind.shape[1]) if behind.shape[1] > 1 else 0.0
+    stays = behind.mean(1) <= CLEARLY * error
+    stays[[*order[:FEWEST], now.mean(1).argmin()]] = True
+    return [key for key, each in zip(alive, stays, strict=True) if each]
+
+
+def choose(losses: Mapping[Key, Floats], guess: float) -> Key:
+    """The candidate with the lowest mean validation loss; of equals the first.
+
+    Args:
+        losses: of each candidate one validation loss a seed, as in `survivors`.
+        guess: what a loss that is worse, or diverged, is worth.
+    """
+    return min(losses, key=lambda key: float(_worth(losses[key], guess).mean()))
+
+
+def _worth(losses: Floats, guess: float) -> Floats:
+    """Losses of which none is worse than a guess."""
+    found = np.asarray(losses, float)
+    return np.where(np.isfinite(found), np.minimum(found, guess), guess)
