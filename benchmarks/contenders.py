@@ -77,8 +77,8 @@ def program_of(source):
     from lstmcli.core import device
     from lstmcli.core.runner import Program
 
-    where = device.resolve("cpu", execution.plan(config, features).threads)
-    return Program(config, source.spec, where)
+    where = device.choose(config, source.spec, "cpu")
+    return Program(config, source.spec, where.name)
 
 
 def keras(size, jit_compile=False):

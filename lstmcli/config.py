@@ -348,7 +348,7 @@ class RunConfig(Settings):
     )
     device: str = setting(
         "auto",
-        "auto, cpu, gpu or gpu:1.",
+        "auto (the faster one), cpu, gpu or gpu:1.",
         pattern=r"auto|(cpu|gpu)(:[0-9]+)?",
         expected="`auto`, `cpu`, `gpu` or one such as `gpu:1`",
         of_tensorflow=True,

@@ -16,5 +16,8 @@ def devices(as_json: Json = False) -> None:
     if as_json:
         print_json({"devices": found, "auto": chosen})
         return
+    small, large = device.resolve("cpu"), chosen
+    taken = {small: "auto, for small models", large: "auto, for larger ones"}
+    told = taken if small != large else {chosen: "auto"}
     for name in found:
-        typer.echo(f"{name}  (auto)" if name == chosen else name)
+        typer.echo(f"{name}  ({told[name]})" if name in told else name)

@@ -176,7 +176,9 @@ PREDICTS = {
 def briefing_lines(found: Preflight) -> list[str]:
     """What there is to know before training, a line for each thing."""
     settings = of_settings(found.config)
-    return [settings, *of_data(found.data), of_model(found), f"time: {of_time(found)}"]
+    time = f"time: {of_time(found)}"
+    time += f"; device: {found.device}" if found.device else ""
+    return [settings, *of_data(found.data), of_model(found), time]
 
 
 def of_settings(config: Config) -> str:

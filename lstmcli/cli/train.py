@@ -220,7 +220,9 @@ def say_brief(run: TrainingState, quiet: bool) -> None:
     data = estimate.of_data(run.source, run.floor, run.baselines.found)
     begun = run.within.windows if run.within else 0
     done = run.epoch + begun / data.windows
-    found = estimate.of_config(run.config, run.program.spec, data, done)
+    found = estimate.of_config(
+        run.config, run.program.spec, data, done, run.program.device, run.device_reason
+    )
     columns = terminal.width(sys.stderr)
     for line in [] if quiet else run_summary.briefing_lines(found):
         typer.echo(run_summary.folded(line, columns), err=True)

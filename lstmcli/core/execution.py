@@ -70,9 +70,13 @@ class ExecutionPlan:
     """How a configuration is computed; all of it follows from the settings and the data's width.
 
     Attributes:
-        schedule: `wavefront` for tiny matrices, `layered` for others.
-        threads: of the thread pool: one for a small program, `None` (all cores) for others.
-        splits_batch: whether two threads train a window's rows as halves: see `core/programs.py`.
+        schedule: `wavefront` for tiny matrices, `layered` for others. On a GPU by the same sizes:
+            the article's epoch took 0.379 s there, and 2.07 s layered; no size between that and
+            hundreds of units was tried.
+        threads: of the CPU's thread pool: one for a small program, `None` (all cores) for others,
+            and where a GPU computes.
+        splits_batch: whether two threads train a window's rows as halves: see `core/programs.py`;
+            never on a GPU.
     """
 
     schedule: str
@@ -90,13 +94,19 @@ class ExecutionPlan:
         return self.instruction_set, self.threads
 
 
+def on_gpu(device: str) -> bool:
+    """Whether a device is a GPU, by its name or its kind; `auto` is none before it is resolved."""
+    return device.startswith("gpu")
+
+
 @lru_cache(maxsize=256)
-def plan(config: Config, features: int) -> ExecutionPlan:
+def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
     """The plan of a configuration.
 
     Args:
         config: all settings, resolved.
         features: numbers in one step's input.
+        device: that it is computed on.
 
     Raises:
         ValueError: the rows or the steps are not resolved.
@@ -108,6 +118,8 @@ def plan(config: Config, features: int) -> ExecutionPlan:
     if schedule == "auto":
         tiny = columns <= LARGEST_WAVEFRONT and rows * columns**2 <= MOST_PRODUCTS
         schedule = "wavefront" if tiny else "layered"
+    if on_gpu(device):
+        return ExecutionPlan(schedule, config.run.threads, splits_batch=False)
     small = schedule == "wavefront" or rows * size <= LARGEST_ON_ONE_THREAD
     return ExecutionPlan(
         schedule,
@@ -144,6 +156,7 @@ def set_up(config: Config, features: int, before: str | None = None) -> None:
 def set_defaults() -> None:
     """Sets the flags that every run needs, where no configuration has set them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # Else all of its memory is taken.
     if MAX_ISA not in os.environ.get("XLA_FLAGS", ""):
         _set_compiler("AVX")
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from lstmcli.core.tensorflow import tf
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # Keras reads it once, when it is first used.
-os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # Else all of its memory is taken.
 keras = tf.keras
 
 Floats = npt.NDArray[np.float64]

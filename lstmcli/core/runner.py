@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from lstmcli import model_spec
 from lstmcli.config import Config
-from lstmcli.core import execution, initialization
+from lstmcli.core import execution, gpu, initialization
 from lstmcli.core.device import threads
 from lstmcli.core.inputs import dropout_bits
 from lstmcli.core.programs import ChunkProgram, SplitBatchProgram
@@ -59,10 +59,11 @@ class Program:
         self.spec = spec
         self.device = device
         features, outputs = spec.features, spec.outputs
-        self.schedule = execution.plan(config, features).schedule
-        two_threads = device.startswith("cpu") and threads() > 1
-        halved = two_threads and execution.plan(config, features).splits_batch
-        self.programs = programs_for(Constants.of(config, spec), device if halved else None)
+        plan = execution.plan(config, features, device)
+        self.schedule = plan.schedule
+        halved = threads() > 1 and plan.splits_batch
+        constants = Constants.of(config, spec, device)
+        self.programs = programs_for(constants, device if halved else None)
         step = self.programs.step
         self._names = step.names
         self._slots = step.optimizer.slots
@@ -74,7 +75,8 @@ class Program:
         parameter_count = model_spec.count(config.model, features, outputs)
         grouped = replace(config, run=replace(config.run, replicas=together))
         seconds = initialization.window_seconds(grouped, features, parameter_count)
-        self._calls = ChunkRunner(together, seconds, device)
+        window = config.training.rows, config.training.steps
+        self._calls = ChunkRunner(together, seconds, device, window)
         numbers = config.training.steps * config.training.rows * outputs * together
         self._windows_read_out = max(1, READOUTS // numbers)
 
@@ -247,12 +249,16 @@ class ChunkRunner:
         together: how many replicas a call takes.
         window_seconds: what a window takes for these, about.
         device: as `device.resolve` gives it.
+        window: its rows and steps.
     """
 
-    def __init__(self, together: int, window_seconds: float, device: str) -> None:
+    def __init__(
+        self, together: int, window_seconds: float, device: str, window: tuple[int, int]
+    ) -> None:
         self._together = together
         self._window_seconds = window_seconds
         self._device = device
+        self._window = window
         self._paces: dict[tuple[str, int], ChunkSizer] = {}
 
     def made(self, kind: str) -> bool:
@@ -279,6 +285,9 @@ class ChunkRunner:
             first: the window to begin with.
             extra: draws parts that the data does not have.
             most: windows of a call, where what it gives back is large.
+
+        Raises:
+            OutOfMemoryError: there is no room for it.
         """
         groups = self._groups(batch.replicas)
         length = min(_chunk_length(len(batch), self._window_seconds), most or len(batch))
@@ -293,7 +302,7 @@ class ChunkRunner:
                 count = min(pace.windows, len(batch) - begin)
                 measured: list[list[Array]] = []
                 scored: list[npt.NDArray[Any]] = []
-                with pace.call(count):
+                with self._told_of_memory(), pace.call(count):
                     for index, group in enumerate(groups):
                         parts = batch.take(begin, length, group.replicas)
                         scored += [_counted(parts)[:count]] if "scored" in parts else []
@@ -308,6 +317,14 @@ class ChunkRunner:
                     np.concatenate(scored, -1) if scored else None,
                 )
                 begin += count
+
+    @contextmanager
+    def _told_of_memory(self) -> Iterator[None]:
+        """What TensorFlow raises where there is none left becomes an error in words."""
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError as error:
+            raise gpu.out_of_memory(self._device, *self._window) from error
 
     def _groups(self, replicas: int) -> list[Group]:
         """All replicas, as they go through a chunk together."""

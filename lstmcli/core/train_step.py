@@ -37,11 +37,11 @@ class Constants(NamedTuple):
     dropout: float | None
 
     @classmethod
-    def of(cls, config: Config, spec: ModelSpec) -> Constants:
-        """Those of a configuration."""
+    def of(cls, config: Config, spec: ModelSpec, device: str) -> Constants:
+        """Those of a configuration on a device."""
         training = config.training
         return cls(
-            execution.plan(config, spec.features).schedule, config.model, spec,
+            execution.plan(config, spec.features, device).schedule, config.model, spec,
             training.optimizer, training.learning_rate, training.clip_norm or None,
             training.dropout,
         )  # fmt: skip

@@ -27,6 +27,7 @@ from lstmcli.utils.errors import (
     ExitCode,
     FileError,
     LstmcliError,
+    OutOfMemoryError,
     StoppedError,
     describe_os_error,
     shell_quote,
@@ -97,6 +98,14 @@ def write_error(run: TrainingState, error: OSError) -> LstmcliError:
     kept = os.path.exists(run.directory.last)  # noqa: PTH110 (of a directory that is shut, too)
     hint = f"once that is mended, {_resuming(run)} goes on from the last checkpoint"
     return LstmcliError(describe_os_error(error), hint if kept else None)
+
+
+def no_memory(run: TrainingState, error: OutOfMemoryError) -> OutOfMemoryError:
+    """What is said of a run for which there was no memory, with what stands of it."""
+    if not run.directory.last.is_file():
+        return error
+    hint = f"{_resuming(run)} goes on from it where there is more room; {error.hint}"
+    return OutOfMemoryError(f"{error.message}; the last checkpoint stands", hint, error.exit_code)
 
 
 def _resuming(run: TrainingState) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lstmcli import model_spec
 from lstmcli.config import Config
-from lstmcli.core import execution
+from lstmcli.core import execution, pace
 from lstmcli.data import tasks
 from lstmcli.data.baselines import Baseline
 from lstmcli.data.batching import PADDING, ContiguousWindows, Spans, Windows
@@ -77,6 +77,7 @@ class Preflight:
         done: epochs that an earlier start has trained, with the part of one that is under way.
         seconds: of the training, about, with its compilation.
         compiling: of the latter, about.
+        device: that it is trained on, and why on that one, where there is a choice.
     """
 
     config: Config
@@ -87,6 +88,7 @@ class Preflight:
     done: float
     seconds: float
     compiling: float
+    device: str | None = None
 
     @property
     def training(self) -> float:
@@ -127,7 +129,14 @@ def _loss(baseline: Baseline) -> float:
     return baseline.loss
 
 
-def of_config(config: Config, spec: ModelSpec, data: DataFacts, done: float = 0.0) -> Preflight:
+def of_config(
+    config: Config,
+    spec: ModelSpec,
+    data: DataFacts,
+    done: float = 0.0,
+    device: str | None = None,
+    reason: str | None = None,
+) -> Preflight:
     """What settings make possible with some data.
 
     Args:
@@ -135,13 +144,17 @@ def of_config(config: Config, spec: ModelSpec, data: DataFacts, done: float = 0.
         spec: what a program has to be compiled for.
         data: as `of_data` tells it.
         done: epochs that are trained already; those under way in part.
+        device: that they are trained on; by default what the settings name.
+        reason: why on that one, where there is a choice.
     """
+    where = device or config.run.device
     count = model_spec.count(config.model, spec.features, spec.outputs)
     left = max(0.0, config.training.epochs - done)
-    compiling = compiling_seconds(config, spec)
-    seconds = compiling + training_seconds(config, spec, data.windows, left)
+    compiling = compiling_seconds(config, spec, where)
+    seconds = compiling + training_seconds(config, spec, data.windows, left, where)
+    told = f"{where} ({reason})" if reason else None
     replicas = config.run.replicas
-    return Preflight(config, data, count, replicas, math.ceil(left), done, seconds, compiling)
+    return Preflight(config, data, count, replicas, math.ceil(left), done, seconds, compiling, told)
 
 
 def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
@@ -152,7 +165,9 @@ def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
     return Baseline(name, loss)
 
 
-def training_seconds(config: Config, spec: ModelSpec, windows: int, epochs: float) -> float:
+def training_seconds(
+    config: Config, spec: ModelSpec, windows: int, epochs: float, device: str = "cpu"
+) -> float:
     """About how long training takes, without its compilation, if it goes to the last epoch.
 
     Args:
@@ -160,35 +175,21 @@ def training_seconds(config: Config, spec: ModelSpec, windows: int, epochs: floa
         spec: what a program has to be compiled for.
         windows: in an epoch.
         epochs: to be trained.
+        device: that they are trained on.
     """
-    epoch = windows * _window_seconds(config, spec) * WITH_VALIDATION
-    is_wavefront = execution.plan(config, spec.features).schedule == "wavefront"
+    epoch = windows * pace.window_seconds(config, spec, device) * WITH_VALIDATION
+    is_wavefront = execution.plan(config, spec.features, device).schedule == "wavefront"
     alone = not is_wavefront or spec.starts or config.training.dropout is not None
     seed = A_SEED_ALONE if alone else A_SEED
     return epochs * (epoch + AN_EPOCH + seed * config.run.replicas)
 
 
-def compiling_seconds(config: Config, spec: ModelSpec) -> float:
+def compiling_seconds(config: Config, spec: ModelSpec, device: str = "cpu") -> float:
     """About how long the programs are compiled: more layers are a larger program."""
     layers = config.model.layers
-    each = A_LAYER[execution.plan(config, spec.features).schedule]
-    return COMPILING + layers * each + layers**2 * A_PAIR_OF_LAYERS
-
-
-def _window_seconds(config: Config, spec: ModelSpec) -> float:
-    """A training window of all replicas: measured by `make bench` on two cores, and fitted.
-
-    The wavefront's time goes with its waves and with the units that it computes; the layered
-    schedule's with its cells, their units and its matrix products.
-    """
-    model, training, replicas = config.model, config.training, config.run.replicas
-    steps, layers = training.steps, model.layers
-    units = steps * training.rows * layers * model.state_size
-    if execution.plan(config, spec.features).schedule == "wavefront":
-        return (steps + layers) * 0.6e-6 + units * replicas * (36e-9 if replicas == 1 else 22e-9)
-    count = model_spec.count(model, spec.features, spec.outputs)
-    products = 6 * steps * training.rows * count
-    return replicas * (steps * layers * 2.3e-6 + units * 12e-9 + products / 1.1e11)
+    each = A_LAYER[execution.plan(config, spec.features, device).schedule]
+    whatever = pace.COMPILING_ON_A_GPU if execution.on_gpu(device) else COMPILING
+    return whatever + layers * each + layers**2 * A_PAIR_OF_LAYERS
 
 
 def label_count(windows: Windows) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lstmcli import model_spec
 from lstmcli.config import Config
-from lstmcli.core import device, execution
+from lstmcli.core import device
 from lstmcli.core.initialization import Arrays
 from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.core.runner import Program
@@ -179,14 +179,15 @@ def score(
         keep: of how many classes or numbers each step's readout is kept, at most.
 
     Raises:
-        DeviceError: the device is not there.
+        DeviceError: the device is not there, or cannot be used.
+        OutOfMemoryError: there is no room on it for a window.
         FileError: the data does not fit the models, is too short, or has nothing to score.
     """
     spec = _fitting(checkpoint, series)
     windows = _windows(config, series, spec)
     rows = windows[0].cut.rows
     config = replace(config, training=replace(config.training, batch_size=rows))
-    where = device.resolve(requested, execution.plan(config, spec.features).threads)
+    where = device.choose(config, spec, requested).name
     program = Program(config, spec, where)
     scores = [
         Score(seed, checkpoint.schema, cut, floor_of(cut))

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from lstmcli import __version__
-from lstmcli.core import device, execution
+from lstmcli.core import device, execution, gpu
 from lstmcli.training import run_dir
 from lstmcli.training.state import TrainingState
 
@@ -23,6 +23,7 @@ def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
         "argv": list(argv),
         "seeds": run.config.run.seeds,
         "data_seeds": run.config.run.data_seeds,
+        "device_reason": run.device_reason,
         "python": platform.python_version(),
         "data": run_dir.path_from_folder(run.directory.base, data) if data else task,
         "data_sha256": run.source.checksums(),
@@ -41,10 +42,12 @@ def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
 
 def circumstances(run: TrainingState) -> dict[str, Any]:
     """What the bits of a run depend on besides its settings and its data."""
+    on_gpu = execution.on_gpu(run.program.device)
     libraries = ("tensorflow", "numpy", "safetensors")
     return {
         "version": __version__,
         "device": run.program.device,
+        **({"gpu": gpu.description(run.program.device)} if on_gpu else {}),
         "threads": device.threads(),
         "schedule": run.program.schedule,
         "instruction_set": device.instruction_set(),

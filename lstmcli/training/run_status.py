@@ -17,11 +17,11 @@ TEXT, WHOLE, COUNT, NUMBER, TABLE = (
     "a table",
 )
 FIELDS = {
-    TEXT: "status version device schedule instruction_set python data started ended machine "
-    "processor",
+    TEXT: "status version device device_reason schedule instruction_set python data started ended "
+    "machine processor",
     COUNT: "threads rows steps dropped_steps epochs classes",
     NUMBER: "bayes_loss elapsed_seconds",
-    TABLE: "libraries settings",
+    TABLE: "libraries settings gpu",
 }
 """What a run writes, by kind. Each may be missing, or null."""
 LISTS = {
@@ -77,8 +77,9 @@ def _check_tables(status: dict[str, Any]) -> None:
         for number, each in enumerate(status.get(field) or []):
             for name, kind in inner.items():
                 _check_value(f"{field}[{number}].{name}", each.get(name), kind)
-    for name, version in (status.get("libraries") or {}).items():
-        _check_value(f"libraries.{name:.60}", version, TEXT)
+    for table in ("libraries", "gpu"):
+        for name, version in (status.get(table) or {}).items():
+            _check_value(f"{table}.{name:.60}", version, TEXT)
     for name, table in (status.get("settings") or {}).items():
         _check_value(f"settings.{name:.60}", table, TABLE)
 

@@ -94,6 +94,7 @@ class TrainingState:
         resumed: whether its directory holds it already.
         loggers: where its rows go.
         table: the file of data that was given from memory, for its directory.
+        device_reason: why it is on its device, where there is a choice.
         begun, saved: `time.monotonic()` at the start, and at the last checkpoint.
     """
 
@@ -116,6 +117,7 @@ class TrainingState:
     resumed: bool = False
     loggers: Sequence[MetricLogger] = ()
     table: bytes | None = None
+    device_reason: str | None = None
     begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lstmcli import model_spec
 from lstmcli.config import Config
-from lstmcli.core import device, execution, initialization
+from lstmcli.core import device, initialization
 from lstmcli.core.replica_windows import ReplicaWindows, WindowMetrics, concatenate
 from lstmcli.core.runner import Program, Tensors
 from lstmcli.data.batching import ContiguousWindows
@@ -24,7 +24,7 @@ from lstmcli.training.metrics import EpochRow
 from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.run_dir import FIGURES, RunDirectory
 from lstmcli.training.state import EpochProgress, TrainingState
-from lstmcli.utils.errors import DivergedError, StoppedError
+from lstmcli.utils.errors import DivergedError, OutOfMemoryError, StoppedError
 from lstmcli.utils.files import write_atomically
 from lstmcli.utils.signals import stop_signals
 
@@ -68,7 +68,7 @@ def prepare(
         kept: what is there of the run, if it is to go on.
 
     Raises:
-        DeviceError: the device asked for is not there.
+        DeviceError: the device asked for is not there, or cannot be used.
         FileError: the dataset is missing, damaged or too short, or not what the run began with.
     """
     source = source or initial_weights.open_source(config, kept)
@@ -79,8 +79,8 @@ def prepare(
         check_learnable(source.example.task, source.cut)
     exact = kept.exact(config) if kept else config
     spec = source.spec
-    where = device.resolve(exact.run.device, execution.plan(exact, spec.features).threads)
-    program = Program(exact, spec, where)
+    where = device.choose(exact, spec, why="as the run began" if kept else "asked for")
+    program = Program(exact, spec, where.name)
     held_out = source.validation()
     run = TrainingState(
         config,
@@ -95,6 +95,7 @@ def prepare(
         solved_streak=[0] * config.run.replicas,
         epochs_since_best=[0] * config.run.replicas,
         loggers=metric_logging.of_run(config, directory),
+        device_reason=where.reason,
     )
     if kept:
         resume.restore_run(run, kept)
@@ -119,6 +120,7 @@ def train(run: TrainingState, argv: Sequence[str] = ()) -> Generator[Progress | 
 
     Raises:
         DivergedError: a seed's loss became NaN or infinite.
+        OutOfMemoryError: there is no room for a window.
         StoppedError: a signal came.
         UsageError: somebody else writes to the run's directory.
     """
@@ -143,6 +145,8 @@ def _train(run: TrainingState, argv: Sequence[str]) -> Iterator[Progress | list[
     except DivergedError:
         status = "diverged"
         raise
+    except OutOfMemoryError as error:
+        raise checkpointing.no_memory(run, error) from error
     except (StoppedError, GeneratorExit, KeyboardInterrupt):
         status = "interrupted"
         raise

@@ -54,6 +54,10 @@ class DeviceError(LstmcliError):
         super().__init__(message, hint, ExitCode.NO_DEVICE)
 
 
+class OutOfMemoryError(LstmcliError):
+    """A device's memory does not hold what is to be computed on it."""
+
+
 class FileError(LstmcliError):
     """A dataset or a checkpoint is missing, damaged or does not fit."""
 

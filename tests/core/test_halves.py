@@ -30,7 +30,12 @@ SOME = [pytest.param(SHAPES[1], marks=pytest.mark.slow), SHAPES[2]]
 def halve_all(monkeypatch):
     """Makes every size one that is trained in halves, whatever threads this process has."""
     plan = execution.plan
-    monkeypatch.setattr(execution, "plan", lambda *asked: replace(plan(*asked), splits_batch=True))
+
+    def halved(config, features, device="cpu"):
+        found = plan(config, features, device)
+        return replace(found, splits_batch=device.startswith("cpu"))
+
+    monkeypatch.setattr(execution, "plan", halved)
     monkeypatch.setattr(program_module, "threads", lambda: 2)
 
 

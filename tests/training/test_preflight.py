@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lstmcli.cli import run_summary
 from lstmcli.config import Config
+from lstmcli.core import pace
 from lstmcli.data.batching import PADDING, ContiguousWindows
 from lstmcli.data.datasets import floor_of, open_source
 from lstmcli.data.tasks import temporal_order
@@ -199,7 +200,7 @@ def test_the_guess_of_the_time_is_near_what_was_measured():
     """Beside `benchmarks/results.csv`, so that a slip in the formula shows; not a timed test."""
     for microseconds, chosen in MEASURED:
         source = open_source(Config.build(**chosen))
-        guess = estimate._window_seconds(source.config, source.spec) * 1e6
+        guess = pace.window_seconds(source.config, source.spec, "cpu") * 1e6
         assert microseconds / 1.7 < guess < microseconds * 1.7, chosen
 
 
