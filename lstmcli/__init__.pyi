@@ -196,6 +196,7 @@ def train(
     *,
     overwrite: bool = False,
     resume: AnyPath | None = None,
+    other_device: bool = False,
     progress: bool | None = None,
     layers: int | None = None,
     state_size: int | None = None,

@@ -162,6 +162,7 @@ def train(
     *,
     overwrite: bool = False,
     resume: AnyPath | None = None,
+    other_device: bool = False,
     progress: bool | None = None,
     **settings: Any,
 ) -> TrainedRun:
@@ -171,6 +172,7 @@ def train(
         out: the run directory; by default a new one in `runs`.
         overwrite: whether a run that is there already may be deleted.
         resume: the directory of a run to go on with; one that is complete stays as it is.
+        other_device: whether such a run may go on with another `device`: its bits will differ.
         progress: whether a bar is shown; by default in a notebook that has `ipywidgets`.
         settings: of the model, the data, the training and the run. With `resume`, only more
             `epochs`, another `patience`, and what no result depends on. `data` may be a pandas
@@ -188,7 +190,9 @@ def train(
     if resume is not None:
         own = in_memory.is_in_memory(data)  # It has its table.
         check_alone("resume", {"out": out, "overwrite": overwrite, "data": own})
-        return _resume(RunDirectory(run_dir.follow_latest(Path(resume))), settings, progress)
+        directory = RunDirectory(run_dir.follow_latest(Path(resume)))
+        return _resume(directory, settings, other_device, progress)
+    check_resumed(other_device, resume)
     if not in_memory.is_in_memory(data):
         return _begin(out, overwrite, settings, progress)
     with in_memory.as_file(data) as file:
@@ -218,10 +222,10 @@ def _begin(
 
 
 def _resume(
-    directory: RunDirectory, settings: Mapping[str, Any], progress: bool | None
+    directory: RunDirectory, settings: Mapping[str, Any], other_device: bool, progress: bool | None
 ) -> TrainedRun:
     with held_run(directory):
-        found = resume_state.load_resume_state(directory, settings)
+        found = resume_state.load_resume_state(directory, settings, other_device)
         check_data(found)
         if not found.complete:
             _train(prepare(open_data(found.config, found), directory, found), progress)
@@ -260,6 +264,19 @@ def check_alone(name: str, others: Mapping[str, object]) -> None:
             raise UsageError(
                 f"{option} has no effect with `{option_name(name)}`", f"leave {option} out"
             )
+
+
+def check_resumed(other_device: bool, resume: AnyPath | None) -> None:
+    """Refuses another device for a run that does not go on.
+
+    Raises:
+        UsageError: it is asked for.
+    """
+    if other_device and resume is None:
+        raise UsageError(
+            "`--other-device` has no effect without `--resume`: a new run may have any",
+            "leave `--other-device` out",
+        )
 
 
 @contextmanager

@@ -46,6 +46,14 @@ Resume = Annotated[
         rich_help_panel="Run",
     ),
 ]
+OtherDevice = Annotated[
+    bool,
+    typer.Option(
+        "--other-device",
+        help="Let a run that is resumed go on with another --device: its bits will differ.",
+        rich_help_panel="Run",
+    ),
+]
 Verify = Annotated[
     bool,
     typer.Option(
@@ -71,6 +79,7 @@ def train(
     given: Given,
     out: RunOut = None,
     resume: Resume = None,
+    other_device: OtherDevice = False,
     verify: Verify = False,
     config_file: ConfigFile = None,
     print_config: PrintConfig = False,
@@ -90,6 +99,7 @@ def train(
     from lstmcli.training import config_files, run_dir
     from lstmcli.utils import signals
 
+    api.check_resumed(other_device, resume)
     if resume:
         api.check_alone("resume", {"out": out, "config": config_file, "overwrite": overwrite})
     files = config_files.read(config_file or [])
@@ -106,7 +116,7 @@ def train(
         run_summary.verified(*api.verify(_config(files, given)), as_json)
         return
     if resume:
-        directory, found = _found(ctx, resume, given)
+        directory, found = _found(ctx, resume, given, other_device)
         if found.complete:
             run_summary.complete(found, as_json)
             return
@@ -151,7 +161,9 @@ def show_config(known: dict[str, dict[str, tuple[Any, str]]], as_json: bool) -> 
             typer.echo(f"{line}  # {escape_unprintable(origin)}")
 
 
-def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, ResumeState]:
+def _found(
+    ctx: typer.Context, path: Path, given: Given, other_device: bool
+) -> tuple[RunDirectory, ResumeState]:
     """The run that is to go on, whose directory is held from now on."""
     from lstmcli import api
     from lstmcli.training import resume_state, run_dir
@@ -159,7 +171,7 @@ def _found(ctx: typer.Context, path: Path, given: Given) -> tuple[RunDirectory, 
 
     directory = RunDirectory(run_dir.follow_latest(path))
     ctx.with_resource(api.held_run(directory))
-    found = resume_state.load_resume_state(directory, given)
+    found = resume_state.load_resume_state(directory, given, other_device)
     api.check_data(found)
     if found.warning:
         _say("warning", found.warning)

@@ -23,7 +23,7 @@ def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
         "argv": list(argv),
         "seeds": run.config.run.seeds,
         "data_seeds": run.config.run.data_seeds,
-        "device_reason": run.device_reason,
+        **of_device(run),
         "python": platform.python_version(),
         "data": run_dir.path_from_folder(run.directory.base, data) if data else task,
         "data_sha256": run.source.checksums(),
@@ -42,12 +42,11 @@ def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
 
 def circumstances(run: TrainingState) -> dict[str, Any]:
     """What the bits of a run depend on besides its settings and its data."""
-    on_gpu = execution.on_gpu(run.program.device)
     libraries = ("tensorflow", "numpy", "safetensors")
     return {
         "version": __version__,
         "device": run.program.device,
-        **({"gpu": gpu.description(run.program.device)} if on_gpu else {}),
+        **_gpu(run),
         "threads": device.threads(),
         "schedule": run.program.schedule,
         "instruction_set": device.instruction_set(),
@@ -55,6 +54,17 @@ def circumstances(run: TrainingState) -> dict[str, Any]:
         "processor": execution.processor(),
         "libraries": {name: version(name) for name in libraries},
     }
+
+
+def of_device(run: TrainingState) -> dict[str, Any]:
+    """What a run is computed on, and why."""
+    return {"device": run.program.device, "device_reason": run.device_reason, **_gpu(run)}
+
+
+def _gpu(run: TrainingState) -> dict[str, Any]:
+    """The kind of GPU, where it is one."""
+    device = run.program.device
+    return {"gpu": gpu.description(device)} if execution.on_gpu(device) else {}
 
 
 def now() -> str:

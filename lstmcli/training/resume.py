@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lstmcli.core import execution
 from lstmcli.training import checkpoint_files, checkpointing, metrics, provenance
 from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.state import TrainingState
@@ -33,7 +34,8 @@ def notes(run: TrainingState, kept: ResumeState) -> list[str]:
     found = []
     for name, before, now in changes(kept.status, provenance.circumstances(run)):
         what = name.replace("_", " ")
-        found.append(f"the run began with {what} {before}, and goes on with {now}: bits may differ")
+        differ = "will differ" if name == "device" else "may differ"
+        found.append(f"the run began with {what} {before}, and goes on with {now}: bits {differ}")
     behind = [row.seed for row in run.latest.values() if row.epoch < run.epoch]
     if kept.longer and (again := [seed for _, seed in run.active_replicas if seed in behind]):
         found.append(
@@ -46,9 +48,16 @@ def notes(run: TrainingState, kept: ResumeState) -> list[str]:
 def changes(
     before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> Iterator[tuple[str, object, object]]:
-    """What circumstances differ, by the names of `run.json`: what they were, and what they are."""
+    """What circumstances differ, by the names of `run.json`: what they were, and what they are.
+
+    Of several GPUs any is as good, if its card is of the same kind.
+    """
     for name, value in now.items():
         known = before.get(name)
+        if name == "gpu" and known is None:
+            continue  # Then the device differs, or an older version did not keep it.
+        if name == "device" and all(execution.on_gpu(str(each)) for each in (known, value)):
+            continue
         if isinstance(value, Mapping):
             yield from changes(known if isinstance(known, Mapping) else {}, value)
         elif known != value:

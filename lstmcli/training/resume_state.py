@@ -34,6 +34,7 @@ class ResumeState:
         warning: what is not as it should be.
         longer: whether more epochs are asked for than before, or a patience that allows more.
         data: the file that is said to be the run's data; `None` where nothing is said.
+        other_device: the one that it is to go on with, whatever its bits; `None` for its own.
     """
 
     directory: RunDirectory
@@ -43,6 +44,7 @@ class ResumeState:
     warning: str | None
     longer: bool
     data: str | None = None
+    other_device: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -108,28 +110,37 @@ class ResumeState:
 
     def exact(self, config: Config) -> Config:
         """The run's resolved settings with the threads, schedule and device that it began with."""
-        return replace(
-            config,
-            run=replace(config.run, **{name: self.status[key] for name, key in PINNED.items()}),
-        )
+        pinned = {name: self.status[key] for name, key in PINNED.items()}
+        if self.other_device:
+            pinned["device"] = self.other_device
+        return replace(config, run=replace(config.run, **pinned))
 
 
-def load_resume_state(directory: RunDirectory, given: Mapping[str, Any]) -> ResumeState:
+def load_resume_state(
+    directory: RunDirectory, given: Mapping[str, Any], other_device: bool = False
+) -> ResumeState:
     """Reads what is there of a run, which must be held.
 
     Args:
         directory: of the run.
         given: settings that were asked for, by name.
+        other_device: whether the device among them may be another one than the run's.
 
     Raises:
         UsageError: a setting contradicts the run.
         FileError: there is no run, its checkpoints are damaged, or its data is not there.
     """
+    if other_device and "device" not in given:
+        raise UsageError(
+            "`--other-device` has no effect without `--device`",
+            "pass `--device` too: with which one the run is to go on",
+        )
     status = _status(directory)
     tables = _with_files(directory, status[SETTINGS], given)
     before = Config.build(tables)
     asked = Config.build(tables, **_without_files(given, before))
-    _check_given(before, asked, given, status)
+    its_own = {name: value for name, value in given.items() if name != "device" or not other_device}
+    _check_given(before, asked, its_own, status)
     checkpoint, warning = checkpoint_files.newest(directory)
     if checkpoint:
         load.check_run_id(directory, directory.last, checkpoint)
@@ -137,7 +148,8 @@ def load_resume_state(directory: RunDirectory, given: Mapping[str, Any]) -> Resu
     longer = asked.training.epochs > before.training.epochs or _more_patient(asked, before, status)
     config = Config.build(tables, **changed)
     data = given.get("data") if before.data.data is not None else None
-    return ResumeState(directory, status, config, checkpoint, warning, longer, data)
+    device = asked.run.device if other_device else None
+    return ResumeState(directory, status, config, checkpoint, warning, longer, data, device)
 
 
 def _more_patient(asked: Config, before: Config, status: Mapping[str, Any]) -> bool:
@@ -219,7 +231,9 @@ def _check_given(
         was = "was not given" if had is None else f"is {had}"
         raise UsageError(
             f"`{option_name(name)}` {was} in this run, got {wanted}",
-            f"leave `{option_name(name)}` out, or begin another run with it",
+            f"leave `{option_name(name)}` out, or begin another run with it"
+            if name != "device"
+            else "leave `--device` out, or pass `--other-device` too: its bits will differ then",
         )
     if asked.training.epochs < before.training.epochs:
         raise UsageError(

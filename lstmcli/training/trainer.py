@@ -12,19 +12,26 @@ import numpy.typing as npt
 
 from lstmcli import model_spec
 from lstmcli.config import Config
-from lstmcli.core import device, initialization
+from lstmcli.core import device, execution, initialization
 from lstmcli.core.replica_windows import ReplicaWindows, WindowMetrics, concatenate
 from lstmcli.core.runner import Program, Tensors
 from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.datasets import Source, floor_of
 from lstmcli.data.tasks.echo import check_learnable
+from lstmcli.model_spec import ModelSpec
 from lstmcli.training import checkpointing, initial_weights, metric_logging, provenance, resume
 from lstmcli.training.checkpoint import SLOT
 from lstmcli.training.metrics import EpochRow
 from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.run_dir import FIGURES, RunDirectory
 from lstmcli.training.state import EpochProgress, TrainingState
-from lstmcli.utils.errors import DivergedError, OutOfMemoryError, StoppedError
+from lstmcli.utils.errors import (
+    DeviceError,
+    DivergedError,
+    OutOfMemoryError,
+    StoppedError,
+    shell_quote,
+)
 from lstmcli.utils.files import write_atomically
 from lstmcli.utils.signals import stop_signals
 
@@ -79,7 +86,7 @@ def prepare(
         check_learnable(source.example.task, source.cut)
     exact = kept.exact(config) if kept else config
     spec = source.spec
-    where = device.choose(exact, spec, why="as the run began" if kept else "asked for")
+    where = _device(exact, spec, kept)
     program = Program(exact, spec, where.name)
     held_out = source.validation()
     run = TrainingState(
@@ -100,6 +107,20 @@ def prepare(
     if kept:
         resume.restore_run(run, kept)
     return run
+
+
+def _device(config: Config, spec: ModelSpec, kept: ResumeState | None) -> device.Choice:
+    """The device of a run: one that goes on keeps its own, or is told how to do without it."""
+    own = kept if kept and not kept.other_device else None
+    try:
+        return device.choose(config, spec, why="as the run began" if own else "asked for")
+    except DeviceError as error:
+        if own and execution.on_gpu(config.run.device):
+            error.hint = (
+                f"`lstmcli train --resume {shell_quote(own.directory.path)} --device cpu "
+                "--other-device` goes on with it without a GPU: its bits will differ"
+            )
+        raise
 
 
 def _weights(config: Config, source: Source, kept: ResumeState | None) -> initialization.Arrays:
@@ -170,7 +191,9 @@ def _begin(run: TrainingState, argv: Sequence[str]) -> None:
         changed = [name for name, _, _ in changes]
         again = {"argv": list(argv), "at": provenance.now(), "epoch": run.epoch}
         again |= {"changed": changed} if changed else {}
-        afresh = {"resumed": [*known.get("resumed", []), again], FIGURES: []}
+        afresh: dict[str, Any] = {"resumed": [*known.get("resumed", []), again], FIGURES: []}
+        if known.get("device") != run.program.device:  # It is its own from now on.
+            afresh |= {"gpu": None, **provenance.of_device(run)}
         run.directory.go_on(run.config, status="running", **afresh)
         return
     run.directory.begin(run.config, status="running", **provenance.of_run(run, argv))
