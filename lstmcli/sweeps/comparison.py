@@ -23,7 +23,14 @@ significant with a handful of seeds once all pairs are corrected for. So it is t
 (Student 1908), of the logarithms: losses of one depth spread over orders of magnitude, and on this
 scale their differences are near enough to symmetric. Where seeds either solve a task or do not,
 four pairs can agree by luck while their spread is small, and t would believe them: so from five
-pairs on. `tests/support/operating_figures.py` simulates how often both devices are wrong.
+pairs on.
+
+A sweep that judges more than once, with more seeds each time, has as many chances to be wrong: it
+judges each time at a level of its own (`looks.py`), and what is said then, p-values and bounds, is
+widened by as much, so that 5 % and 95 % mean what they say over all looks (repeated intervals:
+Jennison and Turnbull 1989, JRSS B 51).
+
+`tests/support/operating_figures.py` simulates how often all of this is wrong.
 """
 
 from __future__ import annotations
@@ -94,14 +101,19 @@ class Worst:
 
     Attributes:
         place: of the one that could be worse.
-        p_value: how likely it would look as good if it were worse than the best by the margin or
-            more, corrected for all settings.
-        of: all losses, the settings that are there, and the margin in nats.
+        at_this_look: how likely it would look as good if it were worse than the best by the margin
+            or more, corrected for all settings.
+        of: all losses, the settings that are there, the margin in nats, and the level.
     """
 
     place: int
-    p_value: float
-    of: tuple[Losses, Sequence[int], float]
+    at_this_look: float
+    of: tuple[Losses, Sequence[int], float, float]
+
+    @property
+    def p_value(self) -> float:
+        """The same corrected for all looks: from `LEVEL` down it is enough."""
+        return over_looks(self.at_this_look, self.of[3])
 
     @cached_property
     def other(self) -> int:
@@ -116,17 +128,17 @@ class Worst:
     @cached_property
     def bound(self) -> float:
         """By how much it could be worse, in nats: from this margin on it is enough."""
-        losses, places, margin = self.of
+        losses, places, margin, level = self.of
         alone = self._bounds[self.other]
         if len(places) == 2 or math.isinf(alone):
             return alone
-        return _bound_over_all(losses, self.place, places, margin, alone)
+        return _bound_over_all(losses, self.place, places, margin, alone, level)
 
     @cached_property
     def _bounds(self) -> dict[int, float]:
-        losses, places, _ = self.of
+        losses, places, _, level = self.of
         others = [place for place in places if place != self.place]
-        return {each: upper_bound(_differences(losses, self.place, each)) for each in others}
+        return {each: upper_bound(_differences(losses, self.place, each), level) for each in others}
 
 
 class Comparison(NamedTuple):
@@ -152,23 +164,27 @@ class Comparison(NamedTuple):
     lowest: float
 
 
-def compare_depths(losses: Losses, margin: float, compare: bool = True) -> Comparison:
+def compare_depths(
+    losses: Losses, margin: float, compare: bool = True, level: float = LEVEL
+) -> Comparison:
     """Weighs the losses of settings that differ in depth.
 
     Args:
         losses: of two settings at least, for `worst` and `enough` to say anything.
         margin: in nats.
         compare: whether the losses may be compared at all.
+        level: in what part of all sweeps this look may be wrong (`looks.level`).
     """
     places = [place for place, column in enumerate(losses.reached.T) if not np.isnan(column).all()]
     p_values = enough_p_values(losses, places, margin) if len(places) > 1 else {}
-    worst = {each: Worst(each, p, (losses, places, margin)) for each, p in p_values.items()}
+    of = (losses, places, margin, level)
+    worst = {each: Worst(each, p, of) for each, p in p_values.items()}
     enough = next((place for place in worst if worst[place].p_value <= LEVEL), None)
     means = {place: interquartile_mean(losses.reached[:, place]) for place in places}
     reference = min(means, key=lambda place: means[place], default=None)
     if enough is not None:
         reference = enough
-    ratios = _ratios(losses.reached, places, reference) if compare else {}
+    ratios = _ratios(losses.reached, places, reference, level) if compare else {}
     needed = (_seeds_needed(losses, place, places, margin) for place in worst)
     return Comparison(
         worst,
@@ -178,6 +194,11 @@ def compare_depths(losses: Losses, margin: float, compare: bool = True) -> Compa
         min(needed, default=math.inf),
         min(means.values(), default=math.inf),
     )
+
+
+def over_looks(p_value: float, level: float) -> float:
+    """A p-value that is to be held against `LEVEL`, of one that is to be held against `level`."""
+    return min(1.0, p_value * (LEVEL / level))
 
 
 def interquartile_mean(losses: Floats) -> float:
@@ -221,8 +242,10 @@ def _step_down(differences: Floats) -> Floats:
     """P-values of centres at 0 or below, one-sided, corrected for all columns: `[columns]`.
 
     The statistic is Student's t or, as squares keep their sum under flips, what it grows with. A
-    column of too few differences is claimed nothing of: its p-value is 1, and no other has to stand
-    out from it.
+    column of too few differences, or of none above 0, is claimed nothing of: its p-value is 1, and
+    no other has to stand out from it (as far below 0 as that is, no chance of a false claim is left
+    that others would have to make up for: Hansen 2005, "A test for superior predictive ability",
+    Journal of Business & Economic Statistics 23).
 
     Args:
         differences: `[seeds, columns]`; `nan` where a seed has none.
@@ -232,7 +255,8 @@ def _step_down(differences: Floats) -> Floats:
     scale = np.sqrt(np.maximum(counts * (known**2).sum(0), np.finfo(float).tiny))
     statistics = _flips(len(differences)) @ known / scale
     corrected, largest = np.ones(len(counts)), 0.0
-    order = [each for each in np.argsort(-statistics[0]) if counts[each] >= FEWEST]
+    tested = (counts >= FEWEST) & (known > 0).any(0)
+    order = [each for each in np.argsort(-statistics[0]) if tested[each]]
     for rank, column in enumerate(order):
         highest = statistics[:, order[rank:]].max(1)
         reached = highest >= statistics[0, column] - 1e-12
@@ -253,7 +277,12 @@ def _flips(count: int) -> Floats:
 
 
 def _bound_over_all(
-    losses: Losses, place: int, places: Sequence[int], margin: float, alone: float
+    losses: Losses,
+    place: int,
+    places: Sequence[int],
+    margin: float,
+    alone: float,
+    level: float,
 ) -> float:
     """From which margin on a setting is enough, beside all others.
 
@@ -263,13 +292,14 @@ def _bound_over_all(
         places: of those that are there.
         margin: which the bound is surely on the right side of.
         alone: the bound if only two settings were compared: it is no lower.
+        level: of the test.
 
     Returns:
         The margin; infinite if the settings have so few seeds in common that none would do.
     """
 
     def is_enough(margin: float) -> bool:
-        return enough_p_values(losses, places, margin)[place] <= LEVEL
+        return over_looks(enough_p_values(losses, places, margin)[place], level) <= LEVEL
 
     low, high = alone, math.inf
     if margin > alone:
@@ -287,20 +317,23 @@ def _bound_over_all(
     return high
 
 
-def _ratios(reached: Floats, places: Sequence[int], reference: int | None) -> dict[int, Ratio]:
+def _ratios(
+    reached: Floats, places: Sequence[int], reference: int | None, level: float
+) -> dict[int, Ratio]:
     pairs = list(itertools.combinations(places, 2))
-    p_values = holm([_ratio(reached, *pair).p_value for pair in pairs])
+    p_values = holm([_ratio(reached, *pair, level).p_value for pair in pairs])
     corrected = {frozenset(pair): value for pair, value in zip(pairs, p_values, strict=True)}
     return {
-        place: replace(_ratio(reached, place, reference), p_value=corrected[pair])
+        place: replace(_ratio(reached, place, reference, level), p_value=corrected[pair])
         for place in places
         if reference is not None and (pair := frozenset({place, reference})) in corrected
     }
 
 
-def _ratio(reached: Floats, place: int, other: int) -> Ratio:
+def _ratio(reached: Floats, place: int, other: int, level: float) -> Ratio:
     both = reached[:, [place, other]]
-    return ratio(*both[~np.isnan(both).any(1)].T)
+    own, others = both[~np.isnan(both).any(1)].T
+    return ratio(own, others, level)
 
 
 def _seeds_needed(losses: Losses, place: int, places: Sequence[int], margin: float) -> float:
@@ -311,14 +344,19 @@ def _seeds_needed(losses: Losses, place: int, places: Sequence[int], margin: flo
     return max(seeds_for_bound(differences, margin, len(found)) for differences in found)
 
 
-def upper_bound(differences: Floats) -> float:
-    """The one-sided 95 % upper bound of the centre of some differences; infinite for too few."""
+def upper_bound(differences: Floats, level: float = LEVEL) -> float:
+    """The one-sided upper bound of the centre of some differences; infinite for too few.
+
+    Args:
+        differences: `[seeds]`.
+        level: how often it may be exceeded.
+    """
     count = len(differences)
-    if count < FEWEST:
+    if level * 2**count < 1:
         return math.inf
     chosen = _subsets(count)
     means = np.sort(chosen @ differences / chosen.sum(1))
-    return float(means[-math.floor(LEVEL * (len(means) + 1))])
+    return float(means[-math.floor(level * (len(means) + 1))])
 
 
 @cache
@@ -330,8 +368,14 @@ def _subsets(count: int) -> npt.NDArray[np.int64]:
     return chosen[chosen.any(1)]
 
 
-def ratio(losses: Floats, others: Floats) -> Ratio:
-    """Compares losses with those of the same seeds in another setting; `nan` for too few."""
+def ratio(losses: Floats, others: Floats, level: float = LEVEL) -> Ratio:
+    """Compares losses with those of the same seeds in another setting; `nan` for too few.
+
+    Args:
+        losses: `[seeds]`.
+        others: `[seeds]`.
+        level: in what part of all sweeps this look may be wrong.
+    """
     from scipy import stats
 
     if len(losses) < FEWEST:
@@ -341,10 +385,10 @@ def ratio(losses: Floats, others: Floats) -> Ratio:
         factor = float(np.exp(logs[0]))
         return Ratio(factor, factor, factor, 1.0 if factor == 1 else 0.0)
     found = stats.ttest_1samp(logs, 0)
-    interval = found.confidence_interval(1 - LEVEL)
+    interval = found.confidence_interval(1 - level)
     with np.errstate(over="ignore"):
         mean, low, high = np.exp([logs.mean(), interval.low, interval.high])
-    return Ratio(float(mean), float(low), float(high), float(found.pvalue))
+    return Ratio(float(mean), float(low), float(high), over_looks(float(found.pvalue), level))
 
 
 def seeds_for_bound(differences: Floats, margin: float, comparisons: int = 1) -> float:

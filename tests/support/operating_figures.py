@@ -20,6 +20,7 @@ import numpy as np
 from lstmcli.config import DataConfig
 from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.tasks import echo
+from lstmcli.sweeps import looks
 from lstmcli.sweeps.comparison import LEVEL, Losses, compare_depths, upper_bound
 
 SEEDS = (5, 8, 12, 20)
@@ -48,9 +49,18 @@ MARGINS = {"normal": 0.001, "log-normal": 0.0002, "solved or not": 0.0069}
 DISTRIBUTIONS = {"normal": normal, "log-normal": log_normal, "solved or not": solved_or_not}
 
 
-def judge(losses, margin, compare=True):
+def judge(losses, margin, compare=True, level=LEVEL):
     """What losses `[depths, seeds]` say with a margin in nats; `compare` them by pairs too."""
-    return compare_depths(Losses(losses.T, losses.T), margin, compare)
+    return compare_depths(Losses(losses.T, losses.T), margin, compare, level)
+
+
+def judge_as_needed(losses, margin, compare=False):
+    """What a sweep says that looks after 8, 12 and 20 seeds, and at how many it has stopped."""
+    for look, seeds in enumerate(looks.LOOKS):
+        found = judge(losses[:, :seeds], margin, compare, looks.level(look))
+        if looks.is_decided(found, look):
+            break
+    return found, seeds
 
 
 def false_claims(distribution, depths, seeds, sweeps):
@@ -104,6 +114,33 @@ def first_of_equals(name, depths, seeds, sweeps):
     rng = np.random.default_rng(0)
     draws = (DISTRIBUTIONS[name](rng, (depths, seeds)) for _ in range(sweeps))
     return sum(judge(losses, MARGINS[name], False).enough == 0 for losses in draws) / sweeps
+
+
+def as_needed(name, depths, worse, sweeps, margin=None, compare=False):
+    """How sweeps end that look as they go on.
+
+    Args:
+        name: of the distribution.
+        depths: how many.
+        worse: by how many margins all are worse but the last.
+        sweeps: how many are drawn.
+        margin: in nats; else as in MARGINS.
+        compare: whether differences are looked for too.
+
+    Returns:
+        The shares of sweeps that call a depth before the last enough, that call the first so and
+        that claim a difference, and the mean number of seeds.
+    """
+    rng, margin = np.random.default_rng(0), margin or MARGINS[name]
+    behind = margin * worse * (np.arange(depths) < depths - 1)[:, None]
+    found = []
+    for _ in range(sweeps):
+        losses = DISTRIBUTIONS[name](rng, (depths, looks.LOOKS[-1])) + behind
+        findings, seeds = judge_as_needed(losses, margin, compare)
+        enough, pairs = findings.enough, findings.ratios.values()
+        differ = any(pair.p_value <= LEVEL for pair in pairs)
+        found.append((enough is not None and enough < depths - 1, enough == 0, differ, seeds))
+    return tuple(np.mean(found, 0))
 
 
 def oracle_solves(noise, series):
