@@ -19,7 +19,7 @@ from lstmcli.cli.options import (
     ProgressStyle,
     with_settings,
 )
-from lstmcli.cli.output import print_json, print_sentence, print_table
+from lstmcli.cli.output import print_json, print_table
 from lstmcli.config import DEPTHS, NOT_SWEPT
 from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, shell_quote
 from lstmcli.utils.settings import option_name
@@ -97,7 +97,7 @@ def sweep(
     if as_json:
         _print_json(result)
     else:
-        _print(result, plan, ctx.obj)
+        _print(result, ctx.obj)
     _refuse_failed(result, directory, ctx.obj)
 
 
@@ -173,16 +173,19 @@ def _print_json(result: Result) -> None:
     rows = summary.astype(object).where(summary.notna(), None).to_dict("records")
     best = result.best and {"run": str(result.best.run), "seed": result.best.seed}
     told = {"sweep": str(result.directory), "answer": result.answer, "summary": rows}
-    print_json({**told, "best": best})
+    print_json({**told, "best": best, "parts": [part.record for part in result.parts]})
 
 
-def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
-    from lstmcli.sweeps import overview
+def _print(result: Result, argv: Sequence[str]) -> None:
+    from lstmcli.cli import answer_text
     from lstmcli.utils.terminal import escape_unprintable
 
-    print_table(*overview.summary_table(result.summary, plan.swept))
-    for sentence in result.answers:
-        print_sentence(sentence)
+    answer_text.print_answers(result.parts)
+    typer.echo()
+    longer = {name: text for part in result.parts for name, text in part.longer.items()}
+    if longer:
+        tuned = [f"{name}={text}" for name, text in longer.items()]
+        typer.echo(f"longer: {_with(argv, tune=tuned)}")
     if more := result.more:
         typer.echo(
             f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
@@ -194,9 +197,12 @@ def _print(result: Result, plan: Plan, argv: Sequence[str]) -> None:
         typer.echo(f"next: lstmcli eval {shell_quote(result.directory)}")
 
 
-def _with(argv: Sequence[str], **settings: str) -> str:
+def _with(argv: Sequence[str], **settings: str | Sequence[str]) -> str:
     """The command that was typed, with other settings; it deletes nothing."""
-    replaced = {option_name(name): value for name, value in settings.items()}
+    replaced = {
+        option_name(name): [value] if isinstance(value, str) else value
+        for name, value in settings.items()
+    }
     kept: list[str] = []
     words = iter(argv)
     for word in words:
@@ -206,7 +212,8 @@ def _with(argv: Sequence[str], **settings: str) -> str:
                 next(words, None)
         elif word != "--overwrite":
             kept.append(word)
-    return shlex.join([*kept, *(word for option in replaced.items() for word in option)])
+    more = ((name, value) for name, values in replaced.items() for value in values)
+    return shlex.join([*kept, *(word for option in more for word in option)])
 
 
 def _refuse_failed(result: Result, directory: SweepDirectory, argv: Sequence[str]) -> None:

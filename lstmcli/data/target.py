@@ -49,7 +49,8 @@ class Target(ABC):
         counted: what is scored.
         quoted: whether a value's name stands in quotes.
         loss_words, range_words, head_name, unit, loss_unit, bayes_unit: in words.
-        short, long, axis: how a loss is shown in what `familiar` makes of it.
+        short, long, axis, measure: how a loss is shown in what `familiar` makes of it, and what
+            that is called.
     """
 
     head: ClassVar[str]
@@ -68,6 +69,7 @@ class Target(ABC):
     short: ClassVar[str] = ""
     long: ClassVar[str] = ""
     axis: ClassVar[str] = ""
+    measure: ClassVar[str] = ""
 
     columns: tuple[Any, ...]
     predicts: str = "level"
@@ -309,6 +311,7 @@ class TextTarget(ClassTarget):
     short = "{:.3g} bits/char"
     long = "{:.3g} bits per character"
     axis = "bits per character"
+    measure = "bits/char"
 
     def familiar(self, loss: Any) -> Any:
         """Bits a character."""
@@ -349,6 +352,7 @@ class NumberTarget(Target):
     short = "rmse {:.3g}"
     long = "RMSE {:.3g} in the target's units"
     axis = "RMSE ({})"
+    measure = "RMSE"
 
     @property
     def described(self) -> str:

@@ -35,10 +35,11 @@ ONE_LINE = 32
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; one that warns is marked by more than its colour."""
+    """A paragraph; one that warns is marked by more than its colour, and one can be strong."""
 
     text: str
     warns: bool = False
+    strong: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,14 @@ class Page:
     Attributes:
         title: what it is about.
         kind: what that is, above the title.
-        answer: what came of it, in sentences: the first thing that is read.
+        answer: what came of it, in sentences and tables: the first thing that is read.
         facts: names and values beside it.
         sections: the rest.
     """
 
     title: str
     kind: str
-    answer: Sequence[str]
+    answer: Sequence[str | Part]
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section]
 
@@ -188,7 +189,10 @@ def _answer(page: Page) -> Element:
     return element(
         "section",
         element("h2", "Answer", id="answer-heading"),
-        *map(_sentence, page.answer),
+        *(
+            _sentence(part) if isinstance(part, str) else _part(f"answer-{place}", part)
+            for place, part in enumerate(page.answer, 1)
+        ),
         id="answer", aria_labelledby="answer-heading", class_="answer", tabindex="-1",
     )  # fmt: skip
 
@@ -214,7 +218,8 @@ def _part(name: str, part: Part) -> Element:
     match part:
         case Text():
             mark = [element("strong", "Note: ")] if part.warns else []
-            return element("p", *mark, part.text, class_="warning" if part.warns else "text")
+            text = element("strong", part.text) if part.strong else part.text
+            return element("p", *mark, text, class_="warning" if part.warns else "text")
         case Table():
             return _table(name, part)
         case Picture():

@@ -13,7 +13,7 @@ from lstmcli.config import Config
 from lstmcli.data.baselines import Baseline
 from lstmcli.data.datasets import Source, open_source
 from lstmcli.data.schema import Numeric, Schema, plain
-from lstmcli.reporting import formatting, predictions
+from lstmcli.reporting import formatting, predictions, runs
 from lstmcli.reporting.figures.loss import Curve
 from lstmcli.reporting.figures.style import shown
 from lstmcli.reporting.figures.sweep import PER_STEP, sweep_figures
@@ -205,7 +205,14 @@ def figures_of_sweep(path: Path) -> dict[str, Figure]:
     names = list(trials)
     swept = names[names.index("state_size") + 1 : names.index("seed")]
     task, unit = _words(files, swept)
-    return sweep_figures(trials, summary, curves, swept, task, unit)
+    return sweep_figures(trials, summary, curves, swept, task, unit, _answer(files))
+
+
+def _answer(files: SweepFiles) -> str:
+    """The headline of a sweep's answer, if it has one that is kept."""
+    parts = runs.kept(files).get("parts", [])
+    headline = str(parts[0]["headline"]) if len(parts) == 1 else ""
+    return f"{headline[:1].upper()}{headline[1:]}"
 
 
 def _words(files: SweepFiles, swept: Sequence[str]) -> tuple[str, str]:

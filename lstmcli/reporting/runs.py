@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -36,7 +37,7 @@ DEEPEST = 4
 """Directories below the one that is named: further down nobody keeps runs."""
 COLUMNS = (
     "name", "kind", "status", "data", "layers", "state_size", "seeds", "epochs", "epochs_planned",
-    "val_loss", "excess", "ratio", "seconds", "started", "run", "error",
+    "val_loss", "excess", "ratio", "seconds", "started", "run", "error", "answer",
 )  # fmt: skip
 """What is known of each run, but for its settings, which can be asked for by name too."""
 DAMAGE = (
@@ -267,7 +268,7 @@ def _sweep(path: Path) -> Row:
     settings |= {name: _distinct(trials, name) for name in ("layers", "state_size")}
     return settings | {
         "status": _status(files),
-        "data": _data({name: settings[name] for name in ("data", "task") if name in settings}),
+        "data": _data(_of_all_trials(settings, known["sweep"])),
         "seeds": len({row["seed"] for row in trials}),
         "trials": len(trials),
         "epochs": max((int(row["epochs"]) for row in trials), default=0),
@@ -275,8 +276,16 @@ def _sweep(path: Path) -> Row:
         "excess": _number(best, "gap"),
         "ratio": None if best.get("gap") else _ratio(best),
         "seconds": sum(spent.values()),
+        "answer": _answers(kept(files)),
         "started": _changed(files.config),
     }
+
+
+def _of_all_trials(settings: Row, identity: Mapping[str, Any]) -> Row:
+    """What says which data a sweep is on; an echo step that it sweeps is none."""
+    names = [name for name in ("data", "task", "echo_step") if name in settings]
+    swept = identity.get("swept", {})
+    return {name: settings[name] for name in names if name not in swept}
 
 
 def _trials(path: Path) -> list[dict[str, str]]:
@@ -303,11 +312,23 @@ def _status(files: SweepFiles) -> str:
     """`completed` where the answer is that of all its trials."""
     if locks.is_held(files.path):
         return RUNNING
+    return "completed" if kept(files) else "interrupted"
+
+
+def kept(files: SweepFiles) -> dict[str, Any]:
+    """What a sweep has come to, as its `sweep.json` has it; `{}` if that is of other trials."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        of_these = json.loads(read_small(files.status))["trials_sha256"]
-        if hashlib.sha256(files.trials.read_bytes()).hexdigest() == of_these:
-            return "completed"
-    return "interrupted"
+        known = json.loads(read_small(files.status))
+        if hashlib.sha256(files.trials.read_bytes()).hexdigest() == known["trials_sha256"]:
+            return dict(known)
+    return {}
+
+
+def _answers(known: Mapping[str, Any]) -> str | None:
+    """The answers to a sweep's questions in a few words each; of older versions how they begin."""
+    short = [part["short"] for part in known.get("parts", [])]
+    found = short or [re.split("[:;]", text)[0] for text in known.get("answers", [])]
+    return "; ".join(found) or None
 
 
 def runs(*directories: AnyPath) -> pd.DataFrame:

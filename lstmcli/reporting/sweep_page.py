@@ -9,8 +9,9 @@ from typing import Any
 
 from lstmcli.config import OF_THE_FILE, PATHS, Config
 from lstmcli.reporting import formatting, sections
-from lstmcli.reporting.html import Page, Section, Table, Text
+from lstmcli.reporting.html import Page, Part, Section, Table, Text
 from lstmcli.sweeps import load, overview
+from lstmcli.sweeps.answer import Answer
 from lstmcli.sweeps.load import Finished
 from lstmcli.training import run_dir
 from lstmcli.training.run_dir import RunDirectory
@@ -37,7 +38,7 @@ def page(path: Path) -> Page:
     return Page(
         title=path.resolve().name,
         kind="lstmcli sweep",
-        answer=found.answers,
+        answer=[part for answer in found.answers for part in _answer(answer)],
         facts=_facts(config, found),
         sections=[
             Section("Figures", sections.drawn_figures(path)),
@@ -97,6 +98,22 @@ def _notes(found: Finished) -> list[Text]:
     first = failed.error.iloc[0]
     text = f"{len(failed)} of {len(found.trials)} trials have no result; the first: {first}"
     return [Text(text, warns=True)]
+
+
+def _answer(answer: Answer) -> list[str | Part]:
+    """An answer's headline, its table, what else is to be said, and all of it in a sentence."""
+    if not answer.rows:  # Of an older version.
+        return [answer.sentence]
+    headings, rows = answer.table(star="")
+    marked = frozenset(place for place, row in enumerate(answer.rows) if row.marked)
+    caption = "What each depth has come to."
+    caption += " The one that the answer is about is marked." if marked else ""
+    return [
+        Text(answer.title, strong=True),
+        Table(caption, headings, rows, marked),
+        *map(Text, answer.caveats),
+        Text(f"In a sentence: {answer.sentence}."),
+    ]
 
 
 def _summary(found: Finished) -> Table:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 INDENT = 4  # of the lines that a row goes on in
-NUMBER = re.compile(r"(?=.*\d)[-+\d.,/e%]+( s)?")
+LEAST = 24  # columns in which words are broken into lines
+NUMBER = re.compile(r"(\* )?(?=.*\d)[-+\d.,/e%]+( s)?")
 NO_NUMBER = re.compile(r"[a-z]*|-")
 
 
@@ -30,6 +33,43 @@ def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: 
         if width is None or _total(widths, gap) <= width:
             return "\n".join(_lines(columns, titles, widths, [range(len(widths))], gap))
     return "\n".join(_lines(columns, titles, widths, _bands(widths, width or 0), 2))
+
+
+def rows_with_words(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
+) -> list[list[str]]:
+    """The lines of a table whose last column is a few words, which go on below themselves.
+
+    Args:
+        headings: one for each column.
+        rows: cells, as many as headings.
+        width: as `render_table` has it.
+
+    Returns:
+        The lines of the headings, then those of each row.
+    """
+    columns = [[heading, *cells] for heading, *cells in zip(headings, *rows, strict=True)]
+    *others, words = columns
+    for titles, widths, gap in _layouts(others):
+        room = None if width is None else width - _total(widths, gap) - 2
+        if room is None or room >= min(LEAST, max(map(_wide, words))):
+            break
+    else:
+        room = LEAST
+    deep, left = max(map(len, titles)), _total(widths, gap)
+    lines = _lines(others, titles, widths, [range(len(widths))], gap)
+    rest = [textwrap.wrap(text, room) if room else [text] for text in words]
+    head = max(deep, len(rest[0]))  # Both stand on the same line, the lowest.
+    above = [""] * (head - deep), [""] * (head - len(rest[0]))
+    found = [([*above[0], *lines[:deep]], [*above[1], *rest[0]])]
+    found += [([line], texts) for line, texts in zip(lines[deep:], rest[1:], strict=True)]
+    return [
+        [
+            f"{_justified(line, left, False)}  {text}".rstrip()
+            for line, text in zip_longest(*each, fillvalue="")
+        ]
+        for each in found
+    ]
 
 
 def fits(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> bool:

@@ -1,4 +1,4 @@
-"""The answer of a sweep: how many layers the task needs, in a sentence for each verdict."""
+"""The answer of a sweep in a sentence for each verdict: how many layers the task needs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 from lstmcli.data.target import Target
-from lstmcli.sweeps import grid
+from lstmcli.sweeps.axis import COUNTED, is_number, plural, verb
 from lstmcli.sweeps.comparison import FEWEST, LEVEL, Ratio
 from lstmcli.sweeps.data_info import NATS
+from lstmcli.sweeps.grid import words
 from lstmcli.sweeps.summary import GUESS, DepthResult
 from lstmcli.sweeps.trial import Status
 
@@ -19,6 +20,13 @@ MANY = ("bigrams", "5-grams", "class frequencies")
 """Baselines that are plural."""
 ONE = ("mean", "last value", "last label", "linear autoregression", "seasonal naive")
 """Baselines that there is one of, or what their names begin with."""
+
+ENDED = {
+    Status.DIVERGED: "diverged",
+    Status.FAILED: "failed",
+    Status.WORSE: "ended worse than chance",
+}
+"""How a trial can be lost, in words."""
 
 SMALLEST_P = 1e-4
 """P-values below it are not told apart."""
@@ -36,10 +44,11 @@ def sentence(verdict: DepthResult, unit: Target = NATS) -> str:
             _head(verdict, unit),
             *_differences(verdict, unit),
             *_beaten(verdict, unit),
-            *_lost(verdict),
+            *lost(verdict),
+            *ends_of_lists(verdict),
         ]
     )
-    where = ", ".join(f"{grid.words(name)} {value}" for name, value in verdict.where.items())
+    where = ", ".join(f"{words(name)} {value}" for name, value in verdict.where.items())
     return f"{where}: {said}" if where else said
 
 
@@ -50,77 +59,100 @@ def _head(verdict: DepthResult, unit: Target) -> str:
     if not verdict.better_than_a_guess:
         return _no_better(verdict, row, unit)
     if not verdict.findings.worst:
-        alone = "one depth alone does not say how many are needed"
         unsolved = " no seed solves it," if row.solve_rate == 0 else ""
-        return f"{_layers(row.layers)}:{unsolved} {_result(row, unit)}; {alone}"
+        return f"{named(verdict, row)}:{unsolved} {_result(row, unit)}; {alone_says(verdict)}"
     if verdict.findings.enough is not None:
         return (
-            f"{_is_enough(row, unit)}, and no other depth is better by more than "
-            f"{_margin(verdict, unit)}"
+            f"{_is_enough(verdict, row, unit)}, and no other {verdict.axis.alternative} is better "
+            f"by more than {_margin(verdict, unit)}"
         )
-    known = not math.isnan(row.solve_rate)
-    unsolved = "no depth solves it, and " if known and _solves_none(verdict) else ""
-    return f"{unsolved}the data cannot tell how many layers are enough: {_why(verdict, row, unit)}"
+    lowest = f"{with_verb(verdict, row, 'have')} the lowest loss, {_result(row, unit)}"
+    bound = verdict.findings.worst[verdict.findings.reference].bound
+    reason = why(verdict, unit.amount(bound), _margin(verdict, unit))
+    return f"{cannot_tell(verdict)}: {lowest}, but {reason}"
+
+
+def alone_says(verdict: DepthResult) -> str:
+    """That one depth alone is no comparison."""
+    axis = verdict.axis
+    needed = "how many are needed" if axis.column in COUNTED else "which is needed"
+    return f"one {axis.alternative} alone does not say {needed}"
+
+
+def cannot_tell(verdict: DepthResult) -> str:
+    """That the losses do not tell."""
+    unsolved = f"no {verdict.axis.alternative} solves it, and " if _solves_none(verdict) else ""
+    return f"{unsolved}the data cannot tell {verdict.axis.question}"
 
 
 def _no_better(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
     """That no depth beats what is known without a network; and how low the lowest loss is."""
-    baseline, margin = _baseline(verdict, unit), _margin(verdict, unit)
-    said = f"no depth is better than {baseline} by more than {margin}"
+    baseline, margin = baseline_words(verdict, unit), _margin(verdict, unit)
+    said = f"no {verdict.axis.alternative} is better than {baseline} by more than {margin}"
     if verdict.baseline.name == GUESS or math.isnan(row.iqm):
         return said
-    has = f"{_layers(row.layers)} {_verb(row.layers, 'have')}"
-    return f"{said}; {has} the lowest loss, {_result(row, unit)}"
+    return f"{said}; {with_verb(verdict, row, 'have')} the lowest loss, {_result(row, unit)}"
 
 
-def _is_enough(row: pd.Series, unit: Target) -> str:
-    count = _layers(row.layers)
+def _is_enough(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
+    said = enough(verdict, row)
     if math.isnan(row.solve_rate):
-        loss = unit.result(row.iqm)
-        return f"{count} {_verb(row.layers, 'are')} enough: the test loss is {loss}"
-    if row.solve_rate == 1:
-        return f"{count} {_verb(row.layers, 'are')} enough: {_result(row, unit)}"
-    well = f"{count} {_verb(row.layers, 'do')} as well as any"
-    if row.solve_rate > 0:
-        return f"{well}: {_result(row, unit)}"
-    return f"no depth solves it: {well}, {_result(row, unit)}"
+        return f"{said}: the test loss is {unit.result(row.iqm)}"
+    return f"{said}{', ' if row.solve_rate == 0 else ': '}{_result(row, unit)}"
 
 
-def _why(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
-    """What keeps the depth with the lowest loss from being called enough."""
-    assert verdict.findings.reference is not None
-    worst = verdict.findings.worst[verdict.findings.reference]
-    has = f"{_layers(row.layers)} {_verb(row.layers, 'have')}"
-    lowest = f"{has} the lowest loss, {_result(row, unit)}"
+def enough(verdict: DepthResult, row: pd.Series) -> str:
+    """That a depth is enough; or, where its seeds do not all solve the task, as good as any."""
+    if math.isnan(row.solve_rate) or row.solve_rate == 1:
+        return f"{with_verb(verdict, row, 'are')} enough"
+    well = f"{with_verb(verdict, row, 'do')} as well as any"
+    return well if row.solve_rate > 0 else f"no {verdict.axis.alternative} solves it: {well}"
+
+
+def why(verdict: DepthResult, bound: str, margin: str) -> str:
+    """What keeps the depth with the lowest loss from being called enough.
+
+    Args:
+        verdict: what the trials say, of which none is enough.
+        bound: by how much another could be better.
+        margin: that, in words.
+    """
+    findings = verdict.findings
+    assert findings.reference is not None
+    worst = findings.worst[findings.reference]
     if math.isinf(worst.bound) and worst.pairs >= FEWEST:
-        return f"{lowest}, but too few seeds are common to all depths to support a claim"
+        all_of = verdict.axis.alternatives
+        return f"too few seeds are common to all {all_of} to support a claim"
     if math.isinf(worst.bound):
-        few = f"{worst.pairs} common {_plural(worst.pairs, 'seed')}"
-        return f"{lowest}, but {few} can support no claim, {FEWEST} is the least"
-    theirs = _layers(verdict.rows.layers[worst.other])
-    return (
-        f"{lowest}, but {theirs} could be better by {unit.amount(worst.bound)}, more than "
-        f"{_margin(verdict, unit)}"
-    )
+        few = f"{worst.pairs} common {plural(worst.pairs, 'seed')}"
+        return f"{few} can support no claim, {FEWEST} is the least"
+    theirs = named(verdict, verdict.rows.loc[worst.other])
+    return f"{theirs} could be better by {bound}, more than {margin}"
 
 
 def _margin(verdict: DepthResult, unit: Target) -> str:
     """The margin, and what it is a part of where that is not the way to a floor."""
     said = f"the margin of {unit.amount(verdict.margin)}"
+    of_what = margin_is(verdict)
+    return f"{said} ({of_what})" if of_what else said
+
+
+def margin_is(verdict: DepthResult) -> str | None:
+    """What the margin is a part of where that is not the way to a floor."""
     name, loss = verdict.baseline.name, verdict.baseline.loss
     if verdict.floor_known or not loss > 0 or name == GUESS:
-        return said
-    verb = "lose" if name in MANY else "loses"
-    return f"{said} ({100 * verdict.margin / loss:.3g} % of what {_named(name)} {verb})"
+        return None
+    lose = "lose" if name in MANY else "loses"
+    return f"{100 * verdict.margin / loss:.3g} % of what {the(name)} {lose}"
 
 
-def _baseline(verdict: DepthResult, unit: Target) -> str:
+def baseline_words(verdict: DepthResult, unit: Target) -> str:
     """`bigrams (2.44 nats)`; a uniform guess is known without its loss."""
     name, loss = verdict.baseline.name, verdict.baseline.loss
-    return name if name == GUESS else f"{_named(name)} ({unit.amount(loss, '.3g')})"
+    return name if name == GUESS else f"{the(name)} ({unit.amount(loss, '.3g')})"
 
 
-def _named(baseline: str) -> str:
+def the(baseline: str) -> str:
     """A baseline as the subject of a sentence."""
     return f"the {baseline}" if baseline.startswith(ONE) else baseline
 
@@ -131,8 +163,8 @@ def _beaten(verdict: DepthResult, unit: Target) -> list[str]:
     if verdict.baseline.name == GUESS or not verdict.better_than_a_guess or beaten == depths:
         return []
     failing = depths - beaten
-    verb = "does" if failing == 1 else "do"
-    return [f"{failing} of {depths} depths {verb} not beat {_baseline(verdict, unit)}"]
+    do, all_of = verb(failing, "do"), verdict.axis.alternatives
+    return [f"{failing} of {depths} {all_of} {do} not beat {baseline_words(verdict, unit)}"]
 
 
 def _result(row: pd.Series, unit: Target) -> str:
@@ -141,12 +173,12 @@ def _result(row: pd.Series, unit: Target) -> str:
         return f"with a test loss of {unit.result(row.iqm)}"
     interval = f"95 % interval {100 * row.solve_low:.0f} to {100 * row.solve_high:.0f} %"
     solved, seeds = round(row.solve_rate * row.seeds), round(row.seeds)
-    verb = "solves" if seeds == 1 else "solve"
-    return f"{solved} of {seeds} {_plural(seeds, 'seed')} {verb} it ({interval})"
+    solve = "solves" if seeds == 1 else "solve"
+    return f"{solved} of {seeds} {plural(seeds, 'seed')} {solve} it ({interval})"
 
 
 def _solves_none(verdict: DepthResult) -> bool:
-    return bool((verdict.rows.solve_rate.fillna(0) == 0).all())
+    return verdict.floor_known and bool((verdict.rows.solve_rate.fillna(0) == 0).all())
 
 
 def _differences(verdict: DepthResult, unit: Target) -> list[str]:
@@ -157,11 +189,11 @@ def _differences(verdict: DepthResult, unit: Target) -> list[str]:
     for place, row in verdict.rows.iterrows():
         ratio = verdict.findings.ratios.get(place)
         if ratio is not None and ratio.p_value < LEVEL:
-            said = _compared(row, ratio)
+            said = _compared(verdict, row, ratio)
         elif place in verdict.findings.worst and place < (verdict.findings.enough or 0):
             bound = verdict.findings.worst[place].bound
             far = "any amount" if math.isinf(bound) else f"up to {unit.amount(bound)}"
-            said = f"{_layers(row.layers)} could be worse by {far}"
+            said = f"{named(verdict, row)} could be worse by {far}"
         else:
             continue
         found.append(said + (_rate(row, unit) if place + 1 == verdict.findings.enough else ""))
@@ -175,53 +207,61 @@ def _rate(row: pd.Series, unit: Target) -> str:
     return f", {_result(row, unit)}" if row.solve_rate > 0 else ", no seed solves it"
 
 
-def _compared(row: pd.Series, ratio: Ratio) -> str:
+def _compared(verdict: DepthResult, row: pd.Series, ratio: Ratio) -> str:
     better = "better" if ratio.mean < 1 else "worse"
     p_value = f"p = {ratio.p_value:.2g}" if ratio.p_value >= SMALLEST_P else f"p < {SMALLEST_P:g}"
-    return f"{_layers(row.layers)} {_verb(row.layers, 'are')} {better}: {_times(ratio)}, {p_value})"
+    mean, interval = times(ratio.mean, ratio.low, ratio.high)
+    return f"{with_verb(verdict, row, 'are')} {better}: {mean} ({interval}, {p_value})"
 
 
-def _times(ratio: Ratio) -> str:
-    """`12 % less loss (3 to 20 %`, or `5.2 times the loss (3 to 9`; the bracket stays open."""
-    factors = (ratio.mean, ratio.low, ratio.high)
-    if ratio.mean >= 2:
-        mean, low, high = map(_two_digits, factors)
-        return f"{mean} times the loss ({low} to {high}"
-    if ratio.mean >= 1:
-        mean, low, high = (_two_digits(100 * (factor - 1)) for factor in factors)
-        return f"{mean} % more loss ({low} to {high} %"
-    mean, high, low = (_two_digits(100 * (1 - factor)) for factor in factors)
-    return f"{mean} % less loss ({low} to {high} %"
+def times(mean: float, low: float, high: float, what: str = "loss") -> tuple[str, str]:
+    """`12 % less loss` and `3 to 20 %`, or `5.2 times the loss` and `3 to 9`."""
+    if mean >= 2:
+        return f"{_two_digits(mean)} times the {what}", f"{_two_digits(low)} to {_two_digits(high)}"
+    if mean >= 1:
+        mean, low, high = (100 * (factor - 1) for factor in (mean, low, high))
+        more = "more"
+    else:
+        mean, high, low = (100 * (1 - factor) for factor in (mean, low, high))
+        more = "less"
+    return f"{_two_digits(mean)} % {more} {what}", f"{_two_digits(low)} to {_two_digits(high)} %"
 
 
 def _two_digits(number: float) -> str:
     return f"{number:,.0f}" if 99.5 <= abs(number) < 1e6 else f"{number:.2g}"
 
 
-def _lost(verdict: DepthResult) -> list[str]:
+def lost(verdict: DepthResult) -> list[str]:
     """The seeds of each depth that diverged, failed, or ended worse than chance."""
-    words = {
-        Status.DIVERGED: "diverged",
-        Status.FAILED: "failed",
-        Status.WORSE: "ended worse than chance",
-    }
     found = []
-    for (layers, status), own in verdict.trials.groupby(["layers", "status"]):
-        if status in words:
-            of = int((verdict.trials.layers == layers).sum())
-            count = f"all {of}" if 1 < len(own) == of else f"{len(own)} of {of}"
-            found.append(f"with {_layers(layers)} {count} {_plural(of, 'seed')} {words[status]}")
+    for _, row in verdict.rows.iterrows():
+        status = verdict.own(row).status
+        for how in sorted(set(status) & ENDED.keys()):
+            count, of = int((status == how).sum()), len(status)
+            share = f"all {of}" if 1 < count == of else f"{count} of {of}"
+            found.append(f"with {named(verdict, row)} {share} {plural(of, 'seed')} {ENDED[how]}")
     return found
 
 
-def _layers(count: float) -> str:
-    return f"{count:.0f} {_plural(count, 'layer')}"
+def ends_of_lists(verdict: DepthResult) -> list[str]:
+    """Where the best value of a tuned setting is the first or the last that was tried."""
+    found = []
+    for column, tried in verdict.tuned.items():
+        if len(tried) < 2 or not all(map(is_number, tried)):
+            continue
+        for value, which in ((min(tried), "smallest"), (max(tried), "largest")):
+            rows = verdict.rows[verdict.rows[column] == value]
+            if len(rows):
+                of = verdict.axis.listed(list(rows[verdict.axis.column]))
+                found.append(f"the best {words(column)} of {of} is the {which} tried")
+    return found
 
 
-def _plural(count: float, word: str) -> str:
-    return word if count == 1 else f"{word}s"
+def named(verdict: DepthResult, row: pd.Series) -> str:
+    """`3 layers`."""
+    return verdict.axis.named(row[verdict.axis.column])
 
 
-def _verb(count: float, plural: str) -> str:
-    singular = {"are": "is", "do": "does", "have": "has"}
-    return singular[plural] if count == 1 else plural
+def with_verb(verdict: DepthResult, row: pd.Series, several: str) -> str:
+    """`3 layers are`, `1 layer is`."""
+    return f"{named(verdict, row)} {verdict.axis.verb(row[verdict.axis.column], several)}"

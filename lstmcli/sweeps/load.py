@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli import __version__
-from lstmcli.config import SweepConfig
+from lstmcli.config import DataConfig, SweepConfig
 from lstmcli.sweeps import grid, tables
+from lstmcli.sweeps.answer import Answer
 from lstmcli.sweeps.sweep_dir import SweepDirectory
 from lstmcli.training import checkpoint, load, metrics
 from lstmcli.training.load import BestTrial
@@ -46,7 +47,7 @@ class Finished:
         files: where its files lie, from its directory, by setting.
         margin: what its answer was asked with.
         trials, summary: the columns of `trials.csv` and `summary.csv`.
-        answers: a sentence for each combination of the settings swept besides depth.
+        answers: one to each combination of the settings swept besides depth.
         best: the trial that stands for all; `None` where there is none, or it is not known.
     """
 
@@ -56,7 +57,7 @@ class Finished:
     margin: float
     trials: pd.DataFrame
     summary: pd.DataFrame
-    answers: list[str]
+    answers: list[Answer]
     best: BestTrial | None
 
     @property
@@ -71,13 +72,14 @@ def swept_columns(identity: dict[str, Any]) -> list[str]:
 
 
 def record(
-    directory: SweepDirectory, margin: float, answers: Sequence[str], best: BestTrial | None
+    directory: SweepDirectory, margin: float, answers: Sequence[Answer], best: BestTrial | None
 ) -> None:
     """Writes `sweep.json`: the answer, the margin it rests on, which trials it is of; the best."""
     known = {
         "version": __version__,
         "margin": margin,
-        "answers": list(answers),
+        "answers": [each.sentence for each in answers],
+        "parts": [each.record for each in answers],
         "trials_sha256": _checksum(directory.trials),
         load.BEST: best
         and {
@@ -108,7 +110,7 @@ def read(path: Path) -> Finished:
             summary = metrics.read_table(directory.summary, SUMMARY, grid.SIZES)
             best = _best(path)
         else:
-            summary, answers, best = _judged(directory, identity, trials, margin)
+            summary, answers, best = _judged(directory, identity, files, trials, margin)
     except DAMAGE as error:
         raise FileError(
             f"the sweep in `{path}` is damaged: {error}",
@@ -153,26 +155,40 @@ def _check_identity(identity: Any, files: Any) -> None:
         raise ValueError("`files` in `sweep.toml` must hold names")
 
 
-def _recorded(directory: SweepDirectory) -> tuple[float, list[str]]:
+def _recorded(directory: SweepDirectory) -> tuple[float, list[Answer]]:
     """The margin and the answer that were kept; no answer if it is of other trials."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         known = json.loads(read_small(directory.status))
         of_these = known["trials_sha256"] == _checksum(directory.trials)
-        return float(known["margin"]), [str(each) for each in known["answers"] if of_these]
+        parts = known.get("parts", known["answers"])  # Older versions kept sentences alone.
+        return float(known["margin"]), [Answer.of(each) for each in parts if of_these]
     return SweepConfig.margin, []
 
 
 def _judged(
-    directory: SweepDirectory, identity: dict[str, Any], trials: pd.DataFrame, margin: float
-) -> tuple[pd.DataFrame, list[str], BestTrial | None]:
+    directory: SweepDirectory,
+    identity: dict[str, Any],
+    files: Mapping[str, str],
+    trials: pd.DataFrame,
+    margin: float,
+) -> tuple[pd.DataFrame, list[Answer], BestTrial | None]:
     """The summary of some trials, what they say, and the best of them."""
-    from lstmcli.sweeps import conclusion
+    from lstmcli.sweeps import answer
     from lstmcli.sweeps import summary as summaries
 
     until_solved = identity["training"].get("until_solved", False)
-    summary, verdicts = summaries.summarize(trials, swept_columns(identity), margin, until_solved)
-    answers = [conclusion.sentence(each, _unit(directory, each)) for each in verdicts]
+    swept = swept_columns(identity)
+    summary, verdicts = summaries.summarize(trials, swept, margin, until_solved)
+    units = [_unit(directory, each) for each in verdicts]
+    answers = answer.answers(verdicts, units, _data(identity, files), swept)
     return summary, answers, best_of(directory, verdicts)
+
+
+def _data(identity: Mapping[str, Any], files: Mapping[str, str]) -> DataConfig:
+    """What is learned, as far as words for it need that."""
+    known = {name: identity["data"][name] for name in ("task", "echo_step")
+             if name in identity["data"]}  # fmt: skip
+    return DataConfig(data=files.get("data"), **known)
 
 
 def best_of(directory: SweepDirectory, verdicts: Sequence[DepthResult]) -> BestTrial | None:

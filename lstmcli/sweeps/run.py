@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstmcli.config import SweepConfig
-from lstmcli.sweeps import conclusion, load, ray_cluster, ray_workers, tables
+from lstmcli.sweeps import load, ray_cluster, ray_workers, tables
 from lstmcli.sweeps import summary as summaries
 from lstmcli.sweeps import workers as local_workers
+from lstmcli.sweeps.answer import Answer, answers
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.plan import Plan
@@ -84,7 +85,7 @@ class Result:
     Attributes:
         directory: where it is.
         trials, curves, summary: the columns of `trials.csv`, `curves.csv` and `summary.csv`.
-        answers: a sentence for each combination of the settings swept besides depth.
+        parts: an answer to each combination of the settings swept besides depth.
         more: what may tell, where the data cannot.
         best: the trial that stands for all, of the depth that the answer is about; `None` where no
             trial has a loss.
@@ -94,9 +95,14 @@ class Result:
     trials: pd.DataFrame
     curves: pd.DataFrame
     summary: pd.DataFrame
-    answers: list[str]
+    parts: list[Answer]
     more: More | None
     best: BestTrial | None
+
+    @property
+    def answers(self) -> list[str]:
+        """Each answer as a sentence."""
+        return [part.sentence for part in self.parts]
 
     @property
     def answer(self) -> str:
@@ -110,7 +116,8 @@ class Result:
 
     def _repr_html_(self) -> str:
         figures = sorted((self.directory / "figures").glob("*.png"))
-        return notebook.to_html(self.answers, self.summary, figures)
+        shown = [(part.title, *part.table("\u2192 "), part.caveats) for part in self.parts]
+        return notebook.to_html([], figures=figures, answers=shown)
 
 
 def find_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> SweepDirectory:
@@ -275,15 +282,16 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     until_solved = plan.base.training.until_solved
     summary, verdicts = summaries.summarize(trials, plan.swept, plan.asked.margin, until_solved)
     tables.write_csv(directory.summary, summary)
-    answers = [conclusion.sentence(each, plan.unit(each.where)) for each in verdicts]
+    units = [plan.unit(each.where) for each in verdicts]
+    parts = answers(verdicts, units, plan.base.data, plan.swept)
     best = load.best_of(directory, verdicts)
-    load.record(directory, plan.asked.margin, answers, best)
+    load.record(directory, plan.asked.margin, parts, best)
     return Result(
         directory.path,
         trials,
         curves,
         summary,
-        answers,
+        parts,
         more_seeds(trials, verdicts, workers(plan.asked)),
         best,
     )

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data.baselines import Baseline
+from lstmcli.sweeps.axis import Axis
 from lstmcli.sweeps.comparison import LEVEL, Comparison, Losses, compare_depths, interquartile_mean
 from lstmcli.sweeps.grid import key_names
 from lstmcli.sweeps.trial import Status
@@ -73,13 +74,14 @@ class DepthResult:
     Attributes:
         where: the values of the other swept settings.
         rows: its rows of the summary, the smallest depth first.
-        trials: its trials.
+        trials: its trials, with their losses as they are compared, `reached`.
         margin: as losses are.
         findings: what the losses of the rows, by their places, say.
         baseline: the loss that a depth has to beat.
         tuned: the values tried, in order, of each setting that every depth has at its best, by its
             column; `rows` then has that column, with the value that was chosen.
         looks: which look at the losses decided, and of how many; `None` where there was one.
+        axis: what the settings of the group differ in.
     """
 
     where: Mapping[str, Any]
@@ -90,6 +92,7 @@ class DepthResult:
     baseline: Baseline
     tuned: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     looks: tuple[int, int] | None = None
+    axis: Axis = field(default_factory=Axis)
 
     @property
     def better_than_a_guess(self) -> bool:
@@ -105,6 +108,11 @@ class DepthResult:
     def beaten_by(self) -> int:
         """How many depths' losses, as the summary has them, are below the baseline."""
         return int((self.rows.iqm < self.baseline.loss).sum())
+
+    def own(self, row: pd.Series) -> pd.DataFrame:
+        """The trials of a row."""
+        names = key_names(list(self.tuned))
+        return self.trials[(self.trials[names] == row[names]).all(axis=1)]
 
 
 def bootstrap_interval(losses: Floats) -> tuple[float, float]:
@@ -162,7 +170,7 @@ def summarize(
         found = _rows(compared, swept)
         width = margin * _way(group, baseline)
         findings = compare_depths(_losses(found, compared), width, compare=not until_solved)
-        verdicts.append(DepthResult(where, found, group, width, findings, baseline))
+        verdicts.append(DepthResult(where, found, compared, width, findings, baseline))
         parts.append(_with_verdict(found, verdicts[-1]))
     return pd.concat(parts, ignore_index=True), verdicts
 
@@ -185,8 +193,7 @@ def best_trial(verdicts: Sequence[DepthResult]) -> tuple[str, int] | None:
         return None
     _, order, place = min(about)
     verdict = verdicts[order]
-    row, trials = verdict.rows.loc[place], verdict.trials
-    own = trials[(trials.layers == row.layers) & (trials.state_size == row.state_size)]
+    own = verdict.own(verdict.rows.loc[place])
     own = own[own.test_loss.notna() & (own.run_dir != "")]
     if own.empty:
         return None

@@ -405,7 +405,7 @@ def test_a_short_table_is_shown_whole(run_page, browser):
 def column(browser, place):
     """The cells of a column of the table of trials."""
     return browser.execute_script(
-        "return [...document.querySelectorAll('table')[1].tBodies[0].rows]"
+        "return [...document.querySelectorAll('table')[2].tBodies[0].rows]"
         f".map((row) => row.cells[{place}].textContent)"
     )
 
@@ -414,7 +414,7 @@ def test_a_table_is_sorted_by_mouse_and_keyboard(sweep_page, swept, browser):
     from selenium.webdriver.common.keys import Keys
 
     show(browser, sweep_page)
-    table = browser.find_elements("css selector", "table")[1]
+    table = browser.find_elements("css selector", "table")[2]
     headings = table.find_elements("css selector", "thead th")
     place = [each.text.split("\n")[0].strip(" ↕") for each in headings].index("test loss")
     button = headings[place].find_element("css selector", "button")

@@ -1,6 +1,7 @@
 """The table of runs: what is in it, in which order, how wide; and runs side by side."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -16,7 +17,7 @@ from matplotlib import colors
 import lstmcli
 from lstmcli.reporting import run_table, side_by_side
 from lstmcli.reporting import runs as reading
-from lstmcli.training.run_dir import RunDirectory
+from lstmcli.training.run_dir import RunDirectory, SweepFiles
 from lstmcli.utils.locks import lock
 from many_runs import write_run, write_sweep
 
@@ -73,6 +74,23 @@ def test_a_sweep_is_a_row_with_its_depths_and_its_best_trial(run, five):
     assert row["excess"] == 0.25
     assert row["seconds"] == 3.0
     assert "1,2x4" in run("runs").stdout
+
+
+def test_of_a_sweep_its_answers_are_shown_in_a_few_words_and_its_own_echo_step(run, five):
+    files = SweepFiles(Path("runs/sweep"))
+    files.config.write_text(files.config.read_text().replace("echo_step = 3", "echo_step = 6"))
+    known = {"trials_sha256": hashlib.sha256(files.trials.read_bytes()).hexdigest()}
+    old = known | {"answers": ["2 layers are enough: 8 of 8 seeds solve it; 1 layer is worse"]}
+    parts = {"parts": [{"short": "2 layers"}, {"short": "cannot tell"}]}
+    for kept, shown in [({}, None), (old, "2 layers are enough"),
+                        (old | parts, "2 layers; cannot tell")]:  # fmt: skip
+        files.status.write_text(json.dumps(kept))
+        [row] = listed(run, "--where", "kind=sweep")
+        assert (row["answer"], row["data"]) == (shown, "echo after 6 steps")
+    assert "2 layers; cannot tell" in run("runs").stdout
+    files.trials.write_text(files.trials.read_text() + "3,4,0,7,0.5,0.5,0.5,,1,trials/3\n")
+    [row] = listed(run, "--where", "kind=sweep")
+    assert row["answer"] is None  # It is that of other trials.
 
 
 def test_of_a_sweeps_directory_the_runs_of_its_settings_are_listed(run, five):

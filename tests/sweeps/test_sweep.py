@@ -124,7 +124,7 @@ def test_tables_have_the_contracts_columns(swept):
     curves = pd.read_csv(out / "curves.csv")
     assert list(curves)[:5] == ["layers", "state_size", "epoch", "step", "seed"]
     assert (len(trials), len(summary), len(curves)) == (4, 2, 2 * 2 * 3)
-    assert set(result) == {"sweep", "answer", "summary", "best"}
+    assert set(result) == {"sweep", "answer", "summary", "best", "parts"}
     assert [row["mean"] for row in result["summary"]] == pytest.approx(list(summary["mean"]))
     assert (out / "figures" / "depth.png").stat().st_size > 5000
     assert (out / "figures" / "curves.png").stat().st_size > 5000

@@ -31,6 +31,8 @@ PICTURED = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 """What stands for a character that leaves no ink."""
 
 
+A_LINE = 14
+"""Points of a further line of the title."""
 BELOW_THE_TITLE = 19
 """Points from the upper edge to what stands below the title."""
 
@@ -60,9 +62,10 @@ def bare(axes: Axes) -> Axes:
 
 
 def head(figure: Figure, title: str, explained: str) -> None:
-    """The title, and below it, smaller, how to read the figure."""
+    """The title, of a line or several, and below it, smaller, how to read the figure."""
     figure.suptitle(f"{title}\n", fontsize=10, x=0.01, ha="left")
-    below = 1 - BELOW_THE_TITLE / 72 / figure.get_figheight()
+    points = BELOW_THE_TITLE + A_LINE * title.count("\n")
+    below = 1 - points / 72 / figure.get_figheight()
     figure.text(0.01, below, explained, fontsize=SMALL, color="0.35", va="top", ha="left")
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PER_STEP = "nats per step"
+WIDEST = 72
+"""Characters of a title that the narrowest figure has room for."""
 
 
 def sweep_figures(
@@ -25,6 +27,7 @@ def sweep_figures(
     swept: Sequence[str],
     task: str = "",
     unit: str = PER_STEP,
+    answer: str = "",
 ) -> dict[str, Figure]:
     """The figures `depth` and `curves`; none of a sweep without a result.
 
@@ -36,6 +39,7 @@ def sweep_figures(
             `depth` is a heat map of the solve rate and of the gap by depth and that setting.
         task: what was learned, for the titles: `echo after 3 steps`.
         unit: what losses are in.
+        answer: what came of it: the title of `depth`, above what was learned.
     """
     if summary.iqm.isna().all():
         return {}
@@ -43,10 +47,11 @@ def sweep_figures(
     if "chance" in trials:
         keys = ["layers", "state_size", *swept]
         curves = curves.merge(trials[[*keys, "chance"]].drop_duplicates(keys), on=keys, how="left")
+    answered = "\n".join(filter(None, [style.shown(answer, WIDEST), title]))
     if len(swept) == 1 and summary.layers.nunique() > 1 and summary.state_size.nunique() == 1:
-        depth = heat_map(trials, summary, swept[0], title, unit)
+        depth = heat_map(trials, summary, swept[0], answered, unit)
     else:
-        depth = depth_figure(trials, summary, varied_settings(summary, swept), title, unit)
+        depth = depth_figure(trials, summary, varied_settings(summary, swept), answered, unit)
     return {
         "depth": depth,
         "curves": curves_figure(curves, varied_settings(curves, swept), title, unit),

@@ -1,0 +1,78 @@
+"""A sweep's answer on a screen: the headline, the table of its depths, and what else is said."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from lstmcli.reporting import text_table
+from lstmcli.utils import terminal
+
+if TYPE_CHECKING:
+    from lstmcli.sweeps.answer import Answer
+
+INDENT = "  "
+PLAIN, STRONG, FOUND = "plain", "strong", "found"
+"""How a line stands out: not, in bold, or in bold and green as what was found."""
+
+Line = tuple[str, str]
+
+
+def print_answers(answers: Sequence[Answer]) -> None:
+    """Prints answers, a block each; in colour where there is one, as wide as the terminal."""
+    colour, width = terminal.shows_colour(sys.stdout), terminal.width(sys.stdout)
+    for number, answer in enumerate(answers):
+        if number:
+            typer.echo()
+        for text, kind in lines(answer, width):
+            green = "green" if kind == FOUND else None
+            shown = colour and kind != PLAIN
+            typer.echo(typer.style(text, bold=True, fg=green) if shown else text)
+
+
+def lines(answer: Answer, width: int | None) -> Iterator[Line]:
+    """The lines of an answer, and how each stands out.
+
+    Args:
+        answer: what to show; of an older version it is its sentence.
+        width: columns of the terminal; `None` for a pipe, where no line is broken.
+    """
+    found = any(row.marked for row in answer.rows)
+    for text in _filled(answer.title, width):
+        yield text, FOUND if found else STRONG
+    if answer.rows:
+        yield "", PLAIN
+        yield from _table(answer, width)
+    if answer.caveats:
+        yield "", PLAIN
+    for caveat in answer.caveats:
+        for text in _filled(caveat, width, INDENT):
+            yield text, PLAIN
+
+
+def _table(answer: Answer, width: int | None) -> Iterator[Line]:
+    headings, rows = answer.table()
+    room = None if width is None else width - len(INDENT)
+    if answer.against:
+        head, *cells = text_table.rows_with_words(headings, rows, room)
+    else:
+        all_lines = text_table.render_table(headings, rows, room).splitlines()
+        head, cells = all_lines[: -len(rows)], [[line] for line in all_lines[-len(rows) :]]
+    for text in head:
+        yield f"{INDENT}{text}", STRONG
+    for row, texts in zip(answer.rows, cells, strict=True):
+        for text in texts:
+            yield f"{INDENT}{text}", FOUND if row.marked else PLAIN
+
+
+def _filled(text: str, width: int | None, indent: str = "") -> list[str]:
+    """A text between words broken into lines, a pipe's in one."""
+    if width is None:
+        return [f"{indent}{text}"]
+    return textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
