@@ -6,10 +6,13 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from drawn_trials import CHANCE, trials
+from lstmcli import api
 from lstmcli.cli import answer_text
+from lstmcli.data.datasets import open_source
 from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.data.target import NumberTarget, TextTarget
 from lstmcli.reporting import sweep_page
@@ -149,6 +152,45 @@ def test_stopped_trials_are_held_against_the_oracle_in_words_too():
     assert found.headline == "2 layers are enough"
     assert "times the loss" not in "".join(shown(found))
     assert found.rows[0].against.startswith("could be worse by up to")
+
+
+@pytest.fixture
+def hourly(tmp_path):
+    """What a sweep on an hourly load finds out before it trains, and pandas's seasonal naive.
+
+    Every hour is that of the day before and a step of its own: nothing beats the season.
+    """
+    rng = np.random.default_rng(3)
+    steps = np.vstack([50 + rng.normal(0, 20, 24), rng.normal(0, 1, (59, 24))])
+    load = pd.Series(np.cumsum(steps, 0).ravel()).round(4)
+    hours = pd.date_range("2024-01-01", periods=len(load), freq="h")
+    pd.DataFrame({"hour": hours, "load": load}).to_csv(tmp_path / "load.csv", index=False)
+    data = {"data": str(tmp_path / "load.csv"), "target": "load", "horizon": 1}
+    plan = api.plan_of({**data, "layers": "1,2", "epochs": 1, "seeds": 5})
+    source = open_source(plan.base)
+    tested = slice(len(load) * 9 // 10 + 1, None)  # An hour ahead of the last tenth.
+    rmse = math.sqrt(((load - load.shift(24))[tested] ** 2).mean())
+    best = min(source.baselines_of_test_part.found, key=lambda each: each.loss)
+    return best, source.schema.target_kind, rmse
+
+
+def test_the_best_that_needs_no_network_is_that_of_pandas_on_an_hourly_load(hourly):
+    best, unit, rmse = hourly
+    scale = unit.columns[0].scale
+    losses = {n: [(each / scale) ** 2] * 8 for n, each in ((1, 1.2 * rmse), (2, 1.1 * rmse))}
+    none = answer.answer(on_a_file(losses, best.name, best.loss), unit)
+    assert none.headline == (
+        f"no depth beats the seasonal naive (24 steps ago): RMSE {rmse:.3g}; 2 layers have RMSE "
+        f"{1.1 * rmse:.3g}"
+    )
+    assert [row.against for row in none.rows] == ["20 % more RMSE", "10 % more RMSE"]
+    losses |= {2: [(0.75 * rmse / scale) ** 2] * 8}
+    some = answer.answer(on_a_file(losses, best.name, best.loss), unit)
+    assert some.headline == "2 layers are enough"
+    assert some.caveats[1] == (
+        "The best that needs no network, the seasonal naive (24 steps ago): RMSE "
+        f"{rmse:.3g}; 2 layers have 25 % less RMSE; 1 of 2 depths does not beat it."
+    )
 
 
 TUNED = {"learning_rate": [0.1, 0.3, 1.0]}
