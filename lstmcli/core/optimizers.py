@@ -20,22 +20,22 @@ class Optimizer:
 
     Attributes:
         slots: the name and the initial value of each slot.
-        update: `(weight, gradient, slots, learning_rate, step) -> (weight, slots)`, where `step`
-            counts updates from 1, as a float32 scalar.
+        update: `(weight, gradient, slots, learning_rate, step) -> (weight, slots)`, of float32
+            scalars: `step` counts updates from 1.
     """
 
     slots: dict[str, float]
-    update: Callable[[tf.Tensor, tf.Tensor, Slots, float, tf.Tensor], tuple[tf.Tensor, Slots]]
+    update: Callable[[tf.Tensor, tf.Tensor, Slots, tf.Tensor, tf.Tensor], tuple[tf.Tensor, Slots]]
 
 
 def _sgd(
-    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: float, step: tf.Tensor
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: tf.Tensor, step: tf.Tensor
 ) -> tuple[tf.Tensor, Slots]:
     return weight - learning_rate * gradient, slots
 
 
 def _adagrad(
-    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: float, step: tf.Tensor
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: tf.Tensor, step: tf.Tensor
 ) -> tuple[tf.Tensor, Slots]:
     """Duchi, Hazan and Singer 2011, as TensorFlow 1 has it: no epsilon."""
     (accumulator,) = slots
@@ -44,7 +44,7 @@ def _adagrad(
 
 
 def _rmsprop(
-    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: float, step: tf.Tensor
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: tf.Tensor, step: tf.Tensor
 ) -> tuple[tf.Tensor, Slots]:
     """Tieleman and Hinton 2012, lecture 6.5, with Keras's rho 0.9 and epsilon 1e-7."""
     (velocity,) = slots
@@ -53,7 +53,7 @@ def _rmsprop(
 
 
 def _adam(
-    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: float, step: tf.Tensor
+    weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: tf.Tensor, step: tf.Tensor
 ) -> tuple[tf.Tensor, Slots]:
     """Kingma and Ba 2015, section 2's efficient form, with Keras's epsilon 1e-7."""
     momentum, velocity = slots

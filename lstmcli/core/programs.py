@@ -37,7 +37,7 @@ class ChunkProgram:
         return [self._train, self._evaluate, self._predict]
 
     def train(
-        self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: tf.Tensor | None
+        self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: float
     ) -> tuple[Tensors, tuple]:
         """Losses and metrics `[K, T, B, R]`, and the gradients' norms `[K, R]`.
 
@@ -46,10 +46,10 @@ class ChunkProgram:
             parts: `[K, T, B, …, R]`.
             count: how many windows.
             done: updates made before.
-            rate: the learning rate, where it is not the configuration's.
+            rate: the learning rate.
         """
-        done = tf.constant(done, tf.int32)
-        return self._train(tensors, _constant(parts), tf.constant(count), done, rate)
+        scalars = tf.constant(count), tf.constant(done, tf.int32), tf.constant(rate, tf.float32)
+        return self._train(tensors, _constant(parts), *scalars)
 
     def evaluate(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
         """Losses and metrics, as `train`; the norms are empty."""
@@ -65,7 +65,7 @@ class ChunkProgram:
         parts: Inputs,
         count: tf.Tensor,
         done: tf.Tensor,
-        rate: tf.Tensor | None,
+        rate: tf.Tensor,
     ) -> tuple[Tensors, tuple]:
         step, schedule = self.step, self.step.schedule
         weights = schedule.pack(tensors, 0.0)
@@ -211,16 +211,17 @@ class SplitBatchProgram:
         return [self._gradient, self._update, *self._whole.compiled[1:]]
 
     def train(
-        self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: tf.Tensor | None
+        self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: float
     ) -> tuple[Tensors, tuple]:
         """As `ChunkProgram.train`; what is measured is `count` windows long."""
         given = _halved_parts(parts)
         states: Sequence[tf.Tensor] = _halved(tensors["state"], STATE_ROWS)
         learnt = {name: tensor for name, tensor in tensors.items() if name != "state"}
-        seen = []
+        seen, learning_rate = [], tf.constant(rate, tf.float32)
         for k in range(count):
             window = [{name: part[k] for name, part in half.items()} for half in given]
-            learnt, states, shown = self._window(learnt, states, window, done + k + 1, rate)
+            step = tf.constant(done + k + 1, tf.int32)
+            learnt, states, shown = self._window(learnt, states, window, step, learning_rate)
             seen.append(shown)
         state = tf.concat(states, STATE_ROWS)
         return learnt | {"state": state}, tuple(map(np.stack, zip(*seen, strict=True)))
@@ -230,8 +231,8 @@ class SplitBatchProgram:
         learnt: Tensors,
         states: Sequence[tf.Tensor],
         parts: Sequence[Arrays],
-        step: int,
-        rate: tf.Tensor | None,
+        step: tf.Tensor,
+        rate: tf.Tensor,
     ) -> tuple[Tensors, Sequence[tf.Tensor], tuple]:
         """One window: parameters and slots, the halves' states, and what it showed."""
         weights = {name: learnt[name] for name in self.step.names}
@@ -241,7 +242,7 @@ class SplitBatchProgram:
             return self._gradient(weights, states[which], given)
 
         gradients, states, labels, *shown = zip(*self._both(half), strict=True)
-        learnt, norm = self._update(learnt, gradients, labels, tf.constant(step, tf.int32), rate)
+        learnt, norm = self._update(learnt, gradients, labels, step, rate)
         return learnt, states, (*(np.concatenate(each, 1) for each in shown), norm)
 
     def evaluate(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
@@ -306,7 +307,7 @@ class SplitBatchProgram:
         gradients: Sequence[Tensors],
         labels: Sequence[tf.Tensor],
         step: tf.Tensor,
-        rate: tf.Tensor | None,
+        rate: tf.Tensor,
     ) -> tuple[Tensors, tf.Tensor]:
         """The parameters and slots after a window, and the norm `[1]` of its gradient."""
         schedule = self.step.schedule

@@ -33,8 +33,8 @@ from lstmcli.utils import memory
 from lstmcli.utils.rng import Stream, generator
 
 KEPT = 8
-"""How many configurations' programs a process keeps: trials of a sweep that differ in their data or
-seeds alone are compiled once."""
+"""How many configurations' programs a process keeps: trials of a sweep that differ in their data,
+learning rate or seeds alone are compiled once."""
 
 READOUTS = 1 << 22
 """Numbers that a call of `predict` gives back at most, if one window has fewer: room for them is
@@ -108,8 +108,7 @@ class Program:
             first: the window to begin with.
         """
         epoch = (step - first) // len(batch)
-        decayed = self.config.training.learning_rate_decay is not None
-        rate = tf.constant(self.config.training.rate(epoch)) if decayed else None
+        rate = self.config.training.rate(epoch)
 
         def chunk(now: Tensors, parts: Arrays, count: int, begin: int) -> tuple:
             return self.programs.train(now, parts, count, step - first + begin, rate)

@@ -26,13 +26,15 @@ SCHEDULES: dict[str, type[Any]] = {"wavefront": Wavefront, "layered": Layered}
 
 
 class Constants(NamedTuple):
-    """What programs are compiled for, beside the shapes of what they are called with."""
+    """What programs are compiled for, beside the shapes of what they are called with.
+
+    The learning rate is none of them: runs that differ in it alone share what is compiled.
+    """
 
     schedule: str
     model: ModelConfig
     spec: ModelSpec
     optimizer: str
-    learning_rate: float
     clip_norm: float | None
     dropout: float | None
 
@@ -42,8 +44,7 @@ class Constants(NamedTuple):
         training = config.training
         return cls(
             execution.plan(config, spec.features, device).schedule, config.model, spec,
-            training.optimizer, training.learning_rate, training.clip_norm or None,
-            training.dropout,
+            training.optimizer, training.clip_norm or None, training.dropout,
         )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ class Step:
         slots: list,
         norm: tf.Tensor,
         step: tf.Tensor,
-        rate: tf.Tensor | None,
+        rate: tf.Tensor,
     ) -> tuple[list, list]:
         """The weights and slots after an update, all flat.
 
@@ -125,9 +126,8 @@ class Step:
             slots: a list for each.
             norm: of the gradient, `[R]`.
             step: updates, this one included.
-            rate: the learning rate, where it is not the configuration's.
+            rate: the learning rate, a scalar.
         """
-        rate = self.constants.learning_rate if rate is None else rate
         if limit := self.constants.clip_norm:
             factor = limit / tf.maximum(norm, limit)  # [R]
             gradient = self.schedule.scale(gradient, factor)

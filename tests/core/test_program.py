@@ -10,6 +10,7 @@ from lstmcli.config import Config
 from lstmcli.core import execution
 from lstmcli.core.replica_windows import ReplicaWindows
 from lstmcli.core.runner import ChunkSizer, programs_for
+from lstmcli.core.train_step import Step
 from lstmcli.data.datasets import open_source
 from programs import kept_program, started
 
@@ -51,6 +52,8 @@ def test_a_call_that_reads_out_gives_back_few_numbers_and_the_same_ones(monkeypa
 
 
 QUICK = (SHAPES[1], SHAPES[-1])
+OTHERS = ("adam", "rmsprop", "sgd")
+RATES = (0.3, 0.003)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +91,45 @@ def test_a_run_compiles_each_program_once_ragged_ends_included(schedule, monkeyp
 
 def test_runs_that_differ_in_their_data_and_seeds_share_what_is_compiled():
     first, *_ = started(layers=2)
-    for settings in ({"seed": 5}, {"epochs": 7}, {"noise": 0.1}, {"echo_step": 2}):
+    for settings in (
+        {"seed": 5}, {"epochs": 7}, {"noise": 0.1}, {"echo_step": 2}, {"learning_rate": 0.1},
+        {"learning_rate_decay": 0.9},
+    ):  # fmt: skip
         assert started(layers=2, **settings)[0].programs is first.programs
-    for settings in ({"learning_rate": 0.1}, {"clip_norm": 1.0}, {"dropout": 0.5}, {"classes": 3}):
+    for settings in ({"optimizer": "sgd"}, {"clip_norm": 1.0}, {"dropout": 0.5}, {"classes": 3}):
         assert started(layers=2, **settings)[0].programs is not first.programs
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["adagrad", *(pytest.param(each, marks=pytest.mark.slow) for each in OTHERS)]
+)
+def test_learning_rates_share_one_program_and_have_the_bits_of_one_compiled_for_each(
+    optimizer, monkeypatch
+):
+    class CompiledIn(Step):
+        """The program of one rate, as a constant of it."""
+
+        def update(self, *arguments):
+            return super().update(*arguments[:-1], RATES[1])
+
+    def after_an_epoch(rate):
+        program, data, tensors = started(
+            layers=1, bptt=5, series_length=600, optimizer=optimizer, learning_rate=rate
+        )
+        *_, (after, _) = program.train(tensors, ReplicaWindows(data.training(0)), 0)
+        return program.programs, {name: np.asarray(tensor) for name, tensor in after.items()}
+
+    programs_for.cache_clear()
+    (one, first), (other, second) = map(after_an_epoch, RATES)
+    assert one is other
+    assert one.compiled[0].experimental_get_tracing_count() == 1
+    assert not np.array_equal(first["dense.kernel"], second["dense.kernel"])
+    programs_for.cache_clear()
+    monkeypatch.setattr("lstmcli.core.runner.Step", CompiledIn)
+    _, alone = after_an_epoch(RATES[1])
+    programs_for.cache_clear()  # No other test is to meet a program with a rate in it.
+    for name, array in alone.items():
+        np.testing.assert_array_equal(second[name], array, err_msg=name)
 
 
 def test_chunks_change_nothing(monkeypatch):
@@ -139,6 +177,8 @@ def test_compiled_programs_are_kept_in_a_private_directory_unless_told_not_to(tm
     kept = train()
     assert len(kept) >= 2
     assert set(kept) <= set(train())  # TensorFlow's key for a program may differ between processes.
+    now = train()
+    assert train("--learning-rate", "0.07") == now
     [folder] = {path.parent for path in tmp_path.rglob("*.pb")}
     assert folder.stat().st_mode & 0o077 == 0
     folder.chmod(0o777)
