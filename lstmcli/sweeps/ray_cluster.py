@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import metadata
 from typing import Any
 
 from lstmcli.sweeps.workers import cores
@@ -56,7 +58,8 @@ def joined(address: str | None, jobs: int) -> Iterator[list[str]]:
 
     Raises:
         UsageError: Ray is not installed.
-        LstmcliError: there is no cluster at the address, or it refuses.
+        LstmcliError: there is no cluster at the address, it refuses, or a node of it lacks what
+            trials need.
     """
     try:
         import ray
@@ -65,12 +68,15 @@ def joined(address: str | None, jobs: int) -> Iterator[list[str]]:
             "`--backend ray` needs Ray, which is not installed", "`pip install 'lstmcli[ray]'`"
         ) from error
     if ray.is_initialized():
+        check_nodes(ray)
         yield []
         return
     found, notes = _choose(address)
     try:
         with _own_signals():
             _join(ray, found, jobs)
+            if found:  # Its own is of this very installation.
+                check_nodes(ray)
         yield notes
     finally:
         ray.shutdown()
@@ -133,6 +139,12 @@ def _check(address: str, asked: str) -> None:
     said = _tried(asked)
     if said is None:
         return
+    if "Version mismatch" in said:
+        what = said.partition("mismatch: ")[2]
+        raise LstmcliError(
+            f"the Ray cluster at `{address}` has other versions: {what}",
+            "run `lstmcli` with the same versions of Ray and Python as the cluster",
+        )
     if "authentica" in said.lower():  # `AuthenticationError`, `Unauthenticated`.
         raise LstmcliError(
             f"the Ray cluster at `{address}` refuses: its token is not known here",
@@ -173,6 +185,8 @@ def _tried(address: str) -> str | None:
             other.kill()
     if "joined" in said.splitlines():
         return None
+    if "Version mismatch" in said:  # The versions stand in the lines below.
+        return " ".join(said.split())
     if "unauthenticated" in logged.lower():
         return "unauthenticated"
     return next(iter(said.splitlines()), f"joining it ended with {other.returncode}")
@@ -217,3 +231,95 @@ def _own_signals() -> Iterator[None]:
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)
+
+
+LOOK_SECONDS = 60.0
+"""For the nodes of a cluster to say what they have."""
+Versions = Mapping[str, str | None]
+"""Of packages, by their names; `None` where one is not there."""
+
+
+def check_nodes(ray: Any) -> None:
+    """Checks that every node which may train has this program, and what it needs.
+
+    One that does not answer is passed over: it may have been lost just now.
+
+    Raises:
+        LstmcliError: a node lacks packages, or has other versions of those that bits depend on.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    tell = _teller()
+    look, here = ray.remote(num_cpus=0)(tell), tell(needed := _needed())
+    asked = {}
+    for node in ray.nodes():
+        if node["Alive"] and node["Resources"].get("CPU"):
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            reference = look.options(scheduling_strategy=there).remote(needed)
+            asked[reference] = node["NodeManagerAddress"]
+    answered, _ = ray.wait([*asked], num_returns=len(asked), timeout=LOOK_SECONDS)
+    wrong: dict[str, str] = {}
+    for reference in answered:
+        with suppress(ray.exceptions.RayError):
+            if found := _differences(ray.get(reference), here):
+                wrong[asked[reference]] = found
+    if wrong:
+        raise LstmcliError(
+            "; ".join(f"the Ray node `{name}` {found}" for name, found in sorted(wrong.items())),
+            f"install there, for the Python that `ray start` runs on, {_shown(here)}; or take the "
+            "node out of the cluster with `ray stop`",
+        )
+
+
+def _teller() -> Callable[[Sequence[str]], dict[str, str | None]]:
+    """What tells the versions of packages, on a node that may have nothing of this program.
+
+    It is of no module, so that it is sent whole.
+    """
+
+    def tell(names: Sequence[str]) -> dict[str, str | None]:
+        from contextlib import suppress
+        from importlib import import_module, metadata
+
+        found: dict[str, str | None] = dict.fromkeys(names)
+        for name in names:
+            with suppress(metadata.PackageNotFoundError):
+                found[name] = metadata.version(name)
+        with suppress(ImportError):  # It may run from its source.
+            found["lstmcli"] = import_module("lstmcli").__version__
+        return found
+
+    return tell
+
+
+def _needed() -> list[str]:
+    """The packages that training needs, this program first."""
+    from lstmcli.training.provenance import LIBRARIES
+
+    with suppress(metadata.PackageNotFoundError):
+        asked_for = metadata.requires("lstmcli") or []
+        names = [re.split(r"[^\w.-]", each)[0] for each in asked_for if "extra ==" not in each]
+        return list(dict.fromkeys(["lstmcli", *LIBRARIES, *names]))
+    return ["lstmcli", *LIBRARIES]
+
+
+def _differences(there: Versions, here: Versions) -> str:
+    """What a node lacks, and what it has in other versions; empty where nothing is wrong."""
+    from lstmcli.training.provenance import LIBRARIES
+
+    lacking = [name for name, version in here.items() if version and not there[name]]
+    others = [
+        f"{name} {there[name]} ({here[name]} here)"
+        for name in ("lstmcli", *LIBRARIES)
+        if name not in lacking and there[name] != here[name]
+    ]
+    said = [f"lacks {', '.join(lacking)}"] if lacking else []
+    return " and ".join([*said, f"has {', '.join(others)}"] if others else said)
+
+
+def _shown(here: Versions) -> str:
+    """The packages that bits depend on, as `pip` takes them."""
+    from lstmcli.training.provenance import LIBRARIES
+
+    own = [f"{name}=={here[name]}" for name in LIBRARIES]
+    return f"lstmcli {here['lstmcli']} and `pip install {' '.join(own)}`"

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lstmcli.config import DataConfig
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.workers import POLL_SECONDS, Rows, attempt
@@ -81,9 +82,16 @@ def run_ray(
 ) -> Generator[tuple[TrialGroup, Rows] | None]:
     """Trains settings as Ray tasks of one core each; as `workers.run_local`.
 
+    What their files hold goes along, so that nothing is read where a task is: each file's content
+    is one object of the cluster, of which Ray brings a node one copy that all its tasks see, and
+    which it deletes with the last reference.
+
     Args:
         settings: what to train.
         folder: where each setting gets its run directory, by its name.
+
+    Raises:
+        FileError: a file is missing, damaged, or does not fit.
     """
     import ray
 
@@ -91,8 +99,11 @@ def run_ray(
     # A process for each, as TensorFlow is set up for one kind of setting.
     task = ray.remote(num_cpus=1, max_retries=RETRIES, max_calls=1)(_train)
     largest_first = sorted(settings, key=lambda setting: -setting.seconds)
+    contents = _put(ray, settings)
     running = {
-        task.remote(mailbox, setting, (folder / setting.name).resolve()): setting
+        task.remote(
+            mailbox, setting, (folder / setting.name).resolve(), contents[setting.config.data]
+        ): setting
         for setting in largest_first
     }
     news = _news(ray, mailbox)
@@ -112,6 +123,12 @@ def run_ray(
         _stop(ray, mailbox, running, folder)
 
 
+def _put(ray: Any, settings: Sequence[TrialGroup]) -> dict[DataConfig, Any]:
+    """What the files of settings hold, as objects of the cluster: one for each kind of data."""
+    configs = {setting.config.data: setting.config for setting in settings}
+    return {data: ray.put(trial.read_files(config)) for data, config in configs.items()}
+
+
 def _stop(ray: Any, mailbox: Any, running: dict[Any, TrialGroup], folder: Path) -> None:
     """Ends what still runs, as Ctrl-C does: in a checkpoint, where it comes to that soon enough."""
     for reference in running:
@@ -129,11 +146,14 @@ def _stop(ray: Any, mailbox: Any, running: dict[Any, TrialGroup], folder: Path) 
 
 
 def _beside(ray: Any) -> Any:
-    """What makes the mailbox, as an actor on the node that the sweep is on."""
+    """What makes the mailbox, as an actor on the node that the sweep is on.
+
+    Softly bound to it, the actor may come to lie on another, and its files be lost with that one.
+    """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     node = ray.get_runtime_context().get_node_id()
-    here = NodeAffinitySchedulingStrategy(node, soft=True)
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
     return ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox)
 
 
@@ -156,13 +176,30 @@ def _receive(ray: Any, reference: Any, setting: TrialGroup, directory: Path) -> 
     try:
         rows, files = ray.get(reference)
     except ray.exceptions.RayError as error:
-        found = getattr(error, "cause", None) or error  # What a task has raised, or Ray says.
-        return trial.lost(setting, next(iter(str(found).splitlines()), type(found).__name__))
+        return trial.lost(setting, _why(error))
     _write(directory, Report(set(files), files))
     return list(rows)
 
 
-def _train(mailbox: Any, setting: TrialGroup, moves_to: Path) -> tuple[Rows, Files]:
+FEWER = "`ray start` with a smaller `--num-cpus` trains fewer at once"
+ENDS = {
+    "OutOfMemoryError": f"Ray's memory guard killed it, as its node ran low on memory: {FEWER}",
+    "WorkerCrashedError": "its process was killed, as the system's memory guard does where memory "
+    f"runs out: {FEWER}",
+}
+"""What some of Ray's errors mean."""
+
+
+def _why(error: Exception) -> str:
+    """What a task has raised, or what its end means."""
+    found = getattr(error, "cause", None) or error
+    said = next(iter(str(found).splitlines()), type(found).__name__)
+    return ENDS.get(type(found).__name__, said)
+
+
+def _train(
+    mailbox: Any, setting: TrialGroup, moves_to: Path, contents: trial.Contents
+) -> tuple[Rows, Files]:
     """A task: the rows, and the run directory's files by their relative path."""
     import ray
 
@@ -177,7 +214,7 @@ def _train(mailbox: Any, setting: TrialGroup, moves_to: Path) -> tuple[Rows, Fil
             files = other.submit(ray.get, asked, timeout=BEGIN_SECONDS).result()
         _write(directory, Report(set(files), files))
         with _reported(mailbox, setting.name, directory):
-            rows = attempt(setting, directory, moves_to)
+            rows = attempt(setting, directory, moves_to, contents)
         return rows, _files(directory)
 
 

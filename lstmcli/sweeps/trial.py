@@ -23,7 +23,35 @@ if TYPE_CHECKING:
     from lstmcli.data.batching import Windows
     from lstmcli.data.datasets import Source
     from lstmcli.data.tasks.echo import BayesLoss
+    from lstmcli.training.initial_weights import InitialModel
     from lstmcli.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the files hold that a setting names: with it, it is trained where they are not.
+
+    Attributes:
+        source: its data.
+        begin: the model that it begins with; `None` for weights that are drawn.
+    """
+
+    source: Source
+    begin: InitialModel | None
+
+
+def read_files(config: Config) -> Contents:
+    """Reads the files that settings name.
+
+    Raises:
+        FileError: one is missing or damaged, or does not fit.
+    """
+    from lstmcli.training import initial_weights
+
+    begin = config.training.init_from
+    return Contents(
+        initial_weights.open_source(config), initial_weights.read(Path(begin)) if begin else None
+    )
 
 
 class LostRows(list[dict[str, Any]]):
@@ -106,7 +134,12 @@ def failed(setting: TrialGroup, error: str, exit_code: int) -> list[dict[str, An
     ]
 
 
-def run(setting: TrialGroup, directory: Path, moves_to: Path | None = None) -> list[dict[str, Any]]:
+def run(
+    setting: TrialGroup,
+    directory: Path,
+    moves_to: Path | None = None,
+    contents: Contents | None = None,
+) -> list[dict[str, Any]]:
     """Trains a setting's seeds side by side in a run directory, and tests each seed's best model.
 
     A run that is there already, of a sweep that was stopped, goes on where it stood.
@@ -115,37 +148,42 @@ def run(setting: TrialGroup, directory: Path, moves_to: Path | None = None) -> l
         setting: what to train.
         directory: where.
         moves_to: where the directory's files will lie in the end, if elsewhere.
+        contents: of its files, where these have been read already.
 
     Returns:
         A row of `trials.csv` for each seed.
     """
     from lstmcli.core import execution
     from lstmcli.sweeps.data_info import check_unchanged
-    from lstmcli.training.initial_weights import open_source
 
     execution.set_up(setting.config, setting.spec.features)
     from lstmcli.training import trainer
 
-    source = open_source(setting.config)
+    if contents is None:
+        contents = read_files(setting.config)
+    else:  # Read for one of the settings with the same data.
+        contents = replace(contents, source=contents.source.with_config(setting.config))
+    source = contents.source
     check_unchanged(source, setting.material.digest)
     source.known_baselines.update(setting.material.baselines)
-    run = _resumed(directory, source, moves_to) or _begun(directory, source, moves_to)
+    run = _resumed(directory, contents, moves_to) or _begun(directory, contents, moves_to)
     with suppress(DivergedError):  # Which seeds it met shows in the run; the others count.
         for _ in trainer.train(run, ["sweep", setting.name]):
             pass
     return _rows(setting, run)
 
 
-def _begun(directory: Path, source: Source, moves_to: Path | None) -> TrainingState:
+def _begun(directory: Path, contents: Contents, moves_to: Path | None) -> TrainingState:
     """A new run."""
     from lstmcli.training import trainer
 
     place = replace(run_dir.create(directory, "", overwrite=False), moves_to=moves_to)
     with place.cleanup_on_error():
-        return trainer.prepare(source.config, place, source)
+        source = contents.source
+        return trainer.prepare(source.config, place, source, begin=contents.begin)
 
 
-def _resumed(directory: Path, source: Source, moves_to: Path | None) -> TrainingState | None:
+def _resumed(directory: Path, contents: Contents, moves_to: Path | None) -> TrainingState | None:
     """The run that is there; `None` where none can go on, and what was there is deleted.
 
     Raises:
@@ -155,12 +193,12 @@ def _resumed(directory: Path, source: Source, moves_to: Path | None) -> Training
         return None
     with locks.lock(directory):  # A killed sweep's worker may still be at it.
         with suppress(LstmcliError):
-            return _put_back(RunDirectory(directory, moves_to=moves_to), source)
+            return _put_back(RunDirectory(directory, moves_to=moves_to), contents)
         shutil.rmtree(directory, ignore_errors=True)
     return None
 
 
-def _put_back(place: RunDirectory, source: Source) -> TrainingState:
+def _put_back(place: RunDirectory, contents: Contents) -> TrainingState:
     """The run of a directory as it stood.
 
     Raises:
@@ -168,11 +206,12 @@ def _put_back(place: RunDirectory, source: Source) -> TrainingState:
     """
     from lstmcli.training import resume, resume_state, trainer
 
-    found = resume_state.load_resume_state(place, {})
+    source = contents.source
+    found = resume_state.load_resume_state(place, {}, data_is_open=True)
     known = Config.build(found.status[run_dir.SETTINGS])  # With defaults where it is older.
     if load.fixed_settings(known.to_dict()) != load.fixed_settings(source.config.to_dict()):
         raise UsageError(f"`{place.path}` has other settings")
-    run = trainer.prepare(source.config, place, source, found)
+    run = trainer.prepare(source.config, place, source, found, contents.begin)
     if changes := resume.notes(run, found):
         raise UsageError(changes[0])
     return run

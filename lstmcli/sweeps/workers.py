@@ -261,10 +261,15 @@ def _end_with_parent() -> None:
         os._exit(ExitCode.FAILED)
 
 
-def attempt(setting: TrialGroup, directory: Path, moves_to: Path | None = None) -> Rows:
+def attempt(
+    setting: TrialGroup,
+    directory: Path,
+    moves_to: Path | None = None,
+    contents: trial.Contents | None = None,
+) -> Rows:
     """As `trial.run`; an error becomes the error of its rows."""
     try:
-        return trial.run(setting, directory, moves_to)
+        return trial.run(setting, directory, moves_to, contents)
     except LstmcliError as error:
         return trial.failed(setting, error.message, error.exit_code)
     except Exception as error:  # One setting's error must not end the sweep.

@@ -132,11 +132,19 @@ def sized(config: Config) -> Config:
     return config.resolved(found)
 
 
-def weights(config: Config, spec: ModelSpec, schema: Schema) -> initialization.Arrays:
+def weights(
+    config: Config, spec: ModelSpec, schema: Schema, begin: InitialModel | None = None
+) -> initialization.Arrays:
     """The parameters `[R, …]` before the first window.
 
     With `init_from` they are those of the checkpoint: each replica takes the one of its own place,
     or all take the only one. What is on top of a guess begins with nothing: with that guess.
+
+    Args:
+        config: all settings.
+        spec: what the program is compiled for.
+        schema: what the columns are.
+        begin: what `init_from` names, where it has been read already.
 
     Raises:
         FileError: the checkpoint is missing or damaged, or its model is another one.
@@ -147,7 +155,7 @@ def weights(config: Config, spec: ModelSpec, schema: Schema) -> initialization.A
         if schema.predicts != "level":
             drawn["dense.kernel"][:] = 0
         return drawn
-    begin = read(Path(config.training.init_from))
+    begin = begin or read(Path(config.training.init_from))
     _check_fits(begin, config, spec, schema)
     extends = begin.schema is not None and _extends(schema, begin.schema)
     if begin.schema is not None and extends:

@@ -13,6 +13,9 @@ from lstmcli.core import device, execution, gpu
 from lstmcli.training import run_dir
 from lstmcli.training.state import TrainingState
 
+LIBRARIES = ("tensorflow", "numpy", "safetensors")
+"""Whose versions the bits of a run depend on."""
+
 
 def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
     """What `run.json` says from the start."""
@@ -42,7 +45,6 @@ def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
 
 def circumstances(run: TrainingState) -> dict[str, Any]:
     """What the bits of a run depend on besides its settings and its data."""
-    libraries = ("tensorflow", "numpy", "safetensors")
     return {
         "version": __version__,
         "device": run.program.device,
@@ -52,7 +54,7 @@ def circumstances(run: TrainingState) -> dict[str, Any]:
         "instruction_set": device.instruction_set(),
         "machine": platform.machine(),
         "processor": execution.processor(),
-        "libraries": {name: version(name) for name in libraries},
+        "libraries": {name: version(name) for name in LIBRARIES},
     }
 
 

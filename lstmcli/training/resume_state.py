@@ -117,7 +117,10 @@ class ResumeState:
 
 
 def load_resume_state(
-    directory: RunDirectory, given: Mapping[str, Any], other_device: bool = False
+    directory: RunDirectory,
+    given: Mapping[str, Any],
+    other_device: bool = False,
+    data_is_open: bool = False,
 ) -> ResumeState:
     """Reads what is there of a run, which must be held.
 
@@ -125,6 +128,7 @@ def load_resume_state(
         directory: of the run.
         given: settings that were asked for, by name.
         other_device: whether the device among them may be another one than the run's.
+        data_is_open: whether the run's data is at hand already: its files need not be here.
 
     Raises:
         UsageError: a setting contradicts the run.
@@ -136,7 +140,7 @@ def load_resume_state(
             "pass `--device` too: with which one the run is to go on",
         )
     status = _status(directory)
-    tables = _with_files(directory, status[SETTINGS], given)
+    tables = _with_files(directory, status[SETTINGS], given, data_is_open)
     before = Config.build(tables)
     asked = Config.build(tables, **_without_files(given, before))
     its_own = {name: value for name, value in given.items() if name != "device" or not other_device}
@@ -194,17 +198,28 @@ def _status(directory: RunDirectory) -> dict[str, Any]:
 
 
 def _with_files(
-    directory: RunDirectory, settings: Mapping[str, Any], given: Mapping[str, Any]
+    directory: RunDirectory,
+    settings: Mapping[str, Any],
+    given: Mapping[str, Any],
+    data_is_open: bool,
 ) -> dict[str, Any]:
-    """A run's settings, with the paths of its files as they are found from here."""
+    """A run's settings, with the paths of its files as they are found from here.
+
+    Those that have done what they were for may be gone.
+    """
     tables = {name: dict(table) for name, table in settings.items()}
     for name in tables["data"].keys() & set(_FILES):  # Where they are now, if that is said.
         if given.get(name) is not None:
             tables["data"][name] = str(Path(given[name]).absolute())
-    weights = tables["training"].pop("init_from", None)
+    done = PATHS if data_is_open else {"training": PATHS["training"]}
+    unsought = {
+        (group, name): os.path.normpath(directory.base.resolve() / tables[group].pop(name))
+        for group, names in done.items()
+        for name in tables[group].keys() & set(names)
+    }
     tables = run_dir.with_paths_from(tables, directory.base)
-    if weights is not None:  # They have done what they were for, and may be gone.
-        tables["training"]["init_from"] = os.path.normpath(directory.base.resolve() / weights)
+    for (group, name), path in unsought.items():
+        tables[group][name] = path
     return tables
 
 

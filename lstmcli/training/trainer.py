@@ -21,6 +21,7 @@ from lstmcli.data.tasks.echo import check_learnable
 from lstmcli.model_spec import ModelSpec
 from lstmcli.training import checkpointing, initial_weights, metric_logging, provenance, resume
 from lstmcli.training.checkpoint import SLOT
+from lstmcli.training.initial_weights import InitialModel
 from lstmcli.training.metrics import EpochRow
 from lstmcli.training.resume_state import ResumeState
 from lstmcli.training.run_dir import FIGURES, RunDirectory
@@ -65,6 +66,7 @@ def prepare(
     directory: RunDirectory,
     source: Source | None = None,
     kept: ResumeState | None = None,
+    begin: InitialModel | None = None,
 ) -> TrainingState:
     """Opens the data, finds the device, draws the weights and readies the compiled program.
 
@@ -73,6 +75,7 @@ def prepare(
         directory: where the run's records go.
         source: the data, where it is open already.
         kept: what is there of the run, if it is to go on.
+        begin: what it begins with, where that has been read already.
 
     Raises:
         DeviceError: the device asked for is not there, or cannot be used.
@@ -96,7 +99,7 @@ def prepare(
         program,
         floor_of(source.windows(source.example)),
         [floor_of(windows) for windows in held_out] or [None] * config.run.replicas,
-        tensors=program.start(_weights(config, source, kept)),
+        tensors=program.start(_weights(config, source, kept, begin)),
         best={},
         best_epochs=[{"seed": seed, "epoch": 0, "val_loss": None} for seed in config.run.seeds],
         solved_streak=[0] * config.run.replicas,
@@ -123,11 +126,13 @@ def _device(config: Config, spec: ModelSpec, kept: ResumeState | None) -> device
         raise
 
 
-def _weights(config: Config, source: Source, kept: ResumeState | None) -> initialization.Arrays:
+def _weights(
+    config: Config, source: Source, kept: ResumeState | None, begin: InitialModel | None
+) -> initialization.Arrays:
     """The weights to begin with; zeros of their shapes where a checkpoint has others."""
     spec = source.spec
     if kept is None or kept.checkpoint is None:
-        return initial_weights.weights(config, spec, source.schema)
+        return initial_weights.weights(config, spec, source.schema, begin)
     shapes = model_spec.shapes(config.model, spec.features, spec.outputs)
     replicas = config.run.replicas
     return {name: np.zeros((replicas, *shape), np.float32) for name, shape in shapes.items()}

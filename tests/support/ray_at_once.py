@@ -1,5 +1,7 @@
 """Stands in for Ray: what is to be done on a cluster is done at once, in this process."""
 
+import pickle
+
 
 class exceptions:  # noqa: N801, as Ray has it.
     """Ray's module of that name."""
@@ -14,7 +16,9 @@ class Reference:
     def __init__(self, call, arguments):
         self.value = self.error = None
         try:
-            self.value = call(*arguments)
+            self.value = call(
+                *(each.value if isinstance(each, Reference) else each for each in arguments)
+            )
         except exceptions.RayError as error:
             self.error = error
 
@@ -42,6 +46,13 @@ class Actor:
 def remote(**options):
     """As Ray's decorator, of functions alone."""
     return Remote
+
+
+def put(value):
+    """An object that is nobody's own any more, and whose arrays nobody can write to."""
+    buffers = []
+    content = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return Reference(lambda: pickle.loads(content, buffers=[bytes(each) for each in buffers]), [])
 
 
 def get(reference, timeout=None):

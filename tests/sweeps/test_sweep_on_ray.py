@@ -119,7 +119,7 @@ def test_a_cluster_that_ray_start_has_left_is_found_as_ray_finds_it(monkeypatch)
 def at_once(monkeypatch):
     """Tasks and the actor are called in this process, and nothing is trained."""
 
-    def attempt(setting, directory, moves_to):
+    def attempt(setting, directory, moves_to, contents):
         [(_, rows)] = invented([setting], directory.parent, 1)
         return rows
 

@@ -271,23 +271,3 @@ def test_ray_is_asked_for_by_name_where_it_is_missing(monkeypatch):
         ray_cluster.joined(None, 1),
     ):
         pass
-
-
-@pytest.mark.slow
-def test_ray_on_two_nodes_survives_the_loss_of_one(swept, tmp_path):
-    """A script of its own: Ray wants a fresh process, and its warnings are not ours."""
-    pytest.importorskip("ray")
-    script = Path(__file__).parents[1] / "support" / "ray_loses_a_node.py"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path)],
-        check=False, env=environment, capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["nodes"] == [2, 1]
-    expected = pd.read_csv(swept[0] / "trials.csv")
-    found = pd.DataFrame(result["rows"]).sort_values(["layers", "seed"])
-    assert list(found.status) == ["completed"] * 4
-    assert list(found.test_loss) == list(expected.test_loss)
-    assert len(list(tmp_path.glob("*/checkpoints/best.safetensors"))) == 2
