@@ -190,6 +190,7 @@ def sweep(
     jobs: int | None = None,
     backend: str = "local",
     address: str | None = None,
+    gpu_share: float | None = None,
 ) -> Result: ...
 def train(
     out: AnyPath | None = None,

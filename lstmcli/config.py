@@ -421,14 +421,18 @@ class SweepConfig(Settings):
     address: str | None = setting(
         None, "Of the Ray cluster (default: the one that runs here, else a local one)."
     )
+    gpu_share: float | None = setting(
+        None, "On Ray: what of a GPU each trial on one asks for (default: all of it).", gt=0, le=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.address is not None and self.backend != "ray":
-            raise UsageError(
-                "`--address` has no effect without `--backend ray`",
-                "pass `--backend ray` too, or leave `--address` out",
-            )
+        for name in ("address", "gpu_share"):
+            if getattr(self, name) is not None and self.backend != "ray":
+                raise UsageError(
+                    f"`{option_name(name)}` has no effect without `--backend ray`",
+                    f"pass `--backend ray` too, or leave `{option_name(name)}` out",
+                )
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,12 @@ def on_gpu(device: str) -> bool:
     return device.startswith("gpu")
 
 
+def may_have_gpu() -> bool:
+    """Whether a driver is there, by its files: to ask TensorFlow for GPUs takes seconds."""
+    traces = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg")  # The last one on Windows.
+    return any(Path(each).exists() for each in traces)
+
+
 @lru_cache(maxsize=256)
 def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
     """The plan of a configuration.

@@ -95,7 +95,8 @@ class TrialGroup:
     @property
     def kind(self) -> object:
         """What a process has to be set up for to train it."""
-        return execution.plan(self.config, self.spec.features).process
+        device = self.config.run.device
+        return execution.plan(self.config, self.spec.features, device).process, device
 
     @cached_property
     def preflight(self) -> Preflight:
@@ -106,6 +107,16 @@ class TrialGroup:
     def seconds(self) -> float:
         """A rough guess at its training time."""
         return self.preflight.seconds
+
+    @property
+    def device(self) -> str:
+        """What it is to be trained on."""
+        return self.config.run.device
+
+    def on(self, device: str) -> TrialGroup:
+        """The same setting on a device."""
+        run = replace(self.config.run, device=device)
+        return replace(self, config=replace(self.config, run=run))
 
     def with_seeds(self, seeds: Sequence[int], folder: str | None = None) -> TrialGroup:
         """The same setting for consecutive seeds of its own, and the run that they have begun."""

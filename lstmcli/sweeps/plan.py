@@ -11,7 +11,7 @@ from typing import Any
 
 from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
 from lstmcli.data.target import Target
-from lstmcli.sweeps import grid
+from lstmcli.sweeps import grid, placement
 from lstmcli.sweeps.data_info import identity as identity_of
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.training import initial_weights, load, run_dir, tensorboard_logging
@@ -35,6 +35,7 @@ class Plan:
         identity: all that makes it one sweep: more depths and more seeds extend the same one.
         asked: seeds, margin and workers.
         notes: what is odd about the dataset, and what `--match` came to, in words.
+        gpus: those that trials are shared out on, where several are named.
     """
 
     settings: list[TrialGroup]
@@ -42,6 +43,7 @@ class Plan:
     identity: dict[str, Any]
     asked: SweepConfig
     notes: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()
 
     def unit(self, where: Mapping[str, Any]) -> Target:
         """What losses are in, of the settings that have some values in common."""
@@ -86,6 +88,7 @@ def make(
         UsageError: a value that cannot work, or settings with which there is nothing to learn.
         FileError: the dataset, or the checkpoint to begin with, cannot be used.
     """
+    single, gpus = placement.several(single)
     one_value = {
         name: values[0]
         for name, values in lists.items()
@@ -116,7 +119,9 @@ def make(
     notes = [*opened.notes()] if opened else []
     if asked.match:
         notes += grid.matching_notes(asked.match, sized.model, settings)
-    return Plan(settings, [grid.column(name) for name in swept], identity, asked, tuple(notes))
+    return Plan(
+        settings, [grid.column(name) for name in swept], identity, asked, tuple(notes), gpus
+    )
 
 
 def _weights(base: Config) -> str | None:

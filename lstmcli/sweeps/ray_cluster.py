@@ -323,3 +323,10 @@ def _shown(here: Versions) -> str:
 
     own = [f"{name}=={here[name]}" for name in LIBRARIES]
     return f"lstmcli {here['lstmcli']} and `pip install {' '.join(own)}`"
+
+
+def gpus() -> float:
+    """How many the cluster has that the program has joined."""
+    import ray
+
+    return float(ray.cluster_resources().get("GPU", 0))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lstmcli.config import DataConfig
+from lstmcli.core import execution
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.workers import POLL_SECONDS, Rows, attempt
@@ -78,9 +79,9 @@ class Mailbox:
 
 
 def run_ray(
-    settings: Sequence[TrialGroup], folder: Path
+    settings: Sequence[TrialGroup], folder: Path, gpu_share: float = 1.0
 ) -> Generator[tuple[TrialGroup, Rows] | None]:
-    """Trains settings as Ray tasks of one core each; as `workers.run_local`.
+    """Trains settings as Ray tasks of one core each, and a GPU; as `workers.run_local`.
 
     What their files hold goes along, so that nothing is read where a task is: each file's content
     is one object of the cluster, of which Ray brings a node one copy that all its tasks see, and
@@ -89,6 +90,7 @@ def run_ray(
     Args:
         settings: what to train.
         folder: where each setting gets its run directory, by its name.
+        gpu_share: what of a GPU each setting on one asks for.
 
     Raises:
         FileError: a file is missing, damaged, or does not fit.
@@ -101,7 +103,7 @@ def run_ray(
     largest_first = sorted(settings, key=lambda setting: -setting.seconds)
     contents = _put(ray, settings)
     running = {
-        task.remote(
+        task.options(**_resources(setting, gpu_share)).remote(
             mailbox, setting, (folder / setting.name).resolve(), contents[setting.config.data]
         ): setting
         for setting in largest_first
@@ -127,6 +129,11 @@ def _put(ray: Any, settings: Sequence[TrialGroup]) -> dict[DataConfig, Any]:
     """What the files of settings hold, as objects of the cluster: one for each kind of data."""
     configs = {setting.config.data: setting.config for setting in settings}
     return {data: ray.put(trial.read_files(config)) for data, config in configs.items()}
+
+
+def _resources(setting: TrialGroup, gpu_share: float) -> dict[str, float]:
+    """What a task asks for beside its core: Ray shows it no GPU but the one that it gives it."""
+    return {"num_gpus": gpu_share} if execution.on_gpu(setting.device) else {}
 
 
 def _stop(ray: Any, mailbox: Any, running: dict[Any, TrialGroup], folder: Path) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstmcli.config import SweepConfig
-from lstmcli.sweeps import load, ray_cluster, ray_workers, tables
+from lstmcli.sweeps import load, placement, ray_cluster, ray_workers, tables
 from lstmcli.sweeps import summary as summaries
 from lstmcli.sweeps import workers as local_workers
 from lstmcli.sweeps.answer import Answer, answers
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.grid import TrialGroup
+from lstmcli.sweeps.placement import Placement
 from lstmcli.sweeps.plan import Plan
 from lstmcli.sweeps.summary import DepthResult
 from lstmcli.sweeps.sweep_dir import SweepDirectory, usual
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WAS_LOST, DIVERGED = "done", "failed", "lost", "diverged"
 """How a setting can end."""
-EVERYWHERE = ("auto", "cpu", "cpu:0")
-"""Devices that every machine has."""
 START_SECONDS = 10
 """For loading and compiling, which every worker does."""
 
@@ -151,12 +150,17 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
         LstmcliError: the Ray cluster that is to train them is not there, or refuses.
     """
     directory = find_directory(plan, out, overwrite)
-    asked_for = {each.config.run.device for each in directory.missing(plan.settings)}
-    if plan.asked.backend == "local" and (special := asked_for - set(EVERYWHERE)):
-        local_workers.check_devices(sorted(special))
+    left = directory.missing(plan.settings)
+    placed = Placement()
+    if left and plan.asked.backend == "local":
+        placed = placement.here(left, plan.gpus, plan.asked)
     with directory.lock():
         directory = find_directory(plan, out, overwrite)  # It may have changed until it was ours.
-        with _workplace(plan, directory) as directory.notes:
+        with _workplace(plan, directory) as notes:
+            left = directory.missing(plan.settings)
+            if left and plan.asked.backend == "ray":
+                placed = placement.on_ray(left, ray_cluster.gpus(), plan.asked)
+            directory.placement, directory.notes = placed, [*notes, *placed.notes]
             if overwrite:
                 directory.delete()
             directory.begin(plan)
@@ -177,7 +181,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
     Raises:
         StoppedError: a signal came; the trials that had ended are kept.
     """
-    left = directory.missing(plan.settings)
+    left = directory.placement.place(directory.missing(plan.settings))
     if not left:
         return
     watches = {each.name: _watch(each, directory) for each in left}
@@ -251,10 +255,11 @@ def _results(
     plan: Plan, left: list[TrialGroup], directory: SweepDirectory
 ) -> Generator[tuple[TrialGroup, list[Row]] | None]:
     """Trains settings where the plan says; as `workers.run_local`."""
-    asked, folder = plan.asked, directory.settings
+    asked, folder, placed = plan.asked, directory.settings, directory.placement
     if asked.backend == "ray":
-        return ray_workers.run_ray(left, folder)
-    return local_workers.run_local(left, folder, workers(asked))
+        return ray_workers.run_ray(left, folder, placed.share)
+    jobs = workers(asked) if placed.jobs is None else placed.jobs
+    return local_workers.run_local(left, folder, jobs, placed.gpus)
 
 
 def workers(asked: SweepConfig) -> int:

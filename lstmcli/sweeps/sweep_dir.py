@@ -17,6 +17,7 @@ import tomli_w
 from lstmcli.config import PATHS
 from lstmcli.sweeps import grid, tables, trial_runs
 from lstmcli.sweeps.grid import TrialGroup
+from lstmcli.sweeps.placement import Placement
 from lstmcli.sweeps.plan import Plan, differences, differing
 from lstmcli.sweeps.tables import Row
 from lstmcli.sweeps.trial_runs import Key, TrialRun
@@ -46,11 +47,13 @@ class SweepDirectory(SweepFiles):
         elsewhere: of these, the ones that a sweep beside this one has: the run that they are of,
             and what its directory is called here.
         notes: what there is to say of where the trials are trained.
+        placement: which of them on which device.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     elsewhere: dict[str, tuple[TrialRun, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    placement: Placement = field(default_factory=Placement)
 
     def look_up(self, plan: Plan) -> None:
         """Reads the trials that are finished, here and in the sweeps beside this one.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lstmcli.config import Config
+from lstmcli.core import execution
 from lstmcli.sweeps.grid import TrialGroup, key_names
 from lstmcli.training import load, metrics, run_dir
 from lstmcli.training.metrics import EpochRow
@@ -153,7 +154,6 @@ def run(
     Returns:
         A row of `trials.csv` for each seed.
     """
-    from lstmcli.core import execution
     from lstmcli.sweeps.data_info import check_unchanged
 
     execution.set_up(setting.config, setting.spec.features)
@@ -209,7 +209,14 @@ def _put_back(place: RunDirectory, contents: Contents) -> TrainingState:
     source = contents.source
     found = resume_state.load_resume_state(place, {}, data_is_open=True)
     known = Config.build(found.status[run_dir.SETTINGS])  # With defaults where it is older.
-    if load.fixed_settings(known.to_dict()) != load.fixed_settings(source.config.to_dict()):
+    device = source.config.run.device
+    known = replace(known, run=replace(known.run, device=device))  # Whatever they were called.
+    same = execution.on_gpu(device) == execution.on_gpu(found.status["device"])
+    if execution.on_gpu(device):
+        found = replace(found, other_device=device)  # Any of the same kind.
+    if not same or (
+        load.fixed_settings(known.to_dict()) != load.fixed_settings(source.config.to_dict())
+    ):
         raise UsageError(f"`{place.path}` has other settings")
     run = trainer.prepare(source.config, place, source, found, contents.begin)
     if changes := resume.notes(run, found):

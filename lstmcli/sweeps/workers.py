@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lstmcli.core import execution
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.utils.errors import ExitCode, LstmcliError
@@ -43,6 +44,7 @@ class Worker:
         setting: the one that it is at.
         kind: of settings that it is set up for, once it has had one.
         had: how many it has had.
+        gpu: what it trains on a GPU, it trains on this one; `None` if that is not its part.
     """
 
     process: SpawnProcess
@@ -52,6 +54,7 @@ class Worker:
     setting: TrialGroup | None = None
     kind: object = None
     had: int = 0
+    gpu: str | None = None
 
 
 def cores() -> list[int]:
@@ -73,9 +76,21 @@ def check_devices(requested: Collection[str]) -> None:
             other.submit(_resolve, each).result()
 
 
-def _resolve(requested: str) -> str:
-    from lstmcli.core import execution
+def devices() -> list[str]:
+    """The devices of this machine; another process asks TensorFlow."""
+    context = multiprocessing.get_context("spawn")
+    with _no_main_module(), _deaf_to_ctrl_c(), ProcessPoolExecutor(1, context) as other:
+        return other.submit(_available).result()
 
+
+def _available() -> list[str]:
+    execution.set_defaults()
+    from lstmcli.core import device
+
+    return device.available()
+
+
+def _resolve(requested: str) -> str:
     execution.set_defaults()
     from lstmcli.core import device
 
@@ -83,26 +98,32 @@ def _resolve(requested: str) -> str:
 
 
 def run_local(
-    settings: Sequence[TrialGroup], folder: Path, jobs: int
+    settings: Sequence[TrialGroup], folder: Path, jobs: int, gpus: Sequence[str] = ()
 ) -> Generator[tuple[TrialGroup, Rows] | None]:
     """Trains settings, the largest first, and yields each with its rows as it ends.
 
-    Each worker has a share of them, and helps another when it is done with it. Yields `None` a few
+    Each worker has a share of them, and helps another when it is done with it; those on GPUs have
+    theirs, and help each other. Yields `None` a few
     times a second in between. Closing the iterator stops all workers.
 
     Args:
         settings: what to train.
         folder: where each setting gets its run directory, by its name.
         jobs: how many workers; each is held to a core of its own.
+        gpus: the GPU of each further worker, which has what is to be trained on one; of each
+            worker, if `jobs` is 0.
     """
     attempts: dict[str, int] = {}
     places = cores()
-    shares = share(settings, min(jobs, len(settings)))
-    workers = [_start(folder, places[job % len(places)], own) for job, own in enumerate(shares)]
+    parts = _parts(settings, jobs, gpus)
+    workers = [
+        _start(folder, places[job % len(places)], own, gpu) for job, (gpu, own) in enumerate(parts)
+    ]
     try:
         while any(worker.setting or worker.share for worker in workers):
             for job, worker in enumerate(workers):
-                longest = max((each.share for each in workers), key=_seconds)
+                alike = [each for each in workers if (each.gpu is None) == (worker.gpu is None)]
+                longest = max((each.share for each in alike), key=_seconds)
                 if worker.setting is None and (worker.share or longest):
                     setting = _next(worker, worker.share or longest)
                     workers[job] = _send(worker, setting, folder)
@@ -114,7 +135,7 @@ def run_local(
                 try:
                     yield setting, worker.pipe.recv()
                 except EOFError:
-                    workers[job] = _start(folder, worker.core, worker.share)
+                    workers[job] = _start(folder, worker.core, worker.share, worker.gpu)
                     attempts[setting.name] = attempts.get(setting.name, 1) + 1
                     if attempts[setting.name] <= ATTEMPTS:
                         worker.share.insert(0, setting)
@@ -123,6 +144,20 @@ def run_local(
             yield None
     finally:
         _stop(workers)
+
+
+def _parts(
+    settings: Sequence[TrialGroup], jobs: int, gpus: Sequence[str]
+) -> list[tuple[str | None, list[TrialGroup]]]:
+    """The GPU of each worker, and its share."""
+    on_gpus: list[TrialGroup] = []
+    others: list[TrialGroup] = []
+    for each in settings:
+        of_gpu = gpus and (not jobs or execution.on_gpu(each.device))
+        (on_gpus if of_gpu else others).append(each)
+    of_gpus = share(on_gpus, len(gpus)) if on_gpus else []
+    own = share(others, min(jobs, len(others))) if others else []
+    return [*zip(gpus, of_gpus, strict=False), *((None, each) for each in own)]
 
 
 def share(settings: Sequence[TrialGroup], workers: int) -> list[list[TrialGroup]]:
@@ -168,14 +203,14 @@ def _died(setting: TrialGroup, worker: Worker) -> Rows:
     return trial.lost(setting, f"it died twice ({why})")
 
 
-def _start(folder: Path, core: int, share: list[TrialGroup]) -> Worker:
+def _start(folder: Path, core: int, share: list[TrialGroup], gpu: str | None) -> Worker:
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, folder, core), daemon=True)
     with _no_main_module(), _deaf_to_ctrl_c():
         process.start()
     theirs.close()
-    return Worker(process, core, mine, share)
+    return Worker(process, core, mine, share, gpu=gpu)
 
 
 def _next(worker: Worker, waiting: list[TrialGroup]) -> TrialGroup:
@@ -188,11 +223,13 @@ def _next(worker: Worker, waiting: list[TrialGroup]) -> TrialGroup:
 
 def _send(worker: Worker, setting: TrialGroup, folder: Path) -> Worker:
     """Gives a worker a setting; TensorFlow is set up for one kind in a process, as bits ask for."""
+    if worker.gpu and execution.on_gpu(setting.device):
+        setting = setting.on(worker.gpu)
     kind = setting.kind
     if worker.kind not in (None, kind) or worker.had == MOST_SETTINGS:
         worker.pipe.close()
         worker.process.join()
-        worker = _start(folder, worker.core, worker.share)
+        worker = _start(folder, worker.core, worker.share, worker.gpu)
     worker.setting, worker.kind, worker.had = setting, kind, worker.had + 1
     worker.pipe.send(setting)
     return worker

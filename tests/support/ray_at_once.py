@@ -29,6 +29,9 @@ class Remote:
     def __init__(self, call):
         self._call = call
 
+    def options(self, **resources):
+        return self
+
     def remote(self, *arguments):
         return Reference(self._call, arguments)
 

@@ -64,13 +64,13 @@ def wait_for(path, seconds=120):
         time.sleep(0.05)
 
 
-def in_this_process(settings, folder, jobs):
+def in_this_process(settings, folder, jobs, gpus=()):
     """Stands in for `workers.run_local` where processes are not the point."""
     for setting in settings:
         yield setting, workers.attempt(setting, folder / setting.name)
 
 
-def invented(settings, folder, jobs):
+def invented(settings, folder, jobs, gpus=()):
     """Stands in for `workers.run_local`: rows and curves without training."""
     for setting in settings:
         run = RunDirectory(folder / setting.name)

@@ -25,8 +25,8 @@ SAYS_WHEN_IT_WAITS = """
 from pathlib import Path
 from lstmcli.sweeps import ray_workers
 usual = ray_workers.run_ray
-def noted(settings, folder):
-    for each in usual(settings, folder):
+def noted(settings, folder, share):
+    for each in usual(settings, folder, share):
         (folder.parent / "waits").touch()
         yield each
 ray_workers.run_ray = noted
