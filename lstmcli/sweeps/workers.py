@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -22,6 +22,7 @@ from typing import Any
 from lstmcli.core import execution
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.grid import TrialGroup
+from lstmcli.utils import memory
 from lstmcli.utils.errors import ExitCode, LstmcliError
 
 Rows = list[dict[str, Any]]
@@ -45,6 +46,7 @@ class Worker:
         kind: of settings that it is set up for, once it has had one.
         had: how many it has had.
         gpu: what it trains on a GPU, it trains on this one; `None` if that is not its part.
+        kills: what the system had killed for want of memory when it was started.
     """
 
     process: SpawnProcess
@@ -55,6 +57,7 @@ class Worker:
     kind: object = None
     had: int = 0
     gpu: str | None = None
+    kills: int = field(default_factory=memory.kills)
 
 
 def cores() -> list[int]:
@@ -200,6 +203,12 @@ def _died(setting: TrialGroup, worker: Worker) -> Rows:
     worker.process.join()
     code = worker.process.exitcode or 0
     why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    if why == "SIGKILL":
+        why += (
+            ", by the system's memory guard: fewer `--jobs` take less memory"
+            if memory.kills() > worker.kills
+            else ", which memory guards send too"
+        )
     return trial.lost(setting, f"it died twice ({why})")
 
 

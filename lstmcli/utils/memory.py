@@ -25,6 +25,8 @@ TAKEN = (
     Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 """And how much of that it has taken."""
+VMSTAT = Path("/proc/vmstat")
+"""Where it counts, among much else, what it has killed for want of memory."""
 MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 SHARE = 8
 """What is kept of a file may take this part of the free memory: a column exists as it was read, as
@@ -75,6 +77,14 @@ def free() -> int | None:
             mapped = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
             found.append(most - mapped)
     return max(0, min(found)) if found else installed()
+
+
+def kills() -> int:
+    """How many processes the system has killed for want of memory; 0 where nobody says."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = VMSTAT.read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
+    return 0
 
 
 def most_kept() -> int:

@@ -32,8 +32,8 @@ README = (ROOT / "README.md").read_text()
 OF_ALL = {"--help", "--version", "--install-completion"}
 
 
-def readme_commands():
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+def readme_commands(text=README):
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     return [
         shlex.split(line[2:], comments=True)[1:] for line in lines if line.startswith("$ lstmcli")
@@ -142,6 +142,11 @@ def test_the_commands_of_an_example_exist(script, tmp_path):
     assert any("3000" in each for each in asked)
     for each in asked:
         parses(shlex.join(["lstmcli", *each.split("\0")]))
+
+
+def test_the_commands_of_a_clusters_example_exist():
+    [command] = readme_commands((ROOT / "examples" / "ray_cluster.md").read_text())
+    parses(shlex.join(["lstmcli", *command]))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -20,7 +21,7 @@ from safetensors.numpy import load_file
 from lstmcli.core.runner import Program
 from lstmcli.sweeps import ray_cluster, trial
 from lstmcli.sweeps import workers as local_workers
-from lstmcli.utils import locks
+from lstmcli.utils import locks, memory
 from lstmcli.utils.errors import StoppedError, UsageError
 from resumes import assert_same
 from sweeping import (
@@ -133,6 +134,32 @@ def test_a_worker_that_dies_costs_its_own_setting_one_retry(times, status, tmp_p
     rows = drain(local_workers.run_local(both, tmp_path, 1), kill_a_worker(times, tmp_path))
     assert [row["status"] for row in rows] == [status] * 2
     assert ("SIGKILL" in rows[0]["error"]) == (status == "failed")
+
+
+@pytest.mark.parametrize(
+    ("code", "now", "said"),
+    [
+        (
+            -signal.SIGKILL,
+            3,
+            "it died twice (SIGKILL, by the system's memory guard: fewer `--jobs` ",
+        ),
+        (-signal.SIGKILL, 2, "it died twice (SIGKILL, which memory guards send too)"),
+        (-signal.SIGSEGV, 3, "it died twice (SIGSEGV)"),
+        (7, 3, "it died twice (exit code 7)"),
+    ],
+)
+def test_a_worker_that_the_memory_guard_has_killed_is_said_to_be(
+    code, now, said, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(memory, "VMSTAT", counts := tmp_path / "vmstat")
+    counts.write_text("nr_free_pages 7\noom_kill 2\n")
+    ended = SimpleNamespace(join=int, exitcode=code)
+    worker = local_workers.Worker(ended, 0, None, [])
+    counts.write_text(f"nr_free_pages 7\noom_kill {now}\n")
+    assert local_workers._died(settings()[0], worker)[0]["error"].startswith(
+        f"its worker was lost: {said}"
+    )
 
 
 @pytest.mark.slow
