@@ -5,7 +5,7 @@ SEED := $(shell date +%s)
 KILLS ?= 100
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-all torture torture-kills audit bench bench-data lint clean
+.PHONY: demo test test-slow test-all test-gpu torture torture-kills audit bench bench-data lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
@@ -17,6 +17,9 @@ test-slow: .venv/installed-dev  ## kills, power losses, the README's transcripts
 	$(BIN)/python tests/support/run_all.py -m slow
 
 test-all: test test-slow
+
+test-gpu: .venv/installed-dev  ## on a machine with an NVIDIA GPU, after pip install '.[gpu]'
+	$(BIN)/python -m pytest tests/gpu -rs
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -14,7 +14,11 @@ from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-PARTS = (("core", "data"), ("training", "probes", "inference"), ("sweeps", "reporting", "cli", "."))
+PARTS = (
+    ("core", "data"),
+    ("training", "probes", "inference"),
+    ("sweeps", "reporting", "cli", "gpu", "."),
+)
 """Folders; `.` are the files that lie beside them."""
 XDIST = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|error|deselected)")
