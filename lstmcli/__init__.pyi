@@ -129,6 +129,7 @@ def runs(
 def sweep(
     out: AnyPath | None = None,
     *,
+    compare: Mapping[str, Any] | str | None = None,
     overwrite: bool = False,
     layers: int | str | Iterable[int] | None = None,
     state_size: int | str | Iterable[int] | None = None,

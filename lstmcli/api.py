@@ -487,11 +487,19 @@ def _outputs(
     "model", "data", "training", "run", "sweep",
     leave_out=NOT_SWEPT, lists=("model", "data", "training"),
 )  # fmt: skip
-def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: Any) -> Result:
+def sweep(
+    out: AnyPath | None = None,
+    *,
+    compare: Mapping[str, Any] | str | None = None,
+    overwrite: bool = False,
+    **settings: Any,
+) -> Result:
     """Trains every combination of settings with every seed, and says how many layers are enough.
 
     Args:
         out: the sweep directory; by default one that the same sweep finds again.
+        compare: another setting that is the question in place of depth, and its values:
+            `{"state_size": [4, 8]}`.
         overwrite: whether another sweep that is there may be deleted.
         settings: of the model, the data, the training, the run and the sweep; a list or a range of
             values is swept.
@@ -501,7 +509,7 @@ def sweep(out: AnyPath | None = None, *, overwrite: bool = False, **settings: An
     """
     from lstmcli.sweeps import run
 
-    plan = plan_of(settings)
+    plan = plan_of(settings, compare=compare)
     with run.opened(plan, Path(out) if out else None, overwrite) as directory:
         for _ in run.run(plan, directory):
             pass
@@ -524,9 +532,13 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     return result
 
 
-def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None) -> Plan:
+def plan_of(
+    settings: Mapping[str, Any],
+    saved: Mapping[str, Any] | None = None,
+    compare: Mapping[str, Any] | str | None = None,
+) -> Plan:
     """The sweep that some settings ask for; single values, lists, ranges, or texts like `1-5`."""
-    from lstmcli.sweeps import grid, plan
+    from lstmcli.sweeps import axis, grid, plan
 
     settings = plain_settings(settings)
     own = {spec.name for spec in fields(SweepConfig)}
@@ -541,4 +553,4 @@ def plan_of(settings: Mapping[str, Any], saved: Mapping[str, Any] | None = None)
         for name, value in settings.items()
         if name not in own and name not in single
     }
-    return plan.make(single, lists, asked, saved)
+    return plan.make(single, lists, asked, saved, axis.parsed(compare))

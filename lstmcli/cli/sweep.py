@@ -45,6 +45,15 @@ def sweep(
     ctx: typer.Context,
     given: Given,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would run.")] = False,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=V,V,…",
+            help="Another setting of the model or the training that is the question in place of "
+            "depth, and its values: `state-size=4,8,16`.",
+            rich_help_panel="Sweep",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -72,7 +81,7 @@ def sweep(
     ctx.with_resource(signals.terminable())
     style = screens.progress_style(progress)
     files = config_files.read(config_file or [])
-    plan = api.plan_of(given, files.tables if "data" in given else files.found())
+    plan = api.plan_of(given, files.tables if "data" in given else files.found(), compare)
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
     if dry_run:
@@ -187,9 +196,11 @@ def _print(result: Result, argv: Sequence[str]) -> None:
         tuned = [f"{name}={text}" for name, text in longer.items()]
         typer.echo(f"longer: {_with(argv, tune=tuned)}")
     if more := result.more:
+        several = len(more.layers) > 1  # Else they need not be said.
+        depths = {"layers": ",".join(map(str, more.layers))} if several else {}
         typer.echo(
             f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
-            f"{_with(argv, layers=','.join(map(str, more.layers)), seeds=str(more.seeds))}"
+            f"{_with(argv, **depths, seeds=str(more.seeds))}"
         )
     typer.echo(f"sweep: {escape_unprintable(str(result.directory))}")
     if best := result.best:

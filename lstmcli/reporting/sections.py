@@ -24,6 +24,7 @@ from lstmcli.config import (
 from lstmcli.defaults import ARTICLE, BY_RULE
 from lstmcli.reporting import plot
 from lstmcli.reporting.html import Command, Picture, Table, Text
+from lstmcli.sweeps.axis import is_number
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import FileError, shell_quote
 from lstmcli.utils.settings import Settings, option_name, setting_types
@@ -269,8 +270,8 @@ def commands_of_run(path: Path, config: Config) -> list[Command]:
 
 def commands_of_sweep(path: Path, config: Config, found: Finished) -> list[Command]:
     """Commands about a sweep; arguments as those of `of_run`."""
-    words = ["lstmcli", "sweep", *setting_options(of_a_sweep(config, found))]
-    again = shlex.join(words)
+    settings = [each for each in of_a_sweep(config, found) if each.name != found.compared]
+    again = shlex.join(["lstmcli", "sweep", *setting_options(settings), *_compared(found)])
     return [
         *_from_where(path),
         Command(
@@ -278,7 +279,8 @@ def commands_of_sweep(path: Path, config: Config, found: Finished) -> list[Comma
             f"{again} --out {shell_quote(path.parent / AGAIN / path.resolve().name)}",
         ),
         Command(
-            "Finish or extend this sweep: more depths and more seeds add to it.",
+            "Finish or extend this sweep: more "
+            f"{found.axis.alternatives} and more seeds add to it.",
             f"{again} --out {shell_quote(path)}",
         ),
         *(
@@ -287,6 +289,18 @@ def commands_of_sweep(path: Path, config: Config, found: Finished) -> list[Comma
         ),
         *_about(path)[-1:],
     ]  # fmt: skip
+
+
+def _compared(found: Finished) -> list[str]:
+    """The words that ask for what is compared in place of depth."""
+    if found.compared is None:
+        return []
+    return ["--compare", f"{option_name(found.compared)[2:]}={_values(found)}"]
+
+
+def _values(found: Finished) -> str:
+    values = sorted(found.trials[found.axis.column].unique())
+    return ",".join(f"{each:g}" if is_number(each) else str(each) for each in values)
 
 
 def _from_where(path: Path) -> list[Command]:
@@ -311,6 +325,8 @@ def of_a_sweep(config: Config, found: Finished) -> list[Setting]:
     identity, depths = found.identity, sorted(found.trials.layers.unique())
     lists = {name: ",".join(map(str, values)) for name, values in identity["swept"].items()}
     lists["layers"] = _depths([int(each) for each in depths])
+    if found.compared:
+        lists[found.compared] = _values(found)
     own = SweepConfig(
         seeds=found.trials.seed.nunique(),
         match=identity.get("match", {}).get("size"),

@@ -42,7 +42,7 @@ def page(path: Path) -> Page:
         facts=_facts(config, found),
         sections=[
             Section("Figures", sections.drawn_figures(path)),
-            Section("Depths", [*_notes(found), _summary(found)]),
+            Section(_compared(found), [*_notes(found), _summary(found)]),
             Section("Trials", [_trials(found)]),
             Section("Settings", [sections.settings_table(sections.of_a_sweep(config, found))]),
             Section("Provenance", [sections.provenance_of_many(statuses)]),
@@ -74,13 +74,18 @@ def _with_files(tables: dict[str, dict[str, Any]], files: Mapping[str, str]) -> 
     return tables
 
 
+def _compared(found: Finished) -> str:
+    """What stands beside each other: `Depths`."""
+    return found.axis.alternatives.capitalize()
+
+
 def _facts(config: Config, found: Finished) -> list[tuple[str, str]]:
     trials = found.trials
     ended = int(trials.test_loss.notna().sum())
     task = formatting.task(config.data, found.swept)
     return [
         ("Task", f"{task[:1].upper()}{task[1:]}"),
-        ("Depths", str(trials.layers.nunique())),
+        (_compared(found), str(trials[found.axis.column].nunique())),
         ("Seeds", str(trials.seed.nunique())),
         ("Trials", f"{ended} of {len(trials)} with a result"),
         (
@@ -106,7 +111,7 @@ def _answer(answer: Answer) -> list[str | Part]:
         return [answer.sentence]
     headings, rows = answer.table(star="")
     marked = frozenset(place for place, row in enumerate(answer.rows) if row.marked)
-    caption = "What each depth has come to."
+    caption = "What each has come to."
     caption += " The one that the answer is about is marked." if marked else ""
     return [
         Text(answer.title, strong=True),
@@ -118,11 +123,12 @@ def _answer(answer: Answer) -> list[str | Part]:
 
 def _summary(found: Finished) -> Table:
     headings, rows = overview.summary_table(found.summary, found.swept)
+    which = found.axis.alternative
     enough = found.summary.enough.astype("boolean").fillna(False)
     return Table(
-        "Each depth, as summary.csv has it: the interquartile mean of the test loss, in which no "
-        "seed is worth more than a guess, and its 95 % interval, the median number of epochs to "
-        "solve the task, and p against the depth that the answer is about. A depth that is enough "
+        f"Each {which}, as summary.csv has it: the interquartile mean of the test loss, in which "
+        "no seed is worth more than a guess, and its 95 % interval, the median number of epochs to "
+        f"solve the task, and p against the {which} that the answer is about. One that is enough "
         "is marked.",
         headings,
         rows,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.config import DataConfig
 from lstmcli.data.target import Target
 from lstmcli.sweeps import conclusion
-from lstmcli.sweeps.axis import Axis, is_number, plural, verb
+from lstmcli.sweeps.axis import DEPTH, Axis, is_number, plural, verb
 from lstmcli.sweeps.comparison import LEVEL, interquartile_mean
 from lstmcli.sweeps.conclusion import named
 from lstmcli.sweeps.data_info import NATS
@@ -287,17 +287,22 @@ def _no_better(verdict: DepthResult, row: pd.Series, measure: Measure) -> str:
 
 
 def _context(verdict: DepthResult, about: str) -> str:
-    sizes = verdict.rows.state_size.unique()
-    units = Axis("state_size")
     tuned = " and ".join(map(words, verdict.tuned))
     known = [
         about,
         *(f"{words(name)} {_text(value)}" for name, value in verdict.where.items()
           if name != "state_size"),
-        units.named(sizes[0]) if len(sizes) == 1 and verdict.axis != units else "",
+        *_size(verdict),
         f"each {verdict.axis.alternative} at its best {tuned}" if tuned else "",
     ]  # fmt: skip
     return ", ".join(filter(None, known))
+
+
+def _size(verdict: DepthResult) -> list[str]:
+    """The depth and the state size that all have, where these are not what is compared."""
+    of_all = [axis for axis in (DEPTH, Axis("state_size")) if axis != verdict.axis]
+    values = [(axis, verdict.rows[axis.column].unique()) for axis in of_all]
+    return [axis.named(found[0]) for axis, found in values if len(found) == 1]
 
 
 def _row(kind: str, verdict: DepthResult, place: int, measure: Measure) -> AnswerRow:
@@ -357,7 +362,9 @@ def _against(kind: str, verdict: DepthResult, place: int, measure: Measure) -> s
         return "-"
     if kind == UNKNOWN:
         return _undecided(verdict, place, loss, measure)
-    if place < (findings.enough or 0):
+    if not verdict.axis.ordered and findings.worst[place].p_value <= LEVEL:
+        return f"no worse by more than the margin of {measure.more(verdict.margin, loss)}"
+    if verdict.in_question(place):
         bound = findings.worst[place].bound
         far = "any amount" if math.isinf(bound) else f"up to {measure.more(bound, loss)}"
         return f"could be worse by {far}"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lstmcli.config import NOT_SWEPT, ONE_IN_A_SWEEP, ModelConfig, TrainingConfig
+from lstmcli.sweeps import grid
 from lstmcli.sweeps.grid import words
+from lstmcli.utils.errors import UsageError
+from lstmcli.utils.settings import option_name, setting_types
 
 COUNTED = {"layers": ("layer", "depth"), "state_size": ("unit", "size")}
 """Columns whose values are counts: of what, and what one of them is called."""
@@ -27,7 +31,9 @@ class Axis:
     @property
     def alternative(self) -> str:
         """What one of its values is called: no other `depth` is better."""
-        return COUNTED[self.column][1] if self.column in COUNTED else words(self.column)
+        if self.column in COUNTED:
+            return COUNTED[self.column][1]
+        return "value" if self.ordered else words(self.column)
 
     @property
     def alternatives(self) -> str:
@@ -40,7 +46,7 @@ class Axis:
         counted = COUNTED.get(self.column)
         if counted:
             return f"how many {counted[0]}s are enough"
-        return f"which {self.alternative} is {'enough' if self.ordered else 'best'}"
+        return f"which {words(self.column)} is {'enough' if self.ordered else 'best'}"
 
     def named(self, value: Any) -> str:
         """A value: `3 layers`."""
@@ -57,6 +63,49 @@ class Axis:
     def verb(self, value: Any, several: str) -> str:
         """What goes with a value: 1 layer `is`, 2 layers `are`."""
         return verb(value if self.column in COUNTED else 1, several)
+
+
+DEPTH = Axis()
+"""What is compared where nothing else is asked for."""
+
+
+def axis_of(name: str | None) -> Axis:
+    """What is compared, by the name of a setting; depth without one."""
+    return Axis(grid.column(name), grid.kinds()[name] is not str) if name else DEPTH
+
+
+def parsed(given: str | Mapping[str, Any] | None) -> tuple[str, list[Any]] | None:
+    """The setting that is to be compared, and its values, from `state-size=4,8`.
+
+    Raises:
+        UsageError: it is no such text, the setting cannot be compared, or has one value alone.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        option, _, text = given.partition("=")
+        given = {option.strip(): text} if text.strip() else {}
+    example = "as in `--compare state-size=4,8,16`"
+    if len(given) != 1:
+        raise UsageError("`--compare` takes one setting and its values", example)
+    [(option, asked)] = given.items()
+    name = option.replace("-", "_")
+    own = {
+        spec.name for group in (ModelConfig, TrainingConfig) for spec, *_ in setting_types(group)
+    }
+    if name not in own - {*NOT_SWEPT, *ONE_IN_A_SWEEP}:
+        raise UsageError(
+            f"`--compare` cannot compare {option!r}: expected a setting of the model or of the "
+            "training, as losses on other data say nothing",
+            example,
+        )
+    values = grid.values(name, asked)
+    if len(values) < 2:
+        raise UsageError(
+            f"`--compare` takes several values, got {values[0]} alone",
+            f"`{option_name(name)} {values[0]}` sets it for all trials",
+        )
+    return name, values
 
 
 def plural(count: float, word: str) -> str:

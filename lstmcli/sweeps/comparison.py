@@ -165,23 +165,32 @@ class Comparison(NamedTuple):
 
 
 def compare_depths(
-    losses: Losses, margin: float, compare: bool = True, level: float = LEVEL
+    losses: Losses,
+    margin: float,
+    compare: bool = True,
+    level: float = LEVEL,
+    ordered: bool = True,
 ) -> Comparison:
-    """Weighs the losses of settings that differ in depth.
+    """Weighs the losses of settings that differ in depth, or in something else.
 
     Args:
         losses: of two settings at least, for `worst` and `enough` to say anything.
         margin: in nats.
         compare: whether the losses may be compared at all.
         level: in what part of all sweeps this look may be wrong (`looks.level`).
+        ordered: whether the first setting that passes is the answer; else it is the one of them
+            with the lowest loss, as names have no order. All are tested together: whichever of
+            them is taken, the error is the same.
     """
     places = [place for place, column in enumerate(losses.reached.T) if not np.isnan(column).all()]
     p_values = enough_p_values(losses, places, margin) if len(places) > 1 else {}
     of = (losses, places, margin, level)
     worst = {each: Worst(each, p, of) for each, p in p_values.items()}
-    enough = next((place for place in worst if worst[place].p_value <= LEVEL), None)
+    passing = [place for place in worst if worst[place].p_value <= LEVEL]
     means = {place: interquartile_mean(losses.reached[:, place]) for place in places}
     reference = min(means, key=lambda place: means[place], default=None)
+    chosen = min(passing, key=lambda place: means[place], default=None)
+    enough = next(iter(passing), None) if ordered else chosen
     if enough is not None:
         reference = enough
     ratios = _ratios(losses.reached, places, reference, level) if compare else {}

@@ -103,10 +103,12 @@ def _is_enough(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
 
 def enough(verdict: DepthResult, row: pd.Series) -> str:
     """That a depth is enough; or, where its seeds do not all solve the task, as good as any."""
-    if math.isnan(row.solve_rate) or row.solve_rate == 1:
-        return f"{with_verb(verdict, row, 'are')} enough"
+    lowest = verdict.axis.ordered or row.iqm <= verdict.findings.lowest
+    if lowest and (math.isnan(row.solve_rate) or row.solve_rate == 1):
+        found = "enough" if verdict.axis.ordered else "best"
+        return f"{with_verb(verdict, row, 'are')} {found}"
     well = f"{with_verb(verdict, row, 'do')} as well as any"
-    return well if row.solve_rate > 0 else f"no {verdict.axis.alternative} solves it: {well}"
+    return well if row.solve_rate != 0 else f"no {verdict.axis.alternative} solves it: {well}"
 
 
 def why(verdict: DepthResult, bound: str, margin: str) -> str:
@@ -190,7 +192,7 @@ def _differences(verdict: DepthResult, unit: Target) -> list[str]:
         ratio = verdict.findings.ratios.get(place)
         if ratio is not None and ratio.p_value < LEVEL:
             said = _compared(verdict, row, ratio)
-        elif place in verdict.findings.worst and place < (verdict.findings.enough or 0):
+        elif place in verdict.findings.worst and verdict.in_question(int(place)):
             bound = verdict.findings.worst[place].bound
             far = "any amount" if math.isinf(bound) else f"up to {unit.amount(bound)}"
             said = f"{named(verdict, row)} could be worse by {far}"

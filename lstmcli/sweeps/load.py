@@ -15,6 +15,8 @@ from lstmcli import __version__
 from lstmcli.config import DataConfig, SweepConfig
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.answer import Answer
+from lstmcli.sweeps.axis import Axis, axis_of
+from lstmcli.sweeps.plan import COMPARED, lists_of
 from lstmcli.sweeps.sweep_dir import SweepDirectory
 from lstmcli.training import checkpoint, load, metrics
 from lstmcli.training.load import BestTrial
@@ -61,14 +63,24 @@ class Finished:
     best: BestTrial | None
 
     @property
+    def axis(self) -> Axis:
+        """What is compared."""
+        return axis_of(self.compared)
+
+    @property
+    def compared(self) -> str | None:
+        """The setting that is compared in place of depth."""
+        return self.identity.get(COMPARED)
+
+    @property
     def swept(self) -> list[str]:
         """The columns of the settings that were swept besides depth."""
         return swept_columns(self.identity)
 
 
 def swept_columns(identity: dict[str, Any]) -> list[str]:
-    """The columns of the settings that a sweep has several values of, besides depth."""
-    return [grid.column(name) for name in grid.in_order(identity["swept"])]
+    """The columns of the settings that a sweep can have several values of, besides depth."""
+    return [grid.column(name) for name in lists_of(identity)]
 
 
 def record(
@@ -151,6 +163,8 @@ def _check_identity(identity: Any, files: Any) -> None:
             raise ValueError(f"`{name}` in `sweep.toml` is no table")
     if not all(isinstance(values, list) for values in identity["swept"].values()):
         raise ValueError("`swept` in `sweep.toml` must hold lists")
+    if identity.get(COMPARED, "layers") not in grid.kinds():
+        raise ValueError(f"`{COMPARED}` in `sweep.toml` must name a setting")
     if not all(isinstance(path, str) for path in files.values()):
         raise ValueError("`files` in `sweep.toml` must hold names")
 
@@ -178,7 +192,9 @@ def _judged(
 
     until_solved = identity["training"].get("until_solved", False)
     swept = swept_columns(identity)
-    summary, verdicts = summaries.summarize(trials, swept, margin, until_solved)
+    summary, verdicts = summaries.summarize(
+        trials, swept, margin, until_solved, axis_of(identity.get(COMPARED))
+    )
     units = [_unit(directory, each) for each in verdicts]
     answers = answer.answers(verdicts, units, _data(identity, files), swept)
     return summary, answers, best_of(directory, verdicts)

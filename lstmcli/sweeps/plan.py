@@ -12,6 +12,7 @@ from typing import Any
 from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
 from lstmcli.data.target import Target
 from lstmcli.sweeps import grid, placement
+from lstmcli.sweeps.axis import DEPTH, Axis, axis_of
 from lstmcli.sweeps.data_info import identity as identity_of
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.training import initial_weights, load, run_dir, tensorboard_logging
@@ -21,6 +22,8 @@ from lstmcli.utils.settings import option_name
 FILES = ("data", "init_from")
 """What an identity has as a checksum."""
 
+COMPARED = "compare"
+"""What is compared in place of depth, in an identity."""
 CHECKPOINTS = "10s"
 """Between a trial's checkpoints: what a killed sweep has to do again, at most."""
 
@@ -36,6 +39,7 @@ class Plan:
         asked: seeds, margin and workers.
         notes: what is odd about the dataset, and what `--match` came to, in words.
         gpus: those that trials are shared out on, where several are named.
+        axis: what is compared.
     """
 
     settings: list[TrialGroup]
@@ -44,6 +48,7 @@ class Plan:
     asked: SweepConfig
     notes: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()
+    axis: Axis = DEPTH
 
     def unit(self, where: Mapping[str, Any]) -> Target:
         """What losses are in, of the settings that have some values in common."""
@@ -75,6 +80,7 @@ def make(
     lists: Mapping[str, Sequence[Any]],
     asked: SweepConfig,
     saved: Mapping[str, Any] | None = None,
+    compare: tuple[str, Sequence[Any]] | None = None,
 ) -> Plan:
     """Plans a sweep.
 
@@ -83,23 +89,29 @@ def make(
         lists: the values of the others.
         asked: what a sweep alone has.
         saved: settings from a file, as `Config.build` takes them; the ones above win.
+        compare: the setting that is compared in place of depth, and its values.
 
     Raises:
         UsageError: a value that cannot work, or settings with which there is nothing to learn.
         FileError: the dataset, or the checkpoint to begin with, cannot be used.
     """
     single, gpus = placement.several(single)
+    question = compare[0] if compare else "layers"
+    if compare:
+        _check_compared(question, lists, asked)
+        lists = {**lists, question: compare[1]}
     one_value = {
         name: values[0]
         for name, values in lists.items()
-        if (len(values) == 1 and name != "layers") or name == grid.HORIZON
+        if (len(values) == 1 and name != question) or name == grid.HORIZON
     }
     base = Config.build(
         saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": CHECKPOINTS}
     )
     tensorboard_logging.check_installed(base)
     base = initial_weights.sized(base)
-    depths = [base.model.layers] if base.training.init_from else grid.parse("layers", DEPTHS)
+    one_depth = base.training.init_from or question != "layers"
+    depths = [base.model.layers] if one_depth else grid.parse("layers", DEPTHS)
     lists = {"layers": depths, **lists}
     lists = {name: lists[name] for name in grid.in_order(lists)}
     weights = _weights(run_dir.with_absolute_paths(base))
@@ -115,13 +127,34 @@ def make(
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
     sized = opened.resolved(base) if opened else base
     first = min(settings, key=lambda setting: setting.config.data.leads[0])  # In whichever order.
-    identity = _identity(sized, first, swept, asked.match)
+    others = {name: values for name, values in swept.items() if name != question}
+    identity = _identity(sized, first, others, asked.match, question)
     notes = [*opened.notes()] if opened else []
     if asked.match:
         notes += grid.matching_notes(asked.match, sized.model, settings)
-    return Plan(
-        settings, [grid.column(name) for name in swept], identity, asked, tuple(notes), gpus
-    )
+    columns, axis = [grid.column(name) for name in swept], axis_of(question if compare else None)
+    return Plan(settings, columns, identity, asked, tuple(notes), gpus, axis)
+
+
+def _check_compared(question: str, lists: Mapping[str, Sequence[Any]], asked: SweepConfig) -> None:
+    """Raises UsageError where something else stands in the way of what is to be compared."""
+    if question in lists:
+        option = f"`{option_name(question)}`"
+        raise UsageError(f"{option} and `--compare` name the same setting", f"leave {option} out")
+    if len(lists.get("layers", [])) > 1:
+        raise UsageError(
+            "`--compare` asks about one setting: expected one value of `--layers`, got several",
+            "give `--layers` one value, or leave `--compare` out to compare depths",
+        )
+    if asked.match:
+        raise UsageError("`--match` has no effect with `--compare`: depths do not differ",
+                         "leave `--match` out")  # fmt: skip
+
+
+def lists_of(identity: Mapping[str, Any]) -> list[str]:
+    """The settings besides depth of which a sweep can have several values, by its identity."""
+    compared = identity.get(COMPARED)
+    return grid.in_order([*identity["swept"], *([compared] if compared else [])])
 
 
 def _weights(base: Config) -> str | None:
@@ -143,29 +176,34 @@ def _weights(base: Config) -> str | None:
 
 
 def _identity(
-    base: Config, first: TrialGroup, swept: Mapping[str, Sequence[Any]], match: str | None
+    base: Config,
+    first: TrialGroup,
+    swept: Mapping[str, Sequence[Any]],
+    match: str | None,
+    question: str,
 ) -> dict[str, Any]:
-    """All settings that trials depend on but depths and seeds, as TOML can hold them.
+    """All settings that trials depend on but what is compared and seeds, as TOML can hold them.
 
     Args:
         base: the settings that all trials share, its size resolved.
         first: one of them, in which the rest is resolved.
         swept: the settings that differ.
         match: what depths are equal in.
+        question: the setting that is compared.
     """
     run = base.run
     resolved = replace(base, data=first.config.data, training=first.config.training)
     tables = identity_of(resolved, first.material.digest, first.weights)
     shift = {} if run.data_seed is None else {"data_seed_minus_seed": run.data_seed - run.seed}
     tables["run"] = shift
-    for name in swept:
+    for name in (*swept, question):
         for table in tables.values():
             table.pop(name, None)
     if match:
-        tables["match"] = {"size": match, "layers": tables["model"].pop("layers")}
-    else:
-        tables["model"].pop("layers")
-    return {**tables, "swept": dict(swept), "results": grid.results(first.material.digest)}
+        tables["match"] = {"size": match, "layers": base.model.layers}
+    compared = {} if question == "layers" else {COMPARED: question}
+    results = grid.results(first.material.digest)
+    return {**tables, "swept": dict(swept), "results": results, **compared}
 
 
 def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

@@ -285,7 +285,9 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     curves = tables.curves_table(trials, plan.swept, directory.path, before)
     tables.write_csv(directory.curves, curves)
     until_solved = plan.base.training.until_solved
-    summary, verdicts = summaries.summarize(trials, plan.swept, plan.asked.margin, until_solved)
+    summary, verdicts = summaries.summarize(
+        trials, plan.swept, plan.asked.margin, until_solved, plan.axis
+    )
     tables.write_csv(directory.summary, summary)
     units = [plan.unit(each.where) for each in verdicts]
     parts = answers(verdicts, units, plan.base.data, plan.swept)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data.baselines import Baseline
-from lstmcli.sweeps.axis import Axis
+from lstmcli.sweeps.axis import DEPTH, Axis
 from lstmcli.sweeps.comparison import LEVEL, Comparison, Losses, compare_depths, interquartile_mean
 from lstmcli.sweeps.grid import key_names
 from lstmcli.sweeps.trial import Status
@@ -92,7 +92,7 @@ class DepthResult:
     baseline: Baseline
     tuned: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     looks: tuple[int, int] | None = None
-    axis: Axis = field(default_factory=Axis)
+    axis: Axis = DEPTH
 
     @property
     def better_than_a_guess(self) -> bool:
@@ -109,9 +109,14 @@ class DepthResult:
         """How many depths' losses, as the summary has them, are below the baseline."""
         return int((self.rows.iqm < self.baseline.loss).sum())
 
+    def in_question(self, place: int) -> bool:
+        """Whether less than what is enough might do: of a name it might be as good."""
+        enough = self.findings.enough
+        return enough is not None and (place < enough if self.axis.ordered else place != enough)
+
     def own(self, row: pd.Series) -> pd.DataFrame:
         """The trials of a row."""
-        names = key_names(list(self.tuned))
+        names = key_names([self.axis.column, *self.tuned])
         return self.trials[(self.trials[names] == row[names]).all(axis=1)]
 
 
@@ -145,6 +150,7 @@ def summarize(
     swept: Sequence[str],
     margin: float,
     until_solved: bool = False,
+    axis: Axis = DEPTH,
 ) -> tuple[pd.DataFrame, list[DepthResult]]:
     """A row for each setting, and a verdict for each combination of the swept settings.
 
@@ -155,6 +161,7 @@ def summarize(
             without a network to the floor or, where no floor is known, to 0.
         until_solved: whether trials were stopped once they had solved the task. Losses are then not
             compared; a depth is enough if it is within the margin of the oracle.
+        axis: what is compared, if that is not depth: it is among the swept settings then.
 
     Returns:
         The columns of `summary.csv`: `layers`, `state_size`, the other swept settings, then
@@ -164,13 +171,16 @@ def summarize(
 
     parts: list[pd.DataFrame] = []
     verdicts: list[DepthResult] = []
-    for where, group in groups(trials, swept):
+    others = [name for name in swept if name != axis.column]
+    for where, group in groups(trials, others):
         baseline = _baseline(group) or Baseline(GUESS, float(group.chance.max()))
         compared = _compared(group, baseline, until_solved)
-        found = _rows(compared, swept)
+        found = _rows(compared, swept, axis)
         width = margin * _way(group, baseline)
-        findings = compare_depths(_losses(found, compared), width, compare=not until_solved)
-        verdicts.append(DepthResult(where, found, compared, width, findings, baseline))
+        findings = compare_depths(
+            _losses(found, compared, axis), width, not until_solved, ordered=axis.ordered
+        )
+        verdicts.append(DepthResult(where, found, compared, width, findings, baseline, axis=axis))
         parts.append(_with_verdict(found, verdicts[-1]))
     return pd.concat(parts, ignore_index=True), verdicts
 
@@ -209,8 +219,8 @@ def groups(trials: pd.DataFrame, swept: Sequence[str]) -> list[tuple[dict[str, A
     return [(dict(zip(swept, values, strict=True)), group) for values, group in found]
 
 
-def _rows(group: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
-    """A row for each setting of a group, the smallest depth first."""
+def _rows(group: pd.DataFrame, swept: Sequence[str], axis: Axis) -> pd.DataFrame:
+    """A row for each setting of a group, the smallest depth first, or names by the alphabet."""
     import pandas as pd
 
     keys = key_names(swept)
@@ -218,7 +228,7 @@ def _rows(group: pd.DataFrame, swept: Sequence[str]) -> pd.DataFrame:
         dict(zip(keys, values, strict=True)) | vars(_setting(own))
         for values, own in group.groupby(keys, sort=True, dropna=False)
     ]
-    rows.sort(key=lambda row: (row["layers"], row["state_size"]))
+    rows.sort(key=lambda row: (row[axis.column], row["layers"], row["state_size"]))
     return pd.DataFrame(rows, columns=[*keys, *(spec.name for spec in fields(SettingRow))])
 
 
@@ -280,15 +290,16 @@ def _compared(trials: pd.DataFrame, baseline: Baseline, until_solved: bool) -> p
     return trials.assign(reached=reached, reachable=(loss - gap).where(stopped, reached))
 
 
-def _losses(rows: pd.DataFrame, compared: pd.DataFrame) -> Losses:
-    """The losses by seed and depth."""
-    keys = zip(rows.layers, rows.state_size, strict=True)
-    places = {key: place for place, key in enumerate(keys)}
+def _losses(rows: pd.DataFrame, compared: pd.DataFrame, axis: Axis) -> Losses:
+    """The losses by seed and depth, or what else is compared."""
+    names = key_names([axis.column])
+    places = {key: n for n, key in enumerate(rows[names].itertuples(index=False, name=None))}
     seeds = {seed: index for index, seed in enumerate(sorted(compared.seed.unique()))}
     reached = np.full((len(seeds), len(places)), np.nan)
     reachable = reached.copy()
-    for trial in compared.itertuples():
-        at = seeds[trial.seed], places[trial.layers, trial.state_size]
+    known = zip(compared.seed, compared[names].itertuples(index=False, name=None), strict=True)
+    for (seed, key), trial in zip(known, compared.itertuples(), strict=True):
+        at = seeds[seed], places[key]
         reached[at], reachable[at] = trial.reached, trial.reachable
     return Losses(reached, reachable)
 

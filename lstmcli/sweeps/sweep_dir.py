@@ -18,7 +18,7 @@ from lstmcli.config import PATHS
 from lstmcli.sweeps import grid, tables, trial_runs
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.placement import Placement
-from lstmcli.sweeps.plan import Plan, differences, differing
+from lstmcli.sweeps.plan import COMPARED, Plan, differences, differing, lists_of
 from lstmcli.sweeps.tables import Row
 from lstmcli.sweeps.trial_runs import Key, TrialRun
 from lstmcli.training import run_dir
@@ -101,9 +101,9 @@ class SweepDirectory(SweepFiles):
         """Takes what is wanted of the trials that another sweep has finished, with their runs."""
         try:
             identity = other.identity()
-            swept = list(identity["swept"])
-            lists = {"layers", "state_size", *swept, *plan.identity["swept"]}
-            if not wanted or set(differing(identity, plan.identity)) - lists - {"match"}:
+            swept = lists_of(identity)
+            lists = {"layers", "state_size", "match", COMPARED, *swept, *lists_of(plan.identity)}
+            if not wanted or set(differing(identity, plan.identity)) - lists:
                 return
             columns = grid.key_names([grid.column(name) for name in swept])
             rows = other.with_runs(tables.read_trials(other.trials, columns).values(), columns)

@@ -16,8 +16,10 @@ from lstmcli.data.datasets import open_source
 from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.data.target import NumberTarget, TextTarget
 from lstmcli.reporting import sweep_page
-from lstmcli.sweeps import answer, run, summary
+from lstmcli.sweeps import answer, axis, run, summary
+from lstmcli.sweeps.comparison import Losses, compare_depths
 from lstmcli.sweeps.data_info import NATS
+from lstmcli.utils.errors import UsageError
 
 LOW = [0.0020, 0.0021, 0.0022, 0.0023, 0.0024, 0.0025, 0.0026, 0.0027]
 HIGH = [0.5, 0.52, 0.54, 0.56, 0.58, 0.5, 0.51, 0.52]
@@ -267,3 +269,93 @@ def test_a_terminal_has_colour_and_a_pipe_has_none(monkeypatch, capsys):
     assert [re.sub("\x1b\\[[0-9]*m", "", line).split()[:2] for line in green] == [
         ["2", "layers"], ["*", "2"],
     ]  # fmt: skip
+
+
+# --- what else is compared
+
+
+def comparing(name, losses, **columns):
+    """The answer to which value of another setting is enough, or best."""
+    where = {name: None} if name != "state_size" else {}
+    parts = [trials({2: column}, where and {name: value}, **columns).assign(**{name: value})
+             for value, column in losses.items()]  # fmt: skip
+    table = pd.concat(parts, ignore_index=True)
+    _, [found] = summary.summarize(table, [name], 0.01, axis=axis.axis_of(name))
+    return answer.answer(found, NATS, "echo step 10")
+
+
+def test_the_smallest_size_that_is_enough_is_named():
+    found = comparing("state_size", {16: MIXED, 4: HIGH, 8: LOW})
+    assert found.title == "8 units are enough  (echo step 10, 2 layers)"
+    assert [row.setting for row in found.rows] == [{"state_size": size} for size in (4, 8, 16)]
+    assert found.rows[0].against == "226 times the loss (205 to 249)"
+    assert found.caveats == ["8 seeds; error at most 5 % over all sizes."]
+    assert "no other size is better" in found.sentence
+
+
+def test_of_names_the_one_with_the_lowest_loss_is_the_best_whatever_the_alphabet_says():
+    better = [loss - 0.0001 for loss in LOW]
+    found = comparing("optimizer", {"sgd": better, "adagrad": HIGH, "adam": LOW})
+    assert found.title == "sgd is best  (echo step 10, 2 layers, 4 units)"
+    assert [cells[0] for cells in found.table()[1]] == ["  adagrad", "  adam", "* sgd"]
+    assert found.rows[1].against == "4.5 % more loss (4.1 to 4.9 %)"
+    assert "could be worse" not in "".join(row.against for row in found.rows)
+
+
+def test_other_numbers_have_words_of_their_own():
+    found = comparing("bptt", {5: HIGH, 15: LOW})
+    assert found.headline == "bptt 15 is enough"
+    assert found.rows[0].setting == {"bptt": 5}
+    alone = comparing("optimizer", {"adam": LOW})
+    assert alone.headline == "one optimizer alone does not say which is needed"
+    some = [0.002, 0.5] * 4
+    unknown = comparing("optimizer", {"adam": some, "sgd": some[::-1]})
+    assert unknown.headline == "the data cannot tell which optimizer is best"
+
+
+def test_a_name_that_is_worse_by_the_margin_is_seldom_called_best():
+    """Of five, four are worse by exactly the margin of a seed's standard deviation."""
+    rng, wrong, of = np.random.default_rng(5), 0, 400
+    for _ in range(of):
+        losses = rng.normal(size=(8, 5)) + np.array([1, 1, 0, 1, 1])
+        found = compare_depths(Losses(losses, losses), 1.0, ordered=False)
+        wrong += found.enough not in (None, 2)
+    assert wrong / of <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / of)
+
+
+def test_a_plan_compares_sizes_at_one_depth_and_more_of_them_extend_it():
+    plan = api.plan_of({"layers": 2, "seeds": 5}, compare={"state_size": [4, 8]})
+    assert [setting.label for setting in plan.settings] == ["2x4", "2x8"]
+    assert plan.axis == axis.Axis("state_size")
+    more = api.plan_of({"layers": "2", "seeds": 6}, compare="state-size=4,8,16")
+    assert more.name == plan.name
+    others = [
+        api.plan_of({"layers": 1}, compare="state-size=4,8"),
+        api.plan_of({"layers": 2}, compare="optimizer=adam,sgd"),
+        api.plan_of({"layers": 2, "state_size": "4,8"}),
+    ]
+    assert len({plan.name, *(each.name for each in others)}) == 4
+    assert {each.config.model.layers for each in others[1].settings} == {2}
+    default = api.plan_of({}, compare="state-size=4,8")
+    assert [setting.label for setting in default.settings] == ["3x4", "3x8"]
+    assert api.plan_of({}, compare="layers=1,2").name == api.plan_of({}).name
+
+
+@pytest.mark.parametrize(
+    ("compare", "settings", "said"),
+    [
+        ("state-size", {}, "takes one setting and its values"),
+        ("state-size=4", {}, "takes several values, got 4 alone"),
+        ("echo-step=3,6", {}, "cannot compare 'echo-step': expected a setting of the model"),
+        ("state-sise=3,6", {}, "cannot compare 'state-sise'"),
+        ("state-size=4,8", {"layers": "1-2"}, "expected one value of `--layers`, got several"),
+        ("state-size=4,8", {"state_size": 3}, "`--state-size` and `--compare` name the same"),
+        ("bptt=5,8", {"match": "params"}, "`--match` has no effect with `--compare`"),
+        ({"bptt": [5], "layers": [2]}, {}, "takes one setting and its values"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_words(compare, settings, said):
+    with pytest.raises(UsageError) as found:
+        api.plan_of(settings, compare=compare)
+    assert said in found.value.message
+    assert found.value.hint
