@@ -1,6 +1,6 @@
 """The verbs for Python, with every setting that each takes: for editors and type checkers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any

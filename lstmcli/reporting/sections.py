@@ -355,9 +355,9 @@ def _depths(depths: list[int]) -> str:
 
 SHOWN = {
     "depth": "Test loss by setting: a point for each seed, and the interquartile mean with its "
-    "95 % interval. The table of depths has the numbers.",
-    "curves": "Validation loss by epoch: for each depth the median over the seeds, and the middle "
-    "half of them.",
+    "95 % interval. The table below has the numbers.",
+    "curves": "Validation loss by epoch: for each setting the median over the seeds, and the "
+    "middle half of them.",
     "loss": "Loss by epoch, in training and in validation, beside what it is to be held against. "
     "The table of epochs has the numbers.",
 }

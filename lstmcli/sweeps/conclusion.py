@@ -102,13 +102,19 @@ def _is_enough(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
 
 
 def enough(verdict: DepthResult, row: pd.Series) -> str:
-    """That a depth is enough; or, where its seeds do not all solve the task, as good as any."""
-    lowest = verdict.axis.ordered or row.iqm <= verdict.findings.lowest
-    if lowest and (math.isnan(row.solve_rate) or row.solve_rate == 1):
-        found = "enough" if verdict.axis.ordered else "best"
-        return f"{with_verb(verdict, row, 'are')} {found}"
-    well = f"{with_verb(verdict, row, 'do')} as well as any"
-    return well if row.solve_rate != 0 else f"no {verdict.axis.alternative} solves it: {well}"
+    """That a depth is enough; or, where its seeds do not all solve the task, as good as any.
+
+    A name that has the lowest loss of all is the best.
+    """
+    axis = verdict.axis
+    if axis.ordered:
+        enough = math.isnan(row.solve_rate) or row.solve_rate == 1
+    else:
+        enough = row.iqm <= verdict.findings.lowest
+    found = f"{with_verb(verdict, row, 'do')} as well as any"
+    if enough:
+        found = f"{with_verb(verdict, row, 'are')} {'enough' if axis.ordered else 'best'}"
+    return f"no {axis.alternative} solves it: {found}" if row.solve_rate == 0 else found
 
 
 def why(verdict: DepthResult, bound: str, margin: str) -> str:

@@ -300,6 +300,10 @@ def test_of_names_the_one_with_the_lowest_loss_is_the_best_whatever_the_alphabet
     assert [cells[0] for cells in found.table()[1]] == ["  adagrad", "  adam", "* sgd"]
     assert found.rows[1].against == "4.5 % more loss (4.1 to 4.9 %)"
     assert "could be worse" not in "".join(row.against for row in found.rows)
+    part = comparing("optimizer", {"sgd": HIGH, "adam": [*LOW[:6], 0.02, 0.02]})
+    assert part.headline == "adam is best"
+    none = comparing("optimizer", {"sgd": HIGH, "adam": [loss - 0.1 for loss in HIGH]})
+    assert none.headline == "no optimizer solves it: adam is best"
 
 
 def test_other_numbers_have_words_of_their_own():
