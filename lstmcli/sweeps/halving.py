@@ -3,8 +3,9 @@
 After a part of the epochs those that are clearly behind are given up: successive halving (Jamieson
 and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization",
 AISTATS). What is behind may be what is slow: of two learning rates the smaller one starts later and
-may end lower. So losses are compared where they will be after as many epochs again, if they go on
-falling as they did, seed by seed; and what is lowest now stays too.
+may end lower. So losses are compared, seed by seed, where they will be if they go on falling by the
+same factor; and what is lowest now stays too. `tests/support/operating_figures.py` simulates how
+often the choice is that of all candidates, and what it costs.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ FEWEST = 2
 
 CLEARLY = 2.0
 """Standard errors of the seeds' differences by which a candidate has to be behind."""
+
+AHEAD = 3
+"""How often a candidate's last fall is repeated: a quarter of the epochs becomes five eighths."""
+
+SMALLEST_LOSS = 1e-12
 
 
 def survivors(
@@ -50,7 +56,7 @@ def survivors(
         return alive or list(losses)[:1]
     now = np.stack([_worth(losses[key], guess) for key in alive])
     before = now if earlier is None else np.stack([_worth(earlier[key], guess) for key in alive])
-    ahead = now - np.maximum(0.0, before - now)
+    ahead = np.log(now) + AHEAD * np.minimum(0.0, np.log(now / before))
     order = np.argsort(ahead.mean(1), kind="stable")
     behind = ahead - ahead[order[FEWEST - 1]]
     error = behind.std(1, ddof=1) / np.sqrt(behind.shape[1]) if behind.shape[1] > 1 else 0.0
@@ -72,4 +78,4 @@ def choose(losses: Mapping[Key, Floats], guess: float) -> Key:
 def _worth(losses: Floats, guess: float) -> Floats:
     """Losses of which none is worse than a guess."""
     found = np.asarray(losses, float)
-    return np.where(np.isfinite(found), np.minimum(found, guess), guess)
+    return np.where(np.isfinite(found), np.clip(found, SMALLEST_LOSS, guess), guess)

@@ -1,26 +1,20 @@
 """How often a sweep's answer is right, by simulation: `python tests/support/operating_figures.py`.
 
-Sweeps are drawn from distributions whose truth is known and judged by the program's own code. The
-first table is about the line below which a task is solved: how many series the best predictor that
-there is solves. The second is the share of sweeps that claim any difference between five depths
-that are truly equal: it must not exceed 5 %. The third is the share that calls the smaller of two
-depths enough, when the deeper one is better by half a standard deviation (of a seed's loss) or by
-two, with a margin of a quarter of a standard deviation (so that calling it enough is wrong: at most
-5 %) and of one (so that it is right for half a deviation, wrong for two). The fourth is about
-several depths and a margin of one standard deviation: how often any is called enough where all but
-the last are worse than that by exactly the margin (at most 5 %), and how often the first is where
-all are equal. The fifth is how often a depth is called enough that sometimes fails, beside one that
-never does: what is rare shows in no bound.
+Sweeps are drawn from distributions whose truth is known and judged by the program's own code;
+CONTRIBUTING.md says what each table shows. `... operating_figures.py 1000 two_depths` draws so many
+sweeps for each cell, and prints that table alone.
 """
 
 import sys
 
 import numpy as np
+from scipy import stats
 
+import tuned_sweeps
 from lstmcli.config import DataConfig
 from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.tasks import echo
-from lstmcli.sweeps import looks
+from lstmcli.sweeps import comparison, looks
 from lstmcli.sweeps.comparison import LEVEL, Losses, compare_depths, upper_bound
 
 SEEDS = (5, 8, 12, 20)
@@ -143,6 +137,34 @@ def as_needed(name, depths, worse, sweeps, margin=None, compare=False):
     return tuple(np.mean(found, 0))
 
 
+def tuned(name, design, alike, sweeps, seeds=None):
+    """What tuning makes of two depths that are equal at their best rates, or of which one is worse.
+
+    Args:
+        name: of the case, in `tuned_sweeps.TUNED`.
+        design: in `tuned_sweeps.DESIGNS`.
+        alike: correlation of a seed's validation and test loss.
+        sweeps: how many are drawn.
+        seeds: how many are judged; `None`: as needed.
+
+    Returns:
+        The share that claims a difference where there is none, and the share that calls the first
+        enough where it is worse by exactly the margin: at any look, by the program's two tests.
+    """
+    rng = np.random.default_rng(0)
+    levels = [*map(looks.level, range(len(looks.LOOKS)))] if seeds is None else [LEVEL]
+    counts = looks.LOOKS if seeds is None else [seeds]
+    drawn = [tuned_sweeps.tuned_losses(rng, name, design, alike, counts[-1]) for _ in range(sweeps)]
+    first, second = np.swapaxes(drawn, 0, 1)
+    differ, enough = np.zeros((2, sweeps), bool)
+    for count, level in zip(counts, levels, strict=True):
+        logs, better = (np.log(first / second)[:, :count], (second - first)[:, :count])
+        differ |= stats.ttest_1samp(logs, 0, axis=1).pvalue <= level
+        sums = better @ comparison._flips(count).T
+        enough |= (sums >= sums[:, :1] - 1e-12).mean(1) <= level
+    return differ.mean(), enough.mean()
+
+
 def oracle_solves(noise, series):
     """In how many series the best predictor counts as solving the task, by its gap and as before.
 
@@ -168,49 +190,133 @@ def missed(rate, seeds, sweeps):
     return found / sweeps
 
 
-def main(sweeps=1000):
-    """Prints the tables in Markdown."""
-    series = sweeps // 5
-    print(f"| label noise | oracle solves, of {series} series | held against the floor |")
-    print("| --- | --- | --- |")
-    for noise in (0, 0.05, 0.2, 0.4):
-        print("| {} | {} | {} |".format(noise, *oracle_solves(noise, series)))
+def table(heads, rows):
+    """Prints a table in Markdown."""
+    print("| " + " | ".join(heads) + " |\n|" + " --- |" * len(heads))
+    for row in rows:
+        cells = (f"{each:.1%}" if isinstance(each, float) else str(each) for each in row)
+        print("| " + " | ".join(cells) + " |", flush=True)
     print()
-    print("| five equal depths | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |")
-    print("| --- |" + " --- |" * len(SEEDS))
-    for name, distribution in DISTRIBUTIONS.items():
-        rates = (false_claims(distribution, 5, seeds, sweeps) for seeds in SEEDS)
-        print(f"| {name} | " + " | ".join(f"{rate:.1%}" for rate in rates) + " |")
-    print(
-        "\n| the deeper is better by | margin | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |"
+
+
+AFTER = [f"{seeds} seeds" for seeds in SEEDS]
+
+
+def solved(sweeps):
+    series = sweeps // 5
+    heads = ["label noise", f"oracle solves, of {series} series", "held against the floor"]
+    table(heads, ((str(noise), *oracle_solves(noise, series)) for noise in (0, 0.05, 0.2, 0.4)))
+
+
+def differences(sweeps):
+    rows = (
+        (name, *(false_claims(own, 5, seeds, sweeps) for seeds in SEEDS))
+        for name, own in DISTRIBUTIONS.items()
     )
-    print("| --- | --- |" + " --- |" * len(SEEDS))
-    for difference in (0, 0.5, 2):
-        for margin in (0.25, 1):
-            rates = (called_enough(difference, margin, seeds, sweeps) for seeds in SEEDS)
-            cells = " | ".join(f"{rate:.1%}" for rate in rates)
-            print(f"| {difference} sd | {margin} sd | {cells} |")
-    print("\n| losses | depths | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |")
-    print("| --- | --- |" + " --- |" * len(SEEDS))
-    for name in DISTRIBUTIONS:
-        for depths in DEPTHS:
-            pairs = (
-                (any_enough_at_the_margin(name, depths, seeds, sweeps),
-                 first_of_equals(name, depths, seeds, sweeps))
-                for seeds in SEEDS
-            )  # fmt: skip
-            cells = " | ".join(f"{wrong:.1%}, {right:.1%}" for wrong, right in pairs)
-            print(f"| {name} | {depths} | {cells} |")
-    for name in ("normal", "log-normal"):
-        rates = (first_that_passes(name, 5, seeds, sweeps) for seeds in SEEDS)
-        cells = " | ".join(f"{rate:.1%}" for rate in rates)
-        print(f"| {name}, each by itself | 5 | {cells} |")
-    print("\n| a seed fails with | " + " | ".join(f"{n} seeds" for n in SEEDS) + " |")
-    print("| --- |" + " --- |" * len(SEEDS))
-    for rate in (0.05, 0.1, 0.2, 0.3):
-        cells = " | ".join(f"{missed(rate, seeds, sweeps):.1%}" for seeds in SEEDS)
-        print(f"| {rate:.0%} | {cells} |")
+    table(["five equal depths", *AFTER], rows)
+
+
+def two_depths(sweeps):
+    rows = (
+        (f"{by} sd", f"{margin} sd", *(called_enough(by, margin, seeds, sweeps) for seeds in SEEDS))
+        for by in (0, 0.5, 2)
+        for margin in (0.25, 1)
+    )
+    table(["the deeper is better by", "margin", *AFTER], rows)
+
+
+def several_depths(sweeps):
+    def cell(name, depths, seeds):
+        wrong = any_enough_at_the_margin(name, depths, seeds, sweeps)
+        return f"{wrong:.1%}, {first_of_equals(name, depths, seeds, sweeps):.1%}"
+
+    rows = (
+        (name, depths, *(cell(name, depths, seeds) for seeds in SEEDS))
+        for name in DISTRIBUTIONS
+        for depths in DEPTHS
+    )
+    table(["losses", "depths", *AFTER], rows)
+
+
+def each_by_itself(sweeps):
+    rows = (
+        (name, *(first_that_passes(name, 5, seeds, sweeps) for seeds in SEEDS))
+        for name in ("normal", "log-normal")
+    )
+    table(["five depths, each by itself", *AFTER], rows)
+
+
+def seeds_as_needed(sweeps):
+    def row(name, depths):
+        wrong, *_ = as_needed(name, depths, 1, sweeps)
+        _, first, differ, seeds = as_needed(name, depths, 0, sweeps, compare=True)
+        alone = first_of_equals(name, depths, 20, sweeps)
+        clear = as_needed(name, depths, 0, sweeps // 10, margin=5 * MARGINS[name])[3]
+        needed = as_needed(name, depths, 30, sweeps // 10)[3]
+        return (
+            name,
+            depths,
+            *map(float, (wrong, differ, first, alone)),
+            *(f"{each:.1f}" for each in (seeds, clear, needed)),
+        )
+
+    heads = ["losses", "depths", "wrongly enough", "wrongly different", "first of equals"]
+    more = ["the same, always 20", "seeds", "seeds, margin fivefold", "seeds, the last is needed"]
+    table(heads + more, (row(name, depths) for name in DISTRIBUTIONS for depths in DEPTHS))
+
+
+def halving_rates(sweeps):
+    rows = (
+        (f"1/{round(1 / rung)}", seeds, *map(float, tuned_sweeps.halved(rung, seeds, sweeps)))
+        for rung in (1 / 8, 1 / 4)
+        for seeds in (4, 8)
+    )
+    table(["given up after", "seeds", "choice of the full grid", "of its cost"], rows)
+
+
+def tuned_depths(sweeps):
+    def cell(*of):
+        return "{:.1%}, {:.1%}".format(*tuned(*of))
+
+    rows = (
+        (name, str(alike), design, *(cell(name, design, alike, sweeps, n) for n in (8, 20, None)))
+        for name in tuned_sweeps.TUNED
+        for alike in (0.3, 0.7, 0.95)
+        for design in tuned_sweeps.DESIGNS
+    )
+    heads = ["two depths", "validation and test", "design", "8 seeds", "20 seeds", "as needed"]
+    table(heads, rows)
+
+
+def rare_failures(sweeps):
+    rows = (
+        (f"{rate:.0%}", *(missed(rate, seeds, sweeps) for seeds in SEEDS))
+        for rate in (0.05, 0.1, 0.2, 0.3)
+    )
+    table(["a seed fails with", *AFTER], rows)
+
+
+TABLES = {
+    own.__name__: own
+    for own in (
+        solved,
+        differences,
+        two_depths,
+        several_depths,
+        each_by_itself,
+        seeds_as_needed,
+        halving_rates,
+        tuned_depths,
+        rare_failures,
+    )
+}
+
+
+def main(sweeps="1000", *names):
+    """Prints the tables, or those that are named, in Markdown."""
+    for name in names or TABLES:
+        TABLES[name](int(sweeps))
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import operating_figures
+import tuned_sweeps
 from lstmcli.sweeps import comparison, looks
 from lstmcli.sweeps.comparison import LEVEL, Losses
 
@@ -121,3 +122,30 @@ def test_a_depth_that_fails_with_every_seed_does_not_keep_the_first_look_from_de
     assert findings.worst[2].at_this_look == 2**-8
     assert findings.worst[0].p_value == 1
     assert looks.is_decided(findings, 0)
+
+
+@pytest.mark.parametrize("name", tuned_sweeps.TUNED)
+def test_where_other_seeds_choose_a_rate_five_percent_are_wrong_of_the_depths_as_tuned(name):
+    """Rates that are nearly alike add what a choice by few seeds may truly be worse by."""
+    for seeds in (8, None):
+        wrong = operating_figures.tuned(name, "4 other seeds choose", 0.95, 1000, seeds)
+        assert max(wrong) <= (0.1 if name == "rates nearly alike" else 0.07)
+
+
+def test_where_the_seeds_that_chose_judge_too_the_luckier_depth_is_enough_too_often():
+    case, design = "four alike, one by itself", "the first 8 choose"
+    assert operating_figures.tuned(case, design, 0.95, 1000, 8)[1] > 0.08
+    assert max(operating_figures.tuned("rates alike", design, 0.95, 1000, 8)) < 0.05
+
+
+def test_the_tests_of_tuned_depths_are_the_programs():
+    rng = np.random.default_rng(0)
+    wrong = []
+    for _ in range(60):
+        drawn = tuned_sweeps.tuned_losses(rng, "rates alike", "4 other seeds choose", 0.95, 8)
+        worse = drawn + np.array([[0.001], [0]])
+        pair, found = operating_figures.judge(drawn, 0.001), operating_figures.judge(worse, 0.001)
+        differ = any(ratio.p_value <= LEVEL for ratio in pair.ratios.values())
+        wrong.append((differ, found.enough == 0))
+    same = operating_figures.tuned("rates alike", "4 other seeds choose", 0.95, 60, 8)
+    assert tuple(np.mean(wrong, 0)) == same
