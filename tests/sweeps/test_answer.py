@@ -16,10 +16,11 @@ from lstmcli.data.datasets import open_source
 from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.data.target import NumberTarget, TextTarget
 from lstmcli.reporting import sweep_page
-from lstmcli.sweeps import answer, axis, run, summary
+from lstmcli.sweeps import answer, axis, load, run, summary, workers
 from lstmcli.sweeps.comparison import Losses, compare_depths
 from lstmcli.sweeps.data_info import NATS
 from lstmcli.utils.errors import UsageError
+from sweeping import invented
 
 LOW = [0.0020, 0.0021, 0.0022, 0.0023, 0.0024, 0.0025, 0.0026, 0.0027]
 HIGH = [0.5, 0.52, 0.54, 0.56, 0.58, 0.5, 0.51, 0.52]
@@ -363,3 +364,29 @@ def test_what_cannot_be_compared_is_refused_in_words(compare, settings, said):
         api.plan_of(settings, compare=compare)
     assert said in found.value.message
     assert found.value.hint
+
+
+@pytest.mark.parametrize("compare", ["state-size=2,3", "optimizer=adagrad,adam", "epochs=1,2"])
+def test_a_sweep_that_compares_is_answered_drawn_and_read_back(compare, monkeypatch, tmp_path):
+    """Its trials are not trained: tables, answer, figures, page and commands are what is tried."""
+    monkeypatch.setattr(workers, "run_local", invented)
+    name = compare.partition("=")[0]
+    settings = {"series_length": 300, "layers": 2, "seeds": 6}
+    settings |= {} if name == "epochs" else {"epochs": 2}
+    plan = api.plan_of(settings, compare=compare)
+    with run.opened(plan, tmp_path / "s") as directory:
+        for _ in run.run(plan, directory):
+            pass
+        result = api.conclude(plan, directory)
+    [found] = result.parts
+    assert len(found.rows) == 2
+    assert len(list(directory.figures.iterdir())) == 2
+    page = api.report(tmp_path / "s").read_text()
+    assert f"--compare {compare}" in page
+    assert "--layers 2" in page
+    kept = load.read(tmp_path / "s")
+    directory.status.unlink()
+    judged = load.read(tmp_path / "s")
+    assert judged.answers == kept.answers
+    assert judged.answers[0].table() == found.table()
+    assert judged.axis == plan.axis
