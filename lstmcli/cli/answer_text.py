@@ -13,7 +13,7 @@ from lstmcli.reporting import text_table
 from lstmcli.utils import terminal
 
 if TYPE_CHECKING:
-    from lstmcli.sweeps.answer import Answer
+    from lstmcli.sweeps.answer_parts import Answer
 
 INDENT = "  "
 PLAIN, STRONG, FOUND = "plain", "strong", "found"

@@ -11,7 +11,7 @@ from lstmcli.config import OF_THE_FILE, PATHS, Config
 from lstmcli.reporting import formatting, sections
 from lstmcli.reporting.html import Page, Part, Section, Table, Text
 from lstmcli.sweeps import load, overview
-from lstmcli.sweeps.answer import Answer
+from lstmcli.sweeps.answer_parts import Answer
 from lstmcli.sweeps.load import Finished
 from lstmcli.training import run_dir
 from lstmcli.training.run_dir import RunDirectory

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lstmcli import __version__
 from lstmcli.config import DataConfig, SweepConfig
 from lstmcli.sweeps import grid, tables
-from lstmcli.sweeps.answer import Answer
+from lstmcli.sweeps.answer_parts import Answer
 from lstmcli.sweeps.axis import Axis, axis_of
 from lstmcli.sweeps.plan import COMPARED, lists_of
 from lstmcli.sweeps.sweep_dir import SweepDirectory

@@ -13,7 +13,8 @@ from lstmcli.config import SweepConfig
 from lstmcli.sweeps import load, placement, ray_cluster, ray_workers, tables
 from lstmcli.sweeps import summary as summaries
 from lstmcli.sweeps import workers as local_workers
-from lstmcli.sweeps.answer import Answer, answers
+from lstmcli.sweeps.answer import answers
+from lstmcli.sweeps.answer_parts import Answer
 from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.placement import Placement

@@ -17,6 +17,7 @@ from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.data.target import NumberTarget, TextTarget
 from lstmcli.reporting import sweep_page
 from lstmcli.sweeps import answer, axis, load, run, summary, workers
+from lstmcli.sweeps.answer_parts import Answer
 from lstmcli.sweeps.comparison import Losses, compare_depths
 from lstmcli.sweeps.data_info import NATS
 from lstmcli.utils.errors import UsageError
@@ -230,10 +231,10 @@ def test_twelve_depths_fit_eighty_columns():
 
 def test_an_answer_is_the_same_after_json():
     found = answer.answer(verdict({1: HIGH, 2: LOW, 3: MIXED}))
-    again = answer.Answer.of(json.loads(json.dumps({**found.record, "newer": 1})))
+    again = Answer.of(json.loads(json.dumps({**found.record, "newer": 1})))
     assert again.table() == found.table()
     assert shown(again) == shown(found)
-    old = answer.Answer.of("1 layer is enough: 8 of 8 seeds solve it")
+    old = Answer.of("1 layer is enough: 8 of 8 seeds solve it")
     assert old.sentence == "1 layer is enough: 8 of 8 seeds solve it"
     assert shown(old) == [old.sentence]
 
@@ -251,9 +252,7 @@ def test_a_notebook_and_a_page_show_the_same_parts(tmp_path):
     assert (table.marked, table.rows[1][0]) == ({1}, "2")
     assert caveat.text in found.caveats
     assert found.sentence in sentence.text
-    assert sweep_page._answer(answer.Answer.of("1 layer is enough: it is")) == [
-        "1 layer is enough: it is"
-    ]
+    assert sweep_page._answer(Answer.of("1 layer is enough: it is")) == ["1 layer is enough: it is"]
 
 
 def test_a_terminal_has_colour_and_a_pipe_has_none(monkeypatch, capsys):
