@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
@@ -491,6 +491,7 @@ def sweep(
     out: AnyPath | None = None,
     *,
     compare: Mapping[str, Any] | str | None = None,
+    tune: Mapping[str, Any] | Iterable[str] | None = None,
     overwrite: bool = False,
     **settings: Any,
 ) -> Result:
@@ -500,6 +501,8 @@ def sweep(
         out: the sweep directory; by default one that the same sweep finds again.
         compare: another setting that is the question in place of depth, and its values:
             `{"state_size": [4, 8]}`.
+        tune: values of settings that each depth is to have at its best, by its validation loss:
+            `{"learning_rate": [0.1, 0.3]}`; by default some learning rates, if none is given.
         overwrite: whether another sweep that is there may be deleted.
         settings: of the model, the data, the training, the run and the sweep; a list or a range of
             values is swept.
@@ -509,7 +512,7 @@ def sweep(
     """
     from lstmcli.sweeps import run
 
-    plan = plan_of(settings, compare=compare)
+    plan = plan_of(settings, compare=compare, tune=tune)
     with run.opened(plan, Path(out) if out else None, overwrite) as directory:
         for _ in run.run(plan, directory):
             pass
@@ -536,9 +539,10 @@ def plan_of(
     settings: Mapping[str, Any],
     saved: Mapping[str, Any] | None = None,
     compare: Mapping[str, Any] | str | None = None,
+    tune: Mapping[str, Any] | Iterable[str] | None = None,
 ) -> Plan:
     """The sweep that some settings ask for; single values, lists, ranges, or texts like `1-5`."""
-    from lstmcli.sweeps import axis, grid, plan
+    from lstmcli.sweeps import axis, grid, plan, tuning
 
     settings = plain_settings(settings)
     own = {spec.name for spec in fields(SweepConfig)}
@@ -553,4 +557,5 @@ def plan_of(
         for name, value in settings.items()
         if name not in own and name not in single
     }
-    return plan.make(single, lists, asked, saved, axis.parsed(compare))
+    tuned = None if tune is None else tuning.parsed(tune)
+    return plan.make(single, lists, asked, saved, axis.parsed(compare), tuned)

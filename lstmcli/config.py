@@ -402,7 +402,13 @@ class RunConfig(Settings):
 class SweepConfig(Settings):
     """What a sweep is asked beyond the settings of its runs."""
 
-    seeds: int = setting(8, "Seeds of each setting, from --seed on.", ge=1)
+    seeds: str = setting(
+        "auto",
+        "Seeds of each setting, from --seed on: a number, or auto for as many as the answer takes.",
+        pattern=r"auto|[1-9]\d*",
+        expected="a whole number from 1 on, or `auto`",
+        or_number=True,
+    )
     match: str | None = setting(
         None,
         "Choose the state size so that depths are equal in this, to a model of the default depth "
@@ -425,7 +431,14 @@ class SweepConfig(Settings):
         None, "On Ray: what of a GPU each trial on one asks for (default: all of it).", gt=0, le=1
     )
 
+    @property
+    def fixed_seeds(self) -> int | None:
+        """How many seeds each setting has; `None` where it is found out."""
+        return None if self.seeds == "auto" else int(self.seeds)
+
     def __post_init__(self) -> None:
+        if isinstance(self.seeds, Integral) and not isinstance(self.seeds, bool):
+            object.__setattr__(self, "seeds", str(self.seeds))
         super().__post_init__()
         for name in ("address", "gpu_share"):
             if getattr(self, name) is not None and self.backend != "ray":

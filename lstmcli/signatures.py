@@ -60,5 +60,5 @@ def _keyword(spec: Field[Any], optional: bool, several: bool, in_memory: bool) -
         types.append("list[str]")
     elif several and own != "bool" and spec.name not in ONE_IN_A_SWEEP:
         types += ["str"] * ("str" not in own) + [f"Iterable[{own}]"]
-    types += ["None"] * optional
+    types += ["int"] * spec.metadata.get("or_number", False) + ["None"] * optional
     return inspect.Parameter(spec.name, KEYWORD, default=spec.default, annotation=" | ".join(types))

@@ -122,7 +122,8 @@ def test_a_script_without_a_guard_can_sweep(python, tmp_path):
     """A worker that ran its parent's main module again would begin another sweep."""
     (tmp_path / "script.py").write_text(
         "import lstmcli\n"
-        "found = lstmcli.sweep(layers=[1, 2], seeds=2, epochs=2, series_length=1500)\n"
+        "small = {'seeds': 2, 'epochs': 2, 'series_length': 1500, 'learning_rate': 1}\n"
+        "found = lstmcli.sweep(layers=[1, 2], **small)\n"
         "print(len(found.trials), found.answer)\n"
     )
     done = subprocess.run(

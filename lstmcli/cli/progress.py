@@ -179,6 +179,7 @@ class SweepView:
             )
             for name, epochs in settings
         }
+        self._wide = wide
         self._all = self._bars.add_task("", total=None)
         self._count()
 
@@ -199,6 +200,7 @@ class SweepView:
         lowest: float = math.inf,
         left: float | None = None,
         ended: bool = False,
+        of: int | None = None,
     ) -> None:
         """Shows where a setting stands.
 
@@ -212,7 +214,11 @@ class SweepView:
                 solves the task.
             left: seconds that all settings will still take.
             ended: whether it has.
+            of: epochs that it trains, at most.
         """
+        if name not in self._tasks:  # More seeds, which an answer takes.
+            self._names[name] = name.ljust(self._wide)
+            self._tasks[name] = self._bars.add_task("", total=of, start=False, visible=False)
         task = self._tasks[name]
         if not (was_seen := name in self._begun):
             self._begun.add(name)

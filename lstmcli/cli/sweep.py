@@ -54,6 +54,15 @@ def sweep(
             rich_help_panel="Sweep",
         ),
     ] = None,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=V,V,…",
+            help="A setting that each depth is to have at its best, by its validation loss, and "
+            "the values to try (default: learning rates around the default, unless one is given).",
+            rich_help_panel="Sweep",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -81,7 +90,8 @@ def sweep(
     ctx.with_resource(signals.terminable())
     style = screens.progress_style(progress)
     files = config_files.read(config_file or [])
-    plan = api.plan_of(given, files.tables if "data" in given else files.found(), compare)
+    tables = files.tables if "data" in given else files.found()
+    plan = api.plan_of(given, tables, compare, tune or None)
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
     if dry_run:

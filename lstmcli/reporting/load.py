@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from lstmcli.training.load import RunMismatchError
 from lstmcli.training.metrics import StepRow, columns
 from lstmcli.training.run_dir import RunDirectory, SweepFiles
 from lstmcli.utils.errors import FileError, LstmcliError, UsageError
+from lstmcli.utils.files import read_small
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,6 +206,12 @@ def figures_of_sweep(path: Path) -> dict[str, Figure]:
         return {}
     names = list(trials)
     swept = names[names.index("state_size") + 1 : names.index("seed")]
+    if tuned := [name for name in swept if name.removesuffix("_set") in _tuned(files)]:
+        chosen = summary[[*SIZES, *swept]]  # Each depth's own values.
+        trials, curves, summary = (
+            table.merge(chosen).drop(columns=tuned) for table in (trials, curves, summary)
+        )
+        swept = [name for name in swept if name not in tuned]
     task, unit = _words(files, swept)
     return sweep_figures(trials, summary, curves, swept, task, unit, _answer(files))
 
@@ -213,6 +221,13 @@ def _answer(files: SweepFiles) -> str:
     parts = runs.kept(files).get("parts", [])
     headline = str(parts[0]["headline"]) if len(parts) == 1 else ""
     return f"{headline[:1].upper()}{headline[1:]}"
+
+
+def _tuned(files: SweepFiles) -> list[str]:
+    """The names of the settings that each depth has at its own best."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return list(tomllib.loads(read_small(files.config).decode())["sweep"]["tuned"])
+    return []
 
 
 def _words(files: SweepFiles, swept: Sequence[str]) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from lstmcli.config import (
 from lstmcli.defaults import ARTICLE, BY_RULE
 from lstmcli.reporting import plot
 from lstmcli.reporting.html import Command, Picture, Table, Text
+from lstmcli.sweeps import grid, overview, tuning
 from lstmcli.sweeps.axis import is_number
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import FileError, shell_quote
@@ -270,8 +271,8 @@ def commands_of_run(path: Path, config: Config) -> list[Command]:
 
 def commands_of_sweep(path: Path, config: Config, found: Finished) -> list[Command]:
     """Commands about a sweep; arguments as those of `of_run`."""
-    settings = [each for each in of_a_sweep(config, found) if each.name != found.compared]
-    again = shlex.join(["lstmcli", "sweep", *setting_options(settings), *_compared(found)])
+    words = [*_sweep_options(config, found), *_compared(found)]
+    again = shlex.join(["lstmcli", "sweep", *words])
     return [
         *_from_where(path),
         Command(
@@ -303,6 +304,21 @@ def _values(found: Finished) -> str:
     return ",".join(f"{each:g}" if is_number(each) else str(each) for each in values)
 
 
+def _sweep_options(config: Config, found: Finished) -> list[str]:
+    """The words that make a sweep what it is: what is tuned, and a learning rate that is not."""
+    tuned = {grid.setting_of(name): name for name in found.tuned}
+    apart = {*tuned, found.compared}
+    plain = [each for each in of_a_sweep(config, found) if each.name not in apart]
+    words = setting_options(plain)
+    for name, column in tuned.items():
+        values = ",".join(map(overview.text, sorted(found.trials[column].dropna().unique())))
+        words += ["--tune", f"{option_name(name)[2:]}={values}"]
+    rate = option_name(tuning.BY_DEFAULT)
+    if tuning.BY_DEFAULT not in apart and rate not in words:
+        words += [rate, f"{config.training.learning_rate:g}"]
+    return words
+
+
 def _from_where(path: Path) -> list[Command]:
     """Where the commands are to be typed, if their paths depend on it."""
     if path.is_absolute():
@@ -324,6 +340,9 @@ def of_a_sweep(config: Config, found: Finished) -> list[Setting]:
     """The settings of a sweep: those of its trials, with what has several values, and its own."""
     identity, depths = found.identity, sorted(found.trials.layers.unique())
     lists = {name: ",".join(map(str, values)) for name, values in identity["swept"].items()}
+    for column in found.tuned:
+        values = sorted(found.trials[column].dropna().unique())
+        lists[grid.setting_of(column)] = f"{','.join(map(overview.text, values))} (tuned)"
     lists["layers"] = _depths([int(each) for each in depths])
     if found.compared:
         lists[found.compared] = _values(found)

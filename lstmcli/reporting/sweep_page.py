@@ -10,9 +10,10 @@ from typing import Any
 from lstmcli.config import OF_THE_FILE, PATHS, Config
 from lstmcli.reporting import formatting, sections
 from lstmcli.reporting.html import Page, Part, Section, Table, Text
-from lstmcli.sweeps import load, overview
+from lstmcli.sweeps import load, overview, summary
 from lstmcli.sweeps.answer_parts import Answer
 from lstmcli.sweeps.load import Finished
+from lstmcli.sweeps.trial import Status
 from lstmcli.training import run_dir
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import FileError
@@ -87,7 +88,7 @@ def _facts(config: Config, found: Finished) -> list[tuple[str, str]]:
         ("Task", f"{task[:1].upper()}{task[1:]}"),
         (_compared(found), str(trials[found.axis.column].nunique())),
         ("Seeds", str(trials.seed.nunique())),
-        ("Trials", f"{ended} of {len(trials)} with a result"),
+        ("Trials", f"{ended} of {len(trials)} with a result{_dropped(found)}"),
         (
             "Epochs",
             str(config.training.epochs) if "epochs" not in found.identity["swept"] else "several",
@@ -95,9 +96,15 @@ def _facts(config: Config, found: Finished) -> list[tuple[str, str]]:
     ]
 
 
+def _dropped(found: Finished) -> str:
+    """How many trials were not to have one."""
+    count = int((found.trials.status == Status.DROPPED).sum())
+    return f", {count} dropped early" if count else ""
+
+
 def _notes(found: Finished) -> list[Text]:
     """How many trials have no result, and why the first has none."""
-    failed = found.trials[found.trials.test_loss.isna()]
+    failed = summary.without_result(found.trials)
     if failed.empty:
         return []
     first = failed.error.iloc[0]

@@ -47,6 +47,7 @@ class TrialGroup:
         weights: the checksum of the checkpoint that it begins with; `None` for drawn weights.
         folder: what its run directory is called, where one is there already: older versions named
             the same setting in several ways.
+        until: the epoch after which its training pauses; `None` for its end.
     """
 
     config: Config
@@ -54,6 +55,7 @@ class TrialGroup:
     material: DataInfo
     weights: str | None = None
     folder: str | None = None
+    until: int | None = None
 
     @property
     def label(self) -> str:

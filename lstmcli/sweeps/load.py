@@ -16,7 +16,7 @@ from lstmcli.config import DataConfig, SweepConfig
 from lstmcli.sweeps import grid, tables
 from lstmcli.sweeps.answer_parts import Answer
 from lstmcli.sweeps.axis import Axis, axis_of
-from lstmcli.sweeps.plan import COMPARED, lists_of
+from lstmcli.sweeps.plan import COMPARED, TUNED, lists_of
 from lstmcli.sweeps.sweep_dir import SweepDirectory
 from lstmcli.training import checkpoint, load, metrics
 from lstmcli.training.load import BestTrial
@@ -74,8 +74,13 @@ class Finished:
 
     @property
     def swept(self) -> list[str]:
-        """The columns of the settings that were swept besides depth."""
+        """The columns of the settings that have several values, besides depth."""
         return swept_columns(self.identity)
+
+    @property
+    def tuned(self) -> list[str]:
+        """Those of them that each depth has at its own best."""
+        return tuned_columns(self.identity)
 
 
 def swept_columns(identity: dict[str, Any]) -> list[str]:
@@ -83,8 +88,17 @@ def swept_columns(identity: dict[str, Any]) -> list[str]:
     return [grid.column(name) for name in lists_of(identity)]
 
 
+def tuned_columns(identity: dict[str, Any]) -> list[str]:
+    """The columns of the settings that each depth has at its own best."""
+    return [grid.column(name) for name in grid.in_order(identity.get(TUNED, []))]
+
+
 def record(
-    directory: SweepDirectory, margin: float, answers: Sequence[Answer], best: BestTrial | None
+    directory: SweepDirectory,
+    margin: float,
+    answers: Sequence[Answer],
+    best: BestTrial | None,
+    looks: tuple[int, int] | None = None,
 ) -> None:
     """Writes `sweep.json`: the answer, the margin it rests on, which trials it is of; the best."""
     known = {
@@ -93,6 +107,7 @@ def record(
         "answers": [each.sentence for each in answers],
         "parts": [each.record for each in answers],
         "trials_sha256": _checksum(directory.trials),
+        "looks": looks,
         load.BEST: best
         and {
             "run_dir": str(best.run.relative_to(directory.path)),
@@ -165,6 +180,8 @@ def _check_identity(identity: Any, files: Any) -> None:
         raise ValueError("`swept` in `sweep.toml` must hold lists")
     if identity.get(COMPARED, "layers") not in grid.kinds():
         raise ValueError(f"`{COMPARED}` in `sweep.toml` must name a setting")
+    if not isinstance(identity.get(TUNED, []), list):
+        raise ValueError(f"`{TUNED}` in `sweep.toml` must be a list")
     if not all(isinstance(path, str) for path in files.values()):
         raise ValueError("`files` in `sweep.toml` must hold names")
 
@@ -191,10 +208,9 @@ def _judged(
     from lstmcli.sweeps import summary as summaries
 
     until_solved = identity["training"].get("until_solved", False)
-    swept = swept_columns(identity)
-    summary, verdicts = summaries.summarize(
-        trials, swept, margin, until_solved, axis_of(identity.get(COMPARED))
-    )
+    swept, tuned = swept_columns(identity), tuned_columns(identity)
+    compared = axis_of(identity.get(COMPARED))
+    summary, verdicts = summaries.summarize(trials, swept, margin, until_solved, compared, tuned)
     units = [_unit(directory, each) for each in verdicts]
     answers = answer.answers(verdicts, units, _data(identity, files), swept)
     return summary, answers, best_of(directory, verdicts)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lstmcli.config import DEFAULTS, DEPTHS, Config, SweepConfig
+from lstmcli.data.datasets import Source
 from lstmcli.data.target import Target
-from lstmcli.sweeps import grid, placement
+from lstmcli.sweeps import grid, looks, placement, tuning
 from lstmcli.sweeps.axis import DEPTH, Axis, axis_of
 from lstmcli.sweeps.data_info import identity as identity_of
 from lstmcli.sweeps.grid import TrialGroup
@@ -24,6 +25,9 @@ FILES = ("data", "init_from")
 
 COMPARED = "compare"
 """What is compared in place of depth, in an identity."""
+TUNED = "tuned"
+"""Where an identity has the names of what is tuned."""
+
 CHECKPOINTS = "10s"
 """Between a trial's checkpoints: what a killed sweep has to do again, at most."""
 
@@ -33,8 +37,9 @@ class Plan:
     """A sweep as it was asked for.
 
     Attributes:
-        settings: every combination, each with all seeds.
-        swept: the columns of the settings that were swept besides depth.
+        settings: every combination, each with the seeds of the first look.
+        swept: the columns of the settings that have several values, besides depth.
+        tuned: those of them that each depth has at its own best.
         identity: all that makes it one sweep: more depths and more seeds extend the same one.
         asked: seeds, margin and workers.
         notes: what is odd about the dataset, and what `--match` came to, in words.
@@ -49,6 +54,23 @@ class Plan:
     notes: tuple[str, ...] = ()
     gpus: tuple[str, ...] = ()
     axis: Axis = DEPTH
+    tuned: tuple[str, ...] = ()
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """After how many seeds it is looked whether the answer is known."""
+        return looks.LOOKS if self.asked.fixed_seeds is None else (self.asked.fixed_seeds,)
+
+    @property
+    def cells(self) -> list[list[TrialGroup]]:
+        """The settings that differ in what is tuned alone."""
+        found: dict[object, list[TrialGroup]] = {}
+        for each in self.settings:
+            key = tuple(
+                (name, value) for name, value in each.keys.items() if name not in self.tuned
+            )
+            found.setdefault(key, []).append(each)
+        return list(found.values())
 
     def unit(self, where: Mapping[str, Any]) -> Target:
         """What losses are in, of the settings that have some values in common."""
@@ -81,6 +103,7 @@ def make(
     asked: SweepConfig,
     saved: Mapping[str, Any] | None = None,
     compare: tuple[str, Sequence[Any]] | None = None,
+    tuned: Mapping[str, Sequence[Any]] | None = None,
 ) -> Plan:
     """Plans a sweep.
 
@@ -90,6 +113,8 @@ def make(
         asked: what a sweep alone has.
         saved: settings from a file, as `Config.build` takes them; the ones above win.
         compare: the setting that is compared in place of depth, and its values.
+        tuned: the values of settings that each depth is to have at its best; `None` for the
+            learning rate, if it is not given.
 
     Raises:
         UsageError: a value that cannot work, or settings with which there is nothing to learn.
@@ -105,8 +130,9 @@ def make(
         for name, values in lists.items()
         if (len(values) == 1 and name != question) or name == grid.HORIZON
     }
+    seeds = asked.fixed_seeds or looks.LOOKS[0]
     base = Config.build(
-        saved, **{**single, **one_value, "replicas": asked.seeds, "checkpoint_every": CHECKPOINTS}
+        saved, **{**single, **one_value, "replicas": seeds, "checkpoint_every": CHECKPOINTS}
     )
     tensorboard_logging.check_installed(base)
     base = initial_weights.sized(base)
@@ -119,21 +145,59 @@ def make(
     if opened and base.training.until_solved:
         opened.check_floor_known()
     base = run_dir.with_absolute_paths(base)  # Workers may stand elsewhere.
+    given = {*single, *lists, *(saved or {}).get("training", {})}
+    tuned, told = _tuned(tuned, opened.resolved(base) if opened else base, given, opened)
+    lists = {**lists, **tuned}
+    lists = {name: lists[name] for name in grid.in_order(lists)}
     settings = grid.expand(base, lists, asked.match, opened, weights)
     if base.training.init_from is not None:
         for setting in settings:
             source = opened or initial_weights.open_source(setting.config)
             initial_weights.weights(setting.config, setting.spec, source.schema)
     swept = {name: values for name, values in lists.items() if len(values) > 1 and name != "layers"}
+    compared = {name: values for name, values in swept.items() if name not in tuned}
     sized = opened.resolved(base) if opened else base
     first = min(settings, key=lambda setting: setting.config.data.leads[0])  # In whichever order.
-    others = {name: values for name, values in swept.items() if name != question}
-    identity = _identity(sized, first, others, asked.match, question)
-    notes = [*opened.notes()] if opened else []
+    others = {name: values for name, values in compared.items() if name != question}
+    identity = _identity(sized, first, others, asked.match, question, list(tuned))
+    notes = [*opened.notes(), *told] if opened else told
     if asked.match:
         notes += grid.matching_notes(asked.match, sized.model, settings)
     columns, axis = [grid.column(name) for name in swept], axis_of(question if compare else None)
-    return Plan(settings, columns, identity, asked, tuple(notes), gpus, axis)
+    own = tuple(grid.column(name) for name in tuned)
+    return Plan(settings, columns, identity, asked, tuple(notes), gpus, axis, own)
+
+
+def _tuned(
+    asked: Mapping[str, Sequence[Any]] | None,
+    base: Config,
+    given: Collection[str],
+    opened: Source | None,
+) -> tuple[dict[str, Sequence[Any]], list[str]]:
+    """What is tuned, each with its values, and what there is to say of it.
+
+    Raises:
+        UsageError: there is no validation part to choose by, or a setting is given twice.
+    """
+    validated = opened is None or opened.splits is None or len(opened.splits.validation) > 0
+    if asked is None:
+        if tuning.BY_DEFAULT in given:
+            return {}, []
+        if not validated:
+            return {}, ["no validation part is held out, so that the learning rate is not tuned"]
+        return {tuning.BY_DEFAULT: tuning.ladder(base.training.learning_rate)}, []
+    if asked and not validated:
+        raise UsageError(
+            "`--tune` chooses by the validation part, and `--val-fraction 0` holds none out",
+            "pass a larger `--val-fraction`, or `--val-data FILE`",
+        )
+    if twice := [name for name in asked if name in given]:
+        option = option_name(twice[0])
+        raise UsageError(
+            f"`{option}` and `--tune {option[2:]}=…` were both given",
+            "`--tune` gives each depth the best of its values; leave one of them out",
+        )
+    return dict(asked), []
 
 
 def _check_compared(question: str, lists: Mapping[str, Sequence[Any]], asked: SweepConfig) -> None:
@@ -154,7 +218,8 @@ def _check_compared(question: str, lists: Mapping[str, Sequence[Any]], asked: Sw
 def lists_of(identity: Mapping[str, Any]) -> list[str]:
     """The settings besides depth of which a sweep can have several values, by its identity."""
     compared = identity.get(COMPARED)
-    return grid.in_order([*identity["swept"], *([compared] if compared else [])])
+    found = [*identity["swept"], *([compared] if compared else []), *identity.get(TUNED, [])]
+    return grid.in_order(found)
 
 
 def _weights(base: Config) -> str | None:
@@ -181,8 +246,11 @@ def _identity(
     swept: Mapping[str, Sequence[Any]],
     match: str | None,
     question: str,
+    tuned: Sequence[str] = (),
 ) -> dict[str, Any]:
     """All settings that trials depend on but what is compared and seeds, as TOML can hold them.
+
+    More values of what is tuned are tried in the same sweep, as more depths are.
 
     Args:
         base: the settings that all trials share, its size resolved.
@@ -190,20 +258,22 @@ def _identity(
         swept: the settings that differ.
         match: what depths are equal in.
         question: the setting that is compared.
+        tuned: the settings that each depth has at its best.
     """
     run = base.run
     resolved = replace(base, data=first.config.data, training=first.config.training)
     tables = identity_of(resolved, first.material.digest, first.weights)
     shift = {} if run.data_seed is None else {"data_seed_minus_seed": run.data_seed - run.seed}
     tables["run"] = shift
-    for name in (*swept, question):
+    for name in (*swept, *tuned, question):
         for table in tables.values():
             table.pop(name, None)
     if match:
         tables["match"] = {"size": match, "layers": base.model.layers}
-    compared = {} if question == "layers" else {COMPARED: question}
+    known: dict[str, Any] = {} if question == "layers" else {COMPARED: question}
+    known |= {TUNED: sorted(tuned)} if tuned else {}
     results = grid.results(first.material.digest)
-    return {**tables, "swept": dict(swept), "results": results, **compared}
+    return {**tables, "swept": dict(swept), "results": results, **known}
 
 
 def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -213,10 +283,14 @@ def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
     """
     names, flat = differing(known, asked), [_flat(each) for each in (known, asked)]
     return [
-        f"`{option_name(name)}` {_value(flat[0].get(name))} there, {_value(flat[1].get(name))} here"
+        f"`{_option(name)}` {_value(flat[0].get(name))} there, {_value(flat[1].get(name))} here"
         for name in names
         if name not in FILES
     ] + [_changed(name, *(each.get(name) for each in flat)) for name in names if name in FILES]
+
+
+def _option(name: str) -> str:
+    return "--tune" if name == TUNED else option_name(name)
 
 
 def differing(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:

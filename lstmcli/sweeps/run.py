@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstmcli.config import SweepConfig
-from lstmcli.sweeps import load, placement, ray_cluster, ray_workers, tables
+from lstmcli.sweeps import load, placement, ray_cluster, ray_workers, rounds, tables
 from lstmcli.sweeps import summary as summaries
 from lstmcli.sweeps import workers as local_workers
 from lstmcli.sweeps.answer import answers
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DONE, FAILED, WAS_LOST, DIVERGED = "done", "failed", "lost", "diverged"
-"""How a setting can end."""
+PAUSED, DROPPED = "paused", "dropped"
+"""How a setting can end; and that it is not decided yet whether it goes on."""
+ALIKE = {Status.DIVERGED: DIVERGED, Status.DROPPED: DROPPED}
 START_SECONDS = 10
 """For loading and compiling, which every worker does."""
 
@@ -47,8 +49,9 @@ class Progress:
 
     Attributes:
         name: the setting's.
-        phase: `compiling`, `training` or, once its trials are on disk, how it ended.
+        phase: `compiling`, `training`, `paused` or, once its trials are on disk, how it ended.
         epochs: completed.
+        of: how many it trains, at most.
         solved: seeds that have solved the task, of `seeds`; `None` where there is no floor.
         seeds: how many it has.
         lowest: the lowest validation loss so far; infinite before there is one.
@@ -58,6 +61,7 @@ class Progress:
     name: str
     phase: str
     epochs: int
+    of: int
     solved: int | None
     seeds: int
     lowest: float = math.inf
@@ -66,7 +70,7 @@ class Progress:
     @property
     def ended(self) -> bool:
         """Whether its trials are on disk."""
-        return self.phase in (DONE, FAILED, WAS_LOST, DIVERGED)
+        return self.phase in (DONE, FAILED, WAS_LOST, DIVERGED, DROPPED)
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,8 @@ class Result:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The trials without a test loss."""
-        return self.trials[self.trials.test_loss.isna()]
+        """The trials without a test loss, but for those that were not to have one."""
+        return summaries.without_result(self.trials)
 
     def _repr_html_(self) -> str:
         figures = sorted((self.directory / "figures").glob("*.png"))
@@ -182,42 +186,72 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
     Raises:
         StoppedError: a signal came; the trials that had ended are kept.
     """
-    left = directory.placement.place(directory.missing(plan.settings))
+    shares = rounds.expected_shares(plan)
+    remaining = Remaining(directory.missing(plan.settings), shares)
+    with stop_signals() as stopped:
+        for now in rounds.rounds(plan, directory):
+            for setting, rows in now.dropped:
+                remaining.forget(setting.name)
+                yield _ended(setting, rows, remaining.seconds)
+            for each in _trained(plan, now.left, directory, remaining):
+                if stopped:
+                    raise StoppedError(
+                        f"stopped by {name_of(stopped[0])}: {len(directory.rows)} trials are done",
+                        "the same command again runs the others",
+                        ExitCode(128 + stopped[0]),
+                    )
+                yield from each
+
+
+def _trained(
+    plan: Plan, left: list[TrialGroup], directory: SweepDirectory, remaining: Remaining
+) -> Iterator[list[Progress]]:
+    """Trains the settings of a round; yields where they stand a few times a second."""
     if not left:
         return
+    left = directory.placement.place(left)
+    for each in left:
+        if each.until is None:
+            remaining.expect(each)
     watches = {each.name: _watch(each, directory) for each in left}
-    remaining = Remaining(left)
-    with stop_signals() as stopped, closing(_results(plan, left, directory)) as results:
+    with closing(_results(plan, left, directory)) as results:
         for result in results:
-            if stopped:
-                raise StoppedError(
-                    f"stopped by {name_of(stopped[0])}: {len(directory.rows)} trials are done",
-                    "the same command again runs the others",
-                    ExitCode(128 + stopped[0]),
-                )
             if result is not None:
                 setting, rows = result
-                directory.add(rows, plan.swept)
-                watches.pop(setting.name)
-                remaining.note(setting.name, 1)
-                yield _ended(setting, rows, remaining.seconds)
-                continue
-            for setting in left:
-                if watch := watches.get(setting.name):
+                watch = watches.pop(setting.name)
+                if rows:
+                    directory.add(rows, plan.swept)
+                    remaining.note(setting.name, 1)
+                    yield [_ended(setting, rows, remaining.seconds)]
+                else:
                     watch.look()
-                    if watch.phase == WAITING:
-                        continue
-                    share = watch.epoch / setting.config.training.epochs
-                    remaining.note(setting.name, min(0.99, share))
-                    yield _under_way(setting, watch, remaining.seconds)
+                    yield [_under_way(setting, watch, remaining.seconds, PAUSED)]
+                continue
+            yield [*_watched(left, watches, remaining)]
 
 
-def _under_way(setting: TrialGroup, watch: tables.MetricsTail, left: float | None) -> Progress:
+def _watched(
+    left: list[TrialGroup], watches: Mapping[str, tables.MetricsTail], remaining: Remaining
+) -> Iterator[Progress]:
+    for setting in left:
+        if watch := watches.get(setting.name):
+            watch.look()
+            if watch.phase == WAITING:
+                continue
+            share = watch.epoch / setting.config.training.epochs
+            remaining.note(setting.name, min(0.99, share))
+            yield _under_way(setting, watch, remaining.seconds)
+
+
+def _under_way(
+    setting: TrialGroup, watch: tables.MetricsTail, left: float | None, phase: str | None = None
+) -> Progress:
     """A setting that is trained."""
     return Progress(
         setting.name,
-        watch.phase,
+        phase or watch.phase,
         watch.epoch,
+        setting.config.training.epochs,
         _known(setting, len(watch.solved)),
         len(setting.trials),
         watch.lowest,
@@ -232,6 +266,7 @@ def _ended(setting: TrialGroup, rows: list[Row], left: float | None) -> Progress
         setting.name,
         _ending(rows),
         max(row["epochs"] for row in rows),
+        setting.config.training.epochs,
         _known(setting, sum(bool(row["solved"]) for row in rows)),
         len(rows),
         min(losses, default=math.inf),
@@ -241,8 +276,8 @@ def _ended(setting: TrialGroup, rows: list[Row], left: float | None) -> Progress
 
 def _ending(rows: list[Row]) -> str:
     """How a setting ended: as all of its trials did, or it is done."""
-    if {row["status"] for row in rows} == {Status.DIVERGED}:
-        return DIVERGED
+    if len(statuses := {row["status"] for row in rows}) == 1 and statuses <= ALIKE.keys():
+        return ALIKE[statuses.pop()]
     if {row["status"] for row in rows} != {Status.FAILED}:
         return DONE
     return WAS_LOST if isinstance(rows, LostRows) else FAILED
@@ -271,8 +306,9 @@ def workers(asked: SweepConfig) -> int:
 def forecast(plan: Plan, left: list[TrialGroup]) -> tuple[int, float]:
     """How many workers some settings keep busy, and for about how many seconds."""
     count = max(1, min(workers(plan.asked), len(left)))
-    longest = max([0.0, *(each.seconds for each in left)])
-    return count, max(longest, sum(each.seconds for each in left) / count) + START_SECONDS / 2
+    shares = rounds.expected_shares(plan)
+    seconds = [each.seconds * shares.get(each.name, 1) for each in left]
+    return count, max([*seconds, sum(seconds) / count]) + START_SECONDS / 2
 
 
 def _watch(setting: TrialGroup, directory: SweepDirectory) -> tables.MetricsTail:
@@ -285,15 +321,13 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
     before = tables.read_curves_table(directory.curves, plan.swept)
     curves = tables.curves_table(trials, plan.swept, directory.path, before)
     tables.write_csv(directory.curves, curves)
-    until_solved = plan.base.training.until_solved
-    summary, verdicts = summaries.summarize(
-        trials, plan.swept, plan.asked.margin, until_solved, plan.axis
-    )
+    summary, verdicts = rounds.judged(plan, directory)
     tables.write_csv(directory.summary, summary)
     units = [plan.unit(each.where) for each in verdicts]
     parts = answers(verdicts, units, plan.base.data, plan.swept)
     best = load.best_of(directory, verdicts)
-    load.record(directory, plan.asked.margin, parts, best)
+    looks = verdicts[0].looks if verdicts else None
+    load.record(directory, plan.asked.margin, parts, best, looks)
     return Result(
         directory.path,
         trials,
@@ -316,7 +350,8 @@ def more_seeds(trials: pd.DataFrame, verdicts: list[DepthResult], workers: int) 
     needed = max((_needed(each, seeds) for each in undecided), default=0)
     if not undecided or needed > MOST_SEEDS:
         return None
-    done = trials[trials.status != Status.FAILED]
+    compared = trials[trials.index.isin([i for each in verdicts for i in each.trials.index])]
+    done = compared[compared.status != Status.FAILED]
     each_seed = (done.epochs * done.epoch_seconds / done.replicas.astype(float)).sum() / seeds
     layers = sorted(int(each) for each in trials.layers.unique())
     return More(layers, int(needed), (needed - seeds) * each_seed / workers + START_SECONDS)

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data.baselines import Baseline
+from lstmcli.sweeps import looks as seen
+from lstmcli.sweeps import tuning
 from lstmcli.sweeps.axis import DEPTH, Axis
 from lstmcli.sweeps.comparison import LEVEL, Comparison, Losses, compare_depths, interquartile_mean
 from lstmcli.sweeps.grid import key_names
@@ -151,6 +153,8 @@ def summarize(
     margin: float,
     until_solved: bool = False,
     axis: Axis = DEPTH,
+    tuned: Sequence[str] = (),
+    looks: tuple[int, int] | None = None,
 ) -> tuple[pd.DataFrame, list[DepthResult]]:
     """A row for each setting, and a verdict for each combination of the swept settings.
 
@@ -162,6 +166,8 @@ def summarize(
         until_solved: whether trials were stopped once they had solved the task. Losses are then not
             compared; a depth is enough if it is within the margin of the oracle.
         axis: what is compared, if that is not depth: it is among the swept settings then.
+        tuned: those of the swept settings that each depth has at its best, with trials of others.
+        looks: which look at the losses this is, and of how many; `None` where there is one.
 
     Returns:
         The columns of `summary.csv`: `layers`, `state_size`, the other swept settings, then
@@ -171,16 +177,30 @@ def summarize(
 
     parts: list[pd.DataFrame] = []
     verdicts: list[DepthResult] = []
-    others = [name for name in swept if name != axis.column]
-    for where, group in groups(trials, others):
+    others = [name for name in swept if name not in (*tuned, axis.column)]
+    values = tuning.tried(trials, tuned)
+    best = tuning.chosen(trials, swept, tuned, until_solved)
+    for where, group in groups(best, others):
         baseline = _baseline(group) or Baseline(GUESS, float(group.chance.max()))
         compared = _compared(group, baseline, until_solved)
         found = _rows(compared, swept, axis)
         width = margin * _way(group, baseline)
-        findings = compare_depths(
-            _losses(found, compared, axis), width, not until_solved, ordered=axis.ordered
+        losses = _losses(found, compared, axis)
+        level = seen.level(looks[0] - 1) if looks else LEVEL
+        findings = compare_depths(losses, width, not until_solved, level, ordered=axis.ordered)
+        verdicts.append(
+            DepthResult(
+                where,
+                found,
+                compared,
+                width,
+                findings,
+                baseline,
+                tuned=values,
+                looks=looks,
+                axis=axis,
+            )
         )
-        verdicts.append(DepthResult(where, found, compared, width, findings, baseline, axis=axis))
         parts.append(_with_verdict(found, verdicts[-1]))
     return pd.concat(parts, ignore_index=True), verdicts
 
@@ -209,6 +229,11 @@ def best_trial(verdicts: Sequence[DepthResult]) -> tuple[str, int] | None:
         return None
     first = own.sort_values(["best_val_loss", "seed"]).iloc[0]
     return str(first.run_dir), int(first.seed)
+
+
+def without_result(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials without a test loss, but for those that were dropped, which were to have none."""
+    return trials[trials.test_loss.isna() & (trials.status != Status.DROPPED)]
 
 
 def groups(trials: pd.DataFrame, swept: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:

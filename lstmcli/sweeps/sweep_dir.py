@@ -6,7 +6,7 @@ import os
 import shutil
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,10 @@ from lstmcli.config import PATHS
 from lstmcli.sweeps import grid, tables, trial_runs
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.placement import Placement
-from lstmcli.sweeps.plan import COMPARED, Plan, differences, differing, lists_of
+from lstmcli.sweeps.plan import COMPARED, TUNED, Plan, differences, differing, lists_of
 from lstmcli.sweeps.tables import Row
-from lstmcli.sweeps.trial_runs import Key, TrialRun
+from lstmcli.sweeps.trial import Status
+from lstmcli.sweeps.trial_runs import Runs, TrialRun
 from lstmcli.training import run_dir
 from lstmcli.training.run_dir import OUT, ROOT, RUNS, SweepFiles
 from lstmcli.utils.errors import FileError, UsageError
@@ -48,12 +49,14 @@ class SweepDirectory(SweepFiles):
             and what its directory is called here.
         notes: what there is to say of where the trials are trained.
         placement: which of them on which device.
+        look: the one at which the sweep's answer is given, where it takes seeds as needed.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
     elsewhere: dict[str, tuple[TrialRun, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     placement: Placement = field(default_factory=Placement)
+    look: int = 0
 
     def look_up(self, plan: Plan) -> None:
         """Reads the trials that are finished, here and in the sweeps beside this one.
@@ -102,7 +105,8 @@ class SweepDirectory(SweepFiles):
         try:
             identity = other.identity()
             swept = lists_of(identity)
-            lists = {"layers", "state_size", "match", COMPARED, *swept, *lists_of(plan.identity)}
+            lists = {"layers", "state_size", "match", COMPARED, TUNED}
+            lists |= {*swept, *lists_of(plan.identity)}
             if not wanted or set(differing(identity, plan.identity)) - lists:
                 return
             columns = grid.key_names([grid.column(name) for name in swept])
@@ -113,6 +117,8 @@ class SweepDirectory(SweepFiles):
         for row, run in rows:
             if run is None or run.epochs(row["seed"]) != row["epochs"]:
                 continue  # Its curve would be lost.
+            if row["status"] == Status.DROPPED:
+                continue
             known = grid.identities(run.config, *files)[row["seed"]]
             if setting := wanted.pop(known, None):
                 name = setting.with_seeds(run.config.run.seeds).name
@@ -235,14 +241,43 @@ class SweepDirectory(SweepFiles):
         }
         return {"files": found} if found else {}
 
-    def missing(self, settings: Sequence[TrialGroup]) -> list[TrialGroup]:
-        """What is left to do of some settings: what was begun goes on in its own directory."""
+    def begun(self, swept: Sequence[str]) -> Runs:
+        """The runs that are there, by trial."""
+        return trial_runs.by_trial(trial_runs.in_folder(self.settings), grid.key_names(swept))
+
+    def missing(self, settings: Sequence[TrialGroup], runs: Runs | None = None) -> list[TrialGroup]:
+        """What is left to do of some settings: what was begun goes on in its own directory.
+
+        Args:
+            settings: of the sweep.
+            runs: those that are there, where they are known.
+        """
         left = tables.missing(settings, self.rows)
-        if not left:
-            return []
-        columns = list(left[0].keys)
-        runs = trial_runs.by_trial(trial_runs.in_folder(self.settings), columns)
-        return [part for setting in left for part in _begun(setting, runs)]
+        if left and runs is None:
+            runs = self.begun(list(left[0].swept))
+        return [part for setting in left for part in _begun(setting, runs or {})]
+
+    def curves_of(self, setting: TrialGroup, left: Sequence[TrialGroup]) -> dict[int, pd.DataFrame]:
+        """The rows of `metrics.csv` of each seed of a setting, as far as it is trained.
+
+        Args:
+            setting: with its seeds.
+            left: what is missing of it.
+        """
+        folders = {
+            seed: self.path / self.rows[trial]["run_dir"]
+            for seed, trial in setting.trials.items()
+            if trial in self.rows
+        }
+        for part in left:
+            folders |= dict.fromkeys(part.config.run.seeds, self.settings / part.name)
+        tables = {path: trial_runs.read_curves(path) for path in set(folders.values())}
+        return {seed: (own := tables[path])[own.seed == seed] for seed, path in folders.items()}
+
+    def epochs(self, setting: TrialGroup) -> int:
+        """How many epochs the run of a setting has."""
+        epochs = trial_runs.read_curves(self.settings / setting.name).epoch
+        return int(epochs.max()) if len(epochs) else 0
 
     def add(self, rows: Sequence[Row], swept: Sequence[str]) -> pd.DataFrame:
         """Takes in the rows of trials that have ended; they are on disk when this returns."""
@@ -252,7 +287,7 @@ class SweepDirectory(SweepFiles):
         return table
 
 
-def _begun(setting: TrialGroup, runs: Mapping[Key, list[TrialRun]]) -> list[TrialGroup]:
+def _begun(setting: TrialGroup, runs: Runs) -> list[TrialGroup]:
     """A setting, cut where its seeds have runs of their own that were begun, longest first."""
     seeds = setting.config.run.seeds
     found = dict.fromkeys(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +21,8 @@ from lstmcli.utils import locks
 from lstmcli.utils.errors import DivergedError, ExitCode, LstmcliError, UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lstmcli.data.baselines import Baseline
     from lstmcli.data.batching import Windows
     from lstmcli.data.datasets import Source
@@ -66,6 +69,7 @@ class Status(StrEnum):
     WORSE = "worse than chance"  # Its test loss is far above that of a uniform guess.
     DIVERGED = "diverged"
     FAILED = "failed"
+    DROPPED = "dropped"  # Other values of what is tuned were clearly better when it was paused.
 
 
 @dataclass(frozen=True)
@@ -152,12 +156,11 @@ def run(
         contents: of its files, where these have been read already.
 
     Returns:
-        A row of `trials.csv` for each seed.
+        A row of `trials.csv` for each seed; none where the training pauses before its end.
     """
     from lstmcli.sweeps.data_info import check_unchanged
 
     execution.set_up(setting.config, setting.spec.features)
-    from lstmcli.training import trainer
 
     if contents is None:
         contents = read_files(setting.config)
@@ -168,9 +171,47 @@ def run(
     source.known_baselines.update(setting.material.baselines)
     run = _resumed(directory, contents, moves_to) or _begun(directory, contents, moves_to)
     with suppress(DivergedError):  # Which seeds it met shows in the run; the others count.
-        for _ in trainer.train(run, ["sweep", setting.name]):
-            pass
+        if not _train(run, setting):
+            return []
     return _rows(setting, run)
+
+
+def _train(run: TrainingState, setting: TrialGroup) -> bool:
+    """Trains a run to its end, or until it pauses; whether it has ended."""
+    from lstmcli.training import checkpointing, trainer
+
+    with closing(trainer.train(run, ["sweep", setting.name])) as progress:
+        for _ in progress:
+            if setting.until and run.epoch >= setting.until and not run.finished:
+                checkpointing.save(run)
+                return False
+    return True
+
+
+def dropped(setting: TrialGroup, curves: Mapping[int, pd.DataFrame]) -> list[dict[str, Any]]:
+    """The rows of a setting that does not go on after its pause.
+
+    Args:
+        setting: whose they are.
+        curves: the rows of `metrics.csv` of each seed.
+    """
+    found = []
+    for seed, trial in setting.trials.items():
+        known = curves[seed]
+        row = TrialRow(
+            trial,
+            seed,
+            setting.parameters,
+            Status.DROPPED,
+            ExitCode.DONE,
+            epochs=len(known),
+            best_val_loss=float(known.val_loss.min()) if len(known) else None,
+            seconds=float(known.elapsed_seconds.max()) if len(known) else None,
+            replicas=len(setting.trials),
+            run_dir=setting.run_dir,
+        )
+        found.append(setting.keys | vars(row))
+    return found
 
 
 def _begun(directory: Path, contents: Contents, moves_to: Path | None) -> TrainingState:

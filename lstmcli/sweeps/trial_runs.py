@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,6 +54,10 @@ class TrialRun:
         return (*values, seed)
 
 
+Runs = Mapping[Key, list[TrialRun]]
+"""Runs by trial: there may be several, as a sweep can be stopped and grow."""
+
+
 def read_curves(path: Path) -> pd.DataFrame:
     """A run's `metrics.csv`, without a row that is half written; empty where there is none."""
     import pandas as pd
@@ -80,8 +84,8 @@ def _config(directory: RunDirectory) -> Config | None:
     return None
 
 
-def by_trial(runs: Iterable[TrialRun], columns: Sequence[str]) -> dict[Key, list[TrialRun]]:
-    """The runs of each trial: there may be several, as a sweep can be stopped and grow.
+def by_trial(runs: Iterable[TrialRun], columns: Sequence[str]) -> Runs:
+    """The runs of each trial.
 
     Args:
         runs: of one sweep.

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -334,10 +334,15 @@ class Remaining:
 
     Args:
         settings: what is to be trained.
+        shares: how much of its training a setting is expected to get, by its name; all where it is
+            not named.
     """
 
-    def __init__(self, settings: Sequence[TrialGroup]) -> None:
+    def __init__(
+        self, settings: Sequence[TrialGroup], shares: Mapping[str, float] | None = None
+    ) -> None:
         self._guessed = {setting.name: setting.seconds for setting in settings}
+        self._expected = dict(shares or {})
         self._share = dict.fromkeys(self._guessed, 0.0)
         self._begun: dict[str, float] = {}
         self._before: dict[str, float] = {}
@@ -355,13 +360,27 @@ class Remaining:
         if share == 1:
             self._took[name] = now - self._begun[name]
 
+    def expect(self, setting: TrialGroup) -> None:
+        """Expects a setting to be trained to its end: one that may be new."""
+        self._guessed.setdefault(setting.name, setting.seconds)
+        self._share.setdefault(setting.name, 0.0)
+        self._expected.pop(setting.name, None)
+
+    def forget(self, name: str) -> None:
+        """Leaves a setting out that does not go on."""
+        for known in (self._guessed, self._share, self._begun, self._before, self._took):
+            known.pop(name, None)
+
     @property
     def seconds(self) -> float | None:
         """About how many are left; `None` before anything is known."""
         factor = self._factor()
         if factor is None:
             return None
-        left = [factor * self._guessed[name] * (1 - share) for name, share in self._share.items()]
+        left = [
+            factor * self._guessed[name] * max(0.0, self._expected.get(name, 1) - share)
+            for name, share in self._share.items()
+        ]
         at_once = max(1, len(self._begun) - len(self._took))
         return max(sum(left) / at_once, max(left, default=0.0))
 

@@ -241,7 +241,9 @@ def safetensors_with(metadata):
 
 
 def make_sweeps(folder):
-    plan = api.plan_of({"layers": "1,2", "seeds": 2, "series_length": 1500, "epochs": 2})
+    plan = api.plan_of(
+        {"layers": "1,2", "seeds": 2, "series_length": 1500, "epochs": 2, "learning_rate": 0.3}
+    )
     for name in ("sweep", "damaged sweep", "broken sweep", "begun sweep"):
         with run.opened(plan, Path(name), False) as directory:
             directory.begin(plan)

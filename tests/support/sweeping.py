@@ -16,7 +16,8 @@ from lstmcli.training import metrics
 from lstmcli.training.run_dir import RunDirectory
 
 TINY = {"series_length": 1500, "epochs": 3}
-COMMAND = ["sweep", "--layers", "1,2", "--seeds", "2", "--series-length", "1500", "--epochs", "3"]
+COMMAND = ["sweep", "--layers", "1,2", "--seeds", "2", "--series-length", "1500", "--epochs", "3",
+           "--learning-rate", "0.3"]  # fmt: skip
 TIMES = ["epoch_seconds", "elapsed_seconds", "seconds"]
 
 
@@ -80,6 +81,43 @@ def invented(settings, folder, jobs, gpus=()):
         run.metrics.unlink(missing_ok=True)
         metrics.append_metrics(run.metrics, epochs(setting, 2))
         yield setting, [row(setting, seed) for seed in setting.trials]
+
+
+def with_losses(loss):
+    """Stands in for `workers.run_local`: rows and curves of given losses, paused where they are to.
+
+    Args:
+        loss: of a setting, a seed and an epoch; training, validation and test losses are equal.
+    """
+
+    def run(settings, folder, jobs, gpus=()):
+        for setting in settings:
+            place, last = RunDirectory(folder / setting.name), setting.config.training.epochs
+            place.path.mkdir(parents=True, exist_ok=True)
+            begun = {"status": "completed", "version": "0", "argv": []}
+            begun |= {"seeds": list(setting.trials), "settings": place.settings(setting.config)}
+            place.status.write_text(json.dumps(begun))
+            place.metrics.unlink(missing_ok=True)
+            end = setting.until or last
+            metrics.append_metrics(place.metrics, [
+                metrics.EpochRow(
+                    epoch, epoch, seed, now, 1, now, 1, 0.0, 0.3, 1, 1, epoch, now
+                )
+                for epoch in range(1, end + 1)
+                for seed in setting.trials
+                for now in [loss(setting, seed, epoch)]
+            ])  # fmt: skip
+            yield setting, [
+                setting.keys | vars(TrialRow(
+                    setting.trials[seed], seed, setting.parameters, "completed", 0, last, False,
+                    None, min(loss(setting, seed, epoch) for epoch in range(1, last + 1)),
+                    loss(setting, seed, last), 1.0, 0.0, loss(setting, seed, last), 0.1, "", 0.69,
+                    len(setting.trials), "a uniform guess", 0.69, 2.0, setting.run_dir,
+                ))
+                for seed in setting.trials
+            ] * (end == last)  # fmt: skip
+
+    return run
 
 
 def epochs(setting, count):

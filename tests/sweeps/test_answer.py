@@ -328,10 +328,11 @@ def test_a_name_that_is_worse_by_the_margin_is_seldom_called_best():
 
 
 def test_a_plan_compares_sizes_at_one_depth_and_more_of_them_extend_it():
-    plan = api.plan_of({"layers": 2, "seeds": 5}, compare={"state_size": [4, 8]})
+    rate = {"learning_rate": 0.3}
+    plan = api.plan_of({"layers": 2, "seeds": 5, **rate}, compare={"state_size": [4, 8]})
     assert [setting.label for setting in plan.settings] == ["2x4", "2x8"]
     assert plan.axis == axis.Axis("state_size")
-    more = api.plan_of({"layers": "2", "seeds": 6}, compare="state-size=4,8,16")
+    more = api.plan_of({"layers": "2", "seeds": 6, **rate}, compare="state-size=4,8,16")
     assert more.name == plan.name
     others = [
         api.plan_of({"layers": 1}, compare="state-size=4,8"),

@@ -69,7 +69,8 @@ def test_matching_says_its_target_the_sizes_and_what_is_more_than_a_tenth_off(ru
     def count(layers, size):
         return 4 * size * (size + 2) + (layers - 1) * 4 * size * (2 * size + 1) + 2 * (size + 1)
 
-    plan = ["sweep", "--series-length", "1500", "--dry-run", "--progress", "none", "--match"]
+    plan = ["sweep", "--series-length", "1500", "--learning-rate", "0.3", "--dry-run", "--progress",
+            "none", "--match"]  # fmt: skip
     shown = run(*plan, "params", "--layers", "1,3,4,6").stderr
     assert (
         f"note: `--match params` takes the state sizes that come closest to {count(3, 4)} "
@@ -148,7 +149,7 @@ def test_a_dry_run_shows_the_plan_and_leaves_nothing(run, tmp_path):
 
 def test_until_solved_stops_each_seed_on_evidence_of_its_own(run, tmp_path):
     """A seed stops where it would alone, though the others go on; and what it keeps is the same."""
-    options = ["--layers", "1", "--until-solved", "--epochs", "60"]
+    options = ["--layers", "1", "--until-solved", "--epochs", "60", "--learning-rate", "0.3"]
     run("sweep", *options, "--seeds", "3", "--out", "s")
     trials = pd.read_csv(tmp_path / "s" / "trials.csv").set_index("seed")
     assert trials.solved.all()
@@ -207,7 +208,7 @@ def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeyp
     beside = {key: value for key, value in beside.items() if value is not None}
     walk = np.random.default_rng(0).normal(size=300).cumsum()
     pd.DataFrame({"y": walk}).to_csv("walk.csv", index=False)
-    plan = plans.make(beside, lists, SweepConfig(seeds=6))
+    plan = plans.make(beside, lists, SweepConfig(seeds=6), tuned={})
     with run.opened(plan, tmp_path / "s") as directory:
         for _ in run.run(plan, directory):
             pass
@@ -225,7 +226,8 @@ def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeyp
 @pytest.mark.slow
 def test_until_solved_does_not_change_the_verdict(run):
     """A run once stopped when validation crossed the line, and its test loss then missed it."""
-    options = ["--layers", "1-2", "--seeds", "5", "--epochs", "20", "--series-length", "8000"]
+    options = ["--layers", "1-2", "--seeds", "5", "--epochs", "20", "--series-length", "8000",
+               "--learning-rate", "0.3"]  # fmt: skip
     answers = [
         json.loads(run("sweep", *options, *more, "--json").stdout)["answer"]
         for more in ([], ["--until-solved"])

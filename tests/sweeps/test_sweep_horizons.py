@@ -7,7 +7,7 @@ import pytest
 from lstmcli import api
 from lstmcli.sweeps import tables, trial
 
-SMALL = {"layers": 1, "state_size": 4, "bptt": 8, "epochs": 2, "seeds": 1}
+SMALL = {"layers": 1, "state_size": 4, "bptt": 8, "epochs": 2, "seeds": 1, "learning_rate": 0.01}
 
 
 @pytest.fixture(scope="module")

@@ -192,7 +192,8 @@ def test_sigterm_stops_a_ray_sweep_as_a_local_one(tmp_path):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-LONG = ["--layers", "1", "--seeds", "1", "--series-length", "300", "--epochs", "250"]
+LONG = ["--layers", "1", "--seeds", "1", "--series-length", "300", "--epochs", "250",
+        "--learning-rate", "0.3"]  # fmt: skip
 
 
 @pytest.mark.slow

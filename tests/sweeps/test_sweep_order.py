@@ -22,7 +22,8 @@ from sweeping import epochs, invented
 LISTS = {"layers": [2], "echo_step": [2, 3], "learning_rate": [0.1, 0.3], "noise": [0.0, 0.1]}
 SINGLE = {"series_length": 300, "epochs": 2}
 KEPT = Path(__file__).parents[1] / "kept" / "unsealed" / "sweep"
-OF_KEPT = {"layers": [1, 2], "state_size": 2, "series_length": 400, "epochs": 2, "seeds": 2}
+OF_KEPT = {"layers": [1, 2], "state_size": 2, "series_length": 400, "epochs": 2, "seeds": 2,
+           "learning_rate": 0.3}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,10 @@ def test_settings_have_the_order_of_the_config_however_they_are_given():
     assert one.swept == other.swept == ["echo_step", "noise", "learning_rate"]
     assert [each.name for each in one.settings] == [each.name for each in other.settings]
     assert one.settings[0].label == "2x4-echo-step-2-noise-0.0-learning-rate-0.1"
-    assert api.plan_of({"clip_norm": [1, 0.5]}).settings[0].label == "1x4-clip-norm-1.0"
+    assert (
+        api.plan_of({"clip_norm": [1, 0.5], "learning_rate": 0.3}).settings[0].label
+        == "1x4-clip-norm-1.0"
+    )
 
 
 def test_an_old_sweep_is_completed_and_none_of_its_curves_is_lost(tmp_path):

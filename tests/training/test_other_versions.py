@@ -56,6 +56,7 @@ def test_a_kept_run_can_be_begun_from_and_its_settings_taken_over(kept, run):
 
 KEPT_SWEEP = (
     "sweep", "--layers", "1,2", "--series-length", 400, "--epochs", 2, "--state-size", 2,
+    "--learning-rate", 0.3,
 )  # fmt: skip
 
 

@@ -172,7 +172,16 @@ def test_what_no_gradient_can_teach_is_warned_of(run):
 
 
 def test_a_dry_run_says_it_for_each_setting(run):
-    asked = ["sweep", "--layers", "1-2", "--series-length", "750", "--dry-run"]
+    asked = [
+        "sweep",
+        "--layers",
+        "1-2",
+        "--series-length",
+        "750",
+        "--dry-run",
+        "--learning-rate",
+        "1",
+    ]
     alike = run(*asked)
     assert "reach: 20 % of the labels (3 of 15 steps)" in alike.stderr
     swept = run(*asked, "--echo-step", "3,20")

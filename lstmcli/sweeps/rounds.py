@@ -1,0 +1,237 @@
+"""What a sweep trains next: all values of what is tuned, those that are left, then more seeds.
+
+Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and
+hyperparameter optimization", AISTATS): all values are trained for a part of their epochs, and those
+that are clearly behind by then go no further. What comes next follows from what is on disk alone,
+so that a sweep which was stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lstmcli.sweeps import grid, halving, looks, tables, trial, tuning
+from lstmcli.sweeps import summary as summaries
+from lstmcli.sweeps.grid import TrialGroup
+from lstmcli.sweeps.plan import Plan
+from lstmcli.sweeps.sweep_dir import SweepDirectory
+from lstmcli.sweeps.trial import Status
+from lstmcli.sweeps.trial_runs import Runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstmcli.sweeps.summary import DepthResult
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is trained before it is looked at again.
+
+    Attributes:
+        left: settings; one whose `until` is set pauses there.
+        dropped: settings that do not go on, with what they have reached.
+    """
+
+    left: list[TrialGroup]
+    dropped: list[tuple[TrialGroup, list[tables.Row]]]
+
+
+def rounds(plan: Plan, directory: SweepDirectory) -> Iterator[Round]:
+    """The rounds of a sweep; before the next one is asked for, the last is to be trained.
+
+    The look at which the answer was known, or the last, is noted in the directory.
+    """
+    for look, seeds in enumerate(plan.looks):
+        if look + 1 < len(plan.looks) and _seeds_done(plan, directory) > seeds:
+            continue  # It was looked at already, and more seeds were called for.
+        paused: set[str] = set()
+        while (now := _next(plan, directory, seeds, paused)).left or now.dropped:
+            for setting, rows in now.dropped:
+                directory.add(rows, plan.swept)
+            yield now
+            paused |= {each.name for each in now.left if each.until}
+        directory.look = look
+        if look + 1 < len(plan.looks) and _is_decided(plan, directory):
+            return
+
+
+def _is_decided(plan: Plan, directory: SweepDirectory) -> bool:
+    """Whether more seeds would change none of the answers."""
+    _, verdicts = judged(plan, directory)
+    return all(
+        not each.better_than_a_guess or looks.is_decided(each.findings, directory.look)
+        for each in verdicts
+    )
+
+
+def judged(plan: Plan, directory: SweepDirectory) -> tuple[pd.DataFrame, list[DepthResult]]:
+    """What the trials say at the look that the sweep has come to: `summaries.summarize`."""
+    at = plan.looks[directory.look]
+    trials = tables.trials_table(directory.rows.values(), plan.swept)
+    if len(plan.looks) > 1:
+        first = plan.base.run.seed
+        trials = trials[(first <= trials.seed) & (trials.seed < first + at)]
+    return summaries.summarize(
+        trials,
+        plan.swept,
+        plan.asked.margin,
+        plan.base.training.until_solved,
+        plan.axis,
+        plan.tuned,
+        (directory.look + 1, len(plan.looks)) if len(plan.looks) > 1 else None,
+    )
+
+
+def expected_shares(plan: Plan) -> dict[str, float]:
+    """How much of its training each value that is tuned gets on average, by its setting's name."""
+    found: dict[str, float] = {}
+    for cell in plan.cells:
+        epochs = cell[0].config.training.epochs
+        if pause := _pause(epochs, len(cell)):
+            kept = halving.FEWEST
+            share = (kept + (len(cell) - kept) * pause / epochs) / len(cell)
+            found |= {each.name: share for each in cell}
+    return found
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What is known when a round is made.
+
+    Attributes:
+        plan, directory: the sweep.
+        seeds: of the look that it is on its way to.
+        paused: the names of the settings that have come to their pause.
+        runs: those that are there, by trial.
+    """
+
+    plan: Plan
+    directory: SweepDirectory
+    seeds: int
+    paused: Collection[str]
+    runs: Runs
+
+    def missing(self, *settings: TrialGroup) -> list[TrialGroup]:
+        return self.directory.missing(settings, self.runs)
+
+    def numbered(self, setting: TrialGroup, first: int, end: int) -> TrialGroup:
+        """A setting with the seeds from one place on to another."""
+        begin = self.plan.base.run.seed
+        return setting.with_seeds(range(begin + first, begin + end))
+
+    def losses(self, setting: TrialGroup, left: Sequence[TrialGroup], epoch: int) -> Floats:
+        """The lowest validation loss of each seed up to an epoch; infinite where there is none."""
+        curves = self.directory.curves_of(setting, left).values()
+        lowest = [curve.val_loss[curve.epoch <= epoch].min() for curve in curves]
+        return np.asarray([math.inf if math.isnan(each) else each for each in lowest], float)
+
+
+def _next(plan: Plan, directory: SweepDirectory, seeds: int, paused: Collection[str]) -> Round:
+    """What is to be done for so many seeds."""
+    stage = _Stage(plan, directory, seeds, paused, directory.begun(plan.swept))
+    found = Round([], [])
+    for cell in plan.cells:
+        now = _of_cell(stage, cell) if len(cell) > 1 else _of_one(stage, cell[0])
+        found.left.extend(now.left)
+        found.dropped.extend(now.dropped)
+    return found
+
+
+def _of_one(stage: _Stage, setting: TrialGroup, first: int = 0) -> Round:
+    """What is left of a setting, from one of its seeds on."""
+    if first >= stage.seeds:
+        return Round([], [])
+    return Round(stage.missing(stage.numbered(setting, first, stage.seeds)), [])
+
+
+def _of_cell(stage: _Stage, cell: Sequence[TrialGroup]) -> Round:
+    """What is to be done for a depth: until the pause, from there on, or for more seeds."""
+    choosing = min(stage.seeds, tuning.SEEDS)
+    tried = [stage.numbered(each, 0, choosing) for each in cell]
+    parts = {each.name: stage.missing(each) for each in tried}
+    left = [part for each in parts.values() for part in each]
+    if not left:
+        best = _best(tried, stage.plan, stage.directory)
+        return _of_one(stage, best, first=choosing)
+    pause = _pause(tried[0].config.training.epochs, len(tried))
+    if not pause:
+        return Round(left, [])
+    before = [
+        replace(part, until=pause)
+        for part in left
+        if part.name not in stage.paused and stage.directory.epochs(part) < pause
+    ]
+    return Round(before, []) if before else _halved(stage, tried, parts, pause)
+
+
+def _halved(
+    stage: _Stage,
+    tried: Sequence[TrialGroup],
+    parts: Mapping[str, list[TrialGroup]],
+    pause: int,
+) -> Round:
+    """Which values go on after their pause, and which do not."""
+    at_pause, halfway = (
+        {each.name: stage.losses(each, parts[each.name], epoch) for each in tried}
+        for epoch in (pause, pause // 2)
+    )
+    guess = tried[0].material.facts.chance.loss
+    kept = halving.survivors(at_pause, guess, halfway if pause > 1 else None)
+    behind = [part for name, own in parts.items() if name not in kept for part in own]
+    curves = stage.directory.curves_of
+    return Round(
+        [part for name in kept for part in parts[name]],
+        [(part, trial.dropped(part, curves(part, [part]))) for part in behind],
+    )
+
+
+def _pause(epochs: int, candidates: int) -> int | None:
+    """The epoch after which candidates are looked at; `None` where all go on anyway."""
+    if candidates <= halving.FEWEST or epochs < 2:
+        return None
+    return max(1, round(halving.RUNG * epochs))
+
+
+def _best(cell: Sequence[TrialGroup], plan: Plan, directory: SweepDirectory) -> TrialGroup:
+    """The setting with the values that are chosen for a depth: one of some, or of an older list."""
+    first, keys = cell[0], cell[0].keys
+    trials = tables.trials_table(directory.rows.values(), plan.swept)
+    for name in keys.keys() - set(plan.tuned):
+        trials = trials[trials[name] == keys[name]]
+    until_solved = plan.base.training.until_solved
+    best = tuning.chosen(trials, plan.swept, plan.tuned, until_solved).iloc[0]
+    values = {
+        name: getattr(best[name], "item", lambda name=name: best[name])() for name in plan.tuned
+    }
+    for each in cell:
+        if values.items() <= each.keys.items():
+            return each
+    config = first.config.replaced(**{grid.setting_of(name): each for name, each in values.items()})
+    swept = {name: values.get(name, value) for name, value in first.swept.items()}
+    return replace(first, config=config, swept=swept)
+
+
+def _seeds_done(plan: Plan, directory: SweepDirectory) -> int:
+    """How many seeds, from the first on, have a result at every depth."""
+    done = [_seeds_of(cell, directory) for cell in plan.cells]
+    begin = plan.base.run.seed
+    common = set.intersection(*done)
+    return next(count for count in itertools.count() if begin + count not in common)
+
+
+def _seeds_of(cell: Sequence[TrialGroup], directory: SweepDirectory) -> set[int]:
+    """The seeds of which a depth has a trial that has come to its end."""
+    first, *others = (each.keys.items() for each in cell)
+    shared = dict(set(first).intersection(*others)).items()
+    ended = (row for row in directory.rows.values() if row["status"] != Status.DROPPED)
+    return {row["seed"] for row in ended if shared <= row.items()}

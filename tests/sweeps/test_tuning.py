@@ -1,0 +1,188 @@
+"""Settings that each depth has at its own best: what is tried, what goes on, what is chosen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+import lstmcli
+from lstmcli import api
+from lstmcli.reporting import plot
+from lstmcli.sweeps import tuning, workers
+from lstmcli.utils.errors import UsageError
+from sweeping import in_this_process, with_losses, without_times
+
+RATES = [0.03, 0.1, 0.3, 1.0]
+BEST = {1: 0.3, 2: 0.1, 3: 1.0}
+"""The rate with which each depth gets lowest, in what is invented here."""
+
+
+def loss(setting, seed, epoch):
+    """Falls with the epochs, to where it depends on how far the rate is from its depth's best."""
+    rate, depth = setting.config.training.learning_rate, setting.config.model.layers
+    off = abs(np.log(rate / BEST[depth]))
+    return float(0.05 / depth + 0.05 * off + 0.3 / epoch + 0.001 * np.sin(seed * depth))
+
+
+@pytest.fixture
+def sweep(monkeypatch, tmp_path):
+    """A sweep of invented losses; gives its result and the settings that were trained."""
+    trained = []
+
+    def started(settings, folder, *rest):
+        trained.extend(settings)
+        return with_losses(loss)(settings, folder, *rest)
+
+    monkeypatch.setattr(workers, "run_local", started)
+    monkeypatch.setattr(plot, "write_all", lambda *_: None)
+
+    def sweep(out="s", **settings):
+        trained.clear()
+        known = {"layers": [1, 2, 3], "seeds": 8, "epochs": 40, "series_length": 1500}
+        return lstmcli.sweep(tmp_path / out, **known | settings), list(trained)
+
+    return sweep
+
+
+def test_a_ladder_goes_by_factors_of_about_three_around_the_default():
+    assert tuning.ladder(0.3) == [0.03, 0.1, 0.3, 1.0]
+    assert tuning.ladder(0.005) == [0.0005, 0.002, 0.005, 0.02]
+
+
+def test_a_sweep_tunes_its_learning_rate_unless_one_is_given():
+    plan = api.plan_of({"layers": [1, 2], "seeds": 2})
+    assert plan.tuned == ("learning_rate",)
+    assert {each.config.training.learning_rate for each in plan.settings} == set(RATES)
+    assert api.plan_of({"layers": [1, 2], "learning_rate": 0.3}).tuned == ()
+    assert api.plan_of({"layers": [1, 2]}, {"training": {"learning_rate": 0.3}}).tuned == ()
+
+
+@pytest.mark.parametrize(
+    ("tune", "match"),
+    [("learning-rate", "a setting and its values"), ("learning-rate=0.1", "0.1 alone"),
+     ("layers=1,2", "cannot tune 'layers'"), ("rate=1,2", "cannot tune 'rate'"),
+     ("learning-rate=a,b", "takes a list such as"), ("seed=1,2", "cannot tune 'seed'")],
+)  # fmt: skip
+def test_what_cannot_be_tuned_is_refused(tune, match):
+    with pytest.raises(UsageError, match=match):
+        api.plan_of({"layers": [1, 2]}, tune=[tune])
+
+
+def test_a_setting_that_is_given_and_tuned_is_refused():
+    with pytest.raises(UsageError, match="both given"):
+        api.plan_of({"learning_rate": 0.1}, tune={"learning_rate": RATES})
+
+
+def test_each_depth_is_compared_at_its_own_best_rate(sweep):
+    result, _ = sweep()
+    assert dict(zip(result.summary.layers, result.summary.learning_rate, strict=True)) == BEST
+    # What is compared are these trials alone: the mean, by hand, of what was invented.
+    trials = result.trials
+    for row in result.summary.itertuples():
+        own = trials[(trials.layers == row.layers) & (trials.learning_rate == BEST[row.layers])]
+        assert row.mean == pytest.approx(own.test_loss.mean())
+    assert "3 layers" in result.answer
+
+
+def test_what_is_clearly_behind_is_dropped_after_a_quarter_of_its_epochs(sweep):
+    result, _ = sweep()
+    trials = result.trials
+    dropped = trials[trials.status == "dropped"]
+    assert len(dropped)
+    assert set(dropped.epochs) == {10}
+    assert dropped.test_loss.isna().all()
+    assert not len(result.failed)
+    left = trials[trials.status != "dropped"].groupby("layers").learning_rate.nunique()
+    assert (left >= 2).all()
+    curves = result.curves.groupby(["layers", "learning_rate", "seed"]).epoch.max()
+    assert set(curves[(1, 0.03)]) == {10}
+    assert set(curves[(1, 0.3)]) == {40}
+
+
+def test_seeds_that_do_not_choose_are_trained_at_the_chosen_rate_alone(sweep):
+    result, trained = sweep(seeds=12)
+    more = [each for each in trained if min(each.trials) >= 8]
+    assert {each.keys["layers"]: each.keys["learning_rate"] for each in more} == BEST
+    assert (result.summary.seeds == 12).all()
+
+
+def test_a_validation_that_disagrees_with_the_test_decides(monkeypatch, tmp_path):
+    def validated(settings, folder, *rest):
+        for setting, rows in with_losses(loss)(settings, folder, *rest):
+            yield setting, [row | {"test_loss": 0.69 - row["test_loss"]} for row in rows]
+
+    monkeypatch.setattr(workers, "run_local", validated)
+    found = lstmcli.sweep(tmp_path / "s", layers=[1, 2], seeds=5, epochs=8, series_length=1500)
+    assert list(found.summary.learning_rate) == [BEST[1], BEST[2]]
+
+
+def test_more_values_go_on_with_the_same_sweep(sweep):
+    first, _ = sweep(tune={"learning_rate": [0.03, 0.1]})
+    assert list(first.summary.learning_rate) == [0.1, 0.1, 0.1]
+    second, trained = sweep(tune={"learning_rate": [0.03, 0.1, 0.3]})
+    assert {each.keys["learning_rate"] for each in trained} == {0.3}
+    assert list(second.summary.learning_rate) == [0.3, 0.1, 0.3]
+    # And back with the shorter list: nothing is trained, and what is there still counts.
+    third, trained = sweep(tune={"learning_rate": [0.03, 0.1]}, seeds=9)
+    assert {each.keys["learning_rate"] for each in trained} == {0.1, 0.3}
+    assert list(third.summary.learning_rate) == [0.3, 0.1, 0.3]
+
+
+def test_two_settings_are_tuned_as_their_product(sweep):
+    result, _ = sweep(tune={"learning_rate": [0.1, 0.3], "dropout": [0.1, 0.2]})
+    assert len(result.trials[["learning_rate", "dropout"]].drop_duplicates()) == 4
+    assert list(result.summary.learning_rate) == [0.3, 0.1, 0.3]
+
+
+@pytest.mark.parametrize("ended", [1, 12, 19])
+def test_a_sweep_that_was_stopped_goes_on_as_if_it_had_not_been(sweep, monkeypatch, ended):
+    whole, _ = sweep("a/whole", seeds=12)
+    calls = workers.run_local
+
+    def stops(settings, folder, *rest):
+        for each in calls(settings, folder, *rest):
+            if stops.left == 0:
+                raise KeyboardInterrupt
+            stops.left -= 1
+            yield each
+
+    stops.left = ended
+    monkeypatch.setattr(workers, "run_local", stops)
+    with pytest.raises(KeyboardInterrupt):
+        sweep("b/torn", seeds=12)
+    monkeypatch.setattr(workers, "run_local", calls)
+    again, _ = sweep("b/torn", seeds=12)
+    for name in ("trials.csv", "summary.csv", "curves.csv"):
+        assert without_times(again.directory / name).equals(without_times(whole.directory / name))
+
+
+def test_trials_of_a_sweep_beside_it_are_taken_but_not_what_it_dropped(sweep):
+    sweep("one", learning_rate=0.3)
+    _, trained = sweep("two")
+    rates = {each.keys["learning_rate"] for each in trained}
+    assert rates == {0.03, 0.1, 1.0}
+    _, trained = sweep("three", learning_rate=0.03)
+    assert {each.config.training.learning_rate for each in trained} == {0.03}
+
+
+def test_a_trial_that_was_paused_has_the_bits_of_a_run_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setattr(workers, "run_local", in_this_process)
+    tiny = {"series_length": 1500, "epochs": 4}
+    found = lstmcli.sweep(
+        tmp_path / "s", layers=[1], seeds=2, tune={"learning_rate": [0.01, 0.1, 0.5]}, **tiny
+    )
+    best = found.trials[found.trials.test_loss.notna()].iloc[-1]
+    alone = lstmcli.train(
+        tmp_path / "r", layers=1, seed=int(best.seed), learning_rate=best.learning_rate, **tiny
+    )
+    swept = load_file(found.directory / best.run_dir / "checkpoints" / "last.safetensors")
+    own = load_file(alone.directory / "checkpoints" / "last.safetensors")
+    for name, tensor in own.items():
+        np.testing.assert_array_equal(swept[name][best.seed : best.seed + 1], tensor)
+    dropped = found.trials[found.trials.status == "dropped"]
+    assert len(dropped) == 2
+    curves = pd.read_csv(alone.directory / "metrics.csv")
+    same = found.curves[
+        (found.curves.learning_rate == best.learning_rate) & (found.curves.seed == best.seed)
+    ]
+    np.testing.assert_array_equal(same.val_loss, curves.val_loss)
