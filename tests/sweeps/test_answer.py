@@ -341,7 +341,7 @@ def test_a_plan_compares_sizes_at_one_depth_and_more_of_them_extend_it():
     ]
     assert len({plan.name, *(each.name for each in others)}) == 4
     assert {each.config.model.layers for each in others[1].settings} == {2}
-    default = api.plan_of({}, compare="state-size=4,8")
+    default = api.plan_of({"learning_rate": 0.3}, compare="state-size=4,8")
     assert [setting.label for setting in default.settings] == ["3x4", "3x8"]
     assert api.plan_of({}, compare="layers=1,2").name == api.plan_of({}).name
 
