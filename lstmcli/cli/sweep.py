@@ -83,7 +83,7 @@ def sweep(
     """
     from lstmcli import api
     from lstmcli.cli import progress as screens
-    from lstmcli.sweeps import run
+    from lstmcli.sweeps import rounds, run
     from lstmcli.training import config_files
     from lstmcli.utils import signals
 
@@ -104,8 +104,8 @@ def sweep(
         _say_neighbours(directory)
         for note in directory.notes:
             typer.echo(f"note: {note}", err=True)
-        left = directory.missing(plan.settings)
-        bars = [(each.name, each.config.training.epochs) for each in left]
+        left = rounds.ahead(plan, directory)
+        bars = [(each.name, each.config.training.epochs) for each, _ in left]
         with (
             _told_how_to_go_on(ctx.obj),
             screens.SweepView(style if left else "none", bars) as view,
@@ -153,7 +153,7 @@ def _brief(plan: Plan, quiet: bool) -> None:
 
 def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
     from lstmcli.cli.run_summary import outside_share
-    from lstmcli.sweeps import run
+    from lstmcli.sweeps import grid, rounds, run, tuning
 
     settings = [
         {
@@ -162,14 +162,14 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
             "labels": setting.material.facts.labels,
             "outside": setting.material.facts.outside,
             "state": setting.config.model.layers * setting.config.model.state_size * 2,
-            "seeds": len(setting.trials),
+            "seeds": tuning.SEEDS if plan.tuned else len(setting.trials),
             "seconds": round(setting.seconds),
         }
         for setting in plan.settings
     ]
-    left = directory.missing(plan.settings)
+    left = rounds.ahead(plan, directory)
     workers, seconds = run.forecast(plan, left)
-    remaining = sum(len(each.trials) for each in left)
+    remaining = sum(len(each.trials) for each, _ in left)
     if as_json:
         plan_of_all = {"trials": plan.trials, "to_run": remaining, "seconds": round(seconds)}
         print_json({"sweep": str(directory.path), "settings": settings, **plan_of_all})
@@ -182,6 +182,9 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
     ]
     headings = ["setting", "parameters", "labels", "outside", "state", "seeds", "about s"]
     print_table(headings, rows)
+    if plan.tuned:
+        words = " and ".join(grid.words(name) for name in plan.tuned)
+        typer.echo(f"these seeds choose the {words}; with the best {plan.looks[0]} are compared")
     typer.echo(
         f"{plan.trials} trials, {remaining} to run: about {seconds:.0f} s with {workers} worker(s)"
     )

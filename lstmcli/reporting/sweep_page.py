@@ -98,8 +98,10 @@ def _facts(config: Config, found: Finished) -> list[tuple[str, str]]:
 
 def _dropped(found: Finished) -> str:
     """How many trials were not to have one."""
-    count = int((found.trials.status == Status.DROPPED).sum())
-    return f", {count} dropped early" if count else ""
+    statuses = found.trials.status
+    tuning = int(statuses.isin([Status.TRIED, Status.DROPPED]).sum())
+    dropped = int((statuses == Status.DROPPED).sum())
+    return f", {tuning} to tune by, of which {dropped} ended early" if tuning else ""
 
 
 def _notes(found: Finished) -> list[Text]:

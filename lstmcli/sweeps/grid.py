@@ -26,6 +26,8 @@ from lstmcli.utils.errors import UsageError
 from lstmcli.utils.settings import option_name, setting_types
 
 SIZES = ("layers", "state_size")
+TUNING = "-tuning"
+"""How the identities of trials end that choose what is tuned."""
 HORIZON = "horizon"
 """The one setting of a file that can be swept: of each of its values the targets are others."""
 
@@ -48,6 +50,7 @@ class TrialGroup:
         folder: what its run directory is called, where one is there already: older versions named
             the same setting in several ways.
         until: the epoch after which its training pauses; `None` for its end.
+        tuning: whether its seeds choose what is tuned, and are not compared.
     """
 
     config: Config
@@ -56,6 +59,7 @@ class TrialGroup:
     weights: str | None = None
     folder: str | None = None
     until: int | None = None
+    tuning: bool = False
 
     @property
     def label(self) -> str:
@@ -76,7 +80,8 @@ class TrialGroup:
     @property
     def trials(self) -> dict[int, str]:
         """The identity of each seed's trial."""
-        return identities(self.config, self.material.digest, self.weights)
+        found = identities(self.config, self.material.digest, self.weights)
+        return {seed: trial + TUNING * self.tuning for seed, trial in found.items()}
 
     @property
     def keys(self) -> dict[str, Any]:

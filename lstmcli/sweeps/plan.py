@@ -93,8 +93,9 @@ class Plan:
 
     @property
     def trials(self) -> int:
-        """Number of trials."""
-        return sum(len(setting.trials) for setting in self.settings)
+        """Number of trials until the first look."""
+        choosing = sum(tuning.SEEDS * len(cell) for cell in self.cells if len(cell) > 1)
+        return choosing + self.looks[0] * len(self.cells)
 
 
 def make(

@@ -22,7 +22,6 @@ from lstmcli.sweeps import summary as summaries
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.plan import Plan
 from lstmcli.sweeps.sweep_dir import SweepDirectory
-from lstmcli.sweeps.trial import Status
 from lstmcli.sweeps.trial_runs import Runs
 
 if TYPE_CHECKING:
@@ -92,16 +91,33 @@ def judged(plan: Plan, directory: SweepDirectory) -> tuple[pd.DataFrame, list[De
     )
 
 
-def expected_shares(plan: Plan) -> dict[str, float]:
-    """How much of its training each value that is tuned gets on average, by its setting's name."""
-    found: dict[str, float] = {}
+def ahead(plan: Plan, directory: SweepDirectory) -> list[tuple[TrialGroup, float]]:
+    """What is left to train for the first look, and the part of its epochs that each may get.
+
+    Where it is not known yet which value will be the best, the first stands for it.
+    """
+    stage = _Stage(plan, directory, plan.looks[0], (), directory.begun(plan.swept))
+    found: list[tuple[TrialGroup, float]] = []
     for cell in plan.cells:
-        epochs = cell[0].config.training.epochs
-        if pause := _pause(epochs, len(cell)):
-            kept = halving.FEWEST
-            share = (kept + (len(cell) - kept) * pause / epochs) / len(cell)
-            found |= {each.name: share for each in cell}
+        best = cell[0]
+        if len(cell) > 1:
+            left = stage.missing(*map(stage.tuning, cell))
+            found += [(each, _share(cell)) for each in left]
+            best = cell[0] if left else _best(cell, plan, directory)
+        found += [(each, 1.0) for each in stage.missing(stage.numbered(best, stage.seeds))]
     return found
+
+
+def may_train(plan: Plan, directory: SweepDirectory) -> bool:
+    """Whether there is something to train; or may be, as the answer may take more seeds."""
+    return bool(ahead(plan, directory)) or _seeds_done(plan, directory) < plan.looks[-1]
+
+
+def _share(cell: Sequence[TrialGroup]) -> float:
+    """What part of its epochs a value that is tried gets on average."""
+    epochs, kept = cell[0].config.training.epochs, halving.FEWEST
+    pause = _pause(epochs, len(cell))
+    return (kept + (len(cell) - kept) * pause / epochs) / len(cell) if pause else 1.0
 
 
 @dataclass(frozen=True)
@@ -124,10 +140,15 @@ class _Stage:
     def missing(self, *settings: TrialGroup) -> list[TrialGroup]:
         return self.directory.missing(settings, self.runs)
 
-    def numbered(self, setting: TrialGroup, first: int, end: int) -> TrialGroup:
-        """A setting with the seeds from one place on to another."""
-        begin = self.plan.base.run.seed
-        return setting.with_seeds(range(begin + first, begin + end))
+    def numbered(self, setting: TrialGroup, count: int, first: int = 0) -> TrialGroup:
+        """A setting with so many seeds, from one place on."""
+        begin = self.plan.base.run.seed + first
+        return setting.with_seeds(range(begin, begin + count))
+
+    def tuning(self, setting: TrialGroup) -> TrialGroup:
+        """The same setting with the seeds that choose."""
+        chooses = self.numbered(setting, tuning.SEEDS, tuning.FIRST_SEED)
+        return replace(chooses, tuning=True)
 
     def losses(self, setting: TrialGroup, left: Sequence[TrialGroup], epoch: int) -> Floats:
         """The lowest validation loss of each seed up to an epoch; infinite where there is none."""
@@ -147,22 +168,18 @@ def _next(plan: Plan, directory: SweepDirectory, seeds: int, paused: Collection[
     return found
 
 
-def _of_one(stage: _Stage, setting: TrialGroup, first: int = 0) -> Round:
-    """What is left of a setting, from one of its seeds on."""
-    if first >= stage.seeds:
-        return Round([], [])
-    return Round(stage.missing(stage.numbered(setting, first, stage.seeds)), [])
+def _of_one(stage: _Stage, setting: TrialGroup) -> Round:
+    """What is left of a setting, of the seeds that are compared."""
+    return Round(stage.missing(stage.numbered(setting, stage.seeds)), [])
 
 
 def _of_cell(stage: _Stage, cell: Sequence[TrialGroup]) -> Round:
-    """What is to be done for a depth: until the pause, from there on, or for more seeds."""
-    choosing = min(stage.seeds, tuning.SEEDS)
-    tried = [stage.numbered(each, 0, choosing) for each in cell]
+    """What is to be done for a depth: until the pause, from there on, or with its best values."""
+    tried = [*map(stage.tuning, cell)]
     parts = {each.name: stage.missing(each) for each in tried}
     left = [part for each in parts.values() for part in each]
     if not left:
-        best = _best(tried, stage.plan, stage.directory)
-        return _of_one(stage, best, first=choosing)
+        return _of_one(stage, _best(cell, stage.plan, stage.directory))
     pause = _pause(tried[0].config.training.epochs, len(tried))
     if not pause:
         return Round(left, [])
@@ -208,11 +225,7 @@ def _best(cell: Sequence[TrialGroup], plan: Plan, directory: SweepDirectory) -> 
     trials = tables.trials_table(directory.rows.values(), plan.swept)
     for name in keys.keys() - set(plan.tuned):
         trials = trials[trials[name] == keys[name]]
-    until_solved = plan.base.training.until_solved
-    best = tuning.chosen(trials, plan.swept, plan.tuned, until_solved).iloc[0]
-    values = {
-        name: getattr(best[name], "item", lambda name=name: best[name])() for name in plan.tuned
-    }
+    values = tuning.best(trials, plan.tuned, plan.base.training.until_solved)
     for each in cell:
         if values.items() <= each.keys.items():
             return each
@@ -230,8 +243,8 @@ def _seeds_done(plan: Plan, directory: SweepDirectory) -> int:
 
 
 def _seeds_of(cell: Sequence[TrialGroup], directory: SweepDirectory) -> set[int]:
-    """The seeds of which a depth has a trial that has come to its end."""
+    """The seeds of which a depth has a trial that is compared."""
     first, *others = (each.keys.items() for each in cell)
     shared = dict(set(first).intersection(*others)).items()
-    ended = (row for row in directory.rows.values() if row["status"] != Status.DROPPED)
+    ended = (row for row in directory.rows.values() if not row["trial"].endswith(grid.TUNING))
     return {row["seed"] for row in ended if shared <= row.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,14 +155,14 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
         LstmcliError: the Ray cluster that is to train them is not there, or refuses.
     """
     directory = find_directory(plan, out, overwrite)
-    left = directory.missing(plan.settings)
+    left = [each for each, _ in rounds.ahead(plan, directory)]
     placed = Placement()
     if left and plan.asked.backend == "local":
         placed = placement.here(left, plan.gpus, plan.asked)
     with directory.lock():
         directory = find_directory(plan, out, overwrite)  # It may have changed until it was ours.
         with _workplace(plan, directory) as notes:
-            left = directory.missing(plan.settings)
+            left = [each for each, _ in rounds.ahead(plan, directory)]
             if left and plan.asked.backend == "ray":
                 placed = placement.on_ray(left, ray_cluster.gpus(), plan.asked)
             directory.placement, directory.notes = placed, [*notes, *placed.notes]
@@ -175,7 +175,7 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
 def _workplace(plan: Plan, directory: SweepDirectory) -> AbstractContextManager[list[str]]:
     """Readies where trials are trained, if any are left; gives what there is to say of it."""
     asked = plan.asked
-    if asked.backend == "ray" and directory.missing(plan.settings):
+    if asked.backend == "ray" and rounds.may_train(plan, directory):
         return ray_cluster.joined(asked.address, workers(asked))
     return nullcontext([])
 
@@ -186,8 +186,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
     Raises:
         StoppedError: a signal came; the trials that had ended are kept.
     """
-    shares = rounds.expected_shares(plan)
-    remaining = Remaining(directory.missing(plan.settings), shares)
+    remaining = Remaining(rounds.ahead(plan, directory))
     with stop_signals() as stopped:
         for now in rounds.rounds(plan, directory):
             for setting, rows in now.dropped:
@@ -303,11 +302,15 @@ def workers(asked: SweepConfig) -> int:
     return asked.jobs or len(local_workers.cores())
 
 
-def forecast(plan: Plan, left: list[TrialGroup]) -> tuple[int, float]:
-    """How many workers some settings keep busy, and for about how many seconds."""
+def forecast(plan: Plan, left: Sequence[tuple[TrialGroup, float]]) -> tuple[int, float]:
+    """How many workers some settings keep busy, and for about how many seconds.
+
+    Args:
+        plan: the sweep.
+        left: the settings, and the part of its epochs that each may get.
+    """
     count = max(1, min(workers(plan.asked), len(left)))
-    shares = rounds.expected_shares(plan)
-    seconds = [each.seconds * shares.get(each.name, 1) for each in left]
+    seconds = [each.seconds * share for each, share in left]
     return count, max([*seconds, sum(seconds) / count]) + START_SECONDS / 2
 
 

@@ -232,8 +232,8 @@ def best_trial(verdicts: Sequence[DepthResult]) -> tuple[str, int] | None:
 
 
 def without_result(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials without a test loss, but for those that were dropped, which were to have none."""
-    return trials[trials.test_loss.isna() & (trials.status != Status.DROPPED)]
+    """The trials without a test loss, but for those that were to have none."""
+    return trials[trials.test_loss.isna() & ~trials.status.isin([Status.TRIED, Status.DROPPED])]
 
 
 def groups(trials: pd.DataFrame, swept: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:

@@ -117,7 +117,7 @@ class SweepDirectory(SweepFiles):
         for row, run in rows:
             if run is None or run.epochs(row["seed"]) != row["epochs"]:
                 continue  # Its curve would be lost.
-            if row["status"] == Status.DROPPED:
+            if row["status"] in (Status.TRIED, Status.DROPPED):
                 continue
             known = grid.identities(run.config, *files)[row["seed"]]
             if setting := wanted.pop(known, None):

@@ -69,7 +69,8 @@ class Status(StrEnum):
     WORSE = "worse than chance"  # Its test loss is far above that of a uniform guess.
     DIVERGED = "diverged"
     FAILED = "failed"
-    DROPPED = "dropped"  # Other values of what is tuned were clearly better when it was paused.
+    TRIED = "tried"  # It has chosen what is tuned, or been passed over, and is not compared.
+    DROPPED = "dropped"  # The same, and others were clearly better when it was paused.
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,33 @@ def _train(run: TrainingState, setting: TrialGroup) -> bool:
     return True
 
 
+def tried(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
+    """The rows of a setting that chooses what is tuned, by its validation losses alone."""
+    rows, found = metrics.read_metrics(run.directory.metrics), []
+    for replica, (seed, trial) in enumerate(setting.trials.items()):
+        mine, lost = [row for row in rows if row.seed == seed], seed in run.diverged
+        solved_at = _epochs_to_solve(mine, run.validation_floors[replica])
+        known = run.floor is not None
+        row = TrialRow(
+            trial,
+            seed,
+            setting.parameters,
+            Status.TRIED,
+            ExitCode.DONE,
+            epochs=len(mine),
+            solved=solved_at is not None if known else None,
+            epochs_to_solve=solved_at,
+            best_val_loss=None if lost else run.best_epochs[replica]["val_loss"],
+            error="the loss became NaN or infinite" if lost else "",
+            chance=run.chance,
+            replicas=len(setting.trials),
+            seconds=_seconds(mine),
+            run_dir=setting.run_dir,
+        )
+        found.append(setting.keys | vars(row))
+    return found
+
+
 def dropped(setting: TrialGroup, curves: Mapping[int, pd.DataFrame]) -> list[dict[str, Any]]:
     """The rows of a setting that does not go on after its pause.
 
@@ -266,6 +294,8 @@ def _put_back(place: RunDirectory, contents: Contents) -> TrainingState:
 
 
 def _rows(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
+    if setting.tuning:
+        return tried(setting, run)
     windows = run.source.test()
     tested = _test(run, windows)
     rows = metrics.read_metrics(run.directory.metrics)  # Those of before it was resumed too.

@@ -25,8 +25,13 @@ BY_DEFAULT = "learning_rate"
 """What a sweep tunes that is not told what to."""
 LADDER = (0.1, 1 / 3, 1.0, 10 / 3)
 """Of its default, what is tried."""
-SEEDS = 8
-"""That choose, from the first on: as many as one compiled program trains side by side."""
+SEEDS, FIRST_SEED = 4, 10_000
+"""That choose, and how far the first of them is from those that are compared.
+
+They are others, as a rate that has been lucky with some seeds would look better on the same ones
+than it is: with eight that both chose and were compared, up to 12 % of sweeps called a depth enough
+that was worse by the margin (CONTRIBUTING.md has the simulation).
+"""
 NOT_TUNED = {"layers", grid.HORIZON, *ONE_IN_A_SWEEP, *NOT_SWEPT}
 
 
@@ -79,43 +84,51 @@ def tried(trials: pd.DataFrame, tuned: Sequence[str]) -> dict[str, list[Any]]:
 def chosen(
     trials: pd.DataFrame, swept: Sequence[str], tuned: Sequence[str], until_solved: bool = False
 ) -> pd.DataFrame:
-    """The trials that have the values chosen for their depth, in the order of the table.
+    """The trials that are compared: those with the values chosen for their depth.
 
     Args:
         trials: the columns of `trials.csv`.
         swept: the columns of swept settings.
         tuned: those of them that are tuned.
-        until_solved: whether trials were stopped once they had solved the task. Then the value is
-            chosen with which most seeds do, in the fewest epochs.
+        until_solved: as `best` has it.
     """
     if not tuned or trials.empty:
         return trials
     keys = [name for name in grid.key_names(swept) if name not in tuned]
-    cells = trials.groupby(keys, sort=False, dropna=False)
-    kept = [_of_cell(cell, tuned, until_solved) for _, cell in cells]
-    return trials.loc[sorted(index for cell in kept for index in cell)]
+    kept = []
+    for _, cell in trials.groupby(keys, sort=False, dropna=False):
+        values = best(cell, tuned, until_solved)
+        same = (cell[list(values)] == list(values.values())).all(axis=1)
+        kept += cell.index[same & ~is_tuning(cell)].tolist()
+    return trials.loc[sorted(kept)]
 
 
-def _of_cell(trials: pd.DataFrame, tuned: Sequence[str], until_solved: bool) -> list[Any]:
-    """The index of the trials of one depth that have its best values."""
+def is_tuning(trials: pd.DataFrame) -> pd.Series:
+    """Which trials choose what is tuned."""
+    return trials.trial.str.endswith(grid.TUNING)
+
+
+def best(trials: pd.DataFrame, tuned: Sequence[str], until_solved: bool = False) -> dict[str, Any]:
+    """The values that are chosen for a depth.
+
+    Args:
+        trials: of this depth, the columns of `trials.csv`.
+        tuned: the columns of what is tuned.
+        until_solved: whether trials were stopped once they had solved the task. Then the value is
+            chosen with which most seeds do, in the fewest epochs.
+    """
+    choosing = trials[is_tuning(trials)]
+    gone = choosing.status == Status.DROPPED
     own = {
-        values: group
-        for values, group in trials.groupby(list(tuned), sort=True, dropna=False)
-        if not (group.status == Status.DROPPED).any()
-    }
-    if not own:
-        return []
-    common = set.intersection(*(set(group.seed) for group in own.values()))
-    compared = {
-        values: group[group.seed.isin(common or group.seed)].sort_values("seed")
-        for values, group in own.items()
+        values: group.sort_values("seed")
+        for values, group in choosing[~gone].groupby(list(tuned), sort=True, dropna=False)
     }
     if until_solved:
-        best = min(compared, key=lambda each: _effort(compared[each]))
+        found = min(own, key=lambda each: _effort(own[each]))
     else:
-        losses = {values: validation_losses(group) for values, group in compared.items()}
-        best = halving.choose(losses, _guess(trials))
-    return list(own[best].index)
+        losses = {values: validation_losses(group) for values, group in own.items()}
+        found = halving.choose(losses, _guess(choosing))
+    return dict(zip(tuned, found, strict=True))
 
 
 def validation_losses(trials: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -133,5 +146,5 @@ def _effort(trials: pd.DataFrame) -> tuple[float, float, float]:
 
 def _guess(trials: pd.DataFrame) -> float:
     """What a loss counts at most."""
-    known = trials[["chance", "reference_loss"]].to_numpy(float)
+    known = trials.chance.to_numpy(float)
     return float(np.nanmax(known)) if np.isfinite(known).any() else math.inf

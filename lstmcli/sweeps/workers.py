@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -333,16 +333,12 @@ class Remaining:
     included; before the first has, those under way do, as far as they are trained.
 
     Args:
-        settings: what is to be trained.
-        shares: how much of its training a setting is expected to get, by its name; all where it is
-            not named.
+        settings: what is to be trained, and the part of its epochs that each may get.
     """
 
-    def __init__(
-        self, settings: Sequence[TrialGroup], shares: Mapping[str, float] | None = None
-    ) -> None:
-        self._guessed = {setting.name: setting.seconds for setting in settings}
-        self._expected = dict(shares or {})
+    def __init__(self, settings: Sequence[tuple[TrialGroup, float]]) -> None:
+        self._guessed = {setting.name: setting.seconds for setting, _ in settings}
+        self._expected = {setting.name: share for setting, share in settings}
         self._share = dict.fromkeys(self._guessed, 0.0)
         self._begun: dict[str, float] = {}
         self._before: dict[str, float] = {}
@@ -364,11 +360,13 @@ class Remaining:
         """Expects a setting to be trained to its end: one that may be new."""
         self._guessed.setdefault(setting.name, setting.seconds)
         self._share.setdefault(setting.name, 0.0)
-        self._expected.pop(setting.name, None)
+        self._expected[setting.name] = 1.0
 
     def forget(self, name: str) -> None:
         """Leaves a setting out that does not go on."""
-        for known in (self._guessed, self._share, self._begun, self._before, self._took):
+        for known in (
+            self._guessed, self._expected, self._share, self._begun, self._before, self._took
+        ):  # fmt: skip
             known.pop(name, None)
 
     @property
@@ -378,7 +376,7 @@ class Remaining:
         if factor is None:
             return None
         left = [
-            factor * self._guessed[name] * max(0.0, self._expected.get(name, 1) - share)
+            factor * self._guessed[name] * max(0.0, self._expected[name] - share)
             for name, share in self._share.items()
         ]
         at_once = max(1, len(self._begun) - len(self._took))

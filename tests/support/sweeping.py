@@ -109,10 +109,12 @@ def with_losses(loss):
             ])  # fmt: skip
             yield setting, [
                 setting.keys | vars(TrialRow(
-                    setting.trials[seed], seed, setting.parameters, "completed", 0, last, False,
-                    None, min(loss(setting, seed, epoch) for epoch in range(1, last + 1)),
-                    loss(setting, seed, last), 1.0, 0.0, loss(setting, seed, last), 0.1, "", 0.69,
-                    len(setting.trials), "a uniform guess", 0.69, 2.0, setting.run_dir,
+                    setting.trials[seed], seed, setting.parameters,
+                    "tried" if setting.tuning else "completed", 0, last, False, None,
+                    min(loss(setting, seed, epoch) for epoch in range(1, last + 1)),
+                    None if setting.tuning else loss(setting, seed, last), 1.0, 0.0,
+                    loss(setting, seed, last), 0.1, "", 0.69, len(setting.trials),
+                    "a uniform guess", 0.69, 2.0, setting.run_dir,
                 ))
                 for seed in setting.trials
             ] * (end == last)  # fmt: skip

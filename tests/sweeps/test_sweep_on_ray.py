@@ -257,7 +257,7 @@ def test_the_time_left_follows_from_what_settings_took_and_the_sizes_of_the_othe
     monkeypatch.setattr("lstmcli.sweeps.workers.time.monotonic", lambda: now[0])
     small, large = settings()
     guessed = small.seconds, large.seconds
-    clock = Remaining([small, large])
+    clock = Remaining([(small, 1.0), (large, 1.0)])
     assert clock.seconds is None
     clock.note(small.name, 0.5)  # Of a sweep that was stopped.
     now[0] = 10.0

@@ -1,5 +1,7 @@
 """Settings that each depth has at its own best: what is tried, what goes on, what is chosen."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,7 +81,9 @@ def test_each_depth_is_compared_at_its_own_best_rate(sweep):
     # What is compared are these trials alone: the mean, by hand, of what was invented.
     trials = result.trials
     for row in result.summary.itertuples():
-        own = trials[(trials.layers == row.layers) & (trials.learning_rate == BEST[row.layers])]
+        own = trials[(trials.layers == row.layers) & (trials.status == "completed")]
+        assert set(own.learning_rate) == {BEST[row.layers]}
+        assert list(own.seed) == list(range(8))
         assert row.mean == pytest.approx(own.test_loss.mean())
     assert "3 layers" in result.answer
 
@@ -92,24 +96,30 @@ def test_what_is_clearly_behind_is_dropped_after_a_quarter_of_its_epochs(sweep):
     assert set(dropped.epochs) == {10}
     assert dropped.test_loss.isna().all()
     assert not len(result.failed)
-    left = trials[trials.status != "dropped"].groupby("layers").learning_rate.nunique()
+    left = trials[trials.status == "tried"].groupby("layers").learning_rate.nunique()
     assert (left >= 2).all()
     curves = result.curves.groupby(["layers", "learning_rate", "seed"]).epoch.max()
     assert set(curves[(1, 0.03)]) == {10}
     assert set(curves[(1, 0.3)]) == {40}
 
 
-def test_seeds_that_do_not_choose_are_trained_at_the_chosen_rate_alone(sweep):
+def test_the_seeds_that_are_compared_are_others_than_those_that_choose(sweep):
     result, trained = sweep(seeds=12)
-    more = [each for each in trained if min(each.trials) >= 8]
-    assert {each.keys["layers"]: each.keys["learning_rate"] for each in more} == BEST
+    compared = [each for each in trained if min(each.trials) < 12]
+    assert {each.keys["layers"]: each.keys["learning_rate"] for each in compared} == BEST
     assert (result.summary.seeds == 12).all()
+    choosing = result.trials[result.trials.status.isin(["tried", "dropped"])]
+    assert set(choosing.seed) == {10_000, 10_001, 10_002, 10_003}
+    assert choosing.test_loss.isna().all()
 
 
 def test_a_validation_that_disagrees_with_the_test_decides(monkeypatch, tmp_path):
     def validated(settings, folder, *rest):
         for setting, rows in with_losses(loss)(settings, folder, *rest):
-            yield setting, [row | {"test_loss": 0.69 - row["test_loss"]} for row in rows]
+            yield (
+                setting,
+                [row | {"test_loss": row["test_loss"] and 0.5 - row["test_loss"]} for row in rows],
+            )
 
     monkeypatch.setattr(workers, "run_local", validated)
     found = lstmcli.sweep(tmp_path / "s", layers=[1, 2], seeds=5, epochs=8, series_length=1500)
@@ -120,11 +130,11 @@ def test_more_values_go_on_with_the_same_sweep(sweep):
     first, _ = sweep(tune={"learning_rate": [0.03, 0.1]})
     assert list(first.summary.learning_rate) == [0.1, 0.1, 0.1]
     second, trained = sweep(tune={"learning_rate": [0.03, 0.1, 0.3]})
-    assert {each.keys["learning_rate"] for each in trained} == {0.3}
+    assert {each.keys["learning_rate"] for each in trained if each.tuning} == {0.3}
     assert list(second.summary.learning_rate) == [0.3, 0.1, 0.3]
     # And back with the shorter list: nothing is trained, and what is there still counts.
     third, trained = sweep(tune={"learning_rate": [0.03, 0.1]}, seeds=9)
-    assert {each.keys["learning_rate"] for each in trained} == {0.1, 0.3}
+    assert not any(each.tuning for each in trained)
     assert list(third.summary.learning_rate) == [0.3, 0.1, 0.3]
 
 
@@ -134,7 +144,7 @@ def test_two_settings_are_tuned_as_their_product(sweep):
     assert list(result.summary.learning_rate) == [0.3, 0.1, 0.3]
 
 
-@pytest.mark.parametrize("ended", [1, 12, 19])
+@pytest.mark.parametrize("ended", [1, 12, 19, 20])
 def test_a_sweep_that_was_stopped_goes_on_as_if_it_had_not_been(sweep, monkeypatch, ended):
     whole, _ = sweep("a/whole", seeds=12)
     calls = workers.run_local
@@ -159,8 +169,8 @@ def test_a_sweep_that_was_stopped_goes_on_as_if_it_had_not_been(sweep, monkeypat
 def test_trials_of_a_sweep_beside_it_are_taken_but_not_what_it_dropped(sweep):
     sweep("one", learning_rate=0.3)
     _, trained = sweep("two")
-    rates = {each.keys["learning_rate"] for each in trained}
-    assert rates == {0.03, 0.1, 1.0}
+    rates = {each.keys["learning_rate"] for each in trained if not each.tuning}
+    assert rates == {0.1, 1.0}  # And 0.3, the best of one layer, is there.
     _, trained = sweep("three", learning_rate=0.03)
     assert {each.config.training.learning_rate for each in trained} == {0.03}
 
@@ -171,16 +181,15 @@ def test_a_trial_that_was_paused_has_the_bits_of_a_run_of_its_own(monkeypatch, t
     found = lstmcli.sweep(
         tmp_path / "s", layers=[1], seeds=2, tune={"learning_rate": [0.01, 0.1, 0.5]}, **tiny
     )
-    best = found.trials[found.trials.test_loss.notna()].iloc[-1]
+    best = found.trials[found.trials.status == "tried"].iloc[-1]
     alone = lstmcli.train(
         tmp_path / "r", layers=1, seed=int(best.seed), learning_rate=best.learning_rate, **tiny
     )
     swept = load_file(found.directory / best.run_dir / "checkpoints" / "last.safetensors")
     own = load_file(alone.directory / "checkpoints" / "last.safetensors")
     for name, tensor in own.items():
-        np.testing.assert_array_equal(swept[name][best.seed : best.seed + 1], tensor)
-    dropped = found.trials[found.trials.status == "dropped"]
-    assert len(dropped) == 2
+        np.testing.assert_array_equal(swept[name][best.seed - 10_000 : best.seed - 9_999], tensor)
+    assert json.loads((found.directory / best.run_dir / "run.json").read_text())["resumed"]
     curves = pd.read_csv(alone.directory / "metrics.csv")
     same = found.curves[
         (found.curves.learning_rate == best.learning_rate) & (found.curves.seed == best.seed)
