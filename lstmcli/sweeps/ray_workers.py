@@ -81,7 +81,7 @@ class Mailbox:
 def run_ray(
     settings: Sequence[TrialGroup], folder: Path, gpu_share: float = 1.0
 ) -> Generator[tuple[TrialGroup, Rows] | None]:
-    """Trains settings as Ray tasks of one core each, and a GPU; as `workers.run_local`.
+    """Trains settings as Ray tasks of one core each, and a GPU; as `LocalWorkers.run`.
 
     What their files hold goes along, so that nothing is read where a task is: each file's content
     is one object of the cluster, of which Ray brings a node one copy that all its tasks see, and

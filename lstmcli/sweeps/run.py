@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,8 @@ DONE, FAILED, WAS_LOST, DIVERGED = "done", "failed", "lost", "diverged"
 PAUSED, DROPPED = "paused", "dropped"
 """How a setting can end; and that it is not decided yet whether it goes on."""
 ALIKE = {Status.DIVERGED: DIVERGED, Status.DROPPED: DROPPED}
+Train = Callable[[list[TrialGroup]], Generator[tuple[TrialGroup, list[Row]] | None]]
+"""Trains settings; as `LocalWorkers.run`."""
 START_SECONDS = 10
 """For loading and compiling, which every worker does."""
 
@@ -187,12 +189,12 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
         StoppedError: a signal came; the trials that had ended are kept.
     """
     remaining = Remaining(rounds.ahead(plan, directory))
-    with stop_signals() as stopped:
+    with stop_signals() as stopped, _training(plan, directory) as train:
         for now in rounds.rounds(plan, directory):
             for setting, rows in now.dropped:
                 remaining.forget(setting.name)
                 yield _ended(setting, rows, remaining.seconds)
-            for each in _trained(plan, now.left, directory, remaining):
+            for each in _trained(plan, now.left, directory, remaining, train):
                 if stopped:
                     raise StoppedError(
                         f"stopped by {name_of(stopped[0])}: {len(directory.rows)} trials are done",
@@ -203,7 +205,11 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
 
 
 def _trained(
-    plan: Plan, left: list[TrialGroup], directory: SweepDirectory, remaining: Remaining
+    plan: Plan,
+    left: list[TrialGroup],
+    directory: SweepDirectory,
+    remaining: Remaining,
+    train: Train,
 ) -> Iterator[list[Progress]]:
     """Trains the settings of a round; yields where they stand a few times a second."""
     if not left:
@@ -213,7 +219,7 @@ def _trained(
         if each.until is None:
             remaining.expect(each)
     watches = {each.name: _watch(each, directory) for each in left}
-    with closing(_results(plan, left, directory)) as results:
+    with closing(train(left)) as results:
         for result in results:
             if result is not None:
                 setting, rows = result
@@ -286,15 +292,16 @@ def _known(setting: TrialGroup, solved: int) -> int | None:
     return None if setting.material.baseline is None else solved
 
 
-def _results(
-    plan: Plan, left: list[TrialGroup], directory: SweepDirectory
-) -> Generator[tuple[TrialGroup, list[Row]] | None]:
-    """Trains settings where the plan says; as `workers.run_local`."""
+@contextmanager
+def _training(plan: Plan, directory: SweepDirectory) -> Iterator[Train]:
+    """What trains the settings of a round where the plan says: workers stay until the last."""
     asked, folder, placed = plan.asked, directory.settings, directory.placement
     if asked.backend == "ray":
-        return ray_workers.run_ray(left, folder, placed.share)
+        yield lambda left: ray_workers.run_ray(left, folder, placed.share)
+        return
     jobs = workers(asked) if placed.jobs is None else placed.jobs
-    return local_workers.run_local(left, folder, jobs, placed.gpus)
+    with local_workers.LocalWorkers(folder, jobs, placed.gpus) as local:
+        yield local.run
 
 
 def workers(asked: SweepConfig) -> int:

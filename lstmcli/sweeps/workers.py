@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,11 +17,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from lstmcli.core import execution
 from lstmcli.sweeps import trial
 from lstmcli.sweeps.grid import TrialGroup
+from lstmcli.sweeps.shares import compiled, program, share, total_seconds
 from lstmcli.utils import memory
 from lstmcli.utils.errors import ExitCode, LstmcliError
 
@@ -33,7 +34,7 @@ MOST_SETTINGS = 40
 process 65,530."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
     """A process that trains settings.
 
@@ -47,6 +48,7 @@ class Worker:
         had: how many it has had.
         gpu: what it trains on a GPU, it trains on this one; `None` if that is not its part.
         kills: what the system had killed for want of memory when it was started.
+        programs: those that it has compiled.
     """
 
     process: SpawnProcess
@@ -58,6 +60,7 @@ class Worker:
     had: int = 0
     gpu: str | None = None
     kills: int = field(default_factory=memory.kills)
+    programs: set[str] = field(default_factory=set)
 
 
 def cores() -> list[int]:
@@ -100,57 +103,121 @@ def _resolve(requested: str) -> str:
     return device.resolve(requested)
 
 
-def run_local(
-    settings: Sequence[TrialGroup], folder: Path, jobs: int, gpus: Sequence[str] = ()
-) -> Generator[tuple[TrialGroup, Rows] | None]:
-    """Trains settings, the largest first, and yields each with its rows as it ends.
+class LocalWorkers:
+    """Worker processes for the rounds of a sweep: they stay, with what they have compiled.
 
-    Each worker has a share of them, and helps another when it is done with it; those on GPUs have
-    theirs, and help each other. Yields `None` a few
-    times a second in between. Closing the iterator stops all workers.
+    A context, at whose end all are stopped. Each is started when it is first needed.
 
     Args:
-        settings: what to train.
         folder: where each setting gets its run directory, by its name.
-        jobs: how many workers; each is held to a core of its own.
+        jobs: how many workers at most; each is held to a core of its own.
         gpus: the GPU of each further worker, which has what is to be trained on one; of each
             worker, if `jobs` is 0.
     """
-    attempts: dict[str, int] = {}
-    places = cores()
-    parts = _parts(settings, jobs, gpus)
-    workers = [
-        _start(folder, places[job % len(places)], own, gpu) for job, (gpu, own) in enumerate(parts)
-    ]
-    try:
-        while any(worker.setting or worker.share for worker in workers):
-            for job, worker in enumerate(workers):
-                alike = [each for each in workers if (each.gpu is None) == (worker.gpu is None)]
-                longest = max((each.share for each in alike), key=_seconds)
-                if worker.setting is None and (worker.share or longest):
-                    setting = _next(worker, worker.share or longest)
-                    workers[job] = _send(worker, setting, folder)
-            ready = wait([worker.pipe for worker in workers], POLL_SECONDS)
-            for job, worker in enumerate(workers):
-                if worker.pipe not in ready or worker.setting is None:
-                    continue
-                setting, worker.setting = worker.setting, None
-                try:
-                    yield setting, worker.pipe.recv()
-                except EOFError:
-                    workers[job] = _start(folder, worker.core, worker.share, worker.gpu)
-                    attempts[setting.name] = attempts.get(setting.name, 1) + 1
-                    if attempts[setting.name] <= ATTEMPTS:
-                        worker.share.insert(0, setting)
-                    else:
-                        yield setting, _died(setting, worker)
-            yield None
-    finally:
-        _stop(workers)
+
+    def __init__(self, folder: Path, jobs: int, gpus: Sequence[str] = ()) -> None:
+        self.folder, self.jobs, self.gpus = folder, jobs, gpus
+        self._workers: list[Worker] = []
+        self._programs: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def run(self, settings: Sequence[TrialGroup]) -> Generator[tuple[TrialGroup, Rows] | None]:
+        """Trains settings, the largest first, and yields each with its rows as it ends.
+
+        Each worker has a share of them, and helps another when it is done with it; those on GPUs
+        have theirs, and help each other. Yields `None` a few times a second in between. Closing the
+        iterator stops all workers.
+        """
+        attempts: dict[str, int] = {}
+        self._distribute(settings)
+        try:
+            while any(worker.setting or worker.share for worker in self._workers):
+                self._send()
+                busy = [worker for worker in self._workers if worker.setting]
+                ready = wait([worker.pipe for worker in busy], POLL_SECONDS)
+                for worker in busy:
+                    if worker.pipe not in ready or worker.setting is None:
+                        continue
+                    setting, worker.setting = worker.setting, None
+                    try:
+                        yield setting, worker.pipe.recv()
+                    except (EOFError, ConnectionResetError):
+                        self._replace(worker)
+                        attempts[setting.name] = attempts.get(setting.name, 1) + 1
+                        if attempts[setting.name] <= ATTEMPTS:
+                            worker.share.insert(0, setting)
+                        else:
+                            yield setting, _died(setting, worker)
+                yield None
+        except BaseException:
+            self._stop()
+            raise
+
+    def _distribute(self, settings: Sequence[TrialGroup]) -> None:
+        """Gives each worker its share: that of which it has compiled most, if there is one."""
+        self._programs = {each.name: program(each) for each in settings}
+        parts, places = _parts(settings, self.jobs, self.gpus, self._programs), cores()
+        waiting = [*self._workers]
+        for gpu, own in sorted(parts, key=lambda part: -total_seconds(part[1])):
+            free = [each for each in waiting if each.gpu == gpu]
+            if free:
+                had = [total_seconds(compiled(own, each.programs, self._programs)) for each in free]
+                worker = free[had.index(max(had))]
+                waiting.remove(worker)
+                worker.share = own
+            else:
+                place = places[len(self._workers) % len(places)]
+                self._workers.append(_start(self.folder, place, own, gpu))
+
+    def _send(self) -> None:
+        """Gives each idle worker a setting: of its own share, then of the longest."""
+        for worker in sorted(self._workers, key=lambda each: not each.share):
+            alike = [each for each in self._workers if (each.gpu is None) == (worker.gpu is None)]
+            longest = max((each.share for each in alike), key=total_seconds)
+            if worker.setting is None and (worker.share or longest):
+                setting = _next(worker, worker.share or longest, self._programs)
+                if worker.gpu and execution.on_gpu(setting.device):
+                    setting = setting.on(worker.gpu)
+                worker = self._set_up(worker, setting.kind)
+                worker.setting, worker.had = setting, worker.had + 1
+                worker.programs.add(self._programs[setting.name])
+                worker.pipe.send(setting)
+
+    def _set_up(self, worker: Worker, kind: object) -> Worker:
+        """The worker, or a new one: a process has TensorFlow set up for one kind, for its bits."""
+        alive = worker.process.is_alive()
+        if not alive or worker.kind not in (None, kind) or worker.had == MOST_SETTINGS:
+            worker.pipe.close()
+            worker.process.join()
+            worker = self._replace(worker)
+        worker.kind = kind
+        return worker
+
+    def _replace(self, worker: Worker) -> Worker:
+        other = _start(self.folder, worker.core, worker.share, worker.gpu)
+        self._workers = [other if each is worker else each for each in self._workers]
+        return other
+
+    def _stop(self) -> None:
+        """Ends idle workers by closing their pipes, and busy ones by a signal."""
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.pipe.close()
+            if worker.setting is not None:
+                worker.process.terminate()
+        for worker in workers:
+            worker.process.join(10)
+            if worker.process.is_alive():
+                worker.process.kill()
 
 
 def _parts(
-    settings: Sequence[TrialGroup], jobs: int, gpus: Sequence[str]
+    settings: Sequence[TrialGroup], jobs: int, gpus: Sequence[str], programs: Mapping[str, str]
 ) -> list[tuple[str | None, list[TrialGroup]]]:
     """The GPU of each worker, and its share."""
     on_gpus: list[TrialGroup] = []
@@ -158,45 +225,9 @@ def _parts(
     for each in settings:
         of_gpu = gpus and (not jobs or execution.on_gpu(each.device))
         (on_gpus if of_gpu else others).append(each)
-    of_gpus = share(on_gpus, len(gpus)) if on_gpus else []
-    own = share(others, min(jobs, len(others))) if others else []
+    of_gpus = share(on_gpus, len(gpus), programs) if on_gpus else []
+    own = share(others, min(jobs, len(others)), programs) if others else []
     return [*zip(gpus, of_gpus, strict=False), *((None, each) for each in own)]
-
-
-def share(settings: Sequence[TrialGroup], workers: int) -> list[list[TrialGroup]]:
-    """Splits settings among workers so that all are done at about the same time.
-
-    The largest first, each to whoever has least (Graham 1969); then whoever has most gives one away
-    or swaps it for a smaller one, for as long as that helps. Each share is sorted, largest first.
-    """
-    shares: list[list[TrialGroup]] = [[] for _ in range(workers)]
-    for setting in sorted(settings, key=lambda setting: -setting.seconds):
-        min(shares, key=_seconds).append(setting)
-    while True:
-        most = max(shares, key=_seconds)
-        longest, mean = _seconds(most), _seconds(settings) / workers
-        changes = [
-            (max(longest - less, load + less), order, given, taken, other)
-            for order, other in enumerate(shares)
-            if other is not most and longest > 1.01 * mean  # No change could gain more than that.
-            for load in [_seconds(other)]
-            for given in most
-            for taken in [None, *other]
-            for less in [given.seconds - (taken.seconds if taken else 0)]
-        ]
-        best = min(changes, key=lambda change: change[:2], default=None)
-        if best is None or best[0] > 0.99 * longest:
-            return [sorted(each, key=lambda setting: -setting.seconds) for each in shares]
-        _, _, given, taken, other = best
-        most.remove(given)
-        other.append(given)
-        if taken is not None:
-            other.remove(taken)
-            most.append(taken)
-
-
-def _seconds(settings: Sequence[TrialGroup]) -> float:
-    return sum(setting.seconds for setting in settings)
 
 
 def _died(setting: TrialGroup, worker: Worker) -> Rows:
@@ -222,26 +253,12 @@ def _start(folder: Path, core: int, share: list[TrialGroup], gpu: str | None) ->
     return Worker(process, core, mine, share, gpu=gpu)
 
 
-def _next(worker: Worker, waiting: list[TrialGroup]) -> TrialGroup:
-    """Takes the largest setting of those that wait: of the worker's kind, if there is one."""
+def _next(worker: Worker, waiting: list[TrialGroup], programs: Mapping[str, str]) -> TrialGroup:
+    """Takes a setting of those that wait: one that is compiled, or of the worker's kind, if any."""
     alike = [each for each in waiting if each.kind == worker.kind]
-    chosen = (alike or waiting)[0]
+    chosen = (compiled(waiting, worker.programs, programs) or alike or waiting)[0]
     waiting.remove(chosen)
     return chosen
-
-
-def _send(worker: Worker, setting: TrialGroup, folder: Path) -> Worker:
-    """Gives a worker a setting; TensorFlow is set up for one kind in a process, as bits ask for."""
-    if worker.gpu and execution.on_gpu(setting.device):
-        setting = setting.on(worker.gpu)
-    kind = setting.kind
-    if worker.kind not in (None, kind) or worker.had == MOST_SETTINGS:
-        worker.pipe.close()
-        worker.process.join()
-        worker = _start(folder, worker.core, worker.share, worker.gpu)
-    worker.setting, worker.kind, worker.had = setting, kind, worker.had + 1
-    worker.pipe.send(setting)
-    return worker
 
 
 @contextmanager
@@ -273,18 +290,6 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, usual)
-
-
-def _stop(workers: Sequence[Worker]) -> None:
-    """Ends idle workers by closing their pipes, and busy ones by a signal."""
-    for worker in workers:
-        worker.pipe.close()
-        if worker.setting is not None:
-            worker.process.terminate()
-    for worker in workers:
-        worker.process.join(10)
-        if worker.process.is_alive():
-            worker.process.kill()
 
 
 def _work(pipe: Connection, folder: Path, core: int) -> None:

@@ -18,7 +18,7 @@ def swept(tmp_path_factory, run):
     """A finished sweep's directory and what it printed as JSON. Not to be written to."""
     out = tmp_path_factory.mktemp("sweep") / "s"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workers, "run_local", invented)
+        patch.setattr(workers.LocalWorkers, "run", invented)
         return out, json.loads(run(*COMMAND, "--out", str(out), "--json").stdout)
 
 

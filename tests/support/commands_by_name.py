@@ -50,7 +50,7 @@ def content(path):
 
 
 def main():
-    workers.run_local = invented
+    workers.LocalWorkers.run = invented
     said = {}
     for command in COMMANDS:
         with contextlib.redirect_stderr(io.StringIO()):

@@ -65,16 +65,16 @@ def wait_for(path, seconds=120):
         time.sleep(0.05)
 
 
-def in_this_process(settings, folder, jobs, gpus=()):
-    """Stands in for `workers.run_local` where processes are not the point."""
+def in_this_process(self, settings):
+    """Stands in for `LocalWorkers.run` where processes are not the point."""
     for setting in settings:
-        yield setting, workers.attempt(setting, folder / setting.name)
+        yield setting, workers.attempt(setting, self.folder / setting.name)
 
 
-def invented(settings, folder, jobs, gpus=()):
-    """Stands in for `workers.run_local`: rows and curves without training."""
+def invented(self, settings):
+    """Stands in for `LocalWorkers.run`: rows and curves without training."""
     for setting in settings:
-        run = RunDirectory(folder / setting.name)
+        run = RunDirectory(self.folder / setting.name)
         run.path.mkdir(parents=True, exist_ok=True)
         begun = {"status": "completed", "version": "0", "argv": [], "seeds": list(setting.trials)}
         run.status.write_text(json.dumps(begun | {"settings": run.settings(setting.config)}))
@@ -84,15 +84,15 @@ def invented(settings, folder, jobs, gpus=()):
 
 
 def with_losses(loss):
-    """Stands in for `workers.run_local`: rows and curves of given losses, paused where they are to.
+    """Stands in for `LocalWorkers.run`: rows and curves of given losses, paused where they are to.
 
     Args:
         loss: of a setting, a seed and an epoch; training, validation and test losses are equal.
     """
 
-    def run(settings, folder, jobs, gpus=()):
+    def run(self, settings):
         for setting in settings:
-            place, last = RunDirectory(folder / setting.name), setting.config.training.epochs
+            place, last = RunDirectory(self.folder / setting.name), setting.config.training.epochs
             place.path.mkdir(parents=True, exist_ok=True)
             begun = {"status": "completed", "version": "0", "argv": []}
             begun |= {"seeds": list(setting.trials), "settings": place.settings(setting.config)}

@@ -369,7 +369,7 @@ def test_what_cannot_be_compared_is_refused_in_words(compare, settings, said):
 @pytest.mark.parametrize("compare", ["state-size=2,3", "optimizer=adagrad,adam", "epochs=1,2"])
 def test_a_sweep_that_compares_is_answered_drawn_and_read_back(compare, monkeypatch, tmp_path):
     """Its trials are not trained: tables, answer, figures, page and commands are what is tried."""
-    monkeypatch.setattr(workers, "run_local", invented)
+    monkeypatch.setattr(workers.LocalWorkers, "run", invented)
     name = compare.partition("=")[0]
     settings = {"series_length": 300, "layers": 2, "seeds": 6}
     settings |= {} if name == "epochs" else {"epochs": 2}

@@ -7,6 +7,7 @@ from lstmcli.config import Config, SweepConfig
 from lstmcli.core import execution
 from lstmcli.sweeps import grid, placement, ray_workers
 from lstmcli.sweeps import workers as local_workers
+from lstmcli.sweeps.shares import program
 from lstmcli.utils.errors import DeviceError, UsageError
 from sweeping import COMMAND, invented
 
@@ -119,13 +120,15 @@ def test_a_gpu_that_no_trial_needs_stays_free(machine):
 
 def test_workers_have_trials_of_their_kind_of_device(machine):
     small, large, larger = placed_trials(machine)
-    parts = local_workers._parts([small, large, larger], 1, ["gpu:0", "gpu:1"])
+    trials = [small, large, larger]
+    programs = {each.name: program(each) for each in trials}
+    parts = local_workers._parts(trials, 1, ["gpu:0", "gpu:1"], programs)
     assert [(gpu, [each.label for each in own]) for gpu, own in parts] == [
         ("gpu:0", ["1x600"]), ("gpu:1", [LARGE]), (None, [SMALL])
     ]  # fmt: skip
-    [(gpu, own)] = local_workers._parts([small, large, larger], 0, ["gpu:0"])
+    [(gpu, own)] = local_workers._parts(trials, 0, ["gpu:0"], programs)
     assert (gpu, len(own)) == ("gpu:0", 3)
-    [(gpu, own)] = local_workers._parts([small, large, larger], 1, [])
+    [(gpu, own)] = local_workers._parts(trials, 1, [], programs)
     assert (gpu, len(own)) == (None, 3)
 
 
@@ -149,9 +152,10 @@ def test_trials_reach_the_devices_that_they_were_placed_on(tmp_path):
     both = settings(sizes=(4, 5))
     sent = [both[0].on("cpu"), both[1].on("gpu")]
     found = dict.fromkeys(each.name for each in sent)
-    for result in local_workers.run_local(sent, tmp_path, 1, ["gpu:1"]):
-        if result is not None:
-            found[result[0].name] = result[1][0]
+    with local_workers.LocalWorkers(tmp_path, 1, ["gpu:1"]) as local:
+        for result in local.run(sent):
+            if result is not None:
+                found[result[0].name] = result[1][0]
     on_cpu, on_gpu = found.values()
     assert on_cpu["status"] == "completed"
     assert (on_gpu["status"], on_gpu["exit_code"]) == ("failed", 3)
@@ -159,13 +163,13 @@ def test_trials_reach_the_devices_that_they_were_placed_on(tmp_path):
 
 
 def test_a_sweep_says_where_its_sizes_are_trained_and_trains_them_there(machine, run, monkeypatch):
-    def watched(settings, folder, jobs, gpus=()):
-        seen.append(({each.label: each.device for each in settings}, jobs, gpus))
-        return invented(settings, folder, jobs)
+    def watched(self, settings):
+        seen.append(({each.label: each.device for each in settings}, self.jobs, self.gpus))
+        return invented(self, settings)
 
     seen = []
     machine(gpus=1)
-    monkeypatch.setattr(local_workers, "run_local", watched)
+    monkeypatch.setattr(local_workers.LocalWorkers, "run", watched)
     sizes = ("--layers", "1", "--state-size", "4,512", "--batch-size", "32", "--bptt", "32")
     said = run(*COMMAND, *sizes, "--series-length", "9000", "--out", "s").stderr
     assert (

@@ -20,7 +20,7 @@ from sweeping import COMMAND, TIMES, in_this_process, invented, settings
 @pytest.fixture(autouse=True)
 def without_processes(monkeypatch):
     """But for the sweep `swept`, which is there already."""
-    monkeypatch.setattr(workers, "run_local", in_this_process)
+    monkeypatch.setattr(workers.LocalWorkers, "run", in_this_process)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_every_setting_that_a_sweep_takes_as_a_list_is_tried_below():
 @pytest.mark.parametrize("name", sorted(LISTS))
 def test_a_swept_setting_has_its_column_its_figures_and_its_answer(name, monkeypatch, tmp_path):
     """Its trials are not trained: tables, answer and figures are what is tried."""
-    monkeypatch.setattr(workers, "run_local", invented)
+    monkeypatch.setattr(workers.LocalWorkers, "run", invented)
     single = {"series_length": 300, "epochs": 2}
     lists = {"layers": [1, 2]}
     key = name.replace("-", "_")

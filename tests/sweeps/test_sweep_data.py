@@ -30,7 +30,7 @@ ON_TEXT = ["--layers", "1,2", "--seeds", "2", "--state-size", "6", "--epochs", "
 @pytest.fixture(scope="module", autouse=True)
 def without_processes():
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workers, "run_local", in_this_process)
+        patched.setattr(workers.LocalWorkers, "run", in_this_process)
         yield
 
 

@@ -17,7 +17,7 @@ from sweeping import COMMAND, in_this_process
 
 @pytest.fixture(autouse=True)
 def without_processes(monkeypatch):
-    monkeypatch.setattr(workers, "run_local", in_this_process)
+    monkeypatch.setattr(workers.LocalWorkers, "run", in_this_process)
 
 
 def test_more_seeds_and_depths_extend_a_sweep_and_nothing_is_thrown_away(swept, run, tmp_path):

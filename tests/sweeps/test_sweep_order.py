@@ -28,7 +28,7 @@ OF_KEPT = {"layers": [1, 2], "state_size": 2, "series_length": 400, "epochs": 2,
 
 @pytest.fixture(autouse=True)
 def without_training(monkeypatch):
-    monkeypatch.setattr(workers, "run_local", invented)
+    monkeypatch.setattr(workers.LocalWorkers, "run", invented)
 
 
 def plan(**more):

@@ -1,5 +1,6 @@
 """The workers of a sweep, and that nothing is lost when something dies."""
 
+import itertools
 import json
 import multiprocessing
 import os
@@ -10,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +18,13 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from echoing import Invented, echo
+from lstmcli.config import Config
 from lstmcli.core.runner import Program
-from lstmcli.sweeps import ray_cluster, trial
+from lstmcli.sweeps import grid, ray_cluster, trial
 from lstmcli.sweeps import workers as local_workers
+from lstmcli.sweeps.shares import program, share
+from lstmcli.sweeps.workers import LocalWorkers
 from lstmcli.utils import locks, memory
 from lstmcli.utils.errors import StoppedError, UsageError
 from resumes import assert_same
@@ -87,15 +91,98 @@ def test_two_sweeps_at_once_in_one_directory_are_refused_by_name(swept, run, tmp
     [([35, 29, 22, 17, 11], 2, 57), ([8, 7, 6, 5, 4], 2, 15), ([9, 1, 1], 3, 9), ([5], 1, 5)],
 )
 def test_workers_get_shares_that_end_together(seconds, workers, longest):
-    @dataclass(frozen=True)
-    class Job:
-        seconds: int
-
-    jobs = [Job(each) for each in seconds]
-    shares = local_workers.share(jobs, workers)
+    jobs = [Invented(str(name), each) for name, each in enumerate(seconds)]
+    shares = share(jobs, workers, {each.name: each.name for each in jobs})
     assert max(sum(job.seconds for job in each) for each in shares) == longest
     assert sorted((job for each in shares for job in each), key=jobs.index) == jobs
     assert all(each == sorted(each, key=lambda job: -job.seconds) for each in shares)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rates", "workers", "most"),
+    [
+        ([35, 29, 22, 17, 11], 4, 2, 1),  # 228 seconds each, and nothing compiled twice.
+        ([35, 29, 22, 17, 11], 4, 8, 3),
+        ([20], 4, 2, 2),  # None is left idle for it.
+        ([9, 1], 3, 3, 3),
+    ],
+)
+def test_settings_of_one_program_stay_together_as_far_as_no_worker_is_idle(
+    seconds, rates, workers, most
+):
+    jobs = [Invented(f"{depth} {rate}", each) for depth, each in enumerate(seconds)
+            for rate in range(rates)]  # fmt: skip
+    programs = {each.name: each.name[0] for each in jobs}
+    shares = share(jobs, workers, programs)
+    assert sorted((job for each in shares for job in each), key=jobs.index) == jobs
+    assert all(shares)
+    holders = [sum(any(programs[job.name] == depth for job in each) for each in shares)
+               for depth in set(programs.values())]  # fmt: skip
+    assert max(holders) == most
+    mean = sum(job.seconds for job in jobs) / workers
+    assert max(sum(job.seconds for job in each) for each in shares) <= 1.35 * mean
+    for each in shares:  # One after the other: what is compiled is used up before the next.
+        order = [programs[job.name] for job in each]
+        assert sum(a != b for a, b in itertools.pairwise(order)) == len(set(order)) - 1
+
+
+def test_a_worker_that_helps_takes_what_it_has_compiled():
+    waiting = [Invented(name, 1) for name in ("a1", "b1", "b2")]
+    programs = {each.name: each.name[0] for each in waiting}
+    worker = local_workers.Worker(None, 0, None, [], kind="small", programs={"b"})
+    taken = [local_workers._next(worker, waiting, programs).name for _ in range(3)]
+    assert taken == ["b1", "b2", "a1"]
+
+
+def test_learning_rates_and_seeds_share_a_program_and_nothing_else_does():
+    base = Config.build(replicas=2)
+    lists = {"layers": [1, 2], "learning_rate": [0.1, 0.3]}
+    found = [program(each) for each in grid.expand(base, lists, None)]
+    assert len(set(found)) == 2
+    [one] = grid.expand(base, {"layers": [1]}, None)
+    assert program(one) == program(one.with_seeds([5, 6])) in found
+    assert program(one) != program(one.with_seeds([5, 6, 7]))
+
+
+def alive_workers():
+    return {child.pid for child in multiprocessing.active_children()}
+
+
+def test_workers_stay_for_the_next_round_and_end_with_the_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_workers, "_work", echo)
+    rounds = [[Invented(f"{each}{now}", each) for each in (3, 2, 1)[:count]]
+              for now, count in enumerate((2, 3, 1))]  # fmt: skip
+    monkeypatch.setattr(local_workers, "program", lambda setting: setting.name[0])
+    before, seen = alive_workers(), []
+    with LocalWorkers(tmp_path, 2) as local:
+        assert alive_workers() == before
+        assert list(local.run([])) == []
+        for settings in rounds:
+            found = [result for result in local.run(settings) if result]
+            assert {setting.name for setting, _ in found} == {each.name for each in settings}
+            pids = {setting.name[0]: pid for setting, pid in found}
+            seen.append((pids, alive_workers() - before))
+        assert [len(alive) for _, alive in seen] == [2, 2, 2]
+        assert seen[0][1] == seen[1][1] == seen[2][1]
+        for number in ("3", "2"):  # Each went to who had compiled it.
+            assert len({pids[number] for pids, _ in seen if number in pids}) == 1
+        begun = local.run(rounds[0])
+        next(begun)
+        begun.close()
+        assert alive_workers() == before
+        assert len([result for result in local.run(rounds[1]) if result]) == 3
+    assert alive_workers() == before
+
+
+def test_a_worker_that_died_between_rounds_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_workers, "_work", echo)
+    monkeypatch.setattr(local_workers, "program", lambda setting: setting.name)
+    with LocalWorkers(tmp_path, 1) as local:
+        first = [result[1] for result in local.run([Invented("a", 1)]) if result]
+        os.kill(first[0], signal.SIGKILL)
+        local._workers[0].process.join()
+        second = [result[1] for result in local.run([Invented("a", 1)]) if result]
+    assert first != second
 
 
 def drain(results, act):
@@ -131,7 +218,8 @@ def kill_a_worker(times, folder):
 @pytest.mark.parametrize(("times", "status"), [(1, "completed"), (2, "failed")])
 def test_a_worker_that_dies_costs_its_own_setting_one_retry(times, status, tmp_path, swept):
     both = [each for each in settings(epochs=300) if each.keys["layers"] == 2]
-    rows = drain(local_workers.run_local(both, tmp_path, 1), kill_a_worker(times, tmp_path))
+    with LocalWorkers(tmp_path, 1) as local:
+        rows = drain(local.run(both), kill_a_worker(times, tmp_path))
     assert [row["status"] for row in rows] == [status] * 2
     assert ("SIGKILL" in rows[0]["error"]) == (status == "failed")
 
@@ -171,7 +259,8 @@ def test_a_worker_is_replaced_before_its_programs_fill_its_memory_maps(monkeypat
         seen.update(child.pid for child in multiprocessing.active_children())
         return 0
 
-    rows = drain(local_workers.run_local(settings(), tmp_path, 1), look)
+    with LocalWorkers(tmp_path, 1) as local:
+        rows = drain(local.run(settings()), look)
     assert [row["status"] for row in rows] == ["completed"] * 4
     assert len(seen) == 2
 
@@ -215,12 +304,12 @@ def test_a_trial_that_was_stopped_goes_on_where_it_stood_and_gives_the_same_row(
 
 
 def test_failed_trials_end_the_sweep_with_exit_code_6(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(local_workers, "run_local", in_this_process)
+    monkeypatch.setattr(local_workers.LocalWorkers, "run", in_this_process)
     wild = ["--optimizer", "sgd", "--learning-rate", "3.4e38"]
     for _ in range(2):  # The same command again says the same.
         result = run(*COMMAND, *wild, "--out", "s", exit_code=6)
         assert "4 of 4 trials failed" in result.stderr
-        assert "with 1 layer all 2 seeds diverged" in result.stdout
+        assert "1 layer all 2 seeds diverged" in result.stdout
     assert set(pd.read_csv(tmp_path / "s" / "trials.csv").status) == {"diverged"}
 
 

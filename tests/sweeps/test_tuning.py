@@ -31,11 +31,11 @@ def sweep(monkeypatch, tmp_path):
     """A sweep of invented losses; gives its result and the settings that were trained."""
     trained = []
 
-    def started(settings, folder, *rest):
+    def started(self, settings):
         trained.extend(settings)
-        return with_losses(loss)(settings, folder, *rest)
+        return with_losses(loss)(self, settings)
 
-    monkeypatch.setattr(workers, "run_local", started)
+    monkeypatch.setattr(workers.LocalWorkers, "run", started)
     monkeypatch.setattr(plot, "write_all", lambda *_: None)
 
     def sweep(out="s", **settings):
@@ -114,14 +114,14 @@ def test_the_seeds_that_are_compared_are_others_than_those_that_choose(sweep):
 
 
 def test_a_validation_that_disagrees_with_the_test_decides(monkeypatch, tmp_path):
-    def validated(settings, folder, *rest):
-        for setting, rows in with_losses(loss)(settings, folder, *rest):
+    def validated(self, settings):
+        for setting, rows in with_losses(loss)(self, settings):
             yield (
                 setting,
                 [row | {"test_loss": row["test_loss"] and 0.5 - row["test_loss"]} for row in rows],
             )
 
-    monkeypatch.setattr(workers, "run_local", validated)
+    monkeypatch.setattr(workers.LocalWorkers, "run", validated)
     found = lstmcli.sweep(tmp_path / "s", layers=[1, 2], seeds=5, epochs=8, series_length=1500)
     assert list(found.summary.learning_rate) == [BEST[1], BEST[2]]
 
@@ -147,20 +147,20 @@ def test_two_settings_are_tuned_as_their_product(sweep):
 @pytest.mark.parametrize("ended", [1, 12, 19, 20])
 def test_a_sweep_that_was_stopped_goes_on_as_if_it_had_not_been(sweep, monkeypatch, ended):
     whole, _ = sweep("a/whole", seeds=12)
-    calls = workers.run_local
+    calls = workers.LocalWorkers.run
 
-    def stops(settings, folder, *rest):
-        for each in calls(settings, folder, *rest):
+    def stops(self, settings):
+        for each in calls(self, settings):
             if stops.left == 0:
                 raise KeyboardInterrupt
             stops.left -= 1
             yield each
 
     stops.left = ended
-    monkeypatch.setattr(workers, "run_local", stops)
+    monkeypatch.setattr(workers.LocalWorkers, "run", stops)
     with pytest.raises(KeyboardInterrupt):
         sweep("b/torn", seeds=12)
-    monkeypatch.setattr(workers, "run_local", calls)
+    monkeypatch.setattr(workers.LocalWorkers, "run", calls)
     again, _ = sweep("b/torn", seeds=12)
     for name in ("trials.csv", "summary.csv", "curves.csv"):
         assert without_times(again.directory / name).equals(without_times(whole.directory / name))
@@ -176,7 +176,7 @@ def test_trials_of_a_sweep_beside_it_are_taken_but_not_what_it_dropped(sweep):
 
 
 def test_a_trial_that_was_paused_has_the_bits_of_a_run_of_its_own(monkeypatch, tmp_path):
-    monkeypatch.setattr(workers, "run_local", in_this_process)
+    monkeypatch.setattr(workers.LocalWorkers, "run", in_this_process)
     tiny = {"series_length": 1500, "epochs": 4}
     found = lstmcli.sweep(
         tmp_path / "s", layers=[1], seeds=2, tune={"learning_rate": [0.01, 0.1, 0.5]}, **tiny
