@@ -79,7 +79,8 @@ def judged(plan: Plan, directory: SweepDirectory) -> tuple[pd.DataFrame, list[De
     trials = tables.trials_table(directory.rows.values(), plan.swept)
     if len(plan.looks) > 1:
         first = plan.base.run.seed
-        trials = trials[(first <= trials.seed) & (trials.seed < first + at)]
+        looked_at = (first <= trials.seed) & (trials.seed < first + at)
+        trials = trials[looked_at | tuning.is_tuning(trials)]
     return summaries.summarize(
         trials,
         plan.swept,

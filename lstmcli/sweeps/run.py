@@ -230,6 +230,7 @@ def _trained(
                     yield [_ended(setting, rows, remaining.seconds)]
                 else:
                     watch.look()
+                    remaining.pause(setting.name)
                     yield [_under_way(setting, watch, remaining.seconds, PAUSED)]
                 continue
             yield [*_watched(left, watches, remaining)]

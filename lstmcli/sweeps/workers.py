@@ -345,21 +345,25 @@ class Remaining:
         self._guessed = {setting.name: setting.seconds for setting, _ in settings}
         self._expected = {setting.name: share for setting, share in settings}
         self._share = dict.fromkeys(self._guessed, 0.0)
-        self._begun: dict[str, float] = {}
-        self._before: dict[str, float] = {}
-        self._took: dict[str, float] = {}
+        self._begun: dict[str, tuple[float, float]] = {}
+        self._took = self._trained = 0.0
 
     def note(self, name: str, share: float) -> None:
         """Notes how far the training of a setting is: 1 once it has ended.
 
         What it had when it was first noted was trained by a sweep that was stopped.
         """
-        now = time.monotonic()
-        self._begun.setdefault(name, now)
-        self._before.setdefault(name, share if share < 1 else 0)
+        self._begun.setdefault(name, (time.monotonic(), share if share < 1 else 0))
         self._share[name] = share
         if share == 1:
-            self._took[name] = now - self._begun[name]
+            self.pause(name)
+
+    def pause(self, name: str) -> None:
+        """Notes that a setting is not trained any more, for now."""
+        if name in self._begun:
+            took, trained = self._so_far(name)
+            self._took, self._trained = self._took + took, self._trained + trained
+            del self._begun[name]
 
     def expect(self, setting: TrialGroup) -> None:
         """Expects a setting to be trained to its end: one that may be new."""
@@ -369,9 +373,7 @@ class Remaining:
 
     def forget(self, name: str) -> None:
         """Leaves a setting out that does not go on."""
-        for known in (
-            self._guessed, self._expected, self._share, self._begun, self._before, self._took
-        ):  # fmt: skip
+        for known in (self._guessed, self._expected, self._share):
             known.pop(name, None)
 
     @property
@@ -384,20 +386,22 @@ class Remaining:
             factor * self._guessed[name] * max(0.0, self._expected[name] - share)
             for name, share in self._share.items()
         ]
-        at_once = max(1, len(self._begun) - len(self._took))
+        at_once = max(1, len(self._begun))
         return max(sum(left) / at_once, max(left, default=0.0))
 
     def _factor(self) -> float | None:
         """How many times as long as guessed settings take."""
-        if self._took:
-            return sum(self._took.values()) / sum(map(self._trained, self._took))
-        now = time.monotonic()
+        if self._trained:
+            return self._took / self._trained
         under_way = [
-            name for name in self._begun if self._share[name] - self._before[name] >= ENOUGH
-        ]
-        guessed = sum(map(self._trained, under_way))
-        return sum(now - self._begun[name] for name in under_way) / guessed if guessed else None
+            name for name, (_, before) in self._begun.items()
+            if self._share[name] - before >= ENOUGH
+        ]  # fmt: skip
+        so_far = [self._so_far(name) for name in under_way]
+        guessed = sum(trained for _, trained in so_far)
+        return sum(took for took, _ in so_far) / guessed if guessed else None
 
-    def _trained(self, name: str) -> float:
-        """For how many seconds a setting has been trained here, as they were guessed."""
-        return (self._share[name] - self._before[name]) * self._guessed[name]
+    def _so_far(self, name: str) -> tuple[float, float]:
+        """Seconds since a setting was noted, and those that were guessed for what it had since."""
+        begun, before = self._begun[name]
+        return time.monotonic() - begun, (self._share[name] - before) * self._guessed[name]

@@ -195,3 +195,87 @@ def test_a_trial_that_was_paused_has_the_bits_of_a_run_of_its_own(monkeypatch, t
         (found.curves.learning_rate == best.learning_rate) & (found.curves.seed == best.seed)
     ]
     np.testing.assert_array_equal(same.val_loss, curves.val_loss)
+
+
+def clear(setting, seed, epoch):
+    """Two layers are needed, and no more."""
+    depth = setting.config.model.layers
+    return {1: 0.5, 2: 0.02, 3: 0.02}[depth] + 0.0001 * ((seed * 7 + depth) % 5)
+
+
+SEEDS_DIFFER = np.random.default_rng(0).normal(size=(20, 3))
+
+
+def vague(setting, seed, epoch):
+    """All depths are alike, and seeds differ by about the margin."""
+    return 0.1 + 0.01 * float(SEEDS_DIFFER[seed, setting.config.model.layers - 1])
+
+
+@pytest.fixture
+def needed(monkeypatch, tmp_path):
+    """A sweep of given losses that takes seeds as needed; gives its result, and what it trained."""
+    trained = []
+
+    def needed(loss, out="s", **settings):
+        def started(*args):
+            for setting, rows in with_losses(loss)(*args):
+                trained.append(setting)
+                yield setting, rows
+
+        trained.clear()
+        monkeypatch.setattr(workers.LocalWorkers, "run", started)
+        monkeypatch.setattr(plot, "write_all", lambda *_: None)
+        known = {"layers": [1, 2, 3], "epochs": 8, "series_length": 1500, "learning_rate": 0.3}
+        if "tune" in settings:
+            del known["learning_rate"]
+        return lstmcli.sweep(tmp_path / out, **known | settings), list(trained)
+
+    return needed
+
+
+def test_seeds_stop_at_the_first_look_where_the_answer_is_clear(needed):
+    result, trained = needed(clear)
+    assert {seed for each in trained for seed in each.trials} == set(range(8))
+    assert list(result.summary.layers[result.summary.enough]) == [2, 3]
+    [part] = result.parts
+    assert any("the first look of 3" in each for each in part.caveats)
+
+
+def test_seeds_go_on_to_the_last_look_where_it_is_not(needed):
+    result, _ = needed(vague)
+    assert set(result.summary.seeds) == {20}
+    [part] = result.parts
+    assert any("the third look of 3" in each for each in part.caveats)
+
+
+def test_tuned_depths_take_seeds_as_needed_too(needed):
+    result, _ = needed(clear, tune={"learning_rate": [0.1, 0.3]})
+    assert set(result.summary.seeds) == {8}
+    assert list(result.summary.layers[result.summary.enough]) == [2, 3]
+
+
+@pytest.mark.parametrize("ended", [2, 3, 4, 7])
+def test_a_sweep_that_was_stopped_between_looks_goes_on_as_if_it_had_not_been(
+    needed, monkeypatch, ended
+):
+    whole, _ = needed(vague, "a/s")
+
+    def stops(setting, seed, epoch):
+        stops.calls += setting.config.training.epochs == epoch and seed == min(setting.trials)
+        if stops.calls > 4 * ended:  # Of its losses a trial is asked four times.
+            raise KeyboardInterrupt
+        return vague(setting, seed, epoch)
+
+    stops.calls = 0
+    with pytest.raises(KeyboardInterrupt):
+        needed(stops, "b/s")
+    again, _ = needed(vague, "b/s")
+    for name in ("trials.csv", "summary.csv"):
+        assert without_times(again.directory / name).equals(without_times(whole.directory / name))
+
+
+def test_seeds_that_are_there_are_not_looked_at_as_if_they_were_not(needed):
+    needed(clear, seeds=20)
+    result, trained = needed(clear)
+    assert not trained
+    assert set(result.summary.seeds) == {20}
