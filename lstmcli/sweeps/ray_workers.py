@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Container, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -54,9 +55,15 @@ class Mailbox:
     def __init__(self, files: dict[str, Files]) -> None:
         self._files = files
         self._news: dict[str, Report] = {}
+        self._begun: Counter[str] = Counter()
+
+    def begin(self, name: str) -> tuple[Files, int]:
+        """What a setting's task begins with, and how many times it has begun, this one too."""
+        self._begun[name] += 1
+        return self.files(name), self._begun[name]
 
     def files(self, name: str) -> Files:
-        """The files of a setting as they are known: what its task begins with."""
+        """The files of a setting as they are known."""
         return self._files.get(name, {})
 
     def report(self, name: str, report: Report) -> None:
@@ -207,18 +214,24 @@ def _why(error: Exception) -> str:
 def _train(
     mailbox: Any, setting: TrialGroup, moves_to: Path, contents: trial.Contents
 ) -> tuple[Rows, Files]:
-    """A task: the rows, and the run directory's files by their relative path."""
+    """A task: the rows, and the run directory's files by their relative path.
+
+    Raises:
+        MemoryError: Ray's memory guard has killed it again and again.
+    """
     import ray
 
-    files: Files = {}
+    files, times = Files(), 1
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / setting.name
         with (
             suppress(ray.exceptions.RayError),  # The mailbox is lost: the task begins anew.
             ThreadPoolExecutor(1) as other,  # A task that waits itself lends its core to others.
         ):
-            asked = mailbox.files.remote(setting.name)
-            files = other.submit(ray.get, asked, timeout=BEGIN_SECONDS).result()
+            asked = mailbox.begin.remote(setting.name)
+            files, times = other.submit(ray.get, asked, timeout=BEGIN_SECONDS).result()
+        if times > 1 + RETRIES:  # Ray counts all ends but one, after which it tries without end.
+            raise MemoryError(ENDS["OutOfMemoryError"])
         _write(directory, Report(set(files), files))
         with _reported(mailbox, setting.name, directory):
             rows = attempt(setting, directory, moves_to, contents)

@@ -88,7 +88,7 @@ def without_times(rows):
 def test_a_task_trains_on_a_file_that_its_node_lacks_to_the_bits_of_a_local_one(
     files, at_once, tmp_path
 ):
-    [setting] = api.plan_of({**TEXT, "seeds": 1}).settings
+    [setting] = api.plan_of({**TEXT, "seeds": 1, "learning_rate": 0.01}).settings
     expected = trial.run(setting, tmp_path / "alone" / setting.name)
     [found] = filter(None, ray_workers.run_ray([setting], Path("trials")))
     assert without_times(found[1]) == without_times(expected)
@@ -121,7 +121,7 @@ for kind, options in KINDS.items():
 @pytest.mark.parametrize("kind", OTHERS)
 def test_data_of_every_kind_is_the_same_where_it_has_travelled(kind, files, at_once):
     """All that a run asks of it, and nothing can write to its arrays there."""
-    [setting] = api.plan_of({**SMALL, **OTHERS[kind], "seeds": 2}).settings
+    [setting] = api.plan_of({**SMALL, **OTHERS[kind], "seeds": 2, "learning_rate": 0.01}).settings
     [there] = [each.value for each in ray_workers._put(ray_at_once, [setting]).values()]
     [here] = at_once
     check_unchanged(there.source, setting.material.digest)
@@ -138,7 +138,7 @@ def test_data_of_every_kind_is_the_same_where_it_has_travelled(kind, files, at_o
 
 
 def test_a_copy_that_is_not_what_the_sweep_was_planned_on_is_refused(files, at_once, tmp_path):
-    [setting] = api.plan_of({**TEXT, "seeds": 1}).settings
+    [setting] = api.plan_of({**TEXT, "seeds": 1, "learning_rate": 0.01}).settings
     contents = trial.read_files(setting.config)
     contents.source.splits.training.targets[3] ^= 1
     with pytest.raises(FileError, match="has changed since the sweep began"):
@@ -146,7 +146,7 @@ def test_a_copy_that_is_not_what_the_sweep_was_planned_on_is_refused(files, at_o
 
 
 def test_a_trial_goes_on_from_its_checkpoint_where_its_files_are_not(files, tmp_path):
-    [setting] = api.plan_of({**TEXT, "seeds": 1}).settings
+    [setting] = api.plan_of({**TEXT, "seeds": 1, "learning_rate": 0.01}).settings
     home, contents = tmp_path / "trials" / setting.name, trial.read_files(setting.config)
     trial.run(setting, tmp_path / "run", home, contents)
     place = RunDirectory(tmp_path / "run")
@@ -177,6 +177,17 @@ def test_a_task_that_memory_was_too_small_for_says_so(error, said, tmp_path):
     assert row["error"].startswith("its worker was lost: ")
     assert said in row["error"]
     assert "`ray start` with a smaller `--num-cpus`" in row["error"]
+
+
+def test_a_task_that_the_memory_guard_kills_again_and_again_is_given_up(at_once, tmp_path):
+    """Ray begins it anew without end; of all that it dies of otherwise it does so three times."""
+    pytest.importorskip("ray")
+    setting = settings()[0]
+    box = ray_workers.Mailbox({})
+    for _ in range(1 + ray_workers.RETRIES):
+        assert box.begin(setting.name)[1] <= 1 + ray_workers.RETRIES
+    with pytest.raises(MemoryError, match=r"^Ray's memory guard killed it"):
+        ray_workers._train(ray_at_once.Actor(box), setting, tmp_path, None)
 
 
 HERE = {"lstmcli": __version__, "tensorflow": "2.21.0", "numpy": "2.3.1", "safetensors": "0.6.2"}
