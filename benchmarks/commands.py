@@ -57,6 +57,10 @@ def whole(command: list[str]) -> tuple[float, float]:
         return time.perf_counter() - begun, usage.ru_maxrss / 1024
 
 
+AT_ONE_RATE = ["--learning-rate", "0.3", "--seeds", "8"]
+"""What a sweep was before it tuned its learning rate: 40 trials."""
+
+
 def whole_commands(rounds: int) -> list[dict]:
     """Commands as a user meets them, beside the imports that nothing can be faster than."""
     lstmcli = [str(Path(sys.executable).parent / "lstmcli")]
@@ -68,9 +72,10 @@ def whole_commands(rounds: int) -> list[dict]:
     sweep = [*lstmcli, "sweep"]
     sweeps = {
         "import tensorflow": tensorflow,
+        "sweep at one rate": [*sweep, *AT_ONE_RATE],
         "sweep": sweep,
-        "sweep --jobs 1": [*sweep, "--jobs", "1"],
-        "sweep --backend ray": [*sweep, "--backend", "ray"],
+        "sweep at one rate --jobs 1": [*sweep, *AT_ONE_RATE, "--jobs", "1"],
+        "sweep at one rate --backend ray": [*sweep, *AT_ONE_RATE, "--backend", "ray"],
     }
     return rows + processes("a sweep", sweeps, 1)
 
@@ -129,7 +134,7 @@ def pictures() -> list[dict]:
     """Page and figure of a sweep of 40 trials, and probes, beside the imports that they need."""
     lstmcli = [str(Path(sys.executable).parent / "lstmcli")]
     with tempfile.TemporaryDirectory() as folder:
-        short = ["--epochs", "3", "--series-length", "2000", "--out", folder]
+        short = [*AT_ONE_RATE, "--epochs", "3", "--series-length", "2000", "--out", folder]
         subprocess.run([*lstmcli, "sweep", *short], check=True, capture_output=True)
         commands = {
             "import matplotlib, pandas": [sys.executable, "-c", "import matplotlib, pandas"],

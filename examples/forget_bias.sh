@@ -4,4 +4,4 @@
 set -e
 lstmcli sweep --task adding --sequence-length 30 --forget-bias 0,1,3 --layers 1 --state-size 16 \
   --bptt 33 --batch-size 16 --optimizer adam --learning-rate 0.01 --clip-norm 1 --epochs 80 \
-  --out forget-bias "$@"
+  --seeds 8 --out forget-bias "$@"

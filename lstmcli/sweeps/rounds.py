@@ -22,6 +22,7 @@ from lstmcli.sweeps import summary as summaries
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.plan import Plan
 from lstmcli.sweeps.sweep_dir import SweepDirectory
+from lstmcli.sweeps.trial import Status
 from lstmcli.sweeps.trial_runs import Runs
 
 if TYPE_CHECKING:
@@ -151,11 +152,36 @@ class _Stage:
         chooses = self.numbered(setting, tuning.SEEDS, tuning.FIRST_SEED)
         return replace(chooses, tuning=True)
 
-    def losses(self, setting: TrialGroup, left: Sequence[TrialGroup], epoch: int) -> Floats:
-        """The lowest validation loss of each seed up to an epoch; infinite where there is none."""
+    def losses(
+        self, setting: TrialGroup, left: Sequence[TrialGroup], epoch: int, name: str = "val_loss"
+    ) -> Floats:
+        """The lowest validation loss of each seed up to an epoch; infinite where there is none.
+
+        Args:
+            setting: whose they are.
+            left: what is missing of it.
+            epoch: the last that counts.
+            name: their column in `metrics.csv`.
+        """
         curves = self.directory.curves_of(setting, left).values()
-        lowest = [curve.val_loss[curve.epoch <= epoch].min() for curve in curves]
+        lowest = [curve[name][curve.epoch <= epoch].min() for curve in curves]
         return np.asarray([math.inf if math.isnan(each) else each for each in lowest], float)
+
+    def is_enough(self, gaps: Floats, setting: TrialGroup, left: Sequence[TrialGroup]) -> bool:
+        """Whether losses are so near to the floor that none can be better by the margin.
+
+        Args:
+            gaps: what each seed loses beyond the floor.
+            setting: whose they are.
+            left: what is missing of it.
+        """
+        chance = setting.material.baseline
+        if chance is None or setting.config.training.until_solved:
+            return False
+        floors = [
+            each.bayes_loss.max() for each in self.directory.curves_of(setting, left).values()
+        ]
+        return bool(gaps.mean() <= self.plan.asked.margin * (chance - max(floors)))
 
 
 def _next(plan: Plan, directory: SweepDirectory, seeds: int, paused: Collection[str]) -> Round:
@@ -198,7 +224,15 @@ def _halved(
     parts: Mapping[str, list[TrialGroup]],
     pause: int,
 ) -> Round:
-    """Which values go on after their pause, and which do not."""
+    """Which values go on after their pause, and which do not.
+
+    None does where one has come so near to the floor that no other can be better by the margin.
+    """
+    curves, known = stage.directory.curves_of, [(each, parts[each.name]) for each in tried]
+    gaps = [(each, left, stage.losses(each, left, pause, "val_gap")) for each, left in known]
+    if any(stage.is_enough(gap, each, left) for each, left, gap in gaps):
+        left = [part for _, own in known for part in own]
+        return Round([], [(part, trial.paused(part, curves(part, [part]))) for part in left])
     at_pause, halfway = (
         {each.name: stage.losses(each, parts[each.name], epoch) for each in tried}
         for epoch in (pause, pause // 2)
@@ -206,10 +240,9 @@ def _halved(
     guess = tried[0].material.facts.chance.loss
     kept = halving.survivors(at_pause, guess, halfway if pause > 1 else None)
     behind = [part for name, own in parts.items() if name not in kept for part in own]
-    curves = stage.directory.curves_of
     return Round(
         [part for name in kept for part in parts[name]],
-        [(part, trial.dropped(part, curves(part, [part]))) for part in behind],
+        [(part, trial.paused(part, curves(part, [part]), Status.DROPPED)) for part in behind],
     )
 
 

@@ -230,6 +230,7 @@ def _trained(
                     yield [_ended(setting, rows, remaining.seconds)]
                 else:
                     watch.look()
+                    remaining.note(setting.name, watch.epoch / setting.config.training.epochs)
                     remaining.pause(setting.name)
                     yield [_under_way(setting, watch, remaining.seconds, PAUSED)]
                 continue
@@ -323,7 +324,9 @@ def forecast(plan: Plan, left: Sequence[tuple[TrialGroup, float]]) -> tuple[int,
 
 
 def _watch(setting: TrialGroup, directory: SweepDirectory) -> tables.MetricsTail:
-    return tables.MetricsTail(directory.settings / setting.name, setting.material.baseline)
+    watch = tables.MetricsTail(directory.settings / setting.name, setting.material.baseline)
+    watch.begin()
+    return watch
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:

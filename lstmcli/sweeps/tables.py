@@ -200,6 +200,7 @@ class MetricsTail:
     def __init__(self, folder: Path, baseline: float | None) -> None:
         self._run, self._baseline = RunDirectory(folder), baseline
         self._file = 0
+        self._before = 0
         self._forget()
 
     def _forget(self) -> None:
@@ -212,17 +213,26 @@ class MetricsTail:
 
     @property
     def phase(self) -> str:
-        """`waiting`, `compiling` (until the first epoch's end) or `training`."""
-        if self.epoch:
+        """`waiting`, `compiling` (until the first epoch's end) or `training`.
+
+        A run that goes on waits until it has an epoch more than it had.
+        """
+        if self.epoch > self._before:
             return "training"
-        return "compiling" if self._run.status.is_file() else WAITING
+        return "compiling" if self._run.status.is_file() and not self._before else WAITING
+
+    def begin(self) -> None:
+        """Takes in what is there already."""
+        self.look()
+        self._before = self.epoch
 
     def look(self) -> None:
         """Takes in the lines that have come since the last look."""
         try:
             found = self._run.metrics.stat()
             if found.st_ino != self._file or found.st_size < self._read:
-                self._forget()  # A trial that failed before is trained anew.
+                self._before *= not self._file  # A trial that failed before is trained anew.
+                self._forget()
             self._file = found.st_ino
             with self._run.metrics.open("rb") as file:
                 file.seek(self._read)

@@ -216,12 +216,15 @@ def tried(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
     return found
 
 
-def dropped(setting: TrialGroup, curves: Mapping[int, pd.DataFrame]) -> list[dict[str, Any]]:
+def paused(
+    setting: TrialGroup, curves: Mapping[int, pd.DataFrame], status: Status = Status.TRIED
+) -> list[dict[str, Any]]:
     """The rows of a setting that does not go on after its pause.
 
     Args:
         setting: whose they are.
         curves: the rows of `metrics.csv` of each seed.
+        status: what is said of them.
     """
     found = []
     for seed, trial in setting.trials.items():
@@ -230,11 +233,12 @@ def dropped(setting: TrialGroup, curves: Mapping[int, pd.DataFrame]) -> list[dic
             trial,
             seed,
             setting.parameters,
-            Status.DROPPED,
+            status,
             ExitCode.DONE,
             epochs=len(known),
             best_val_loss=float(known.val_loss.min()) if len(known) else None,
             seconds=float(known.elapsed_seconds.max()) if len(known) else None,
+            chance=setting.material.facts.chance.loss,
             replicas=len(setting.trials),
             run_dir=setting.run_dir,
         )

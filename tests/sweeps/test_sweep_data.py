@@ -21,7 +21,7 @@ from lstmcli.sweeps.tables import MetricsTail
 from lstmcli.training.metrics import EpochRow, append_metrics
 from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils.errors import FileError, UsageError
-from sweeping import in_this_process
+from sweeping import epochs, in_this_process
 
 FAST = ["--optimizer", "adam", "--learning-rate", "0.02", "--bptt", "6", "--jobs", "1"]
 ON_TEXT = ["--layers", "1,2", "--seeds", "2", "--state-size", "6", "--epochs", "2", *FAST]
@@ -393,6 +393,18 @@ def test_the_lowest_loss_is_shown_where_nobody_can_know_what_is_solved(
     with SweepView("plain", [("1x4", 3)]) as view:
         view.setting("1x4", "done", 3, solved, 4, lowest, ended=True)
     assert f"1 of 1  1x4  done  {shown}".rstrip() in capsys.readouterr().err
+
+
+def test_a_run_that_goes_on_waits_until_it_has_an_epoch_more(tmp_path):
+    [setting] = api.plan_of({"layers": 1, "seeds": 1, "learning_rate": 0.3}).settings
+    append_metrics(tmp_path / "metrics.csv", epochs(setting, 2))
+    (tmp_path / "run.json").write_text("{}")
+    watch = MetricsTail(tmp_path, None)
+    watch.begin()
+    assert (watch.epoch, watch.phase) == (2, "waiting")
+    append_metrics(tmp_path / "metrics.csv", epochs(setting, 3)[2:])
+    watch.look()
+    assert (watch.epoch, watch.phase) == (3, "training")
 
 
 def test_a_trial_that_is_trained_anew_is_watched_from_its_first_line(tmp_path):

@@ -279,3 +279,21 @@ def test_seeds_that_are_there_are_not_looked_at_as_if_they_were_not(needed):
     result, trained = needed(clear)
     assert not trained
     assert set(result.summary.seeds) == {20}
+
+
+def test_where_a_rate_is_as_good_as_can_be_told_none_is_trained_any_longer(needed):
+    """Three of four rates end within the margin of the floor, which is 0 here."""
+
+    def near(setting, seed, epoch):
+        return 0.3 if setting.config.training.learning_rate == 0.03 else 0.001 / epoch
+
+    tune = {"learning_rate": [0.03, 0.1, 0.3, 1.0]}
+    result, trained = needed(near, tune=tune, epochs=40, seeds=8)
+    choosing = result.trials[result.trials.test_loss.isna()]
+    assert set(choosing.status) == {"tried"}
+    assert set(choosing.epochs) == {10}
+    assert not any(each.tuning and each.until is None for each in trained)
+    assert set(result.summary.learning_rate) == {0.1}
+    assert not len(result.failed)
+    far, _ = needed(lambda *args: 0.1 + near(*args), "far", tune=tune, epochs=40, seeds=8)
+    assert set(far.trials.epochs[far.trials.status == "tried"]) == {40}
