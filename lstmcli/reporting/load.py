@@ -18,6 +18,7 @@ from lstmcli.reporting import formatting, predictions, runs
 from lstmcli.reporting.figures.loss import Curve
 from lstmcli.reporting.figures.style import shown
 from lstmcli.reporting.figures.sweep import PER_STEP, sweep_figures
+from lstmcli.reporting.runs import NOT_COMPARED
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import load, metrics, run_dir
 from lstmcli.training.checkpoint import Checkpoint
@@ -208,6 +209,8 @@ def figures_of_sweep(path: Path) -> dict[str, Figure]:
     swept = names[names.index("state_size") + 1 : names.index("seed")]
     if tuned := [name for name in swept if name.removesuffix("_set") in _tuned(files)]:
         chosen = summary[[*SIZES, *swept]]  # Each depth's own values.
+        trials = trials[~trials.status.isin(NOT_COMPARED)]
+        curves = curves.merge(trials[[*SIZES, *swept, "seed"]])
         trials, curves, summary = (
             table.merge(chosen).drop(columns=tuned) for table in (trials, curves, summary)
         )

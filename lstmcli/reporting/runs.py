@@ -273,7 +273,7 @@ def _sweep(path: Path) -> Row:
     return settings | {
         "status": _status(files),
         "data": _data(_of_all_trials(settings, known["sweep"])),
-        "seeds": len({row["seed"] for row in trials}),
+        "seeds": len({row["seed"] for row in ended}),
         "trials": len(trials),
         "epochs": max((int(row["epochs"]) for row in trials), default=0),
         "val_loss": _number(best, "best_val_loss"),

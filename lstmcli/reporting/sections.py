@@ -347,7 +347,7 @@ def of_a_sweep(config: Config, found: Finished) -> list[Setting]:
     if found.compared:
         lists[found.compared] = _values(found)
     own = SweepConfig(
-        seeds=found.trials.seed.nunique(),
+        seeds=str(found.seeds),
         match=identity.get("match", {}).get("size"),
         margin=found.margin,
     )

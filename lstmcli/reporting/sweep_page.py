@@ -87,7 +87,7 @@ def _facts(config: Config, found: Finished) -> list[tuple[str, str]]:
     return [
         ("Task", f"{task[:1].upper()}{task[1:]}"),
         (_compared(found), str(trials[found.axis.column].nunique())),
-        ("Seeds", str(trials.seed.nunique())),
+        ("Seeds", str(found.seeds)),
         ("Trials", f"{ended} of {len(trials)} with a result{_dropped(found)}"),
         (
             "Epochs",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lstmcli import __version__
 from lstmcli.config import DataConfig, SweepConfig
-from lstmcli.sweeps import grid, tables
+from lstmcli.sweeps import grid, tables, tuning
 from lstmcli.sweeps.answer_parts import Answer
 from lstmcli.sweeps.axis import Axis, axis_of
 from lstmcli.sweeps.plan import COMPARED, TUNED, lists_of
@@ -76,6 +76,11 @@ class Finished:
     def swept(self) -> list[str]:
         """The columns of the settings that have several values, besides depth."""
         return swept_columns(self.identity)
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds are compared."""
+        return int(self.trials.seed[~tuning.is_tuning(self.trials)].nunique())
 
     @property
     def tuned(self) -> list[str]:

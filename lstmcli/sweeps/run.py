@@ -360,11 +360,11 @@ def more_seeds(trials: pd.DataFrame, verdicts: list[DepthResult], workers: int) 
         for each in verdicts
         if each.better_than_a_guess and each.findings.worst and each.findings.enough is None
     ]
-    seeds = trials.seed.nunique()
+    compared = trials[trials.index.isin([i for each in verdicts for i in each.trials.index])]
+    seeds = compared.seed.nunique()
     needed = max((_needed(each, seeds) for each in undecided), default=0)
     if not undecided or needed > MOST_SEEDS:
         return None
-    compared = trials[trials.index.isin([i for each in verdicts for i in each.trials.index])]
     done = compared[compared.status != Status.FAILED]
     each_seed = (done.epochs * done.epoch_seconds / done.replicas.astype(float)).sum() / seeds
     layers = sorted(int(each) for each in trials.layers.unique())

@@ -9,8 +9,8 @@ from safetensors.numpy import load_file
 
 import lstmcli
 from lstmcli import api
-from lstmcli.reporting import plot
-from lstmcli.sweeps import tuning, workers
+from lstmcli.reporting import plot, sections, sweep_page
+from lstmcli.sweeps import load, tuning, workers
 from lstmcli.utils.errors import UsageError
 from sweeping import in_this_process, with_losses, without_times
 
@@ -297,3 +297,16 @@ def test_where_a_rate_is_as_good_as_can_be_told_none_is_trained_any_longer(neede
     assert not len(result.failed)
     far, _ = needed(lambda *args: 0.1 + near(*args), "far", tune=tune, epochs=40, seeds=8)
     assert set(far.trials.epochs[far.trials.status == "tried"]) == {40}
+
+
+def test_seeds_that_choose_are_not_counted_among_those_that_are_compared(sweep):
+    result, _ = sweep(seeds=5)
+    assert load.read(result.directory).seeds == 5
+    [row] = lstmcli.runs(result.directory.parent).to_dict("records")
+    assert row["seeds"] == 5
+    again = sections.commands_of_sweep(
+        result.directory,
+        sweep_page._config(load.read(result.directory)),
+        load.read(result.directory),
+    )
+    assert "--seeds 5 --tune learning-rate=0.03,0.1,0.3,1 " in str(again)
