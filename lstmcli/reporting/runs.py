@@ -266,7 +266,7 @@ def _sweep(path: Path) -> Row:
     settings = {name: value for table in tables for name, value in table.items()}
     settings |= known.get("files", {})  # The identity knows files by their contents.
     trials = _trials(files.trials)
-    ended = [row for row in trials if row["status"] not in NOT_COMPARED]
+    ended = [row for row in trials if row.get("status") not in NOT_COMPARED]
     best = min(ended, key=lambda row: float(row["best_val_loss"] or "inf"), default={})
     spent = {row.get("run_dir"): float(row.get("seconds") or 0) for row in trials}
     settings |= {name: _distinct(trials, name) for name in ("layers", "state_size")}

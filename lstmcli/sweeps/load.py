@@ -171,7 +171,13 @@ def _trials(path: Path, swept: Sequence[str]) -> pd.DataFrame:
             "wait until one has, or give the command that began it again",
         )
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return tables.trials_table(rows, swept)
+    found = tables.trials_table(rows, swept)
+    if tuning.is_tuning(found).all():
+        raise FileError(
+            f"the trials of the sweep in `{path.parent}` that have ended only choose what is tuned",
+            "wait until others have, or give the command that began it again",
+        )
+    return found
 
 
 def _check_identity(identity: Any, files: Any) -> None:

@@ -97,6 +97,8 @@ def chosen(
     keys = [name for name in grid.key_names(swept) if name not in tuned]
     kept = []
     for _, cell in trials.groupby(keys, sort=False, dropna=False):
+        if is_tuning(cell).all():  # It has not come to that yet.
+            continue
         values = best(cell, tuned, until_solved)
         same = (cell[list(values)] == list(values.values())).all(axis=1)
         kept += cell.index[same & ~is_tuning(cell)].tolist()
@@ -123,6 +125,8 @@ def best(trials: pd.DataFrame, tuned: Sequence[str], until_solved: bool = False)
         values: group.sort_values("seed")
         for values, group in choosing[~gone].groupby(list(tuned), sort=True, dropna=False)
     }
+    if not own:
+        raise ValueError("no trial is there that has chosen what is tuned")
     if until_solved:
         found = min(own, key=lambda each: _effort(own[each]))
     else:

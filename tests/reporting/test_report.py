@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,12 +124,32 @@ def test_the_command_of_a_page_finds_its_sweep_finished(run, swept, sweep_page):
     assert scored[1:] == [str(swept[0])]
 
 
+def tried(setting):
+    """The rows of the trials that choose a learning rate."""
+    choosing = replace(setting.with_seeds(range(10_000, 10_004)), tuning=True)
+    return [row | {"status": "tried", "test_loss": None} for row in ended(choosing)]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
         {"layers": "2", "learning_rate": "0.1,0.3", "seed": "3", "data_seed": "9", "margin": 0.05},
-        {"layers": "1,2,4", "match": "params", "state_size": "8", "until_solved": True},
-        {"layers": "1-3", "state_size": "4,8", "epochs": "1,2", "task": "adding", "seeds": 2},
+        {
+            "layers": "1,2,4",
+            "match": "params",
+            "state_size": "8",
+            "until_solved": True,
+            "learning_rate": 0.3,
+        },
+        {
+            "layers": "1-3",
+            "state_size": "4,8",
+            "epochs": "1,2",
+            "task": "adding",
+            "seeds": 2,
+            "learning_rate": 0.1,
+        },
+        {"layers": "1-2", "seeds": 3},
     ],
 )
 def test_a_sweep_of_other_settings_is_found_finished_too(run, settings):
@@ -137,6 +158,8 @@ def test_a_sweep_of_other_settings_is_found_finished_too(run, settings):
     with directory.lock():
         directory.begin(plan)
         directory.add([row for each in plan.settings for row in ended(each)], plan.swept)
+        if plan.tuned:
+            directory.add([row for each in plan.settings for row in tried(each)], plan.swept)
         load.record(directory, plan.asked.margin, [], None)
     run("report", "s")
     _, extended = commands(Path("s/report.html"), "sweep")

@@ -120,7 +120,7 @@ def at_once(monkeypatch):
     """Tasks and the actor are called in this process, and nothing is trained."""
 
     def attempt(setting, directory, moves_to, contents):
-        [(_, rows)] = invented([setting], directory.parent, 1)
+        [(_, rows)] = invented(SimpleNamespace(folder=directory.parent), [setting])
         return rows
 
     def mailbox(ray):
@@ -148,7 +148,7 @@ def test_tasks_give_their_rows_and_their_files_and_one_that_dies_is_lost(
     }
     assert [row["status"] for row in found[one.name]] == ["completed"] * 2
     assert found[two.name] == trial.lost(two, "its node is gone")
-    _ = [*invented([one], tmp_path / "alone", 1)]
+    _ = [*invented(SimpleNamespace(folder=tmp_path / "alone"), [one])]
     for name in ("metrics.csv", "run.json"):
         here, alone = (each / one.name / name for each in (tmp_path, tmp_path / "alone"))
         assert here.read_bytes() == alone.read_bytes()
