@@ -18,7 +18,7 @@ from terminal import Terminal
 
 LARGE = "--layers 3 --state-size 256 --batch-size 64 --bptt 64 --series-length 200000 --epochs 1"
 SMALL = "--layers 1 --series-length 750 --epochs 2 --out run"
-TWO = "--layers 1-2 --seeds 1 --jobs 1 --epochs 1000 --out sweep"
+TWO = "--layers 1-2 --seeds 1 --learning-rate 0.3 --jobs 1 --epochs 1000 --out sweep"
 ESCAPE = "\x1b"
 
 

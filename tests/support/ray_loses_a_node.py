@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import ray
-from ray._private.internal_api import memory_summary
 from ray.cluster_utils import Cluster
 
 from lstmcli import api
@@ -39,12 +38,6 @@ def copies():
     return [len(each["node_ids"]) for each in ray.experimental.get_object_locations(puts).values()]
 
 
-def objects():
-    """How many objects all nodes hold."""
-    summary = memory_summary(stats_only=True)
-    return int(summary.partition("Plasma memory usage")[2].split()[2])
-
-
 def epochs(place):
     """How many are in the checkpoint that has come back from a task."""
     known = place.last.exists() and checkpoints.read(place.last).metadata
@@ -70,7 +63,6 @@ if __name__ == "__main__":
             found = copies()
             nodes.remove_node(training, allow_graceful=False)
             add_node(nodes, "other", len(settings))
-    puts.clear()
-    print(json.dumps({"rows": rows, "copies": found, "left": objects()}))
+    print(json.dumps({"rows": rows, "copies": found}))
     ray.shutdown()  # Before its cluster goes, for which it would look a minute.
     nodes.shutdown()
