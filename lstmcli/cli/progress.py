@@ -244,7 +244,8 @@ class SweepView:
     def _count(self, left: float | None = None) -> None:
         """Says how many settings have ended, and how long the others will take."""
         text = f"{self._ended} of {len(self._tasks)} settings ended"
-        self._bars.update(self._all, description=text, figures=time_left(left))
+        shown = bool(self._tasks)
+        self._bars.update(self._all, description=text, figures=time_left(left), visible=shown)
 
 
 REFRESHES = 4  # a second: drawing a bar takes about half a millisecond

@@ -105,10 +105,11 @@ def sweep(
         for note in directory.notes:
             typer.echo(f"note: {note}", err=True)
         left = rounds.ahead(plan, directory)
-        bars = [(each.name, each.config.training.epochs) for each, _ in left]
+        bars = [(each.shown, each.config.training.epochs) for each, _ in left]
+        style = style if rounds.may_train(plan, directory) else "none"
         with (
             _told_how_to_go_on(ctx.obj),
-            screens.SweepView(style if left else "none", bars) as view,
+            screens.SweepView(style, bars) as view,
         ):
             for found in run.run(plan, directory):
                 view.setting(**vars(found), ended=found.ended)

@@ -161,7 +161,9 @@ def _headline(kind: str, verdict: DepthResult, measure: Measure) -> tuple[str, s
         return "no trial ended with a loss: there is nothing to compare", "no result"
     row = verdict.rows.loc[verdict.findings.reference]
     if kind == NO_BETTER:
-        return _no_better(verdict, row, measure), f"no better than {verdict.baseline.name}"
+        return _no_better(
+            verdict, verdict.lowest, measure
+        ), f"no better than {verdict.baseline.name}"
     if kind == ALONE:
         return conclusion.alone_says(verdict), f"one {axis.alternative}"
     if kind == UNKNOWN:

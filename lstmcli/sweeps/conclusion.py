@@ -57,7 +57,7 @@ def _head(verdict: DepthResult, unit: Target) -> str:
         return "no trial ended with a loss: there is nothing to compare"
     row = verdict.rows.loc[verdict.findings.reference]
     if not verdict.better_than_a_guess:
-        return _no_better(verdict, row, unit)
+        return _no_better(verdict, verdict.lowest, unit)
     if not verdict.findings.worst:
         unsolved = " no seed solves it," if row.solve_rate == 0 else ""
         return f"{named(verdict, row)}:{unsolved} {_result(row, unit)}; {alone_says(verdict)}"

@@ -51,6 +51,7 @@ class TrialGroup:
             the same setting in several ways.
         until: the epoch after which its training pauses; `None` for its end.
         tuning: whether its seeds choose what is tuned, and are not compared.
+        tuned: the columns of what is tuned.
     """
 
     config: Config
@@ -60,6 +61,24 @@ class TrialGroup:
     folder: str | None = None
     until: int | None = None
     tuning: bool = False
+    tuned: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """What it is called on the screen and by the clock.
+
+        As its run directory, but for the values of what is tuned, not known until they are chosen.
+        """
+        if self.tuning or not self.tuned:
+            return self.name
+        known = self.cell | ({} if "state_size" in self.cell else {"state_size": "best"})
+        seeds = self.config.run.seeds
+        return f"{label(**known)}-seeds-{seeds[0]}-{seeds[-1]}"
+
+    @property
+    def cell(self) -> dict[str, Any]:
+        """Its columns but for those of what is tuned."""
+        return {name: value for name, value in self.keys.items() if name not in self.tuned}
 
     @property
     def label(self) -> str:
@@ -163,7 +182,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=list(DEFAULTS).index)
 
 
-def label(layers: int, state_size: int, **swept: Any) -> str:
+def label(layers: int, state_size: int | str, **swept: Any) -> str:
     """The name of a setting, from the columns that name it in the tables."""
     words = [f"{option_name(name)[2:]}-{value}" for name, value in swept.items()]
     return "-".join([f"{layers}x{state_size}", *words])

@@ -38,7 +38,7 @@ class Placement:
     def place(self, settings: Sequence[TrialGroup]) -> list[TrialGroup]:
         """The same settings, each with its device."""
         return [
-            each.on(self.devices[each.name]) if each.name in self.devices else each
+            each.on(self.devices[each.shown]) if each.shown in self.devices else each
             for each in settings
         ]
 
@@ -82,7 +82,7 @@ def here(settings: Sequence[TrialGroup], gpus: Sequence[str], asked: SweepConfig
         return _shared_out(settings, _faster(settings), found, asked) if found else Placement()
     named = list(gpus) or [each if ":" in each else f"{each}:0" for each in devices]
     workers.check_devices(list(gpus) or sorted(devices))
-    return _shared_out(settings, {each.name: GPU for each in settings}, named, asked)
+    return _shared_out(settings, {each.shown: GPU for each in settings}, named, asked)
 
 
 def on_ray(settings: Sequence[TrialGroup], gpus: float, asked: SweepConfig) -> Placement:
@@ -104,7 +104,7 @@ def on_ray(settings: Sequence[TrialGroup], gpus: float, asked: SweepConfig) -> P
                 f"there is no GPU in the Ray cluster, as `--device {min(devices)}` asks for",
                 "`--device cpu` does without one; `ray status` shows what the cluster has",
             )
-        return Placement({each.name: GPU for each in settings}, share=share)
+        return Placement({each.shown: GPU for each in settings}, share=share)
     if devices != {"auto"} or gpus < share:
         return Placement()
     chosen = _faster(settings)
@@ -114,7 +114,7 @@ def on_ray(settings: Sequence[TrialGroup], gpus: float, asked: SweepConfig) -> P
 def _faster(settings: Sequence[TrialGroup]) -> dict[str, str]:
     """The kind of device on which each is faster, as `train` would choose it."""
     return {
-        each.name: GPU if pace.speed_of_gpu(each.config, each.spec) >= pace.WORTH_IT else CPU
+        each.shown: GPU if pace.speed_of_gpu(each.config, each.spec) >= pace.WORTH_IT else CPU
         for each in settings
     }
 
@@ -145,7 +145,7 @@ def _shared_out(
 def _told(settings: Sequence[TrialGroup], devices: Mapping[str, str], gpus: str) -> str:
     """What `auto` has come to for each size."""
     on_gpu, on_cpu = (
-        list(dict.fromkeys(each.label for each in settings if devices[each.name] == kind))
+        list(dict.fromkeys(each.label for each in settings if devices[each.shown] == kind))
         for kind in (GPU, CPU)
     )
     if not on_gpu:

@@ -66,10 +66,7 @@ class Plan:
         """The settings that differ in what is tuned alone."""
         found: dict[object, list[TrialGroup]] = {}
         for each in self.settings:
-            key = tuple(
-                (name, value) for name, value in each.keys.items() if name not in self.tuned
-            )
-            found.setdefault(key, []).append(each)
+            found.setdefault(tuple(each.cell.items()), []).append(each)
         return list(found.values())
 
     def unit(self, where: Mapping[str, Any]) -> Target:
@@ -166,6 +163,7 @@ def make(
         notes += grid.matching_notes(asked.match, sized.model, settings)
     columns, axis = [grid.column(name) for name in swept], axis_of(question if compare else None)
     own = tuple(grid.column(name) for name in tuned)
+    settings = [replace(each, tuned=own) for each in settings]
     return Plan(settings, columns, identity, asked, tuple(notes), gpus, axis, own)
 
 

@@ -255,10 +255,10 @@ def _pause(epochs: int, candidates: int) -> int | None:
 
 def _best(cell: Sequence[TrialGroup], plan: Plan, directory: SweepDirectory) -> TrialGroup:
     """The setting with the values that are chosen for a depth: one of some, or of an older list."""
-    first, keys = cell[0], cell[0].keys
+    first = cell[0]
     trials = tables.trials_table(directory.rows.values(), plan.swept)
-    for name in keys.keys() - set(plan.tuned):
-        trials = trials[trials[name] == keys[name]]
+    for name, value in first.cell.items():
+        trials = trials[trials[name] == value]
     values = tuning.best(trials, plan.tuned, plan.base.training.until_solved)
     for each in cell:
         if values.items() <= each.keys.items():
@@ -278,7 +278,6 @@ def _seeds_done(plan: Plan, directory: SweepDirectory) -> int:
 
 def _seeds_of(cell: Sequence[TrialGroup], directory: SweepDirectory) -> set[int]:
     """The seeds of which a depth has a trial that is compared."""
-    first, *others = (each.keys.items() for each in cell)
-    shared = dict(set(first).intersection(*others)).items()
+    shared = cell[0].cell.items()
     ended = (row for row in directory.rows.values() if not row["trial"].endswith(grid.TUNING))
     return {row["seed"] for row in ended if shared <= row.items()}

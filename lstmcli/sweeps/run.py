@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 DONE, FAILED, WAS_LOST, DIVERGED = "done", "failed", "lost", "diverged"
 PAUSED, DROPPED = "paused", "dropped"
 """How a setting can end; and that it is not decided yet whether it goes on."""
+PASSED_OVER = (Status.TRIED, Status.DROPPED)
 ALIKE = {Status.DIVERGED: DIVERGED, Status.DROPPED: DROPPED}
 Train = Callable[[list[TrialGroup]], Generator[tuple[TrialGroup, list[Row]] | None]]
 """Trains settings; as `LocalWorkers.run`."""
@@ -192,7 +193,7 @@ def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
     with stop_signals() as stopped, _training(plan, directory) as train:
         for now in rounds.rounds(plan, directory):
             for setting, rows in now.dropped:
-                remaining.forget(setting.name)
+                remaining.forget(setting.shown)
                 yield _ended(setting, rows, remaining.seconds)
             for each in _trained(plan, now.left, directory, remaining, train):
                 if stopped:
@@ -226,12 +227,12 @@ def _trained(
                 watch = watches.pop(setting.name)
                 if rows:
                     directory.add(rows, plan.swept)
-                    remaining.note(setting.name, 1)
+                    remaining.note(setting.shown, 1)
                     yield [_ended(setting, rows, remaining.seconds)]
                 else:
                     watch.look()
-                    remaining.note(setting.name, watch.epoch / setting.config.training.epochs)
-                    remaining.pause(setting.name)
+                    remaining.note(setting.shown, watch.epoch / setting.config.training.epochs)
+                    remaining.pause(setting.shown)
                     yield [_under_way(setting, watch, remaining.seconds, PAUSED)]
                 continue
             yield [*_watched(left, watches, remaining)]
@@ -246,7 +247,7 @@ def _watched(
             if watch.phase == WAITING:
                 continue
             share = watch.epoch / setting.config.training.epochs
-            remaining.note(setting.name, min(0.99, share))
+            remaining.note(setting.shown, min(0.99, share))
             yield _under_way(setting, watch, remaining.seconds)
 
 
@@ -255,7 +256,7 @@ def _under_way(
 ) -> Progress:
     """A setting that is trained."""
     return Progress(
-        setting.name,
+        setting.shown,
         phase or watch.phase,
         watch.epoch,
         setting.config.training.epochs,
@@ -270,11 +271,11 @@ def _ended(setting: TrialGroup, rows: list[Row], left: float | None) -> Progress
     """A setting whose trials are on disk."""
     losses = [row["best_val_loss"] for row in rows if row["best_val_loss"] is not None]
     return Progress(
-        setting.name,
+        setting.shown,
         _ending(rows),
         max(row["epochs"] for row in rows),
         setting.config.training.epochs,
-        _known(setting, sum(bool(row["solved"]) for row in rows)),
+        _known(setting, _solved(rows)),
         len(rows),
         min(losses, default=math.inf),
         left,
@@ -290,7 +291,13 @@ def _ending(rows: list[Row]) -> str:
     return WAS_LOST if isinstance(rows, LostRows) else FAILED
 
 
-def _known(setting: TrialGroup, solved: int) -> int | None:
+def _solved(rows: list[Row]) -> int | None:
+    """How many seeds have; `None` where that was not looked at, as they were not trained so far."""
+    known = [row["solved"] for row in rows if row["solved"] is not None]
+    return sum(map(bool, known)) if known or rows[0]["status"] not in PASSED_OVER else None
+
+
+def _known(setting: TrialGroup, solved: int | None) -> int | None:
     return None if setting.material.baseline is None else solved
 
 

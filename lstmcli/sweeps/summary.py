@@ -102,6 +102,12 @@ class DepthResult:
         return self.findings.lowest < self.baseline.loss - self.margin
 
     @property
+    def lowest(self) -> pd.Series:
+        """The row with the lowest loss, which a smaller depth that is enough need not have."""
+        known = self.rows.iqm.dropna()
+        return self.rows.loc[known.idxmin() if len(known) else self.findings.reference]
+
+    @property
     def floor_known(self) -> bool:
         """Whether it is known how good a loss can be."""
         return bool(self.trials.bayes_loss.notna().any())

@@ -342,8 +342,8 @@ class Remaining:
     """
 
     def __init__(self, settings: Sequence[tuple[TrialGroup, float]]) -> None:
-        self._guessed = {setting.name: setting.seconds for setting, _ in settings}
-        self._expected = {setting.name: share for setting, share in settings}
+        self._guessed = {setting.shown: setting.seconds for setting, _ in settings}
+        self._expected = {setting.shown: share for setting, share in settings}
         self._share = dict.fromkeys(self._guessed, 0.0)
         self._begun: dict[str, tuple[float, float]] = {}
         self._took = self._trained = 0.0
@@ -367,9 +367,9 @@ class Remaining:
 
     def expect(self, setting: TrialGroup) -> None:
         """Expects a setting to be trained to its end: one that may be new."""
-        self._guessed.setdefault(setting.name, setting.seconds)
-        self._share.setdefault(setting.name, 0.0)
-        self._expected[setting.name] = 1.0
+        self._guessed.setdefault(setting.shown, setting.seconds)
+        self._share.setdefault(setting.shown, 0.0)
+        self._expected[setting.shown] = 1.0
 
     def forget(self, name: str) -> None:
         """Leaves a setting out that does not go on."""

@@ -16,7 +16,7 @@ from lstmcli.data.datasets import open_source
 from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.data.target import NumberTarget, TextTarget
 from lstmcli.reporting import sweep_page
-from lstmcli.sweeps import answer, axis, load, run, summary, workers
+from lstmcli.sweeps import answer, axis, conclusion, load, run, summary, workers
 from lstmcli.sweeps.answer_parts import Answer
 from lstmcli.sweeps.comparison import Losses, compare_depths
 from lstmcli.sweeps.data_info import NATS
@@ -99,6 +99,15 @@ def test_a_text_is_shown_in_bits_a_character():
     assert found.headline.startswith(
         "no depth beats bigrams: 0.995 bits/char; 2 layers have 1.47 bits"
     )
+
+
+def test_where_nothing_beats_what_needs_no_network_the_lowest_loss_is_that_of_the_lowest():
+    """Not of the smallest that is no worse by the margin."""
+    losses = {1: [0.1001] * 8, 2: [0.1] * 8}
+    verdict = on_a_file(losses, "last value", 0.09)
+    assert verdict.findings.enough == 0
+    assert answer.answer(verdict, UNITS).headline.endswith("; 2 layers have RMSE 3.79")
+    assert "2 layers have the lowest loss" in conclusion.sentence(verdict, UNITS)
 
 
 def test_where_nothing_beats_what_needs_no_network_the_headline_says_so_first():

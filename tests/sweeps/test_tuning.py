@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 import lstmcli
 from lstmcli import api
 from lstmcli.reporting import plot, sections, sweep_page
-from lstmcli.sweeps import load, tuning, workers
+from lstmcli.sweeps import load, rounds, run, tuning, workers
 from lstmcli.utils.errors import UsageError
 from sweeping import in_this_process, with_losses, without_times
 
@@ -310,3 +310,18 @@ def test_seeds_that_choose_are_not_counted_among_those_that_are_compared(sweep):
         load.read(result.directory),
     )
     assert "--seeds 5 --tune learning-rate=0.03,0.1,0.3,1 " in str(again)
+
+
+@pytest.mark.parametrize("tune", [{"learning_rate": [0.1, 0.3, 1.0]}, {"state_size": [2, 4, 8]}])
+def test_every_setting_that_is_waited_for_ends_and_no_time_is_left(monkeypatch, tmp_path, tune):
+    monkeypatch.setattr(workers.LocalWorkers, "run", with_losses(loss))
+    small = {"layers": [1, 2], "seeds": 5, "epochs": 8, "series_length": 1500}
+    plan = api.plan_of(small, tune=tune)
+    with run.opened(plan, tmp_path / "s") as directory:
+        awaited = {each.shown for each, _ in rounds.ahead(plan, directory)}
+        ended = [each for each in run.run(plan, directory) if each.ended]
+        assert {each.name for each in ended} == awaited
+        assert ended[-1].left == 0
+        assert rounds.ahead(plan, directory) == []
+    paused = [each for each in ended if each.phase == "dropped"]
+    assert all(each.solved is None for each in paused)
