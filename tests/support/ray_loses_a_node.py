@@ -3,9 +3,11 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import ray
+from ray._private.internal_api import memory_summary
 from ray.cluster_utils import Cluster
 
 from lstmcli import api
@@ -38,6 +40,17 @@ def copies():
     return [len(each["node_ids"]) for each in ray.experimental.get_object_locations(puts).values()]
 
 
+def objects(seconds=20):
+    """How many objects all nodes hold, once they have deleted what nobody refers to any more."""
+    deadline = time.monotonic() + seconds
+    while True:
+        summary = memory_summary(stats_only=True)
+        count = int(summary.partition("Plasma memory usage")[2].split()[2])
+        if not count or time.monotonic() > deadline:
+            return count
+        time.sleep(0.5)
+
+
 def epochs(place):
     """How many are in the checkpoint that has come back from a task."""
     known = place.last.exists() and checkpoints.read(place.last).metadata
@@ -63,6 +76,7 @@ if __name__ == "__main__":
             found = copies()
             nodes.remove_node(training, allow_graceful=False)
             add_node(nodes, "other", len(settings))
-    print(json.dumps({"rows": rows, "copies": found}))
+    puts.clear()
+    print(json.dumps({"rows": rows, "copies": found, "left": objects()}))
     ray.shutdown()  # Before its cluster goes, for which it would look a minute.
     nodes.shutdown()

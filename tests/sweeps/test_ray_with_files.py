@@ -294,6 +294,7 @@ def test_a_node_that_is_lost_costs_what_its_trials_did_since_their_checkpoints(f
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["copies"] == [2]  # The sweep's node has it, and the one that trained two settings.
+    assert told["left"] == 0
     Path("gone").rename("files")
     expected = []
     for setting in plan.settings:
