@@ -195,7 +195,7 @@ def _receive(ray: Any, reference: Any, setting: TrialGroup, directory: Path) -> 
     return list(rows)
 
 
-FEWER = "a node that Ray is given fewer CPUs of trains fewer at once"
+FEWER = "give Ray fewer CPUs of that node, and it trains fewer at once"
 ENDS = {
     "OutOfMemoryError": f"Ray's memory guard killed it, as its node ran low on memory: {FEWER}",
     "WorkerCrashedError": "its process was killed, as the system's memory guard does where memory "

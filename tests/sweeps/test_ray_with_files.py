@@ -176,7 +176,7 @@ def test_a_task_that_memory_was_too_small_for_says_so(error, said, tmp_path):
     [row, _] = ray_workers._receive(ray, reference, settings()[0], tmp_path / "run")
     assert row["error"].startswith("its worker was lost: ")
     assert said in row["error"]
-    assert "`ray start` with a smaller `--num-cpus`" in row["error"]
+    assert row["error"].endswith("give Ray fewer CPUs of that node, and it trains fewer at once")
 
 
 def test_a_task_that_the_memory_guard_kills_again_and_again_is_given_up(at_once, tmp_path):
