@@ -5,12 +5,12 @@ SEED := $(shell date +%s)
 KILLS ?= 100
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow test-all test-gpu torture torture-kills audit bench bench-data lint clean
+.PHONY: demo docs docs-run test test-slow test-all test-gpu torture torture-kills audit bench bench-data lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
 
-test: .venv/installed-dev lint  ## lint, types, import contracts, and all tests but the slow ones
+test: .venv/installed-dev lint docs  ## lint, types, import contracts, and all tests but the slow ones
 	$(BIN)/python tests/support/run_all.py -m "not slow"
 
 test-slow: .venv/installed-dev  ## kills, power losses, the README's transcripts: all that takes long
@@ -27,6 +27,12 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -P -I tests/support README.md CONTRIBUTING.md lstmcli/__init__.pyi
+
+docs: .venv/installed-dev  ## docs/_build/index.html
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs docs/_build
+
+docs-run: .venv/installed-dev  ## what the commands in docs/ print, written below them anew
+	$(BIN)/python tests/support/docs_run.py
 
 torture: .venv/installed-dev torture-kills  ## random settings, damages, power losses and files, from a seed
 	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"

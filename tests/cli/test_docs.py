@@ -17,8 +17,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+import docs_run
 import lstmcli
-from command_lines import COMMANDS, options_of, parses
+from command_lines import COMMANDS, OF_ALL, in_shell, options_of, parses
 from lstmcli import api
 from lstmcli.config import Config, SweepConfig
 from lstmcli.training.metrics import EpochRow
@@ -29,7 +30,7 @@ SWEEP = ["--dry-run"]  # test_sweep.py runs sweeps.
 
 
 README = (ROOT / "README.md").read_text()
-OF_ALL = {"--help", "--version", "--install-completion"}
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def readme_commands(text=README):
@@ -50,15 +51,72 @@ def shorter(command):
     return [*command, *(SWEEP if command[0] == "sweep" else [])]
 
 
-def test_the_readmes_commands_and_options_exist():
-    assert len(readme_commands()) > 15
-    for command in readme_commands():
-        parses(shlex.join(["lstmcli", *command]))
-    for quoted in re.findall(r"`(lstmcli [^`]+)`", README):
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_the_commands_and_options_of_a_page_exist(page):
+    text = page.read_text()
+    for line in docs_run.commands(text):
+        for command in in_shell(line):
+            parses(command)
+    for quoted in re.findall(r"`(lstmcli [^`]+)`", text):
         assert quoted.split()[1] in {*COMMANDS, "COMMAND", *OF_ALL}, quoted
     known = set().union(*map(options_of, COMMANDS))
-    for option in re.findall(r"`(--[a-z][a-z-]+)", README):
-        assert option in known, option
+    for option in re.findall(r"`(--[a-z][a-z-]+)", text):
+        assert option in known | OF_ALL, option
+
+
+def test_a_command_is_found_in_a_line_of_a_shell():
+    line = "A=1 .venv/bin/lstmcli predict r x.csv | head -3 && cat y; lstmcli runs > 'a b' 2>&1"
+    assert list(in_shell(line)) == ["lstmcli predict r x.csv", "lstmcli runs"]
+    assert not list(in_shell("pip install lstmcli"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", docs_run.pages(), ids=lambda page: page.stem)
+def test_the_outputs_of_a_page_are_what_is_printed(page):
+    text = page.read_text()
+    assert not docs_run.differences(text, docs_run.run_page(text)), "`make docs-run` writes them"
+
+
+def test_a_stale_word_of_a_page_is_found_and_another_time_is_not():
+    old = "| seed 0: loss 0.581, 3 epochs  1.25 s\nrun: 2026-11-28-120000 in 0:17\n"
+    assert not docs_run.differences(old, old.replace("1.25 s", "8 s").replace("0:17", "1:17"))
+    assert not docs_run.differences(
+        old, old.replace("0.581", "0.60").replace("epochs  ", "epochs ")
+    )
+    assert not docs_run.differences(old, old.replace("28-120000", "29-130000"))
+    assert docs_run.differences(old, old.replace("seed", "sead"))
+    assert docs_run.differences(old, old.replace("0.581", "0.8"))
+    assert docs_run.differences(old, old + "more\n")
+
+
+def test_a_page_is_run_and_its_outputs_are_written():
+    page = """# Page
+<!-- $ echo one > file -->
+```console
+$ cat file \\
+    file
+stale
+$ python -c "print(2)"
+```
+```pycon
+>>> a = 3
+>>> for each in range(2):
+...     print(a + each)
+...
+stale
+>>> a
+```
+```sh
+rm -rf everything
+```
+"""
+    new = docs_run.run_page(page)
+    assert new == (
+        page.replace("    file\nstale\n", "    file\none\none\n")
+        .replace('print(2)"\n', 'print(2)"\n2\n')
+        .replace("...\nstale\n>>> a\n", "...\n3\n4\n>>> a\n3\n")
+    )
+    assert docs_run.run_page(new) == new
 
 
 @pytest.mark.slow
@@ -195,7 +253,7 @@ def test_example_from_python_prints_every_seed(environment, tmp_path):
 
 def test_no_paper_or_program_names_a_path_of_a_machine():
     named = re.compile(r"/(?:root|home|work|tmp/dev)/")
-    folders = (ROOT / name for name in ("lstmcli", "examples", "benchmarks", "tests"))
+    folders = (ROOT / name for name in ("docs", "lstmcli", "examples", "benchmarks", "tests"))
     files = [*ROOT.glob("*.*"), *(file for folder in folders for file in folder.rglob("*.*"))]
     texts = [file for file in files if file.suffix in {".md", ".toml", ".py", ".sh", ".c"}]
     assert len(texts) > 50
