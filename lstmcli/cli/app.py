@@ -17,8 +17,8 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from lstmcli import __version__
+from lstmcli.cli.output import say
 from lstmcli.config import FORMERLY, OF_SEVERAL_WORDS, OF_THE_FILE
-from lstmcli.utils import terminal
 from lstmcli.utils.errors import ExitCode, LstmcliError, UsageError, describe_os_error
 from lstmcli.utils.settings import option_name
 
@@ -232,20 +232,14 @@ def _of_typer(error: typer.TyperException) -> str:
 
 def say_error(message: str, hint: str | None) -> None:
     """Writes `error: ...` and `hint: ...` to standard error; what a file holds is not sent raw."""
-    _say("error", "red", terminal.escape_unprintable(re.sub(r"\d{100,}", _shortened, message)))
+    say("error", re.sub(r"\d{100,}", _shortened, message))
     if hint:
-        _say("hint", "cyan", terminal.escape_unprintable(hint))
+        say("hint", hint)
 
 
 def _shortened(number: re.Match[str]) -> str:
     """A number of hundreds of digits, as one can read it."""
     return f"{number[0][:20]}... ({len(number[0]):,} digits)"
-
-
-def _say(kind: str, colour: str, text: str) -> None:
-    if terminal.shows_colour(sys.stderr):
-        kind = typer.style(kind, fg=colour, bold=True)
-    typer.echo(f"{kind}: {text}", err=True)
 
 
 app = typer.Typer(

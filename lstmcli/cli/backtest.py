@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
-from lstmcli.cli.output import print_json, print_table
+from lstmcli.cli.output import print_json, print_sentence, print_table, say
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.files import check_figure_ending, check_figure_replaceable
 from lstmcli.utils.terminal import escape_unprintable
@@ -52,7 +52,7 @@ def run(
     part = opened.series if data is not None else opened.test_part()
     found = backtest(opened, part, ahead)
     for note in dict.fromkeys([*opened.notes, *found.notes]):
-        typer.echo(f"note: {escape_unprintable(note)}", err=True)
+        say("note", note)
     name = opened.name if data is not None else f"{opened.name} (test part)"
     if output is not None:
         _draw(found, name, output)
@@ -63,7 +63,9 @@ def run(
         print_json({**about, "ahead": ahead, "origins": found.origins, "results": rows})
         return
     typer.echo(f"checkpoint: {escape_unprintable(str(opened.path))}")
-    typer.echo(f"data: {escape_unprintable(name)}, forecast from {found.origins:,} of its steps")
+    print_sentence(
+        f"data: {escape_unprintable(name)}, forecast from {found.origins:,} of its steps"
+    )
     _print(found)
 
 
@@ -71,7 +73,7 @@ def _print(found: Backtest) -> None:
     """A table for each target: RMSE by steps ahead, and over all of them."""
     for place, target in enumerate(found.targets):
         errors = found.rmse(place)
-        typer.echo(f"rmse of {escape_unprintable(target)}, in its own units, by steps ahead:")
+        print_sentence(f"rmse of {escape_unprintable(target)}, in its own units, by steps ahead:")
         steps = len(next(iter(errors.values())))
         shown = _shown(steps)
         rows = [

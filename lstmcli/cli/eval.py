@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.options import PATH_OPTION, CheckpointPath, Given, Json, with_settings
-from lstmcli.cli.output import print_json, print_table
+from lstmcli.cli.output import print_json, print_sentence, print_table, say
 from lstmcli.config import OF_THE_CHECKPOINT
 from lstmcli.reporting import formatting
 from lstmcli.utils.errors import UsageError
@@ -89,14 +89,14 @@ def evaluate(
     keep = predictions is not None
     found = api.evaluate(checkpoint, keep=keep, all_classes=all_classes, **given)
     for note in found.notes:
-        typer.echo(f"note: {escape_unprintable(note)}", err=True)
+        say("note", note)
     if predictions is not None:
         table.write(predictions, found.scores)
     if as_json:
         print_json(_as_dict(found))
         return
     typer.echo(f"checkpoint: {escape_unprintable(str(found.checkpoint))}, {_epochs(found)}")
-    typer.echo(f"data: {escape_unprintable(found.data)}")
+    print_sentence(f"data: {escape_unprintable(found.data)}")
     print_scores(found.scores, found.baselines, found.outputs)
 
 
@@ -198,7 +198,7 @@ def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = 
     rows = formatting.beside_baselines(outputs, seed)
     headings, cells = formatting.outputs_table(rows)
     note = formatting.said_of_rows_left_out(cells, rows, where)
-    typer.echo(
+    print_sentence(
         "each number, in its own units"
         + (f", of seed {seed}, which has the lowest loss" if several else "")
         + (f" ({note})" if note else "")
@@ -206,7 +206,7 @@ def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = 
     )
     print_table(headings, cells)
     if said := formatting.unbeaten_outputs(rows):
-        typer.echo(said)
+        print_sentence(said)
 
 
 def counted(score: Score) -> str:
@@ -226,7 +226,7 @@ def _print_beside_floor(score: Score, floor: BayesLoss) -> None:
 
     gap = floor.gap(score.loss)
     unit = counted(score) if score.labels != 1 else counted(score).removesuffix("s")
-    typer.echo(f"seed {score.seed}: {score.labels:,} {unit}")
+    print_sentence(f"seed {score.seed}: {score.labels:,} {unit}")
     typer.echo(f"  loss     {six_digits(score.loss)}  floor   {floor.loss:.6f}  (expected)")
     typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
     if score.accuracy is not None:
@@ -239,7 +239,7 @@ def _print_beside_floor(score: Score, floor: BayesLoss) -> None:
 def _print_beside_baselines(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
     """A table: a row for each seed, then one for each baseline."""
     schema, target, unit = scores[0].schema, scores[0].target, counted(scores[0])
-    typer.echo(f"target: {formatting.target(schema)}{target.described}")
+    print_sentence(f"target: {formatting.target(schema)}{target.described}")
     own = [
         (
             f"seed {each.seed}",
@@ -268,10 +268,10 @@ def _print_unbeaten(score: Score, baselines: Sequence[Baseline]) -> None:
     from lstmcli.data.target import six_digits
 
     if line := formatting.beyond_its_base(score.schema, score.seed, score.loss, baselines):
-        typer.echo(line)
+        print_sentence(line)
     if best := formatting.best_unbeaten_baseline(score.loss, baselines):
         name = score.target.baseline_name(best.name)
-        typer.echo(
+        print_sentence(
             f"seed {score.seed} does not beat `{name}`, which needs no network: loss "
             f"{six_digits(score.loss)} against {six_digits(best.loss)}"
         )
@@ -288,7 +288,7 @@ def _print_confusion(score: Score, whose: str = "") -> None:
         return
     names = [formatting.value(score.schema, column, label) for label in range(len(counts))]
     if len(counts) <= LARGEST_TABLE:
-        typer.echo(f"{whose}{kind} (rows) and what they were taken for:")
+        print_sentence(f"{whose}{kind} (rows) and what they were taken for:")
         rows = [[name, *(f"{n:,}" for n in row)] for name, row in zip(names, counts, strict=True)]
         print_table([kind[:-1], *names], rows)
         return
@@ -302,9 +302,9 @@ def _print_most_confused(counts: Any, names: Sequence[str], whose: str, kind: st
         for label, guess, count in _most_confused(counts)
     ]
     if not pairs:
-        typer.echo(f"{whose}no {kind[:-1]} was taken for another")
+        print_sentence(f"{whose}no {kind[:-1]} was taken for another")
         return
-    typer.echo(
+    print_sentence(
         f"{whose}{kind} that were taken for another most often, and the share of the "
         f"{kind[:-1]}'s steps:"
     )

@@ -9,7 +9,7 @@ import typer
 
 from lstmcli.cli.completion import one_of
 from lstmcli.cli.options import PATH, CheckpointPath, Json, Overwrite
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from lstmcli.inference.export import Exported
@@ -59,7 +59,7 @@ def export(
         checkpoint, out, format=format, seed=seed, stateful=stateful, overwrite=overwrite
     )
     for note in found.notes:
-        typer.echo(f"note: {escape_unprintable(note)}", err=True)
+        say("note", note)
     if as_json:
         print_json(_facts(found))
         return

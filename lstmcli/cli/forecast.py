@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmcli.cli.options import PATH_OPTION, CheckpointPath
+from lstmcli.cli.output import say
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.files import (
     FIGURE_MARKS,
@@ -16,7 +17,6 @@ from lstmcli.utils.files import (
     check_replaceable,
     write_atomically,
 )
-from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,4 +190,4 @@ def _draw(found: Forecast, table: pd.DataFrame, output: Path) -> None:
 
 
 def _note(text: str) -> None:
-    typer.echo(f"note: {escape_unprintable(text)}", err=True)
+    say("note", text)

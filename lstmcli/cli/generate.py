@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.options import PATH, Given, Json, Overwrite, with_settings
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, print_sentence
 from lstmcli.config import OF_THE_FILE, RunConfig
 from lstmcli.utils.errors import shell_quote
 
@@ -44,7 +44,8 @@ def generate(
         print_json(_facts(out, series, metadata))
         return
     for line in _lines(out, series, metadata):
-        typer.echo(line)
+        print_sentence(line)
+    typer.echo(f"next: lstmcli train --data {shell_quote(out)}")
 
 
 def _facts(out: Path, series: Series, metadata: dict[str, Any]) -> dict[str, Any]:
@@ -86,4 +87,4 @@ def _lines(out: Path, series: Series, metadata: dict[str, Any]) -> list[str]:
         lines.append(f"baseline: {baseline['loss']:.3g} {unit}, for {baseline['of']}")
     if task.success:
         lines.append(f"solved, as the paper has it: {task.success}")
-    return [*lines, f"next: lstmcli train --data {shell_quote(out)}"]
+    return lines

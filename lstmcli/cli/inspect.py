@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lstmcli.cli.options import CheckpointPath, Json
-from lstmcli.cli.output import print_json, print_table
+from lstmcli.cli.output import print_json, print_sentence, print_table, say
 
 if TYPE_CHECKING:
     from lstmcli.data.schema import Categorical, Numeric, Schema
@@ -29,13 +29,12 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     from lstmcli.training.load import best_trial, folder_of
     from lstmcli.training.run_dir import with_paths_from
     from lstmcli.utils.errors import FileError
-    from lstmcli.utils.terminal import escape_unprintable
 
     path, model = load.read_own_checkpoint(checkpoint, finite=False)
     if trial := best_trial(checkpoint):
-        typer.echo(f"note: {escape_unprintable(trial.note)}", err=True)
+        say("note", trial.note)
     if strange := diverged(path, model):
-        typer.echo(f"warning: {escape_unprintable(strange.message)}", err=True)
+        say("warning", strange.message)
     description = {"checkpoint": str(path), **_describe(model)}
     with suppress(FileError):  # Where the dataset was is worth knowing too.
         description["config"] = with_paths_from(description["config"], folder_of(path))
@@ -105,10 +104,10 @@ def _print_provenance(description: dict[str, Any]) -> None:
     )
     typer.echo(f"checkpoint: {path} (lstmcli {version})")
     data = described(Config.build(description["config"]).data)
-    typer.echo(f"trained: {_extent(description)}, on {escape_unprintable(data)}")
+    print_sentence(f"trained: {_extent(description)}, on {escape_unprintable(data)}")
     for best in description["best"]:
         if best["val_loss"] is not None:
-            typer.echo(
+            print_sentence(
                 f"seed {best['seed']}: lowest validation loss {best['val_loss']:.3g}, "
                 f"in epoch {best['epoch']}"
             )
@@ -124,15 +123,15 @@ def _print_schema(schema: Schema) -> None:
             lead = getattr(column, "lead", None)
             ahead = f", {lead} step{'s' * (lead > 1)} ahead" if lead else ""
             named = formatting.name(column.name) + ahead
-            typer.echo(f"{kind}: {named}, {_column(schema, column)}")
+            print_sentence(f"{kind}: {named}, {_column(schema, column)}")
         if (more := len(columns) - MOST_COLUMNS) > 0:
-            typer.echo(f"{kind}: and {more:,} others (`--json` shows all)")
+            print_sentence(f"{kind}: and {more:,} others (`--json` shows all)")
     if (linear := schema.autoregression) is not None:
         lags = len(linear.weights)
         steps = f"the last {lags:,} steps'" if lags > 1 else "a step's"
-        typer.echo(f"linear autoregression: on {steps} inputs")
+        print_sentence(f"linear autoregression: on {steps} inputs")
     target = schema.target_kind
-    typer.echo(f"head: {target.head}; the loss is the {target.loss_name}")
+    print_sentence(f"head: {target.head}; the loss is the {target.loss_name}")
 
 
 def _column(schema: Schema, column: Numeric | Categorical) -> str:
@@ -173,11 +172,11 @@ def _print_layers(description: dict[str, Any]) -> None:
     training = description["config"]["training"]
     layers, _, rows, size = description["state_shape"]
     head = Schema.from_dict(description["schema"]).target_kind.head_name
-    typer.echo(
+    print_sentence(
         f"unrolled: {training['bptt']} steps a window; at each the top layer (lstm.{layers - 1}) "
         f"gives [{rows}, {size}], the {head} [{rows}, {description['classes']}]"
     )
-    typer.echo(f"state: {description['state_shape']} = [layers, 2 (c, h), batch, state]")
+    print_sentence(f"state: {description['state_shape']} = [layers, 2 (c, h), batch, state]")
 
 
 def _print_state(model: Checkpoint) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,10 +24,31 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     typer.echo(text_table.render_table(headings, rows, terminal.width(sys.stdout)))
 
 
-def print_sentence(text: str) -> None:
-    """Prints a sentence, broken between words on a terminal; a pipe gets a whole line."""
-    columns = terminal.width(sys.stdout)
-    typer.echo(textwrap.fill(text, columns) if columns else text)
+def print_sentence(text: str, indent: str = "") -> None:
+    """Prints a sentence, broken between words on a terminal; a pipe gets a whole line.
+
+    Args:
+        text: on one line.
+        indent: before each further line.
+    """
+    typer.echo(terminal.wrapped(text, terminal.width(sys.stdout), indent))
+
+
+COLOURS = {"error": "red", "hint": "cyan"}
+
+
+def say(kind: str, text: str) -> None:
+    """Writes a line such as `note: …` to standard error, broken between words on a terminal.
+
+    Args:
+        kind: `note`, `warning`, `error` or `hint`, or what else the line is about.
+        text: on one line; what does not print is escaped.
+    """
+    line = f"{kind}: {terminal.escape_unprintable(text)}"
+    line = terminal.wrapped(line, terminal.width(sys.stderr), " " * (len(kind) + 2))
+    if kind in COLOURS and terminal.shows_colour(sys.stderr):
+        line = typer.style(kind, fg=COLOURS[kind], bold=True) + line[len(kind) :]
+    typer.echo(line, err=True)
 
 
 def _finite(value: Any) -> Any:

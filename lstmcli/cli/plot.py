@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lstmcli.cli.options import OUTPUT, PATH_OPTION, RUN_PATH, Json
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, say
 
 
 def plot(
@@ -49,7 +49,7 @@ def plot(
         drawn = plotting.draw(path)
         files = plotting.save(drawn, output, plotting.folder_of(path))
     for note in drawn.notes:
-        typer.echo(f"note: {escape_unprintable(note)}", err=True)
+        say("note", note)
     if as_json:
         print_json({"figures": [str(file) for file in files]})
         return

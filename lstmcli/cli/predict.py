@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.options import PATH, PATH_OPTION, CheckpointPath
+from lstmcli.cli.output import say
 from lstmcli.utils.errors import FileError, StoppedError
 from lstmcli.utils.files import check_writable
 from lstmcli.utils.signals import StopWhileWaiting
-from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
     from lstmcli.inference.predict import Stream
@@ -152,7 +152,7 @@ def _write(some: Sequence[Answer], strict: bool, waiting: Waiting) -> str | None
     """Writes lines, and says which are empty and why; `strict` gives the first of these back."""
     bad = [str(answer) for answer in some if not isinstance(answer, str)]
     for message in bad if not strict else ():
-        typer.echo(f"warning: {escape_unprintable(message)}: no prediction", err=True)
+        say("warning", f"{message}: no prediction")
     texts = [answer if isinstance(answer, str) else "" for answer in some]
     if strict and bad:
         texts = texts[:-1]
@@ -175,4 +175,4 @@ def standard_input() -> Any:
 
 
 def _note(text: str) -> None:
-    typer.echo(f"note: {escape_unprintable(text)}", err=True)
+    say("note", text)

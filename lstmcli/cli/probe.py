@@ -18,7 +18,7 @@ from lstmcli.cli.options import (
     own_option,
     with_settings,
 )
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, print_sentence, say
 from lstmcli.config import OF_TENSORFLOW, OF_THE_CHECKPOINT, ProbeConfig
 from lstmcli.utils.files import check_replaceable, write_atomically
 from lstmcli.utils.terminal import escape_unprintable
@@ -91,7 +91,7 @@ def probe(
     asked: dict[str, Any] = {"gradient": gradient, "ablate": ablate, "lags": lags, "steps": steps}
     found = [api.probe(each, **asked, **given) for each in checkpoint]
     for note in dict.fromkeys(note for each in found for note in each.subject.notes):
-        typer.echo(f"note: {escape_unprintable(note)}", err=True)
+        say("note", note)
     if csv is not None:
         write_table(csv, found)
     if output is not None:
@@ -101,7 +101,7 @@ def probe(
         return
     for each in found:
         typer.echo(f"checkpoint: {escape_unprintable(str(each.subject.checkpoint))}")
-        typer.echo(f"data: {escape_unprintable(each.subject.data)}")
+        print_sentence(f"data: {escape_unprintable(each.subject.data)}")
         probe_tables.PRINT[each.kind](each)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import typer
 
 from lstmcli.cli.output import print_sentence, print_table
 from lstmcli.probes import gradient, run, summary
@@ -87,7 +86,7 @@ def _print_gradient(found: Probe) -> None:
     longest = int(norms.lag.max())
     asked = (0, 1, 3, window - 1, window, 2 * window, longest)
     lags = sorted({lag for lag in asked if 0 <= lag <= longest})
-    typer.echo("norm of the gradient of a step's loss to what lies so many steps before")
+    print_sentence("norm of the gradient of a step's loss to what lies so many steps before")
     rows = []
     for (network, layer, to), part in norms.groupby(["network", "layer", "to"], sort=False):
         by_lag = part.set_index("lag").norm

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
-from lstmcli.cli.output import print_json
+from lstmcli.cli.output import print_json, print_sentence, say
 from lstmcli.reporting import formatting
 from lstmcli.utils.errors import LstmcliError, shell_quote
 
@@ -46,19 +45,18 @@ def complete(found: ResumeState, as_json: bool) -> None:
     epochs, asked_for = found.status.get("epochs"), found.config.training.epochs
     early = found.early_stopping if epochs != asked_for else ""
     done = f"{early} ended it after {epochs} of {asked_for} epochs" if early else None
-    typer.echo(f"the run is complete: {done or f'{epochs} epochs are done'}")
+    print_sentence(f"the run is complete: {done or f'{epochs} epochs are done'}")
     _say_where(directory)
 
 
 def draw(directory: RunDirectory, source: Source | None = None) -> None:
     """Draws a run's figures; a warning says what went wrong with them."""
     from lstmcli import api
-    from lstmcli.utils.terminal import escape_unprintable
 
     if failed := api.draw(directory, source):
-        typer.echo(f"warning: no figures: {escape_unprintable(failed)}", err=True)
+        say("warning", f"no figures: {failed}")
         again = f"`lstmcli train --resume {shell_quote(directory.path)}`"
-        typer.echo(f"hint: once that is mended, {again} draws them", err=True)
+        say("hint", f"once that is mended, {again} draws them")
 
 
 def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
@@ -77,7 +75,7 @@ def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
             "`--threads 1` and `--device cpu` leave least to chance",
         )
     if not as_json:
-        typer.echo(
+        print_sentence(
             f"verified: {epochs} epochs trained twice, the second time broken off and resumed, "
             "gave the same bits"
         )
@@ -99,19 +97,19 @@ def summarise(run: TrainingState) -> None:
 
     schema = run.source.schema
     for row in run.latest.values():
-        typer.echo(f"seed {row.seed}: {formatting.outcome(schema, metrics.as_dict(row))}")
+        print_sentence(f"seed {row.seed}: {formatting.outcome(schema, metrics.as_dict(row))}")
     _say_what_patience_kept(run)
     baselines = [] if run.floor else run.baselines.found  # The floor says more.
     for each in baselines:
         name = schema.target_kind.baseline_name(each.name)
         loss = formatting.baseline_loss(schema, each)
-        typer.echo(f"without a network: {name} {loss} in validation")
+        print_sentence(f"without a network: {name} {loss} in validation")
     for best in run.best_epochs:
         if line := formatting.beyond_its_base(schema, best["seed"], best["val_loss"], baselines):
-            typer.echo(f"{line} in validation")
+            print_sentence(f"{line} in validation")
     _say_each_number(run)
     for omitted in [] if run.floor else run.baselines.omitted:
-        typer.echo(f"note: {omitted}", err=True)
+        say("note", omitted)
     _warn(run, baselines)
     _say_where(run.directory)
 
@@ -140,7 +138,7 @@ def _say_what_patience_kept(run: TrainingState) -> None:
             loss = formatting.loss(run.source.schema, best["val_loss"])
             ended = f", and {waited} more without a better one ended it" * (waited >= patience)
             where = f"seed {best['seed']}: best in epoch {best['epoch']}"
-            typer.echo(f"{where}, validation {loss}{ended}")
+            print_sentence(f"{where}, validation {loss}{ended}")
 
 
 def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
@@ -152,16 +150,14 @@ def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
         if beats := formatting.best_unbeaten_baseline(best["val_loss"], baselines):
             name = run.source.schema.target_kind.baseline_name(beats.name)
             unbeaten = formatting.does_not_beat(best["seed"], best["val_loss"], name, beats.loss)
-            typer.echo(
-                f"warning: {unbeaten}; try more `--epochs`, or another `--learning-rate`", err=True
-            )
+            say("warning", f"{unbeaten}; try more `--epochs`, or another `--learning-rate`")
     if worse := run.worse_than_chance():
         seeds = ", ".join(map(str, worse))
         guess, loss, _ = run.source.schema.target_kind.chance(run.baselines.found)
-        typer.echo(
-            f"warning: seed {seeds} ends worse than chance: {guess} has a loss of {loss:.3g}; "
+        say(
+            "warning",
+            f"seed {seeds} ends worse than chance: {guess} has a loss of {loss:.3g}; "
             f"{DIVERGED_HINT}",
-            err=True,
         )
 
 
@@ -203,14 +199,6 @@ def _epochs(count: int) -> str:
 def of_data(data: DataFacts) -> list[str]:
     """What the data and its windows make possible."""
     return [_labels(data), _reach(data), _losses(data)]
-
-
-def folded(line: str, columns: int | None) -> str:
-    """A line broken between words where it is wider than the terminal, and indented."""
-    if not columns:
-        return line
-    indent = " " * (line.index(":") + 2)
-    return textwrap.fill(line, columns, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def data_warning(data: DataFacts) -> str | None:

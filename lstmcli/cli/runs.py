@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstmcli.cli.options import OUTPUT, PATH_OPTION, RUN_PATH, Json
-from lstmcli.cli.output import print_json, print_table
+from lstmcli.cli.output import print_json, print_sentence, print_table, say
 from lstmcli.utils.errors import UsageError
 
 if TYPE_CHECKING:
@@ -116,23 +116,22 @@ def _print(rows: Sequence[Row], names: Sequence[str], places: Sequence[Path]) ->
 
     if not rows:
         where = ", ".join(f"`{place}`" for place in places)
-        typer.echo(terminal.escape_unprintable(f"note: there is no such run in {where}"), err=True)
+        say("note", f"there is no such run in {where}")
         return
     width = None if names else terminal.width(sys.stdout)  # What was asked for is shown.
     shown, same = run_table.fitting(run_table.cells(rows, names), width)
     print_table(list(shown), list(zip(*shown.values(), strict=True)))
     if same:
-        typer.echo("all: " + ", ".join(f"{name} {text}" for name, text in same.items()))
+        print_sentence("all: " + ", ".join(f"{name} {text}" for name, text in same.items()))
 
 
 def _say_damaged(rows: Sequence[Row]) -> None:
-    from lstmcli.utils.terminal import escape_unprintable
 
     damaged = [row for row in rows if row["error"]]
     for row in damaged[:MOST_NOTES]:
-        typer.echo(escape_unprintable(f"note: {row['name']}: {row['error']}"), err=True)
+        say("note", f"{row['name']}: {row['error']}")
     if len(damaged) > MOST_NOTES:
-        typer.echo(f"note: {len(damaged)} directories are damaged; `--json` tells of all", err=True)
+        say("note", f"{len(damaged)} directories are damaged; `--json` tells of all")
 
 
 def _print_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -152,14 +151,13 @@ def _show_side_by_side(
 ) -> None:
     from lstmcli.reporting import side_by_side
     from lstmcli.utils import files
-    from lstmcli.utils.terminal import escape_unprintable
 
     if output is not None:
         files.check_figure_ending(output)
         files.check_figure_replaceable(output)
     found = side_by_side.read(paths)
     for note in found.notes:
-        typer.echo(f"note: {escape_unprintable(note)}", err=True)
+        say("note", note)
     if output is not None:
         from lstmcli.reporting.figures import style
 
@@ -178,4 +176,4 @@ def _print_side_by_side(found: SideBySide) -> None:
     headings, cells = found.table()
     print_table(headings, cells)
     if not found.settings:
-        typer.echo("no setting differs")
+        print_sentence("no setting differs")

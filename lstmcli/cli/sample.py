@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from lstmcli.cli.options import CheckpointPath, own_option
+from lstmcli.cli.output import say
 from lstmcli.utils.settings import Settings, setting
 
 if TYPE_CHECKING:
@@ -56,12 +55,11 @@ def sample(
     from lstmcli.inference import sample as text
     from lstmcli.training import load
     from lstmcli.training.load import best_trial
-    from lstmcli.utils.terminal import escape_unprintable
 
     config = SampleConfig(length, temperature, prompt, seed)
     path, model = load.read_own_checkpoint(checkpoint)
     if trial := best_trial(checkpoint):
-        typer.echo(f"note: {escape_unprintable(trial.note)}", err=True)
+        say("note", trial.note)
     schema = text.text_schema(model, path)
     begin = text.encode_prompt(prompt, schema)
     replica = _best_replica(model)
@@ -79,7 +77,7 @@ def _best_replica(model: Checkpoint) -> int:
     if len(model.seeds) > 1:
         loss = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}.get(best)
         why = "the first one" if loss is None else f"the lowest validation loss, {loss:.3g}"
-        typer.echo(f"note: of {len(model.seeds)} seeds, seed {best} writes: {why}", err=True)
+        say("note", f"of {len(model.seeds)} seeds, seed {best} writes: {why}")
     return replica
 
 

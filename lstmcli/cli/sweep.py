@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +18,7 @@ from lstmcli.cli.options import (
     ProgressStyle,
     with_settings,
 )
-from lstmcli.cli.output import print_json, print_table
+from lstmcli.cli.output import print_json, print_sentence, print_table, say
 from lstmcli.config import DEPTHS, NOT_SWEPT
 from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, shell_quote
 from lstmcli.utils.settings import option_name
@@ -93,7 +92,7 @@ def sweep(
     tables = files.tables if "data" in given else files.found()
     plan = api.plan_of(given, tables, compare, tune or None)
     for note in plan.notes:
-        typer.echo(f"note: {note}", err=True)
+        say("note", note)
     if dry_run:
         place = run.find_directory(plan, out, overwrite)
         _say_neighbours(place)
@@ -103,7 +102,7 @@ def sweep(
     with run.opened(plan, out, overwrite) as directory:
         _say_neighbours(directory)
         for note in directory.notes:
-            typer.echo(f"note: {note}", err=True)
+            say("note", note)
         left = rounds.ahead(plan, directory)
         bars = [(each.shown, each.config.training.epochs) for each, _ in left]
         style = style if rounds.may_train(plan, directory) else "none"
@@ -134,22 +133,20 @@ def _told_how_to_go_on(argv: Sequence[str]) -> Iterator[None]:
 def _say_neighbours(directory: SweepDirectory) -> None:
     """Says on standard error from which sweeps finished trials are taken, and how many."""
     for place, count in directory.neighbours.items():
-        typer.echo(f"note: {count} finished trials are taken from `{place}`", err=True)
+        say("note", f"{count} finished trials are taken from `{place}`")
 
 
 def _brief(plan: Plan, quiet: bool) -> None:
     """Says on standard error what all settings make possible, and which of them are hopeless."""
     from lstmcli.cli import run_summary
-    from lstmcli.utils import terminal
 
-    columns = terminal.width(sys.stderr)
     data = [setting.material.facts for setting in plan.settings]
     told = [run_summary.of_data(each) for each in data]
     for line in [] if quiet else told[0]:
         if all(line in lines for lines in told):
-            typer.echo(run_summary.folded(line, columns), err=True)
+            say(*line.split(": ", 1))
     for hopeless in dict.fromkeys(filter(None, map(run_summary.data_warning, data))):
-        typer.echo(f"warning: {hopeless}", err=True)
+        say("warning", hopeless)
 
 
 def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
@@ -185,8 +182,10 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
     print_table(headings, rows)
     if plan.tuned:
         words = " and ".join(grid.words(name) for name in plan.tuned)
-        typer.echo(f"these seeds choose the {words}; with the best {plan.looks[0]} are compared")
-    typer.echo(
+        print_sentence(
+            f"these seeds choose the {words}; with the best {plan.looks[0]} are compared"
+        )
+    print_sentence(
         f"{plan.trials} trials, {remaining} to run: about {seconds:.0f} s with {workers} worker(s)"
     )
 
@@ -200,7 +199,7 @@ def _print_json(result: Result) -> None:
 
 
 def _print(result: Result, argv: Sequence[str]) -> None:
-    from lstmcli.cli import answer_text
+    from lstmcli.cli import answer_text, run_summary
     from lstmcli.utils.terminal import escape_unprintable
 
     answer_text.print_answers(result.parts)
@@ -212,10 +211,9 @@ def _print(result: Result, argv: Sequence[str]) -> None:
     if more := result.more:
         several = len(more.layers) > 1  # Else they need not be said.
         depths = {"layers": ",".join(map(str, more.layers))} if several else {}
-        typer.echo(
-            f"{more.seeds} seeds may tell, after about {more.seconds:.0f} s more: "
-            f"{_with(argv, **depths, seeds=str(more.seeds))}"
-        )
+        seconds = run_summary.duration(more.seconds)
+        print_sentence(f"{more.seeds} seeds may tell, in about {seconds} more:")
+        typer.echo(f"  {_with(argv, **depths, seeds=str(more.seeds))}")
     typer.echo(f"sweep: {escape_unprintable(str(result.directory))}")
     if best := result.best:
         typer.echo(f"best: {escape_unprintable(str(best.run))}, seed {best.seed} by its validation")

@@ -20,6 +20,7 @@ from lstmcli.cli.options import (
     RunOut,
     with_settings,
 )
+from lstmcli.cli.output import say
 from lstmcli.config import Config
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _found(
     found = resume_state.load_resume_state(directory, given, other_device)
     api.check_data(found)
     if found.warning:
-        _say("warning", found.warning)
+        say("warning", found.warning)
     return directory, found
 
 
@@ -185,17 +186,11 @@ def _brief(run: TrainingState, found: ResumeState | None, quiet: bool) -> None:
         from lstmcli.training import resume
 
         for note in resume.notes(run, found):
-            _say("note", note)
+            say("note", note)
         if found.longer and found.early_stopping and not run.active_replicas:
             more = "; a larger `--patience` does" if found.config.training.patience else ""
             ended = f"{found.early_stopping} had ended the run"
-            _say("note", f"{ended}: more `--epochs` train nothing{more}")
-
-
-def _say(kind: str, text: str) -> None:
-    from lstmcli.utils.terminal import escape_unprintable
-
-    typer.echo(f"{kind}: {escape_unprintable(text)}", err=True)
+            say("note", f"{ended}: more `--epochs` train nothing{more}")
 
 
 def _show(ctx: typer.Context, run: TrainingState, style: str, live: str, as_json: bool) -> None:
@@ -225,23 +220,21 @@ def say_brief(run: TrainingState, quiet: bool) -> None:
     """Says on standard error what the settings make possible, and what is odd."""
     from lstmcli.cli import run_summary
     from lstmcli.training import estimate
-    from lstmcli.utils import terminal
 
     for note in run.source.notes():
-        typer.echo(f"note: {terminal.escape_unprintable(note)}", err=True)
+        say("note", note)
     data = estimate.of_data(run.source, run.floor, run.baselines.found)
     begun = run.within.windows if run.within else 0
     done = run.epoch + begun / data.windows
     found = estimate.of_config(
         run.config, run.program.spec, data, done, run.program.device, run.device_reason
     )
-    columns = terminal.width(sys.stderr)
     for line in [] if quiet else run_summary.briefing_lines(found):
-        typer.echo(run_summary.folded(line, columns), err=True)
+        say(*line.split(": ", 1))
     if run.resumed and not quiet:
         typer.echo(run_summary.going_on(run.epoch, begun, data.windows), err=True)
     if hopeless := run_summary.data_warning(data):
-        typer.echo(f"warning: {hopeless}", err=True)
+        say("warning", hopeless)
 
 
 def training_view(run: TrainingState, style: str, live: str) -> tuple[TrainingView, Picture | None]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import locale
 import os
+import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
@@ -50,6 +52,33 @@ def escape_unprintable(text: str) -> str:
         each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode()
         for each in text
     )
+
+
+COMMAND = re.compile(r"`[^`]*`")
+"""What somebody may copy: a command, an option or a path."""
+
+
+def wrapped(text: str, columns: int | None, indent: str = "") -> str:
+    """A text broken between words where it is wider than a terminal.
+
+    What stands in backticks stays on one line, even one that is too long: pasted in two pieces, a
+    command would run without its end.
+
+    Args:
+        text: on one line.
+        columns: of the terminal; `None` for a pipe, where lines stay whole.
+        indent: before each further line.
+    """
+    if not columns or len(text) <= columns:
+        return text
+    joined = COMMAND.sub(lambda command: command[0].replace(" ", "\0"), text)
+    return textwrap.fill(
+        joined,
+        columns,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ).replace("\0", " ")
 
 
 @contextmanager

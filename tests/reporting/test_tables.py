@@ -113,3 +113,17 @@ def test_a_sentence_breaks_between_words_on_a_terminal_and_nowhere_in_a_pipe(mon
     whole, *lines = capsys.readouterr().out.splitlines()
     assert whole == sentence == " ".join(lines)
     assert max(map(len, lines)) <= 30
+
+
+def test_notes_warnings_errors_and_hints_break_between_words_and_in_no_command(monkeypatch, capsys):
+    command = "`lstmcli train --resume runs/latest --epochs 20`"
+    hint = f"{command} goes on where it stopped, or leave the run as it is and take its best epoch"
+    output.say("hint", hint)
+    monkeypatch.setattr(output.terminal, "width", lambda stream: 40)
+    output.say("hint", hint)
+    whole, *lines = capsys.readouterr().err.splitlines()
+    assert whole == f"hint: {hint}"
+    assert " ".join(line.strip() for line in lines) == whole
+    assert lines[1].strip() == command  # It is longer than the line, and whole all the same.
+    assert all(len(line) <= 40 for line in lines if command not in line)
+    assert all(line.startswith("      ") for line in lines[1:])
