@@ -9,7 +9,7 @@ from lstmcli.config import Config
 from lstmcli.core import execution, gpu, pace, tensorflow
 from lstmcli.core.tensorflow import tf
 from lstmcli.model_spec import ModelSpec
-from lstmcli.utils.errors import DeviceError
+from lstmcli.utils.errors import DeviceError, install
 
 BEFORE = "an earlier run of this process took the CPU for all of it"
 
@@ -72,7 +72,7 @@ def resolve(requested: str) -> str:
     elif int(name.partition(":")[2]) < len(tf.config.list_physical_devices("GPU")):
         hint = f"{BEFORE}: begin another process"
     else:
-        hint = "GPU support comes with `pip install 'lstmcli[gpu]'` on Linux with an NVIDIA driver"
+        hint = f"on Linux with an NVIDIA driver: {install('gpu')}"
     raise DeviceError(f"there is no device `{requested}`; TensorFlow sees {', '.join(seen)}", hint)
 
 

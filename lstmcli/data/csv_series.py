@@ -221,7 +221,7 @@ def check_sidecar_format(path: Path, metadata: Mapping[str, Any]) -> None:
     if metadata.get("lstmcli_format", SIDECAR_FORMAT) != SIDECAR_FORMAT:
         raise FileError(
             f"`{path}` has dataset format {metadata['lstmcli_format']}, expected {SIDECAR_FORMAT}",
-            "a newer version of lstmcli may read it: `pip install --upgrade lstmcli`",
+            "a newer version of lstmcli may read it",
         )
 
 

@@ -19,7 +19,7 @@ from lstmcli.inference.predict import choose_seeds
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath
-from lstmcli.utils.errors import LstmcliError, UsageError
+from lstmcli.utils.errors import LstmcliError, UsageError, install
 from lstmcli.utils.files import write_atomically
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _write(
         except ImportError as error:
             raise LstmcliError(
                 f"`.onnx` is written by tf2onnx, which cannot be imported: {error}",
-                "`pip install 'lstmcli[onnx]'` installs it",
+                install("onnx"),
             ) from error
         write_atomically(out, content)
     else:

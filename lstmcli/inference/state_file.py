@@ -77,7 +77,7 @@ def read(path: Path, checksum: str, model: StepModel) -> tuple[dict[str, Any], d
         if known["format"] != FORMAT:
             raise FileError(
                 f"`{path}` has state format {known['format']}, expected {FORMAT}",
-                "a newer version of lstmcli may read it: `pip install --upgrade lstmcli`",
+                "a newer version of lstmcli may read it",
             )
         if known["model"] != checksum:
             raise FileError(

@@ -16,7 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from lstmcli.sweeps.workers import cores
-from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, UsageError
+from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, UsageError, install
 
 ANSWER_SECONDS = 3.0
 """For a port to answer."""
@@ -65,7 +65,7 @@ def joined(address: str | None, jobs: int) -> Iterator[list[str]]:
         import ray
     except ImportError as error:
         raise UsageError(
-            "`--backend ray` needs Ray, which is not installed", "`pip install 'lstmcli[ray]'`"
+            "`--backend ray` needs Ray, which is not installed", install("ray")
         ) from error
     if ray.is_initialized():
         check_nodes(ray)

@@ -151,7 +151,7 @@ def read(path: Path, finite: bool = True) -> Checkpoint:
             if metadata["format"] != FORMAT:
                 raise FileError(
                     f"`{path}` has checkpoint format {metadata['format']}, expected {FORMAT}",
-                    "a newer version of lstmcli may read it: `pip install --upgrade lstmcli`",
+                    "a newer version of lstmcli may read it",
                 )
             if is_sealed != ("checksum" in metadata):
                 raise ValueError("its checksum is not there")

@@ -12,7 +12,7 @@ from lstmcli.config import PATHS, Config
 from lstmcli.training import metrics
 from lstmcli.training.metrics import EpochRow, StepRow
 from lstmcli.training.run_dir import RunDirectory
-from lstmcli.utils.errors import UsageError
+from lstmcli.utils.errors import UsageError, install
 from lstmcli.utils.files import make_directories
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def check_installed(config: Config) -> None:
     if config.run.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UsageError(
             "`--tensorboard` needs the package tensorboard, which is not installed",
-            "`pip install tensorboard` installs it, and what shows the curves",
+            install("tensorboard"),
         )
 
 

@@ -76,6 +76,11 @@ class StoppedError(LstmcliError):
     """A signal stopped the run after its checkpoint was written."""
 
 
+def install(extra: str) -> str:
+    """How an optional part of the package is installed, as a hint says it."""
+    return f"`pip install '.[{extra}]'` where lstmcli's source is"
+
+
 def describe_os_error(error: OSError) -> str:
     """What the system says of a file, in this program's words."""
     where = f" `{error.filename}`" if error.filename else ""

@@ -9,6 +9,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -249,6 +250,16 @@ def test_example_from_python_prints_every_seed(environment, tmp_path):
         command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
     )
     assert re.findall(r"^seed (\d): [\d.]+ nats", done.stdout, re.MULTILINE) == list("0123")
+
+
+def test_no_hint_names_a_package_that_is_not_there():
+    """lstmcli is installed from its source; what comes with it are its extras."""
+    code = "".join(file.read_text() for file in (ROOT / "lstmcli").rglob("*.py"))
+    assert set(re.findall(r"pip install [^{` ]+", code)) == {"pip install '.["}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = set(re.findall(r"\binstall\([\"'](\w+)[\"']\)", code))
+    assert named == {"gpu", "onnx", "ray", "tensorboard"}
+    assert named <= set(project["optional-dependencies"])
 
 
 def test_no_paper_or_program_names_a_path_of_a_machine():

@@ -53,7 +53,7 @@ def test_a_device_that_is_not_there_is_an_error_that_names_those_that_are(
     with pytest.raises(DeviceError, match=f"`{requested}`.* sees {seen}$") as caught:
         device.resolve(requested)
     assert caught.value.exit_code == 3
-    assert ("pip install 'lstmcli[gpu]'" in caught.value.hint) == requested.startswith("gpu")
+    assert ("pip install '.[gpu]'" in caught.value.hint) == requested.startswith("gpu")
 
 
 TEXT = {
