@@ -3,7 +3,7 @@
 Contenders take turns, each in a process of its own, so that a drift of the machine meets all of
 them; what counts is the median of the epochs after the first, and its ratio to lstmcli's. The final
 loss stands beside each time, so that a fast wrong answer shows. Peers that are not installed are
-left out. Writes `benchmarks/results.csv`, which the README quotes.
+left out. Writes `benchmarks/results.csv`, which `docs/benchmarks.md` quotes.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def company(rounds: int) -> list[dict]:
 
 
 def draw_growth(table: pd.DataFrame) -> None:
-    """Draws how the cost grows: `benchmarks/growth.png`, which the README shows."""
+    """Draws how the cost grows: `benchmarks/growth.png`, which `docs/benchmarks.md` shows."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, StrMethodFormatter
 

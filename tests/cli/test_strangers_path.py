@@ -100,7 +100,7 @@ def elsewhere(lstmcli, predicted):
     features = np.concatenate([standardised, wind == np.array(word["values"])], -1)
     np.savez("given.npz", numbers=temp, symbols=wind)
     np.savez("features.npz", features=features.astype(np.float32))
-    [loader] = re.findall(r"```python\n(import json.*?)```", README, re.DOTALL)
+    [loader] = re.findall(r"```python\n(import json.*?)```", EXPORT_PAGE, re.DOTALL)
     Path("loader.py").write_text(loader)
     order("keras", "keras", "hourly.keras", "given.npz")
     outputs = documented_lstm(tensors, features, about["layers"])
@@ -149,4 +149,4 @@ def test_a_strangers_path_from_a_file_to_a_model_in_use(lstmcli):
     assert (row["name"], row["status"], row["epochs"]) == ("hourly", "completed", 3)
 
 
-README = (ROOT / "README.md").read_text()
+EXPORT_PAGE = (ROOT / "docs" / "howto" / "export.md").read_text()

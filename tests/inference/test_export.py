@@ -238,8 +238,8 @@ def test_tensors_in_pytorchs_documented_equations_give_the_same_predictions(mode
 
 @pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="PyTorch is not installed")
-def test_the_readmes_loader_gives_the_same_predictions_in_pytorch(models, tmp_path):
-    [loader] = re.findall(r"```python\n(import json.*?)```", README, re.DOTALL)
+def test_the_documented_loader_gives_the_same_predictions_in_pytorch(models, tmp_path):
+    [loader] = re.findall(r"```python\n(import json.*?)```", EXPORT_PAGE, re.DOTALL)
     (tmp_path / "loader.py").write_text(loader)
     for kind in KINDS:
         model = models(kind)
@@ -253,7 +253,7 @@ def test_the_readmes_loader_gives_the_same_predictions_in_pytorch(models, tmp_pa
         assert_same(finished(found[kind], model, about), model)
 
 
-README = (ROOT / "README.md").read_text()
+EXPORT_PAGE = (ROOT / "docs" / "howto" / "export.md").read_text()
 
 
 # --- files

@@ -58,7 +58,7 @@ def onnx(path, given):
 
 
 def pytorch(path, given):
-    """By the loader of the README."""
+    """By the loader of `docs/howto/export.md`."""
     import torch
 
     known = {}
