@@ -1,6 +1,7 @@
 # `make demo` and `make test` need only Python (3.11 to 3.13) and make.
 PYTHON ?= python3
 BIN := .venv/bin
+COGGED := README.md CONTRIBUTING.md lstmcli/__init__.pyi $(wildcard docs/reference/*.md)
 SEED := $(shell date +%s)
 KILLS ?= 100
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -9,6 +10,11 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
+	@echo
+	@echo "To go on, paste these (or: source $(BIN)/activate, and leave out $(BIN)/):"
+	@echo "  $(BIN)/lstmcli eval runs/latest"
+	@echo "  $(BIN)/lstmcli report runs/latest"
+	@echo "  $(BIN)/lstmcli --help"
 
 test: .venv/installed-dev lint docs  ## lint, types, import contracts, and all tests but the slow ones
 	$(BIN)/python tests/support/run_all.py -m "not slow"
@@ -26,7 +32,7 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check -P -I tests/support README.md CONTRIBUTING.md lstmcli/__init__.pyi
+	$(BIN)/cog --check -P -I tests/support $(COGGED)
 
 docs: .venv/installed-dev  ## docs/_build/index.html
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs docs/_build
@@ -78,9 +84,11 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) --editable .
+	@echo "Installing lstmcli and what it needs, TensorFlow among it, into .venv: some 2 GB, a few minutes."
+	$(subst --quiet,,$(INSTALL)) --editable .
 	touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing lstmcli and the tools that test it into .venv: some 4 GB, several minutes."
 	$(INSTALL) --editable '.[dev]'
 	touch $@ .venv/installed

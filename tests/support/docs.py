@@ -1,8 +1,15 @@
-"""The parts of the README that the program writes: `cog -r -P -I tests/support README.md`."""
+"""The parts of README and of the reference in `docs/` that the program writes, by cog."""
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import PurePosixPath
 
 import typer
 
 from lstmcli.cli.app import app
+from lstmcli.training.run_dir import RunDirectory
+from lstmcli.utils import errors
 
 ARGUMENT = "argument"
 
@@ -45,3 +52,98 @@ def _default(parameter):
     words = {None: "-", True: "on", False: "off"}
     default = parameter.default
     return words[default] if default is None or isinstance(default, bool) else str(default)
+
+
+def usage(name, command):
+    """A command's usage line."""
+    found = ["lstmcli", name, "[OPTIONS]"]
+    for parameter in command.params:
+        if parameter.param_type_name == ARGUMENT:
+            word = parameter.name.upper() + ("..." if parameter.nargs == -1 else "")
+            found.append(word if parameter.required else f"[{word}]")
+    return " ".join(found)
+
+
+def reference():
+    """A section for each command: its usage, its help, and its arguments and options."""
+    return "\n\n".join(_section(name, command) for name, command in commands().items())
+
+
+def _section(name, command):
+    lines = [f"## {name}", "", "```text", usage(name, command), "```", "", _prose(command.help)]
+    rows = [
+        f"| {_names(parameter)} | {_default(parameter)} | {_cell(parameter.help)} |"
+        for parameter in command.params
+        if not parameter.hidden
+    ]
+    head = ["", "| argument or option | default | meaning |", "| --- | --- | --- |"]
+    return "\n".join([*lines, *head, *rows])
+
+
+def _prose(text):
+    """A help text as Markdown: what is indented in it, its examples, as it stands."""
+    paragraphs = inspect.cleandoc(text).replace("\b", "").strip().split("\n\n")
+    return "\n\n".join(
+        f"```text\n{each}\n```" if each.startswith(("  ", "$ ")) else each for each in paragraphs
+    )
+
+
+def _names(parameter):
+    if parameter.param_type_name == ARGUMENT:
+        return f"`{parameter.name.upper()}`"
+    return ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+
+
+def _cell(text):
+    return (text or "").replace("|", "\\|").replace("\n", " ")
+
+
+def exit_codes():
+    """Every exit code, the errors that end with it, and what they say."""
+    kinds = [
+        (kind, kind("") if kind is not errors.LstmcliError else kind("", None))
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.LstmcliError) and kind is not errors.StoppedError
+    ]
+    lines = ["| code | name | meaning |", "| --- | --- | --- |"]
+    for code in errors.ExitCode:
+        of = [inspect.getdoc(kind) for kind, made in kinds if made.exit_code == code]
+        meaning = OTHER_CODES.get(code.name) or " ".join(text.splitlines()[0] for text in of)
+        lines.append(f"| {code.value} | `{code.name}` | {meaning} |")
+    return "\n".join(lines)
+
+
+OTHER_CODES = {
+    "DONE": "All is done.",
+    "FAILED": "Something else failed, such as memory that does not hold what is to be computed.",
+    "FAILED_TRIALS": "A sweep has ended, and some of its trials have failed.",
+    "INTERRUPTED": "Ctrl-C stopped it; a run writes a checkpoint first, and says how to resume it.",
+    "TERMINATED": "SIGTERM stopped it, in the same way.",
+}
+
+
+def run_files():
+    """The files of a run directory, by what its properties say of themselves."""
+    files = [
+        (getattr(RunDirectory(PurePosixPath()), name), value)
+        for name, value in vars(RunDirectory).items()
+        if isinstance(value, property) and name not in ("base", "written")
+    ]
+    lines = ["| file | what is in it |", "| --- | --- |"]
+    lines += (f"| `{path}` | {inspect.getdoc(value)} |" for path, value in files)
+    return "\n".join(lines)
+
+
+def columns(kind):
+    """The columns of a table with their types, and what its class says of them."""
+    prose = re.sub(r"\s+", " ", inspect.getdoc(kind))
+    lines = [prose, "", "| column | type |", "| --- | --- |"]
+    for spec in fields(kind):
+        lines.append(f"| `{spec.name}` | {_type(str(spec.type))} |")
+    return "\n".join(lines)
+
+
+def _type(name):
+    words = {"int": "whole number", "float": "number", "str": "text", "bool": "`True` or `False`"}
+    kind, _, optional = name.partition(" | ")
+    return words[kind] + (", or empty" if optional else "")

@@ -10,11 +10,14 @@ GPU, or takes long.
 """
 
 import os
+import pty
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
+import tty
+from functools import partial
 from itertools import zip_longest
 from math import isclose
 from pathlib import Path
@@ -77,7 +80,7 @@ class Runner:
         path = os.pathsep.join([self._bin.name, os.environ["PATH"]])
         self._environment = {
             **os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "LINES": "24",
-            "NO_COLOR": "1",
+            "TERM": "dumb",
         }  # fmt: skip
         self._python = None
 
@@ -103,13 +106,18 @@ class Runner:
             yield self._shell(command)
 
     def _shell(self, command):
-        done = subprocess.run(
-            ["bash", "-c", command], check=False, cwd=self._folder, env=self._environment,
-            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        if done.returncode not in (0, 2, 4):  # Pages show errors too.
-            raise RuntimeError(f"`{command.strip()}` ended with {done.returncode}:\n{done.stdout}")
-        return shown(done.stdout, self._folder)
+        screen, terminal = pty.openpty()
+        tty.setraw(terminal)
+        with subprocess.Popen(
+            ["bash", "-c", command], cwd=self._folder, env=self._environment,
+            stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal,
+        ) as process:  # fmt: skip
+            os.close(terminal)
+            output = b"".join(iter(partial(_read, screen), b"")).decode()
+            os.close(screen)
+        if process.returncode not in (0, 2, 4):  # Pages show errors too.
+            raise RuntimeError(f"`{command.strip()}` ended with {process.returncode}:\n{output}")
+        return shown(output, self._folder)
 
     def _pycon(self, body):
         if not self._python:
@@ -122,6 +130,14 @@ class Runner:
             source = "\n".join(line[4:] for line in statement.splitlines())
             print(repr(source), file=self._python.stdin, flush=True)
             yield shown(eval(self._python.stdout.readline()), self._folder)
+
+
+def _read(screen):
+    """What a terminal shows next; nothing once all programs have gone."""
+    try:
+        return os.read(screen, 65536)
+    except OSError:
+        return b""
 
 
 CONSOLE = r"""
