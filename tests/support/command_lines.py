@@ -46,4 +46,4 @@ def in_shell(line):
 def options_of(command):
     """The options that a command has, and those that all have."""
     known = {"--help", "--debug"}
-    return known.union(*(parameter.opts for parameter in COMMANDS[command].params))
+    return known.union(*([*each.opts, *each.secondary_opts] for each in COMMANDS[command].params))
