@@ -35,11 +35,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 
 def readme_commands(text=README):
-    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [
-        shlex.split(line[2:], comments=True)[1:] for line in lines if line.startswith("$ lstmcli")
-    ]
+    lines = (command for line in docs_run.commands(text) for command in in_shell(line))
+    return [shlex.split(line)[1:] for line in lines]
 
 
 def shorter(command):
@@ -49,7 +46,9 @@ def shorter(command):
     if command[0] == "train" and "--sequence-length" not in command:
         on_file = {"--data", "--config"} & set(command)
         return [*command, *(QUICK[:2] if on_file else QUICK)]
-    return [*command, *(SWEEP if command[0] == "sweep" else [])]
+    if command[0] == "sweep":  # One with a directory is reported on later.
+        return [*command, *(QUICK[:2] if "--out" in command else SWEEP)]
+    return command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
@@ -122,11 +121,11 @@ rm -rf everything
 
 @pytest.mark.slow
 def test_the_readmes_commands_run_one_after_the_other(run, tmp_path):
-    for name in ("room.py", "readings.py"):
-        subprocess.run([sys.executable, ROOT / "examples" / name], check=True)
+    subprocess.run([sys.executable, ROOT / "examples" / "room.py"], check=True)
     (tmp_path / "book.txt").write_text(README)
-    commands = readme_commands()
-    assert len(commands) > 15
+    commands = [command for command in readme_commands() if "COMMAND" not in command]
+    commands = list(map(list, dict.fromkeys(map(tuple, commands))))  # A hidden one comes twice.
+    assert len(commands) >= 10
     for command in commands:
         run(*shorter(command))
 
