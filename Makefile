@@ -84,11 +84,11 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "Installing lstmcli and what it needs, TensorFlow among it, into .venv: some 2 GB, a few minutes."
+	@echo "Installing lstmcli and what it needs, TensorFlow among it, into .venv: 2.6 GB, a few minutes."
 	$(subst --quiet,,$(INSTALL)) --editable .
 	touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "Installing lstmcli and the tools that test it into .venv: some 4 GB, several minutes."
+	@echo "Installing lstmcli and the tools that test it into .venv: several GB, some minutes."
 	$(INSTALL) --editable '.[dev]'
 	touch $@ .venv/installed

@@ -3,6 +3,7 @@
 Running them takes minutes and is slow therefore; that each can be typed is looked at in a second.
 """
 
+import json
 import os
 import re
 import runpy
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import jsonschema
 import pandas as pd
 import pytest
 
@@ -249,6 +251,16 @@ def test_example_from_python_prints_every_seed(environment, tmp_path):
         command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
     )
     assert re.findall(r"^seed (\d): [\d.]+ nats", done.stdout, re.MULTILINE) == list("0123")
+
+
+def test_what_a_run_has_written_fits_the_schema_in_the_reference(trained):
+    text = (ROOT / "docs" / "reference" / "files.md").read_text()
+    schema = json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])
+    status = json.loads((trained / "run.json").read_text())
+    jsonschema.validate(status, schema)
+    for name, wrong in {"seeds": ["0"], "version": 1, "epochs": -1}.items():
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**status, name: wrong}, schema)
 
 
 def test_no_hint_names_a_package_that_is_not_there():

@@ -1,6 +1,7 @@
 """The parts of README and of the reference in `docs/` that the program writes, by cog."""
 
 import inspect
+import json
 import re
 from dataclasses import fields
 from pathlib import PurePosixPath
@@ -8,7 +9,8 @@ from pathlib import PurePosixPath
 import typer
 
 from lstmcli.cli.app import app
-from lstmcli.training.run_dir import RunDirectory
+from lstmcli.training import run_status
+from lstmcli.training.run_dir import WRITTEN_BY_A_RUN, RunDirectory
 from lstmcli.utils import errors
 
 ARGUMENT = "argument"
@@ -147,3 +149,34 @@ def _type(name):
     words = {"int": "whole number", "float": "number", "str": "text", "bool": "`True` or `False`"}
     kind, _, optional = name.partition(" | ")
     return words[kind] + (", or empty" if optional else "")
+
+
+KINDS = {
+    run_status.TEXT: {"type": "string"},
+    run_status.WHOLE: {"type": "integer"},
+    run_status.COUNT: {"type": "integer", "minimum": 0},
+    run_status.NUMBER: {"type": "number"},
+    run_status.TABLE: {"type": "object"},
+}
+
+
+def run_schema():
+    """The JSON Schema of `run.json`, from the fields that its readers check."""
+    properties = {}
+    for kind, names in run_status.FIELDS.items():
+        for name in names.split():
+            properties[name] = {**KINDS[kind], "type": [KINDS[kind]["type"], "null"]}
+    for kind, names in run_status.LISTS.items():
+        for name in names.split():
+            properties[name] = {"type": ["array", "null"], "items": KINDS[kind]}
+    for name, inner in run_status.INNER.items():
+        own = {key: KINDS[kind] for key, kind in inner.items()}
+        properties[name]["items"] = {"type": "object", "properties": own, "required": list(own)}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "run.json of lstmcli",
+        "type": "object",
+        "required": sorted(WRITTEN_BY_A_RUN),
+        "properties": dict(sorted(properties.items())),
+    }
+    return json.dumps(schema, indent=2)
