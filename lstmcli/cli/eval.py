@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lstmcli.cli.options import PATH_OPTION, CheckpointPath, Given, Json, with_settings
-from lstmcli.cli.output import print_json, print_sentence, print_table, say
+from lstmcli.cli.output import median_of, print_json, print_sentence, print_table, say
 from lstmcli.config import OF_THE_CHECKPOINT
 from lstmcli.reporting import formatting
 from lstmcli.utils.errors import UsageError
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from lstmcli.api import Evaluation
     from lstmcli.data.baselines import Baseline
-    from lstmcli.data.tasks.echo import BayesLoss
     from lstmcli.training.evaluate import Score
 
 
@@ -95,9 +95,9 @@ def evaluate(
     if as_json:
         print_json(_as_dict(found))
         return
-    typer.echo(f"checkpoint: {escape_unprintable(str(found.checkpoint))}, {_epochs(found)}")
-    print_sentence(f"data: {escape_unprintable(found.data)}")
-    print_scores(found.scores, found.baselines, found.outputs)
+    data, path = escape_unprintable(found.data), escape_unprintable(str(found.checkpoint))
+    about = [f"data: {data}", f"checkpoint: {path}, {_epochs(found)}"]
+    print_scores(found.scores, found.baselines, found.outputs, about)
 
 
 def _epochs(found: Evaluation) -> str:
@@ -158,30 +158,67 @@ def print_scores(
     scores: Sequence[Score],
     baselines: Sequence[Baseline],
     outputs: pd.DataFrame | None = None,
+    about: Sequence[str] = (),
 ) -> None:
-    """Prints each seed's figures beside what they are to be held against, and what was confused.
-
-    Where no floor is known, that is of the best seed alone.
+    """Prints how good the models are, then each seed's figures beside what they are held against.
 
     Args:
         scores: one for each seed.
-        baselines: what the same steps cost without a network. They are left out where the floor is
-            known, which says more.
+        baselines: what the same steps cost without a network. They are left out where the Bayes
+            loss is known, which says more.
         outputs: of several numbers that are predicted, the errors of each.
+        about: lines below the first, about what was scored.
     """
-    if not all(each.floor for each in scores):
-        _print_beside_baselines(scores, baselines)
+    for line in [*_answer(scores, baselines), *about]:
+        print_sentence(line)
+    _print_table(scores, baselines)
     best = min(scores, key=lambda score: score.loss)
-    for each in scores:
-        if each.floor:
-            _print_beside_floor(each, each.floor)
-            _print_confusion(each)
-        else:
-            _print_unbeaten(each, baselines)
     if outputs is not None:
         print_outputs(outputs, best.seed, "`--json`", several=len(scores) > 1)
-    if not best.floor:  # Seeds of one model confuse much the same.
-        _print_confusion(best, f"seed {best.seed}, of the lowest loss: " if scores[1:] else "")
+    # Seeds of one model confuse much the same.
+    _print_confusion(best, f"seed {best.seed}, of the lowest loss: " if scores[1:] else "")
+
+
+def _answer(scores: Sequence[Score], baselines: Sequence[Baseline]) -> list[str]:
+    """How many seeds solve the task or, where nobody can know, beat the best baseline."""
+    from lstmcli.data.target import six_digits
+
+    score = scores[0]
+    if score.floor:
+        floors = [each.floor for each in scores if each.floor]
+        solved = [floor.solved(each.loss) for each, floor in zip(scores, floors, strict=True)]
+        excess = [floor.gap(each.loss) for each, floor in zip(scores, floors, strict=True)]
+        return [
+            f"{_how_many(solved, scores, 'solve')} the task: {_median(scores)}excess loss "
+            f"{median(excess):.2g} (solved is below {score.floor.line:.2g})"
+        ]
+    said = [
+        line
+        for each in scores
+        if (line := formatting.beyond_its_base(each.schema, each.seed, each.loss, baselines))
+    ]
+    if not baselines:
+        return said
+    best = min(baselines, key=lambda each: each.loss)
+    beaten = [each.loss < best.loss for each in scores]
+    return [
+        f"{_how_many(beaten, scores, 'beat')} `{score.target.baseline_name(best.name)}`, the best "
+        f"baseline: {_median(scores)}loss {six_digits(median(each.loss for each in scores))} "
+        f"against {six_digits(best.loss)}",
+        *said,
+    ]
+
+
+def _how_many(success: Sequence[bool], scores: Sequence[Score], verb: str) -> str:
+    """`seed 0 does not beat`, `2 of 3 seeds solve`."""
+    if len(scores) == 1:
+        return f"seed {scores[0].seed} {f'{verb}s' if success[0] else f'does not {verb}'}"
+    count = sum(success)
+    return f"{count or 'none'} of {len(scores)} seeds {verb}{'s' if count < 2 else ''}"
+
+
+def _median(scores: Sequence[Score]) -> str:
+    return "median " if len(scores) > 1 else ""
 
 
 def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = False) -> None:
@@ -221,60 +258,52 @@ def counted(score: Score) -> str:
     return score.target.counted
 
 
-def _print_beside_floor(score: Score, floor: BayesLoss) -> None:
-    from lstmcli.data.target import six_digits
-
-    gap = floor.gap(score.loss)
-    unit = counted(score) if score.labels != 1 else counted(score).removesuffix("s")
-    print_sentence(f"seed {score.seed}: {score.labels:,} {unit}")
-    typer.echo(f"  loss     {six_digits(score.loss)}  floor   {floor.loss:.6f}  (expected)")
-    typer.echo(f"  oracle   {floor.oracle:.6f}  gap     {gap:.2g}  (on these labels)")
-    if score.accuracy is not None:
-        typer.echo(f"  accuracy {score.accuracy:.5f}   ceiling {floor.accuracy:.5f}")
-    elif score.rmse is not None and score.mae is not None:
-        units = f"(in units of {formatting.target(score.schema)})"
-        typer.echo(f"  rmse     {score.rmse:<8.6g}  mae     {score.mae:.6g}  {units}")
-
-
-def _print_beside_baselines(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
-    """A table: a row for each seed, then one for each baseline."""
-    schema, target, unit = scores[0].schema, scores[0].target, counted(scores[0])
-    print_sentence(f"target: {formatting.target(schema)}{target.described}")
-    own = [
-        (
-            f"seed {each.seed}",
-            target.figures(each.loss, each.accuracy, each.mae),
-            each.labels,
-        )
-        for each in scores
-    ]
-    without = [
-        (
-            target.baseline_name(each.name),
-            formatting.baseline_figures(schema, each),
-            None,
-        )
-        for each in baselines
-    ]
-    rows = [
-        [name, *figures.values(), "-" if count is None else f"{count:,}"]
-        for name, figures, count in [*own, *without]
-    ]
-    print_table(["", *own[0][1], unit], rows)
-
-
-def _print_unbeaten(score: Score, baselines: Sequence[Baseline]) -> None:
-    """Says what a model adds to its base, and where it knows nothing that needs no network."""
-    from lstmcli.data.target import six_digits
-
-    if line := formatting.beyond_its_base(score.schema, score.seed, score.loss, baselines):
-        print_sentence(line)
-    if best := formatting.best_unbeaten_baseline(score.loss, baselines):
-        name = score.target.baseline_name(best.name)
+def _print_table(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
+    """A row for each seed and their median, then what they are held against."""
+    schema, target = scores[0].schema, scores[0].target
+    if not scores[0].floor or target.familiar(1.0) is not None:
+        print_sentence(f"target: {formatting.target(schema)}{target.described}")
+    rows = {f"seed {each.seed}": _figures([each]) for each in scores}
+    if len(scores) > 1:
+        rows["median"] = _figures(scores)
+    headings = [*next(iter(rows.values()))]
+    if floor := scores[0].floor:
+        accuracy = target.accuracy(floor.accuracy)
+        rows["Bayes loss (expected)"] = target.figures(floor.loss, accuracy, None)
+    else:
+        for each in baselines:
+            name = target.baseline_name(each.name)
+            rows[name] = formatting.baseline_figures(schema, each)
+    cells = [[name, *(row.get(each, "-") for each in headings)] for name, row in rows.items()]
+    print_table(["", *headings], cells)
+    if floor:
         print_sentence(
-            f"seed {score.seed} does not beat `{name}`, which needs no network: loss "
-            f"{six_digits(score.loss)} against {six_digits(best.loss)}"
+            "Bayes loss: that of the best possible predictor, on the same labels; excess loss: "
+            "what a model loses beyond it"
         )
+
+
+def _figures(scores: Sequence[Score]) -> dict[str, str]:
+    """The figures of a seed, or the medians of several, by their headings."""
+    from lstmcli.data.target import six_digits
+
+    floors = [(each.floor, each.loss) for each in scores if each.floor]
+    count, counts = counted(scores[0]), {each.labels for each in scores}
+    beyond = {}
+    if floors:
+        beyond = {
+            "Bayes loss": six_digits(median(floor.oracle for floor, _ in floors)),
+            "excess loss": f"{median(floor.gap(loss) for floor, loss in floors):.2g}",
+        }
+    return {
+        **scores[0].target.figures(
+            median(each.loss for each in scores),
+            median_of(each.accuracy for each in scores),
+            median_of(each.mae for each in scores),
+        ),
+        **beyond,
+        count: f"{counts.pop():,}" if len(counts) == 1 else "-",
+    }
 
 
 def _print_confusion(score: Score, whose: str = "") -> None:
@@ -288,7 +317,7 @@ def _print_confusion(score: Score, whose: str = "") -> None:
         return
     names = [formatting.value(score.schema, column, label) for label in range(len(counts))]
     if len(counts) <= LARGEST_TABLE:
-        print_sentence(f"{whose}{kind} (rows) and what they were taken for:")
+        print_sentence(f"{whose}confusion matrix ({kind}: rows true, columns predicted):")
         rows = [[name, *(f"{n:,}" for n in row)] for name, row in zip(names, counts, strict=True)]
         print_table([kind[:-1], *names], rows)
         return

@@ -78,7 +78,7 @@ def _lines(out: Path, series: Series, metadata: dict[str, Any]) -> list[str]:
     ]
     if floor := metadata.get("floor"):
         lines.append(
-            f"floor: {floor['bayes_loss']:.3g} nats a step, "
+            f"Bayes loss of the whole file: {floor['bayes_loss']:.3g} nats a step, "
             f"accuracy at most {floor['bayes_accuracy']:.5f}, "
             f"in {floor['batch_size']} rows of windows of {floor['bptt']}"
         )

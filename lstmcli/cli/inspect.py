@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 12  # so many inputs and targets have a line each; JSON has all
 
 
-def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
-    """Show a checkpoint's columns, layers, parameters, state and provenance.
+def inspect(
+    checkpoint: CheckpointPath,
+    show_state: Annotated[
+        bool, typer.Option("--state", help="Show the numbers of the carried state too.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a checkpoint holds: its model, its columns, how it was trained, its tensors.
 
     The state is the article's tensor [layers, 2, batch, state]: for each layer its cell state c and
     its hidden state h, a row for each row of the series.
@@ -47,7 +53,8 @@ def inspect(checkpoint: CheckpointPath, as_json: Json = False) -> None:
     _print_provenance(description)
     _print_schema(model.schema)
     _print_layers(description)
-    _print_state(model)
+    if show_state:
+        _print_state(model)
 
 
 def _describe(model: Checkpoint) -> dict[str, Any]:
@@ -96,14 +103,22 @@ def _order(group: tuple[str, Any]) -> tuple[bool, int]:
 def _print_provenance(description: dict[str, Any]) -> None:
     from lstmcli.config import Config
     from lstmcli.data.tasks import described
+    from lstmcli.sweeps.axis import plural
     from lstmcli.utils.terminal import escape_unprintable
 
     path, version = (
         escape_unprintable(description["checkpoint"]),
         escape_unprintable(description["version"]),
     )
+    config = Config.build(description["config"])
+    settings = f"{config.model.layers:,} {plural(config.model.layers, 'layer')} of "
+    settings += f"{config.model.state_size:,} {plural(config.model.state_size, 'unit')}"
+    seeds = description["seeds"]
+    count = f"{description['parameters']:,} parameters"
+    of_seeds = f"{plural(len(seeds), 'seed')} {', '.join(map(str, seeds))}"
+    print_sentence(f"model: {settings}, {count}; {of_seeds}")
     typer.echo(f"checkpoint: {path} (lstmcli {version})")
-    data = described(Config.build(description["config"]).data)
+    data = described(config.data)
     print_sentence(f"trained: {_extent(description)}, on {escape_unprintable(data)}")
     for best in description["best"]:
         if best["val_loss"] is not None:
@@ -176,7 +191,8 @@ def _print_layers(description: dict[str, Any]) -> None:
         f"unrolled: {training['bptt']} steps a window; at each the top layer (lstm.{layers - 1}) "
         f"gives [{rows}, {size}], the {head} [{rows}, {description['classes']}]"
     )
-    print_sentence(f"state: {description['state_shape']} = [layers, 2 (c, h), batch, state]")
+    shape = description["state_shape"]
+    print_sentence(f"state: {shape} = [layers, 2 (c, h), batch, state]; `--state` shows it")
 
 
 def _print_state(model: Checkpoint) -> None:

@@ -249,10 +249,10 @@ def _characters(canvas: Canvas, plain: bool) -> list[str]:
 
 
 def _with_floor(line: str, plain: bool) -> str:
-    """A line with the floor's dots where nothing is, and its name."""
+    """A line with the Bayes loss's dots where nothing is, and its name."""
     dot = "." if plain else "┄"
     line = "".join(dot if each == " " else each for each in line)
-    return f"floor {line[6:]}" if line[:6] == 6 * dot else line
+    return f"Bayes {line[6:]}" if line[:6] == 6 * dot else line
 
 
 BLOCKS = "▁▂▃▄▅▆▇█"

@@ -122,7 +122,7 @@ class Window:
         places, losses = np.asarray(self._points).T
         axes.semilogy(places, np.maximum(losses, LEAST), color=LABEL, label="training")
         if self._floor:
-            axes.axhline(self._floor, color="black", linestyle=":", label="floor")
+            axes.axhline(self._floor, color="black", linestyle=":", label="Bayes loss")
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.spines[["top", "right"]].set_visible(False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Any
 
 import typer
@@ -49,6 +50,12 @@ def say(kind: str, text: str) -> None:
     if kind in COLOURS and terminal.shows_colour(sys.stderr):
         line = typer.style(kind, fg=COLOURS[kind], bold=True) + line[len(kind) :]
     typer.echo(line, err=True)
+
+
+def median_of(values: Iterable[float | None]) -> float | None:
+    """The median of what is known; `None` where nothing is."""
+    known = [each for each in values if each is not None]
+    return median(known) if known else None
 
 
 def _finite(value: Any) -> Any:

@@ -100,9 +100,12 @@ def probe(
         print_json({"probes": [_as_dict(each) for each in found]})
         return
     for each in found:
-        typer.echo(f"checkpoint: {escape_unprintable(str(each.subject.checkpoint))}")
-        print_sentence(f"data: {escape_unprintable(each.subject.data)}")
+        if len(found) > 1:
+            typer.echo(f"checkpoint: {escape_unprintable(str(each.subject.checkpoint))}")
         probe_tables.PRINT[each.kind](each)
+        print_sentence(f"data: {escape_unprintable(each.subject.data)}")
+        if len(found) == 1:
+            typer.echo(f"checkpoint: {escape_unprintable(str(each.subject.checkpoint))}")
 
 
 def _as_dict(found: Probe) -> dict[str, Any]:

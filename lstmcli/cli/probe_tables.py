@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lstmcli.cli.output import print_sentence, print_table
+from lstmcli.data import tasks
 from lstmcli.probes import gradient, run, summary
 from lstmcli.probes.ablation import EVERY_STEP, UNIT, WINDOW_STARTS
+from lstmcli.probes.memory import ALL
 from lstmcli.probes.run import Probe
 from lstmcli.reporting import formatting
+from lstmcli.sweeps.axis import plural
+from lstmcli.utils import terminal
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 0.1
 """Of what there is to know: lags at which less is known of an input are not shown."""
-MOST_LAGS = 8
+BESIDE, BESIDE_SEEDS, A_LAG = 44, 60, 6
+"""Columns beside the lags, with intervals of several seeds too; and columns of a lag."""
+FEWEST_LAGS, MOST_LAGS = 4, 33
 MOST_UNITS = 16
 REACHED = 0.01
 """Of the largest norm: down to which the gradient is said to reach."""
@@ -30,10 +37,12 @@ def _print_memory(found: Probe) -> None:
     capacities = summary.capacities(found.table)
     for (name, unit), rows in lags.groupby(["input", "unit"], sort=False):
         mine = capacities[capacities.input == name]
-        print_sentence(_heading(found, str(name), str(unit), rows))
         trained = rows[rows.network == "trained"]
-        chosen = _chosen(trained)
         several = bool(mine.low.notna().any())
+        task_lag = lag_of_task(found)
+        print_sentence(_answer(rows, mine, str(unit), task_lag))
+        print_sentence(_heading(found, str(name), str(unit), rows))
+        chosen = _chosen(trained, task_lag, _room(several))
         headings = ["layer", *map(str, chosen), "capacity", *(["95 %"] if several else [])]
         print_table(
             [*headings, "untrained", "holds"],
@@ -45,6 +54,44 @@ def _print_memory(found: Probe) -> None:
     print_sentence("holds: the steps ago of which at least half of what there is is known")
 
 
+def lag_of_task(found: Probe) -> int | None:
+    """How many steps ago the input lies that the task asks for; `None` where it is not one lag."""
+    series = found.subject.windows[0].series
+    task = tasks.of(series)
+    if task is None:
+        return None
+    lags = np.unique(task.lags(series))
+    lags = lags[lags >= 0]
+    return int(lags[0]) if len(lags) == 1 else None
+
+
+def _answer(rows: pd.DataFrame, capacities: pd.DataFrame, unit: str, lag: int | None) -> str:
+    """What all layers together remember, beside the untrained network; and at the task's lag."""
+    whole = capacities[(capacities.layer == ALL) & (capacities.state == "h")]
+    trained, untrained = (
+        whole[whole.network == network].capacity.iloc[0] for network in ("trained", "untrained")
+    )
+    of = " bits" if unit == "bits" else ""
+    said = f"memory capacity of all layers: {_figure(trained)}{of}, untrained {_figure(untrained)}"
+    at = rows[(rows.layer == ALL) & (rows.state == "h") & (rows.lag == lag)]
+    if lag is None or at.empty:
+        return said
+    own, drawn = (at[at.network == each].memory.iloc[0] for each in ("trained", "untrained"))
+    what = f"of {at.most.iloc[0]:.2f} bits" if unit == "bits" else "in R squared"
+    return (
+        f"{said}; of the input {lag} {plural(lag, 'step')} ago, which the task asks for: "
+        f"{_figure(own)} {what}, untrained {_figure(drawn)}"
+    )
+
+
+def _room(several: bool) -> int:
+    """How many lags fit beside the other columns of a table."""
+    columns = terminal.width(sys.stdout)
+    if columns is None:
+        return MOST_LAGS
+    return max(FEWEST_LAGS, (columns - (BESIDE_SEEDS if several else BESIDE)) // A_LAG)
+
+
 def _heading(found: Probe, name: str, unit: str, rows: pd.DataFrame) -> str:
     """What the numbers of a table are."""
     seeds = int(rows.seeds.max())
@@ -54,11 +101,22 @@ def _heading(found: Probe, name: str, unit: str, rows: pd.DataFrame) -> str:
     return f"{what}{most} by steps ago{mean}"
 
 
-def _chosen(trained: pd.DataFrame) -> list[int]:
-    """Lags to show: up to where hardly anything is known, evenly where they are many."""
+def _chosen(trained: pd.DataFrame, task_lag: int | None, most: int) -> list[int]:
+    """Lags to show: up to where hardly anything is known, all that fit, and the task's.
+
+    Where they are many, evenly.
+    """
     known = trained[trained.memory >= SHOWN * trained.most].lag
-    last = min(int(trained.lag.max()), (0 if known.empty else int(known.max())) + 1)
-    return list(range(0, last + 1, max(1, -(-last // (MOST_LAGS - 1)))))
+    longest = int(trained.lag.max())
+    last = max((0 if known.empty else int(known.max())) + 1, (task_lag or 0) + 1)
+    last = min(longest, last)
+    if last < most:
+        return [*range(last + 1)]
+    lags = {*np.linspace(0, last, most).round().astype(int).tolist()}
+    if task_lag is not None and task_lag <= last and task_lag not in lags:
+        nearest = min(lags - {0}, key=lambda lag: abs(lag - task_lag))
+        lags = (lags - {nearest}) | {task_lag}
+    return sorted(lags)
 
 
 def _memory_row(

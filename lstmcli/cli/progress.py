@@ -127,12 +127,12 @@ def _say(line: str) -> None:
 
 
 def _loss(loss: float, floor: float | None) -> str:
-    """A loss, and how far it is from its floor."""
+    """A loss, and how many times its Bayes loss it is."""
     text = f"loss {loss:.5f}" if loss < 1000 else f"loss {loss:.3g}"
     if floor:
         times = loss / floor
-        return f"{text} {times:.{1 if times < 10 else 0}f}x floor"
-    return f"{text} floor 0" if floor == 0 else text
+        return f"{text} {times:.{1 if times < 10 else 0}f}x Bayes"
+    return f"{text} Bayes 0" if floor == 0 else text
 
 
 def _figures(rows: Sequence[EpochRow], scale: float | None) -> tuple[str, str]:

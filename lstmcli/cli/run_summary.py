@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lstmcli.cli.output import print_json, print_sentence, say
+from lstmcli.cli.output import median_of, print_json, print_sentence, print_table, say
 from lstmcli.reporting import formatting
 from lstmcli.utils.errors import LstmcliError, shell_quote
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lstmcli.config import Config
     from lstmcli.data.baselines import Baseline
     from lstmcli.data.datasets import Source
+    from lstmcli.data.target import Target
     from lstmcli.training.estimate import DataFacts, Preflight
     from lstmcli.training.metrics import EpochRow
     from lstmcli.training.resume_state import ResumeState
@@ -96,14 +97,17 @@ def summarise(run: TrainingState) -> None:
     from lstmcli.training import metrics
 
     schema = run.source.schema
-    for row in run.latest.values():
-        print_sentence(f"seed {row.seed}: {formatting.outcome(schema, metrics.as_dict(row))}")
-    _say_what_patience_kept(run)
-    baselines = [] if run.floor else run.baselines.found  # The floor says more.
-    for each in baselines:
-        name = schema.target_kind.baseline_name(each.name)
-        loss = formatting.baseline_loss(schema, each)
-        print_sentence(f"without a network: {name} {loss} in validation")
+    baselines = [] if run.floor else run.baselines.found  # The Bayes loss says more.
+    if len(run.latest) > 1:
+        _print_seeds(run, baselines)
+    else:
+        for row in run.latest.values():
+            print_sentence(f"seed {row.seed}: {formatting.outcome(schema, metrics.as_dict(row))}")
+        _say_what_patience_kept(run)
+        for each in baselines:
+            name = schema.target_kind.baseline_name(each.name)
+            loss = formatting.baseline_loss(schema, each)
+            print_sentence(f"baseline: {name} {loss} in validation")
     for best in run.best_epochs:
         if line := formatting.beyond_its_base(schema, best["seed"], best["val_loss"], baselines):
             print_sentence(f"{line} in validation")
@@ -112,6 +116,59 @@ def summarise(run: TrainingState) -> None:
         say("note", omitted)
     _warn(run, baselines)
     _say_where(run.directory)
+
+
+def _print_seeds(run: TrainingState, baselines: Sequence[Baseline]) -> None:
+    """The last epoch of each of several seeds as a table, their median, and what is best."""
+    target = run.source.schema.target_kind
+    rows = [run.latest[seed] for seed in sorted(run.latest)]
+    best = {each["seed"]: str(each["epoch"] or "-") for each in run.best_epochs}
+    table = {
+        f"seed {row.seed}": {**_of_rows(target, [row]), "best epoch": best[row.seed]}
+        for row in rows
+    }
+    table["median"] = _of_rows(target, rows)
+    if run.floor:
+        table["Bayes loss"] = _losses_of(target, run.floor.loss, _of_validation(run))
+    for each in baselines:
+        table[target.baseline_name(each.name)] = _losses_of(target, None, each.loss)
+    headings = [
+        name
+        for name, _ in table["median"].items()
+        if any(row.get(name, "-") != "-" for row in table.values())
+    ] + ["best epoch"]
+    cells = [[name, *(row.get(each, "-") for each in headings)] for name, row in table.items()]
+    print_table(["", *headings], cells)
+
+
+def _of_rows(target: Target, rows: Sequence[EpochRow]) -> dict[str, str]:
+    """The losses of a seed, or the medians of several, by their headings."""
+    loss, accuracy, val_loss, excess = (
+        median_of(getattr(row, name) for row in rows)
+        for name in ("loss", "accuracy", "val_loss", "val_gap")
+    )
+    beyond = "-" if excess is None else f"{excess:.2g}"
+    shown = "-" if accuracy is None else f"{accuracy:.5f}"
+    losses = _losses_of(target, loss, val_loss)
+    return {**losses, "excess loss": beyond, "training accuracy": shown}
+
+
+def _losses_of(target: Target, loss: float | None, val_loss: float | None) -> dict[str, str]:
+    """A loss in training and in validation, the latter in familiar units too."""
+    from lstmcli.data.target import six_digits
+
+    familiar = None if val_loss is None else target.familiar(val_loss)
+    return {
+        "training loss": "-" if loss is None else six_digits(loss),
+        "validation loss": "-" if val_loss is None else six_digits(val_loss),
+        f"validation {target.measure}": "-" if familiar is None else f"{familiar:.4g}",
+    }
+
+
+def _of_validation(run: TrainingState) -> float | None:
+    """The loss that the best predictor can expect in validation."""
+    [floor, *_] = run.validation_floors
+    return None if floor is None else floor.loss
 
 
 def _say_each_number(run: TrainingState) -> None:
@@ -138,7 +195,7 @@ def _say_what_patience_kept(run: TrainingState) -> None:
             loss = formatting.loss(run.source.schema, best["val_loss"])
             ended = f", and {waited} more without a better one ended it" * (waited >= patience)
             where = f"seed {best['seed']}: best in epoch {best['epoch']}"
-            print_sentence(f"{where}, validation {loss}{ended}")
+            print_sentence(f"{where}, validation loss {loss}{ended}")
 
 
 def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
@@ -146,11 +203,19 @@ def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
     from lstmcli.reporting import formatting
     from lstmcli.training.trainer import DIVERGED_HINT
 
-    for best in run.best_epochs:
-        if beats := formatting.best_unbeaten_baseline(best["val_loss"], baselines):
-            name = run.source.schema.target_kind.baseline_name(beats.name)
-            unbeaten = formatting.does_not_beat(best["seed"], best["val_loss"], name, beats.loss)
-            say("warning", f"{unbeaten}; try more `--epochs`, or another `--learning-rate`")
+    unbeaten = [
+        (best, beats)
+        for best in run.best_epochs
+        if (beats := formatting.best_unbeaten_baseline(best["val_loss"], baselines))
+    ]
+    for best, beats in unbeaten[:1]:
+        name = run.source.schema.target_kind.baseline_name(beats.name)
+        found = formatting.does_not_beat(best["seed"], best["val_loss"], name, beats.loss)
+        if len(run.best_epochs) > 1:
+            count = f"{len(unbeaten)} of {len(run.best_epochs)} seeds"
+            do = "does" if len(unbeaten) == 1 else "do"
+            found = f"{count} {do} not beat `{name}`, which needs no network"
+        say("warning", f"{found}; try more `--epochs`, or another `--learning-rate`")
     if worse := run.worse_than_chance():
         seeds = ", ".join(map(str, worse))
         guess, loss, _ = run.source.schema.target_kind.chance(run.baselines.found)
@@ -297,14 +362,16 @@ def _reach(data: DataFacts) -> str:
 
 def _losses(data: DataFacts) -> str:
     """Chance, and what is best."""
+    from lstmcli.training.estimate import BAYES_LOSS
+
     chance = (
         f"loss: {formatting.loss(data.schema, data.chance.loss)} is chance ({data.chance.name})"
     )
     if data.best is None:
         return chance
     loss = formatting.loss(data.schema, data.best.loss)
-    if data.best.name == "floor":
-        return f"{chance}, {loss} the floor (the best that can be expected)"
+    if data.best.name.startswith(BAYES_LOSS):
+        return f"{chance}, {loss} the {data.best.name} (the best that any model can expect)"
     name = data.schema.target_kind.baseline_name(data.best.name)
     return f"{chance}, {loss} needs no network ({name})"
 

@@ -136,19 +136,31 @@ def does_not_beat(seed: int, found: float | None, name: str, best: float) -> str
 
 
 def outcome(schema: Schema, row: Mapping[str, Any]) -> str:
-    """What a seed's last row says: `training loss 0.012, accuracy 0.99812, validation 0.011`.
+    """What a seed's last row says: `training loss 0.012, accuracy 0.99812, validation loss 0.011`.
+
+    Each loss has the Bayes loss of its own part behind it, where that is known.
 
     Args:
         schema: of the model's columns.
         row: of `metrics.csv`, by column; `None` is an unmeasured cell.
     """
+    excess, val_loss = row.get("val_gap"), row["val_loss"]
     measured = {
-        "training loss": "-" if row["loss"] is None else loss(schema, row["loss"]),
+        "training loss": _beside_bayes(schema, row["loss"], row["bayes_loss"]),
         "accuracy": None if row["accuracy"] is None else f"{row['accuracy']:.5f}",
-        "validation": "-" if row["val_loss"] is None else loss(schema, row["val_loss"]),
-        "floor": None if row["bayes_loss"] is None else f"{row['bayes_loss']:.3g}",
+        "validation loss": _beside_bayes(
+            schema, val_loss, None if val_loss is None or excess is None else val_loss - excess
+        ),
     }
     return ", ".join(f"{name} {text}" for name, text in measured.items() if text is not None)
+
+
+def _beside_bayes(schema: Schema, measured: float | None, best: float | None) -> str:
+    """A loss and, where it is known, the Bayes loss of what it was measured on."""
+    if measured is None:
+        return "-"
+    shown = loss(schema, measured)
+    return shown if best is None else f"{shown} (Bayes loss {best:.3g})"
 
 
 MOST_OUTPUT_ROWS = 24

@@ -24,7 +24,7 @@ OF_A_TRIAL = {
     "best_val_loss": "best val loss",
     "test_loss": "test loss",
     "test_accuracy": "accuracy",
-    "bayes_loss": "floor",
+    "bayes_loss": "Bayes loss",
     "gap": "gap",
     "reference": "reference",
     "reference_loss": "its loss",

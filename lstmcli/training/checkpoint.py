@@ -293,7 +293,8 @@ def _shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     """
     config, metadata = checkpoint.config, checkpoint.metadata
     if config.model.layers > len(checkpoint.tensors):  # Before as many names are made up.
-        raise ValueError(f"it has no tensors for {config.model.layers:,} layers")
+        layers = config.model.layers
+        raise ValueError(f"it has no tensors for {layers:,} layer{'s' * (layers != 1)}")
     one = model_spec.shapes(config.model, metadata["features"], metadata["classes"])
     slots = {name.split(".")[1] for name in checkpoint.tensors if name.startswith(SLOT)}
     one |= {f"{SLOT}{slot}.{name}": shape for slot in slots for name, shape in one.items()}

@@ -96,8 +96,8 @@ class Preflight:
         return self.seconds - self.compiling
 
 
-FLOOR = "floor"
-"""The name of the best loss that can be expected."""
+BAYES_LOSS = "Bayes loss"
+"""How the name of the best loss that can be expected begins; of a file it is that of a part."""
 
 
 def of_data(source: Source, floor: BayesLoss | None, known: Sequence[Baseline]) -> DataFacts:
@@ -110,7 +110,10 @@ def of_data(source: Source, floor: BayesLoss | None, known: Sequence[Baseline]) 
     """
     windows = source.windows(source.example)
     cut = windows.cut
-    best = Baseline(FLOOR, floor.loss) if floor else min(known, key=_loss, default=None)
+    best = min(known, key=_loss, default=None)
+    if floor:
+        whose = " of the training part" if source.splits else ""
+        best = Baseline(f"{BAYES_LOSS}{whose}", floor.loss)
     return DataFacts(
         source.schema,
         label_count(windows),

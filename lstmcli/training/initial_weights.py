@@ -185,7 +185,8 @@ def _check_fits(begin: InitialModel, config: Config, spec: ModelSpec, schema: Sc
         _check_same_columns(path, begin.schema, schema)
     if layers != config.model.layers:
         raise FileError(
-            f"`{path}` is another model: it has {layers} layers, expected {config.model.layers}",
+            f"`{path}` is another model: it has {layers} layer{'s' * (layers != 1)}, expected "
+            f"{config.model.layers}",
             f"pass `--layers {layers}`",
         )
     if begin.head == "softmax" and spec.head != "softmax":

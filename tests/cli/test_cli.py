@@ -323,7 +323,7 @@ def test_generate_says_what_it_wrote(run):
 def test_generate_needs_no_room_for_a_window_and_gives_a_floor_only_where_it_means_something(run):
     result = run("generate", "x.csv", "--series-length", 60)
     assert "60 steps" in result.stdout
-    assert "floor:" not in result.stdout
+    assert "Bayes loss" not in result.stdout
     assert "floor" not in json.loads(Path("x.json").read_text())
 
 

@@ -78,12 +78,12 @@ def test_a_curve_falls_on_a_logarithmic_scale_to_its_floor(plain):
     points = [(n, 10.0**-n) for n in range(5)]
     lines = sparkline(points, 40, 9, floor=1e-4, plain=plain)
     assert {len(line) for line in lines} == {40}
-    marks = [[n for n, mark in enumerate(line[8:]) if mark not in " .┄floor"] for line in lines[:8]]
+    marks = [[n for n, mark in enumerate(line[8:]) if mark not in " .┄Bayes"] for line in lines[:8]]
     middles = [np.mean(row) for row in marks if row]
     steps = np.diff(middles)
     assert (steps > 0).all()  # A straight line downwards: as far in each line.
     assert steps[1:-1].max() < 2 * steps[1:-1].min()
-    assert (lines[0].split()[0][:1], "0.0001" in lines[7], "floor" in lines[7]) == ("1", True, True)
+    assert (lines[0].split()[0][:1], "0.0001" in lines[7], "Bayes" in lines[7]) == ("1", True, True)
     assert all(line.isascii() for line in lines) is plain
 
 

@@ -162,16 +162,16 @@ def test_training_says_its_phase_its_windows_and_how_far_the_floor_is():
     view = TrainingView("none", epochs=9, floor=0.0002)
     for arguments, words in [
         ((1, 0, 48, np.nan, "compiling"), ["epoch 1/9 compiling"]),
-        ((1, 5, 48, 0.6931), ["epoch 1/9 training 5/48", "loss 0.69310 3466x floor"]),
-        ((1, 48, 48, 0.5, "validating"), ["epoch 1/9 validating", "loss 0.69310 3466x floor"]),
+        ((1, 5, 48, 0.6931), ["epoch 1/9 training 5/48", "loss 0.69310 3466x Bayes"]),
+        ((1, 48, 48, 0.5, "validating"), ["epoch 1/9 validating", "loss 0.69310 3466x Bayes"]),
     ]:
         view.windows(*arguments)
         [line] = shown(view)
         assert all(word in line for word in words), line
         assert "nan" not in line
     view.log([ROW])
-    assert "loss 0.00032 1.6x floor  acc 0.9999" in shown(view, 100)[0]
-    assert "loss 0.00032 1.6x floor" in shown(view, 80)[0]
+    assert "loss 0.00032 1.6x Bayes  acc 0.9999" in shown(view, 100)[0]
+    assert "loss 0.00032 1.6x Bayes" in shown(view, 80)[0]
 
 
 @pytest.mark.parametrize("columns", [40, 50, 60, 70, 80, 100, 200])
@@ -180,7 +180,7 @@ def test_a_bar_gives_way_to_its_figures(columns):
     view.windows(1000, 5, 48, 0.6931)
     [line] = shown(view, columns)
     assert "epoch 1000/1000 training 5/48" in line
-    assert "loss 0.69310 3466x floor" in line
+    assert "loss 0.69310 3466x Bayes" in line
     assert len(line) <= max(columns - 2, 56)
 
 

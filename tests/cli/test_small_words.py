@@ -1,13 +1,11 @@
 """Words that depend on a name or a number: they are right for each."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.cli import eval
 from lstmcli.training import run_dir
 from lstmcli.utils.errors import FileError
 
@@ -22,15 +20,6 @@ def test_a_file_that_is_not_where_a_run_had_it_is_asked_for_by_its_own_option(
     with pytest.raises(FileError, match="is not there") as caught:
         run_dir.with_paths_from({"data": {name: "lost.csv"}}, tmp_path)
     assert f"`{option} FILE`" in caught.value.hint
-
-
-@pytest.mark.parametrize(("count", "said"), [(1, "1 sequence\n"), (2000, "2,000 sequences\n")])
-def test_one_sequence_is_no_plural(count, said, capsys, monkeypatch):
-    monkeypatch.setattr(eval, "counted", lambda score: "sequences")
-    score = SimpleNamespace(seed=3, labels=count, loss=0.5, accuracy=0.9)
-    floor = SimpleNamespace(gap=lambda loss: 0.1, loss=0.4, oracle=0.4, accuracy=0.95)
-    eval._print_beside_floor(score, floor)
-    assert f"seed 3: {said}" in capsys.readouterr().out
 
 
 def test_a_run_goes_on_with_its_data_in_another_format_and_not_with_another_kind(run):

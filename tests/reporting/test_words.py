@@ -67,8 +67,8 @@ def weather(run, tmp_path_factory):
     file = directory / "weather.npz"
     np.savez(file, **arrays, metadata=np.array(json.dumps({"schema": SCHEMA.to_dict()})))
     out = directory / "run"
-    run("train", "--data", file, *QUICK, "--replicas", 2, "--out", out)
-    return SimpleNamespace(run=out, file=file, lengths=lengths, **arrays)
+    said = run("train", "--data", file, *QUICK, "--replicas", 2, "--out", out)
+    return SimpleNamespace(run=out, file=file, lengths=lengths, said=said, **arrays)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_eval_of_labels_at_the_ends_counts_sequences_and_names_the_classes(run, 
     assert "target: weather, one of 3 classes" in said
     assert row_of(said, "seed 1 ")[-1] == "60"
     assert "sequences\n" in said
-    before, *tables = said.split("labels (rows) and what they were taken for:\n")
+    before, *tables = said.split("confusion matrix (labels: rows true, columns predicted):\n")
     losses = [float(row_of(said, f"seed {seed} ")[0]) for seed in (0, 1)]
     assert before.endswith(f"seed {np.argmin(losses)}, of the lowest loss: ")
     assert len(tables) == 1
@@ -272,12 +272,42 @@ def test_of_sixty_classes_the_ten_most_confused_pairs_are_named_and_cut_to_a_wid
     assert max(map(len, said.getvalue().splitlines())) <= 100
 
 
+def test_eval_and_train_show_several_seeds_as_a_table_with_their_median(run, weather):
+    found = json.loads(run("eval", weather.run, "--data", weather.file, "--json").stdout)["results"]
+    said = run("eval", weather.run, "--data", weather.file).stdout
+    middle = np.median([each["loss"] for each in found])
+    assert float(row_of(said, "median ")[0]) == pytest.approx(middle, abs=1e-6)
+    assert (
+        said.splitlines()[0]
+        .split(" the best baseline: median loss ")[1]
+        .startswith(f"{middle:.6f} against ")
+    )
+    rows = pd.read_csv(weather.run / "metrics.csv").groupby("seed").last()
+    losses = [float(cell) for cell in row_of(weather.said.stdout, "median ")[:2]]
+    assert losses == pytest.approx(rows[["loss", "val_loss"]].median().tolist(), abs=1e-6)
+
+
+def test_each_loss_stands_beside_the_bayes_loss_of_its_own_part():
+    """0.004 of the training part; in validation the best predictor loses 0.5 - 0.47 = 0.03."""
+    row = {"loss": 0.4, "accuracy": None, "val_loss": 0.5, "bayes_loss": 0.004, "val_gap": 0.47}
+    assert formatting.outcome(plain(1, 2), row) == (
+        "training loss 0.4 (Bayes loss 0.004), validation loss 0.5 (Bayes loss 0.03)"
+    )
+
+
+def test_inspect_shows_the_numbers_of_a_state_only_where_they_are_asked_for(run, weather):
+    said = run("inspect", weather.run).stdout
+    assert said.splitlines()[0].startswith("model: ")
+    assert "seed 1, layer 0, c:" not in said
+    assert "seed 1, layer 0, c:" in run("inspect", weather.run, "--state").stdout
+
+
 # --- train
 
 
 def test_train_ends_with_what_the_validation_costs_without_a_network_and_warns(text):
     said, warned = text.said.stdout, text.said.stderr
-    assert "without a network: character frequencies " in said
+    assert "baseline: character frequencies " in said
     [line] = [line for line in said.splitlines() if line.startswith("seed 0")]
     nats, bits = line.split("loss ")[1].split(", ")[0].split(" (")
     assert float(bits.removesuffix(" bits/char)")) == pytest.approx(float(nats) / np.log(2), 0.01)
@@ -299,7 +329,7 @@ def test_train_on_numbers_shows_the_error_in_units_and_no_accuracy(load_of_a_gri
     assert float(line.split("val rmse ")[1].split()[0]) == pytest.approx(expected, rel=1e-3)
     assert "acc" not in line
     assert f"(rmse {expected:.3g})" in said
-    assert "without a network: mean " in said
+    assert "baseline: mean " in said
 
 
 def test_a_seed_that_beats_the_baselines_is_not_warned_of():
@@ -395,4 +425,4 @@ def test_a_table_with_wide_characters_stays_in_line():
 
 def test_a_row_whose_loss_is_not_a_number_is_said_without_it():
     row = {"loss": None, "accuracy": None, "val_loss": 0.5, "bayes_loss": None}
-    assert formatting.outcome(plain(1, 2), row) == "training loss -, validation 0.5"
+    assert formatting.outcome(plain(1, 2), row) == "training loss -, validation loss 0.5"

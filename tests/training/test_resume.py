@@ -213,7 +213,10 @@ def test_early_stopping_is_named_as_what_ended_a_run(run):
     with Path("run/metrics.csv").open(newline="") as table:
         best = float(next(csv.DictReader(table))["val_loss"])
     ended = "and 1 more without a better one ended it"
-    assert f"seed 0: best in epoch 1, validation {best:.3g}, {ended}" in result.stdout.splitlines()
+    assert (
+        f"seed 0: best in epoch 1, validation loss {best:.3g}, {ended}"
+        in result.stdout.splitlines()
+    )
     result = run("train", "--resume", "run")
     assert "complete: `--patience` ended it after 2 of 30 epochs" in result.stdout
     result = run("train", "--resume", "run", "--epochs", 40)
