@@ -189,7 +189,7 @@ def test_predictions_replace_predictions_of_sequences_and_no_table_that_begins_l
 
 def row_of(text, name):
     """The cells of a printed table's row."""
-    line = next(line for line in text.splitlines() if line.startswith(name))
+    [*_, line] = [line for line in text.splitlines() if line.startswith(name)]
     return line.removeprefix(name).split()
 
 
