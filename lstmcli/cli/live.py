@@ -29,7 +29,8 @@ BESIDE = 2
 LINES_A_ROW = 4
 NAMES = 11
 """Columns of `input`, `label` and `prediction`."""
-NARROWEST_CURVE, WIDEST_CURVE = 26, 70
+MOST_ROWS = 3
+NARROWEST_CURVE = 26
 MOST_POINTS = 1_000
 
 STYLES = {"given": "cyan", "labels": "", "right": "green", "wrong": "bold red", "name": "dim"}
@@ -81,9 +82,10 @@ class Panel:
         if small or self._sample is None or not self._points:
             return []
         room = columns - MARGIN
-        shown = strips(self._sample, self._plain)[: (lines - BESIDE - 1) // LINES_A_ROW]
+        shown = strips(self._sample, self._plain)
+        shown = shown[: min(MOST_ROWS, (lines - BESIDE - 2) // LINES_A_ROW)]
         right = _strip_lines(self._sample, shown, room - NARROWEST_CURVE - 2)
-        wide = min(room - 2 - max(text.cell_len for text in right), WIDEST_CURVE)
+        wide = room - 2 - max(text.cell_len for text in right)
         left = sparkline(self._points, wide, len(right) - 1, self._floor, self._plain)
         title = f"{'loss':>7} (log scale)"
         return [
@@ -115,6 +117,8 @@ def _strip_lines(sample: PredictionSample, shown: Sequence[Strip], room: int) ->
     lines = [Text(_heading(sample, steps_shown, room), "dim")]
     for strip in shown:
         lines += _row_lines(sample, strip.last(fitting), columns, " " * gap)
+    wrong, of = int(sample.wrong.sum()), int(sample.labelled.sum())
+    lines.append(Text(f"{wrong:,} of {of:,} wrong, in {len(sample.given):,} rows", "dim"))
     return lines
 
 

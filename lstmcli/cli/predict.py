@@ -13,7 +13,7 @@ import typer
 
 from lstmcli.cli.options import PATH, PATH_OPTION, CheckpointPath
 from lstmcli.cli.output import say
-from lstmcli.utils.errors import FileError, StoppedError
+from lstmcli.utils.errors import FileError, LstmcliError, StoppedError
 from lstmcli.utils.files import check_writable
 from lstmcli.utils.signals import StopWhileWaiting
 
@@ -67,6 +67,8 @@ def predict(
     from lstmcli.inference.predict import ARRAYS, Stream, check_file, choose_seeds
     from lstmcli.training import load
 
+    if isinstance(sys.stdout.name, int):  # The null device stands for it: `__main__`.
+        raise LstmcliError("standard output is closed", "`> FILE` keeps the predictions")
     path, model = load.read_own_checkpoint(checkpoint)
     if trial := load.best_trial(checkpoint):
         _note(trial.note)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import ConsoleDimensions, RenderableType
 from rich.control import Control
 from rich.progress import Progress, Task
@@ -93,6 +94,7 @@ class TrainingView:
         self._scale = scale
         self._bars = Bars(style)
         self._bars.below = panel
+        self._wide = len(f"epoch {epochs}/{epochs} validating")
         self._task = self._bars.add_task("starting", total=epochs)
         self._bars.start()
 
@@ -100,10 +102,11 @@ class TrainingView:
         """Shows where an epoch stands; `loss` is its mean so far."""
         place = f"epoch {epoch}/{self._epochs} {phase}"
         fields: dict[str, Any] = {"completed": epoch - 1 + done / of}
+        self._wide = max(self._wide, len(f"epoch {self._epochs}/{self._epochs} training {of}/{of}"))
         if 0 < done < of:
             place += f" {done}/{of}"
             fields |= {"figures": _loss(loss, self._floor), "more": ""}
-        self._bars.update(self._task, description=place, **fields)
+        self._bars.update(self._task, description=place.ljust(self._wide), **fields)
 
     def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow] = ()) -> None:
         """Shows a finished epoch: its rows, one a seed. Windows are shown as they are trained."""
@@ -244,13 +247,15 @@ class SweepView:
     def _count(self, left: float | None = None) -> None:
         """Says how many settings have ended, and how long the others will take."""
         text = f"{self._ended} of {len(self._tasks)} settings ended"
+        if not self._begun and not self._ended:
+            text += ", loading TensorFlow"
         shown = bool(self._tasks)
         self._bars.update(self._all, description=text, figures=time_left(left), visible=shown)
 
 
 REFRESHES = 4  # a second: drawing a bar takes about half a millisecond
 MARGIN = 4  # free columns: the terminal writes `^C` behind the bar, which must not wrap
-NARROWEST = 8  # columns of a bar
+NARROWEST = 7  # columns of a bar
 
 
 def clock(seconds: float | None) -> str:
@@ -291,6 +296,7 @@ class Bars(Progress):
         """What stands below the lines until they stop."""
         self._size: ConsoleDimensions | None = None
         self._widest = widest
+        self._widths: dict[int, dict[str, int]] = {}
         self._open = ExitStack()
         shown = style == "rich"
         console = self._open.enter_context(terminal.console()) if shown else None
@@ -327,15 +333,22 @@ class Bars(Progress):
 
     def _line(self, task: Task, room: int) -> Text:
         """The texts of a task; the bar, then the last of them, give way where it is narrow."""
-        figures, more = (task.fields.get(name, "") for name in ("figures", "more"))
-        since = clock(task.elapsed)
         rest = "" if task.finished else time_left(task.time_remaining)
+        described, figures, more, since, rest, either = self._steady(
+            task,
+            description=task.description,
+            figures=task.fields.get("figures", ""),
+            more=task.fields.get("more", ""),
+            since=clock(task.elapsed),
+            rest=rest,
+            either=rest or clock(task.elapsed),
+        )
         barred = task.total is not None
         for texts in (
-            (task.description, figures, more, since, rest),
-            (task.description, figures, since, rest),
-            (task.description, figures, since),
-            (task.description, figures),
+            (described, figures, more, since, rest),
+            (described, figures, since, rest),
+            (described, figures, either),
+            (described, figures),
         ):
             before, *after = (text for text in texts if text)
             free = room - len("  ".join([before, *after])) - 2
@@ -345,6 +358,16 @@ class Bars(Progress):
         return Text("  ", no_wrap=True, overflow="crop").join(
             part for part in (Text(before), bar, *map(Text, after)) if part
         )
+
+    def _steady(self, task: Task, **texts: str) -> list[str]:
+        """The texts of a task, each as wide as it has ever been: columns stand still."""
+        if task.total is None:  # It has no bar that could move.
+            return [*texts.values()]
+        left = len("0:00 left")
+        widths = self._widths.setdefault(task.id, {"rest": left, "either": left})
+        for name, text in texts.items():
+            widths[name] = max(widths.get(name, 0), cell_len(text))
+        return [text.ljust(widths[name]) for name, text in texts.items()]
 
     def _bar(self, share: float, columns: int) -> Text:
         if columns < NARROWEST:

@@ -216,7 +216,9 @@ def _print(result: Result, argv: Sequence[str]) -> None:
         typer.echo(f"  {_with(argv, **depths, seeds=str(more.seeds))}")
     typer.echo(f"sweep: {escape_unprintable(str(result.directory))}")
     if best := result.best:
-        typer.echo(f"best: {escape_unprintable(str(best.run))}, seed {best.seed} by its validation")
+        validated = result.trials.best_val_loss.notna().any()
+        why = "by its validation" if validated else "as nothing was held out for validation"
+        typer.echo(f"best: {escape_unprintable(str(best.run))}, seed {best.seed} {why}")
         typer.echo(f"next: lstmcli eval {shell_quote(result.directory)}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from lstmcli.config import DEFAULTS, FORMERLY, PATHS, Config, is_resolved
 from lstmcli.defaults import OFF
 from lstmcli.training import run_dir
+from lstmcli.utils.errors import UsageError, shell_quote
 from lstmcli.utils.settings import option_name
 
 DEFAULT, BY_RULE = "default", "default for this data"
@@ -34,6 +35,7 @@ class ConfigFiles:
         """
         before = ConfigFiles() if is_resolved(saved) else self
         tables, origins = {**before.tables}, {**before.origins}
+        _check_one_source(saved, path, before)
         for group, table in saved.items():
             known = tables.get(group, {})
             if not isinstance(table, Mapping) or not isinstance(known, Mapping):
@@ -64,6 +66,19 @@ class ConfigFiles:
                 }
             tables[group] = table
         return tables
+
+
+def _check_one_source(saved: Mapping[str, Any], path: Path, before: ConfigFiles) -> None:
+    """Raises UsageError where a file names a task, and one before it a file of data."""
+    now, then = (each.get("data", {}) for each in (saved, before.tables))
+    if not isinstance(now, Mapping) or not isinstance(then, Mapping):
+        return
+    if "task" in now and "data" not in now and "data" in then:
+        raise UsageError(
+            f"`{path}` names a task and `{before.origins['data']}` a file of data: a run has one "
+            "of them",
+            f"leave one of the two out: `--config {shell_quote(path)}`",
+        )
 
 
 def read(paths: Sequence[Path]) -> ConfigFiles:

@@ -1,10 +1,15 @@
 """A caller may have closed standard input, output or error: the program works all the same."""
 
+import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from lstmcli.cli import predict
+from lstmcli.utils.errors import LstmcliError
 
 ALL = "<&- >&- 2>&-"
 
@@ -32,3 +37,12 @@ def test_a_run_is_written_with_closed_streams(closed, tmp_path):
     assert ended.returncode == 0, ended.stderr
     assert {"config.toml", "metrics.csv"} <= {each.name for each in (tmp_path / "run").iterdir()}
     assert shell("inspect run", closed, tmp_path).returncode == 0
+
+
+def test_predictions_that_nobody_can_read_are_an_error(monkeypatch):
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        stream = os.fdopen(os.dup(nowhere.fileno()), "w")  # As `__main__` opens it.
+    with stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        with pytest.raises(LstmcliError, match="standard output is closed"):
+            predict.predict(Path("no-run"), None)

@@ -101,7 +101,8 @@ def test_the_panel_fits_its_terminal_and_a_small_one_has_none(columns, lines, st
     panel.show(glimpse(np.zeros((5, steps), int), np.ones((5, steps), int)))
     shown = panel.lines(columns, lines)
     rows = sum("prediction" in line.plain for line in shown)
-    assert rows == min(5, (lines - 3) // 4)
+    assert rows == 3  # And below them, how many of all are wrong.
+    assert sum(f"of {5 * steps} wrong" in line.plain for line in shown) == 1
     assert len(shown) <= lines - 2
     assert max(line.cell_len for line in shown) <= columns - 4
     assert panel.lines(59, lines) == panel.lines(columns, 15) == []

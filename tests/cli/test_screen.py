@@ -170,7 +170,7 @@ def test_training_says_its_phase_its_windows_and_how_far_the_floor_is():
         assert all(word in line for word in words), line
         assert "nan" not in line
     view.log([ROW])
-    assert "loss 0.00032 1.6x Bayes  acc 0.9999" in shown(view, 100)[0]
+    assert "loss 0.00032 1.6x Bayes acc 0.9999" in " ".join(shown(view, 100)[0].split())
     assert "loss 0.00032 1.6x Bayes" in shown(view, 80)[0]
 
 
@@ -182,6 +182,23 @@ def test_a_bar_gives_way_to_its_figures(columns):
     assert "epoch 1000/1000 training 5/48" in line
     assert "loss 0.69310 3466x Bayes" in line
     assert len(line) <= max(columns - 2, 56)
+
+
+def test_the_columns_of_a_bar_stand_still_once_they_have_been_seen():
+    view = TrainingView("none", epochs=1000, floor=0.0002)
+    places = set()
+    for windows, loss in [(47, 0.69315), (5, 0.00032), (12, 0.0021), (9, 0.25)]:
+        view.windows(7, windows, 48, loss)
+        [line] = shown(view, 90)
+        places.add((line.index("loss"), line.count("-") + line.count("#") + line.count("━")))
+    assert len(places) == 1
+
+
+def test_a_sweep_whose_workers_start_says_that_they_load_tensorflow():
+    view = SweepView("none", [("1x4", 10), ("2x4", 10)])
+    assert "loading TensorFlow" in shown(view)[-1]
+    view.setting("1x4", "compiling", 0, 0, 5)
+    assert "loading" not in shown(view)[-1]
 
 
 def test_a_sweep_of_many_settings_shows_those_under_way_and_counts_the_others():

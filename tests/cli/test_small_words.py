@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstmcli.training import run_dir
-from lstmcli.utils.errors import FileError
+from lstmcli.training import config_files, run_dir
+from lstmcli.utils.errors import FileError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,12 @@ def test_a_run_goes_on_with_its_data_in_another_format_and_not_with_another_kind
     assert "hint: leave `--data` out; begin another run with that file" in error
     run("train", "--resume", "r", "--data", "a.csv.gz", "--epochs", 2)
     assert pd.read_csv("r/metrics.csv").epoch.max() == 2
+
+
+def test_a_task_in_one_file_of_settings_and_data_in_one_before_it_are_refused(tmp_path):
+    (tmp_path / "a.toml").write_text('[data]\ndata = "x.csv"\n')
+    (tmp_path / "b.toml").write_text('[data]\ntask = "parity"\n')
+    files = [tmp_path / "a.toml", tmp_path / "b.toml"]
+    with pytest.raises(UsageError, match=r"names a task and .*a\.toml. a file of data"):
+        config_files.read(files)
+    assert config_files.read(files[1:]).tables["data"] == {"task": "parity"}
