@@ -53,13 +53,20 @@ LARGEST_ON_ONE_THREAD = 1024
 """Rows times units up to which a second thread does not help the layered schedule: with 16 rows of
 64 units it costs 40 %, with 16 rows of 128 units it gains 17 %, with 64 rows of 256 a third."""
 
+LARGE_LAYER = 512
+"""Units from which a loop over steps holds its state as `[S, B]` and has the weights as the left
+factor of its products, and rows are not halved. The weights are packed anew for each product, which
+is much slower for a right factor: a step's two products took 0.45 of the time with 32 rows of 512
+units, 0.43 with 16, and 0.26 with 16 of 1,024. With 256 units they took 0.9 to 1.0, no more than
+what it costs to turn a window's inputs and outputs."""
+
 FEWEST_HALVED_ROWS = 32
 """Rows from which halves of them, each on a core, are faster than products that share both cores:
 with 16 rows of 256 units neither was, with 16 of 128 and 8 of 256 they took 1.2 times as long."""
 
 FEWEST_HALVED_NUMBERS = 4096
 """Rows times units from which they are: 64 rows of 64 units take 0.8 of the time, 64 of 128 three
-quarters, 32 of 512 nine tenths."""
+quarters."""
 
 FEWEST_HALVED_PRODUCTS = 2e8
 """Multiplications of a window forward, below which it is too short to be put together again."""
@@ -131,6 +138,7 @@ def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
         schedule,
         config.run.threads or (1 if small else None),
         schedule == "layered"
+        and size < LARGE_LAYER
         and rows >= FEWEST_HALVED_ROWS
         and rows * size >= FEWEST_HALVED_NUMBERS
         and 8 * layers * size**2 * rows * steps >= FEWEST_HALVED_PRODUCTS,

@@ -8,6 +8,9 @@ the recurrence alone.
 It is compiled for one replica, and replicas go through it one after the other: the bits of each are
 those of a run of its own because the code is, and compiling does not take longer with more of them.
 
+Where the weights of the recurrence are large, the loop holds its state with the units first
+(`execution.LARGE_LAYER`): what is `[B, S]` below is `[S, B]` there, and `[B, 4, S]` is `[4, S, B]`.
+
 Shapes: L layers, S units, F input features, C classes, B rows, T steps of a window; I is F for the
 first layer and S above it. The replica axis of what comes in and goes out is 1 long.
 """
@@ -16,17 +19,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
 
 from lstmcli import model_spec
-from lstmcli.core import model
+from lstmcli.core import execution, model
 from lstmcli.core.heads import Errors
 from lstmcli.core.inputs import Window
 from lstmcli.core.tensorflow import tf
 
 Tensors = dict[str, tf.Tensor]
 Scratch = tuple[tuple[tf.TensorArray, ...], ...]
-GATES = 1  # the axis of [B, 4, S] along which the gates lie
 
 
 class Layer(NamedTuple):
@@ -94,7 +98,7 @@ class Layered:
             backward: the same either way; `Wavefront.scratch` needs to know.
         """
         steps, rows, _, _ = window.inputs.shape
-        shape = [steps, rows, self.state_size]
+        shape = self._turned([steps, rows, self.state_size])
         # Each is filled with another number: equal ones would be filled once and then copied.
         numbers = tf.unstack(tf.range(3 * self.layers, dtype=window.inputs.dtype))
         arrays = [_array(tf.fill(shape, number)) for number in numbers]
@@ -133,7 +137,7 @@ class Layered:
             end, gates, written = self._layer(weights, layer, start, given, scratch[layer])
             left.append(Layer(inputs, start[1], gates, *written))
             ends.append(tf.stack(end))
-            inputs = left[-1].hidden.stack()
+            inputs = self._turned(left[-1].hidden.stack())
             if window.kept is not None:
                 inputs *= window.kept[:, layer]
         outputs = _rows(inputs) @ weights["dense.kernel"] + weights["dense.bias"]
@@ -154,27 +158,30 @@ class Layered:
         """
         kernel, recurrent, bias = _of_layer(weights, layer)
         steps, rows, _ = window.inputs.shape
-        gates = [rows, 4, self.state_size]
-        projected = tf.reshape(_rows(window.inputs) @ kernel, [steps, *gates])
-        bias = tf.reshape(bias, gates[1:])
+        projected = tf.reshape(_rows(window.inputs) @ kernel, [steps, rows, 4 * self.state_size])
+        gates, axis = self._gates(rows)
+        projected = tf.reshape(self._turned(projected), [steps, *gates])
+        bias = tf.reshape(bias, self._gates(1)[0])
+        carried = None if window.carried is None else self._turned(window.carried)
+        factor = self._factor(recurrent)
 
         def step(t: tf.Tensor, c: tf.Tensor, h: tf.Tensor, *written: tf.TensorArray) -> tuple:
-            if window.carried is not None:
-                c, h = c * window.carried[t], h * window.carried[t]
-            z = written[0].read(t) + tf.reshape(h @ recurrent, gates) + bias
-            c, h, slopes = model.cell(model.squash(z, GATES), c, GATES)
-            if window.carried is not None:
-                slopes = slopes._replace(forget=slopes.forget * window.carried[t])
+            if carried is not None:
+                c, h = c * carried[t], h * carried[t]
+            z = written[0].read(t) + tf.reshape(self._times(h, factor), gates) + bias
+            c, h, slopes = model.cell(model.squash(z, axis), c, axis)
+            if carried is not None:
+                slopes = slopes._replace(forget=slopes.forget * carried[t])
             values = zip(written, (slopes.gates, h, slopes.forget, slopes.output), strict=True)
             return t + 1, c, h, *(array.write(t, value) for array, value in values)
 
         _, c, h, over, *written = tf.while_loop(
             lambda t, *_: t < steps,
             step,
-            (0, *start, _array(projected), *scratch),
+            (0, *map(self._turned, start), _array(projected), *scratch),
             maximum_iterations=steps,
         )
-        return (c, h), over, tuple(written)
+        return (self._turned(c), self._turned(h)), over, tuple(written)
 
     def _gradient(
         self,
@@ -197,7 +204,8 @@ class Layered:
         for layer in reversed(range(self.layers)):
             kernel, recurrent, _ = _of_layer(weights, layer)
             now = left[layer]
-            before = tf.concat([now.start[None], now.hidden.stack()[:-1]], 0)
+            hidden = self._turned(now.hidden.stack())
+            before = tf.concat([now.start[None], hidden[:-1]], 0)
             if window.carried is not None:
                 before *= window.carried
             if window.kept is not None:
@@ -220,22 +228,51 @@ class Layered:
         as `model.cell_gradient` finds them, so that it needs each slice once.
         """
         steps, rows, size = d_hidden.shape
-        transposed = tf.transpose(recurrent)
+        (gates, axis), all_gates = self._gates(rows), self._turned([rows, 4 * size])
+        factor = self._factor(tf.transpose(recurrent))
         forget, output = left.forget.stack(), left.output.stack()
-        through_h = tf.constant([[False], [False], [False], [True]])
+        through_h = model.along(np.array([False, False, False, True]), axis, gates)
+        d_hidden = self._turned(d_hidden)
+        carried = None if carried is None else self._turned(carried)
 
         def step(t: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor, written: tf.TensorArray) -> tuple:
-            dz = written.read(t) * tf.where(through_h, dh[:, None], dc[:, None])
+            arriving = (tf.expand_dims(d, axis) for d in (dh, dc))
+            dz = written.read(t) * tf.where(through_h, *arriving)
             written = written.write(t, dz)
             before = tf.maximum(t - 1, 0)
-            dh = tf.reshape(written.read(t), [rows, 4 * size]) @ transposed
+            dh = self._times(tf.reshape(written.read(t), all_gates), factor)
             dh = (dh if carried is None else dh * carried[t]) + d_hidden[before]
             dc = forget[t] * dc + output[before] * dh
             return t - 1, dh, dc, written
 
         start = (steps - 1, d_hidden[-1], output[-1] * d_hidden[-1], left.gates)
         loop = tf.while_loop(lambda t, *_: t >= 0, step, start, maximum_iterations=steps)
-        return tf.reshape(loop[-1].stack(), [-1, 4 * size])
+        dz = tf.reshape(loop[-1].stack(), [steps, *all_gates])
+        return tf.reshape(self._turned(dz), [-1, 4 * size])
+
+    def _gates(self, rows: int) -> tuple[list[int], int]:
+        """The shape of a step's gates in a loop, and the axis along which they lie."""
+        if self._units_first:
+            return [4, self.state_size, rows], 0
+        return [rows, 4, self.state_size], 1
+
+    def _turned(self, x: Any) -> Any:
+        """A tensor, or a shape, with the order of its last two axes that it has in a loop."""
+        if not self._units_first:
+            return x
+        return [*x[:-2], x[-1], x[-2]] if isinstance(x, list) else tf.linalg.matrix_transpose(x)
+
+    def _factor(self, weights: tf.Tensor) -> tf.Tensor:
+        """What `_times` multiplies by, for weights `[N, M]`."""
+        return tf.transpose(weights) if self._units_first else weights
+
+    def _times(self, x: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+        """A step's `[B, N]` times weights: `[B, M]`."""
+        return factor @ x if self._units_first else x @ factor
+
+    @property
+    def _units_first(self) -> bool:
+        return self.state_size >= execution.LARGE_LAYER
 
 
 def _of_one(window: Window) -> Window:

@@ -14,6 +14,7 @@ The four gates lie along an axis of their own, which each schedule puts where it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,12 +41,12 @@ class LocalGradients(NamedTuple):
 
 def squash(z: tf.Tensor, axis: int) -> tf.Tensor:
     """The one tanh that all gates are made of."""
-    return tf.tanh(tf.constant(_along(SCALES, axis, z), z.dtype) * z)
+    return tf.tanh(tf.constant(along(SCALES, axis, z.shape), z.dtype) * z)
 
 
 def cell(tanh_z: tf.Tensor, c: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor, LocalGradients]:
     """One step, from its squashed pre-activations and the c before: c, h, and their slopes."""
-    scale = tf.constant(_along(SCALES, axis, tanh_z), tanh_z.dtype)
+    scale = tf.constant(along(SCALES, axis, tanh_z.shape), tanh_z.dtype)
     i, f, g, o = tf.unstack(scale * tanh_z + (1 - scale), axis=axis)
     c_next = f * c + i * g
     tanh_c = tf.tanh(c_next)
@@ -69,13 +70,13 @@ def cell_gradient(
         axis: where the gates lie.
     """
     dc = dc + slopes.output * dh
-    through_h = _along(np.array([False, False, False, True]), axis, slopes.gates)
+    through_h = along(np.array([False, False, False, True]), axis, slopes.gates.shape)
     arriving = tf.where(through_h, tf.expand_dims(dh, axis), tf.expand_dims(dc, axis))
     return slopes.gates * arriving, slopes.forget * dc
 
 
-def _along(values: np.ndarray, axis: int, like: tf.Tensor) -> np.ndarray:
-    """Some numbers along an axis of a tensor, to be broadcast over its others."""
-    shape = [1] * len(like.shape)
+def along(values: np.ndarray, axis: int, like: Sequence[int]) -> np.ndarray:
+    """Some numbers along an axis of a tensor of a shape, to be broadcast over its others."""
+    shape = [1] * len(like)
     shape[axis] = len(values)
     return values.reshape(shape)

@@ -53,7 +53,14 @@ def tensors(arrays):
     return {name: tf.constant(array) for name, array in arrays.items()}
 
 
-SCHEDULES = pytest.mark.parametrize("kind", [Wavefront, Layered])
+class UnitsFirst(Layered):
+    """The layered schedule as it is for hundreds of units."""
+
+    _units_first = True
+
+
+KINDS = [Wavefront, Layered, UnitsFirst]
+SCHEDULES = pytest.mark.parametrize("kind", KINDS)
 
 
 def compiled_forward(kind, size, weights, state, inputs):
@@ -151,12 +158,11 @@ def test_gradient_equals_finite_differences_in_float64(kind, size):
 )
 def test_schedules_agree_with_each_other_at_larger_sizes(size):
     drawn = draw(size, replicas=2)
-    (one_way, norm), (other, other_norm) = (
-        compiled_gradient(kind, size, *drawn) for kind in (Wavefront, Layered)
-    )
-    np.testing.assert_allclose(norm, other_norm, rtol=1e-4)
-    for name, slopes in one_way.items():
-        np.testing.assert_allclose(other[name], slopes, atol=1e-6, err_msg=name)
+    (one_way, norm), *others = (compiled_gradient(kind, size, *drawn) for kind in KINDS)
+    for other, other_norm in others:
+        np.testing.assert_allclose(norm, other_norm, rtol=1e-4)
+        for name, slopes in one_way.items():
+            np.testing.assert_allclose(other[name], slopes, atol=1e-6, err_msg=name)
 
 
 MEASURED = ("loss", "grad_norm")
