@@ -49,129 +49,176 @@ class ModelConfig(Settings):
     """The network."""
 
     layers: int = by_rule(
-        f"Number of stacked LSTM layers (default: {ARTICLE['layers']}; for a file "
-        f"{defaults.LAYERS}, for a text {defaults.TEXT_LAYERS}).",
+        f"Stacked LSTM layers (default: {ARTICLE['layers']}; file {defaults.LAYERS}; text "
+        f"{defaults.TEXT_LAYERS}).",
         ge=1,
         le=1000,
     )
     state_size: int = by_rule(
-        f"Units per layer (default: {ARTICLE['state_size']}; for a file {defaults.UNITS}, for a "
-        f"text {defaults.TEXT_UNITS}, for a short one {defaults.FEW_UNITS}).",
+        f"Units per layer (default: {ARTICLE['state_size']}; file "
+        f"{defaults.UNITS} or {defaults.FEW_UNITS}; text {defaults.TEXT_UNITS}).",
         ge=1,
     )
-    forget_bias: float = setting(1.0, "Initial bias of the forget gate.")
+    forget_bias: float = setting(1.0, "Initial bias of the forget gate.", metavar="BIAS")
 
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
     """A task whose series are drawn, or a dataset file in its place."""
 
-    task: str = of_drawn("echo", "What is drawn.", choices=TASKS, of_model=True, swept=False)
-    series_length: int = of_drawn(50_000, "Steps in a series.", ge=1)
-    echo_step: int = of_drawn(
-        3, "The label is the input this many steps ago.", ge=0, tasks=("echo",)
+    task: str = of_drawn(
+        "echo", "Task whose data is generated.", choices=TASKS, of_model=True, swept=False
     )
-    classes: int = of_drawn(2, "Number of different symbols.", ge=2, tasks=("echo",), of_model=True)
+    series_length: int = of_drawn(50_000, "Length of a generated series.", ge=1, metavar="STEPS")
+    echo_step: int = of_drawn(
+        3,
+        "Echo: delay of the label, in steps.",
+        ge=0,
+        tasks=("echo",),
+        metavar="STEPS",
+    )
+    classes: int = of_drawn(
+        2, "Echo: number of different symbols.", ge=2, tasks=("echo",), of_model=True
+    )
     noise: float = of_drawn(
-        0.0, "Probability that a label is another symbol.", ge=0, lt=1, tasks=("echo",)
+        0.0,
+        "Echo: probability that a label is replaced by another symbol.",
+        ge=0,
+        lt=1,
+        tasks=("echo",),
+        metavar="P",
     )
     bits: int = of_drawn(
-        3, "Parity: the label is that of so many inputs, the last ones.", ge=1, tasks=("parity",)
+        3, "Parity: the label is the parity of the last N inputs.", ge=1, tasks=("parity",)
     )
     sequence_length: int | None = of_drawn(
         None,
-        "Least length of the sequences of copy (plus 20), adding, multiplication and order "
+        "Shortest sequence of the tasks copy (plus 20), adding, multiplication and order "
         "(default: 50 for copy, else 100).",
         ge=1,
+        metavar="STEPS",
         tasks=("copy", "adding", "multiplication", "order"),
     )
     order_symbols: int = of_drawn(
-        2, "Order: of how many symbols, 2 or 3.", ge=2, le=3, tasks=("order",), of_model=True
+        2,
+        "Order: number of symbols to put in order, 2 or 3.",
+        ge=2,
+        le=3,
+        tasks=("order",),
+        of_model=True,
     )
     data: str | None = setting(
         None,
-        "A file instead of fresh series: text (.txt), a table (.csv, .csv.gz, .parquet), or arrays "
-        "(.npz); of texts and tables a folder of them too, or `'books/*.txt'`.",
+        "Table (.csv, .csv.gz, .parquet), text (.txt), arrays (.npz), a folder of files, or a "
+        "pattern: `'books/*.txt'`.",
         swept=False,
     )
     val_fraction: float = of_file(
         0.1,
-        "Part of the file that chooses the checkpoint, before the test part; 0: the last is kept.",
+        "Fraction of the file held out for validation, before the test part. Validation chooses "
+        "the best checkpoint; 0: the last one is kept.",
         ge=0,
         lt=1,
+        metavar="FRACTION",
     )
     test_fraction: float = of_file(
-        0.1, "Part of the file that is tested on, its end; 0: none is.", ge=0, lt=1
+        0.1,
+        "Fraction of the file, its end, held out for testing; 0: none.",
+        ge=0,
+        lt=1,
+        metavar="FRACTION",
     )
-    split_seed: int = of_file(0, "Draws which sequences are in which part.", ge=0)
-    val_data: str | None = of_file(None, "A file for the validation part.")
-    test_data: str | None = of_file(None, "A file for the test part.")
+    split_seed: int = of_file(0, "Seed that decides which sequences are in which part.", ge=0)
+    val_data: str | None = of_file(None, "A separate file for validation.")
+    test_data: str | None = of_file(None, "A separate file for testing.")
     val_from: str | None = of_table(
-        None, "The date, or value of the index, at which a table's validation part begins."
+        None,
+        "Date, or value of the index, at which the table's validation part begins.",
+        metavar="DATE",
     )
-    test_from: str | None = of_table(None, "At which its test part begins.")
+    test_from: str | None = of_table(
+        None, "Date, or value of the index, at which its test part begins.", metavar="DATE"
+    )
     continues: bool = of_file(
         False,
-        "The file of a part, or that is scored, follows on the training data, its state too.",
+        "The file of another part, or to be scored, continues the training data: the network's "
+        "state is carried over.",
         of_model=False,
     )
     inputs: str | None = of_table(
-        None, "Columns of a table that are given: `temp,load`.", several=True
+        None,
+        "Input columns: `temp,load` (default: all that fit).",
+        several=True,
+        metavar="COLUMNS",
     )
     target: str | None = of_table(
         None,
-        "The column of a table that is to be predicted, or several of numbers: `temp,load`.",
+        "Column to predict; several of numbers: `temp,load`.",
         several=True,
+        metavar="COLUMN",
     )
-    group: str | None = of_table(None, "The column that tells a table's sequences apart.")
+    group: str | None = of_table(
+        None, "Column that tells the table's sequences apart.", metavar="COLUMN"
+    )
     horizon: str | int | None = of_table(
         None,
-        "Predict the target this many steps ahead, or at each step of a range: `1-24` (default: of "
-        "the same step).",
+        "Steps to predict ahead: `24`, or `1-24` (default: 0).",
         pattern=r"[0-9]{1,18}|[1-9][0-9]{0,17}-[1-9][0-9]{0,17}",
         expected="a whole number of steps (`3`) or a range from 1 on (`1-24`)",
+        metavar="STEPS",
         swept=True,
     )
     categorical: str | None = of_table(
-        None, "Columns of numbers that are names: `id,code`.", several=True
+        None,
+        "Numeric columns that hold category codes: `id,code`.",
+        several=True,
+        metavar="COLUMNS",
     )
     missing: str | None = of_table(
         None,
-        "What an empty input cell becomes (default: the last value before, if few are empty).",
+        "Fill empty input cells with the last value before them (ffill) or with 0 (zero) (default: "
+        "ffill, if few are empty).",
         choices=("ffill", "zero"),
     )
     predict: str | None = of_table(
         None,
-        "What a number ahead is predicted as: what comes on top of its last value, or of a linear "
-        "autoregression, or itself (default: residual where the autoregression is clearly the best "
-        "of them in validation, else change where the last value says more than the mean).",
+        "With --horizon: predict a number itself (level), its change since the last value, or its "
+        "residual from a linear autoregression (default: residual if the autoregression is clearly "
+        "best in validation, else change if the last value is better than the mean, else level).",
         choices=("change", "level", "residual"),
     )
     index: str | None = of_table(
-        None, "The column that orders a table's rows, no input (default: dates, or what counts)."
+        None,
+        "Column that orders the table's rows, not an input (default: one of dates or row numbers).",
+        metavar="COLUMN",
     )
     labels: str | None = of_table(
         None,
-        "A table of labels: one for each sequence (of several files: each file), by its name.",
+        "A table with a label for each sequence, by its name (with several files: for each file).",
         of_model=False,
     )
     calendar: str | None = of_table(
         None,
-        "Sine and cosine of the index's dates as inputs: `hour,weekday,month`.",
+        "Add the sine and cosine of the index's dates as inputs: `hour,weekday,month`.",
         pattern=r"(hour|weekday|month)(,(hour|weekday|month))*",
         expected="some of `hour`, `weekday` and `month`, with commas between them",
         several=True,
+        metavar="NAMES",
     )
-    sort_index: bool = of_table(False, "Bring a table's rows into the order of the index.")
+    sort_index: bool = of_table(False, "Sort the table's rows by the index.")
     no_header: bool = of_table(
-        False, "A table's first line has values; its columns are called `0`, `1` and so on."
+        False, "The table's first line holds values; its columns are called `0`, `1` and so on."
     )
     na_values: str | None = of_table(
-        None, "What else stands for an empty cell of a table: `-999,unknown`.", several=True
+        None,
+        "Other values that mean an empty cell: `-999,unknown`.",
+        several=True,
+        metavar="VALUES",
     )
     encoding: str | None = of_file(
         None,
-        "Encoding of a text or a CSV table: `windows-1252`, `utf-16` (default: UTF-8).",
+        "Encoding of a text or a CSV file: `windows-1252`, `utf-16` (default: UTF-8).",
+        metavar="NAME",
         of_model=False,
     )
 
@@ -225,66 +272,79 @@ class TrainingConfig(Settings):
 
     bptt: int | None = setting(
         None,
-        "Truncated backpropagation length: steps in a window (default: "
+        "Truncated backpropagation length (default: "
         f"{ARTICLE['bptt']} for echo, else {defaults.STEPS} or the longest sequence).",
         ge=1,
+        metavar="STEPS",
     )
     batch_size: int | None = setting(
         None,
-        f"Rows that the series is cut into (default: {ARTICLE['batch_size']} for echo, else "
-        f"{defaults.ROWS}).",
+        f"Rows in a batch (default: {ARTICLE['batch_size']} for echo, else {defaults.ROWS}).",
         ge=1,
+        metavar="ROWS",
     )
     epochs: int = by_rule(
-        f"Passes over a series (default: {ARTICLE['epochs']}; for a file what makes "
-        f"{defaults.WINDOWS:,} windows, {defaults.FEWEST_EPOCHS} to {defaults.MOST_EPOCHS}).",
+        f"Passes over the data (default: {ARTICLE['epochs']}; file {defaults.FEWEST_EPOCHS} to "
+        f"{defaults.MOST_EPOCHS}).",
         ge=1,
         mutable=True,
     )
     optimizer: str = by_rule(
-        f"Update rule (default: {ARTICLE['optimizer']}; for a file {defaults.OPTIMIZER}).",
+        f"Update rule (default: {ARTICLE['optimizer']}; file {defaults.OPTIMIZER}).",
         choices=OPTIMIZERS,
     )
     learning_rate: float = by_rule(
-        f"Step length of the update rule (default: {ARTICLE['learning_rate']}; for a file "
-        f"{defaults.RATE}, for a text {defaults.TEXT_RATE}).",
+        f"Learning rate (default: {ARTICLE['learning_rate']}; file {defaults.RATE}; text "
+        f"{defaults.TEXT_RATE}).",
         gt=0,
+        metavar="RATE",
     )
     learning_rate_decay: float | None = setting(
-        None, "Factor of the learning rate from one epoch to the next (default: off).", gt=0, le=1
+        None,
+        "Multiply the learning rate by this after each epoch (default: off).",
+        gt=0,
+        le=1,
+        metavar="FACTOR",
     )
     decay_from: int | None = setting(
-        None, "The epoch from which on the learning rate decays (default: 2).", ge=2
+        None, "First epoch with a lower learning rate (default: 2).", ge=2, metavar="EPOCH"
     )
     clip_norm: float | None = setting(
         None,
-        f"Largest global gradient norm; 0: any (default: off; for a file {defaults.CLIP_NORM:g}).",
+        "Clip gradients to this global norm; 0: never (default: off; file "
+        f"{defaults.CLIP_NORM:g}).",
         ge=0,
+        metavar="NORM",
     )
     dropout: float | None = setting(
         None,
-        "Share of each layer's output that is dropped on its way up (default: off).",
+        "Fraction of a layer's outputs to drop (default: off).",
         gt=0,
         lt=1,
+        metavar="FRACTION",
     )
     patience: int | None = setting(
         None,
-        "Stop a seed after this many epochs without a better validation; 0: never (default: off; "
-        f"for a file a tenth of the epochs, {defaults.FEWEST_PATIENCE} at least).",
+        "Stop after so many epochs without improvement; 0: never (default: off; file a tenth of "
+        f"all, at least {defaults.FEWEST_PATIENCE}).",
         ge=0,
+        metavar="EPOCHS",
         mutable=True,
     )
     init_from: str | None = setting(
-        None, "Begin with the weights of this checkpoint, or `.keras` file.", swept=False
+        None,
+        "Start from the weights of this checkpoint, run or `.keras` file.",
+        swept=False,
+        metavar="FILE",
     )
     extend_vocabulary: bool = setting(
         False,
-        "Give the model of --init-from the characters of the text that it does not know.",
+        "With --init-from: add the text's new characters to the model.",
         swept=False,
     )
     until_solved: bool = setting(
         False,
-        "Stop once every seed has less than 1 % of the way from chance to the floor left.",
+        "Stop once every seed has gone 99 % of the way from chance to the Bayes loss.",
         swept=False,
     )
     checkpoint_every: str = setting(
@@ -292,6 +352,7 @@ class TrainingConfig(Settings):
         "Epochs between checkpoints, or seconds: `30s` (`0s`: as often as possible).",
         pattern=r"[1-9][0-9]{0,17}|([0-9]{1,18}|[0-9]{0,18}\.[0-9]{1,18})s",
         expected="a number of epochs (`5`) or of seconds (`30s`)",
+        metavar="N|SECONDSs",
         swept=False,
         mutable=True,
     )
@@ -333,15 +394,13 @@ class TrainingConfig(Settings):
 class RunConfig(Settings):
     """Which random streams, how many models, and where."""
 
-    seed: int = setting(
-        0, "Weights and data both follow from it.", ge=0, of_model=True, swept=False
-    )
+    seed: int = setting(0, "Seed of the weights and of the data.", ge=0, of_model=True, swept=False)
     data_seed: int | None = of_drawn(
-        None, "Sets the data alone (default: the seed).", ge=0, swept=False
+        None, "Seed of the data alone (default: that of --seed).", ge=0, swept=False
     )
     replicas: int = setting(
         1,
-        "Models with the seeds from the seed on, trained at once.",
+        "Seeds to train at once, from --seed on.",
         ge=1,
         of_model=True,
         swept=False,
@@ -351,20 +410,22 @@ class RunConfig(Settings):
         "auto (the faster one), cpu, gpu or gpu:1.",
         pattern=r"auto|(cpu|gpu)(:[0-9]+)?",
         expected="`auto`, `cpu`, `gpu` or one such as `gpu:1`",
+        metavar="DEVICE",
+        completed=("auto", "cpu", "gpu"),
         of_tensorflow=True,
         swept=False,
     )
 
     execution: str = setting(
         "auto",
-        "Order of the computation, by size or by name.",
+        "Order of the computation; auto: by the size of the model.",
         choices=EXECUTIONS,
         of_tensorflow=True,
         swept=False,
     )
     threads: int | None = setting(
         None,
-        "Threads (default: 1 for tiny models, else all cores).",
+        "Number of threads (default: 1 for tiny models, else one per core).",
         ge=1,
         le=1024,
         of_tensorflow=True,
@@ -372,7 +433,7 @@ class RunConfig(Settings):
     )
     cache: bool = setting(
         True,
-        "Keep compiled programs for the next run.",
+        "Keep compiled programs for later runs.",
         of_tensorflow=True,
         swept=False,
         mutable=True,
@@ -380,7 +441,7 @@ class RunConfig(Settings):
 
     tensorboard: bool = setting(
         False,
-        "Write TensorBoard's event files too, into the run directory.",
+        "Also write TensorBoard event files into the run directory.",
         of_model=True,
         swept=False,
         mutable=True,
@@ -404,31 +465,39 @@ class SweepConfig(Settings):
 
     seeds: str = setting(
         "auto",
-        "Seeds of each setting, from --seed on: a number, or auto for as many as the answer takes.",
+        "Seeds per setting, from --seed on; auto: as many as the answer needs.",
         pattern=r"auto|[1-9]\d*",
         expected="a whole number from 1 on, or `auto`",
         or_number=True,
+        metavar="N|auto",
     )
     match: str | None = setting(
         None,
-        "Choose the state size so that depths are equal in this, to a model of the default depth "
-        "and --state-size.",
+        "Choose each depth's state size so that all have as many parameters (params) or state "
+        "values (state) as a model of the default depth with --state-size.",
         choices=("params", "state"),
     )
     margin: float = setting(
         0.01,
-        "Fewer layers are enough if no others are better by more than this part of the way from "
-        "chance to the floor or, where no floor is known, of what the best reference value loses.",
+        "How much worse a depth may be and still be enough: a fraction of the way from chance to "
+        "the Bayes loss or, where that is not known, of the best baseline's loss.",
         gt=0,
         lt=1,
+        metavar="FRACTION",
     )
-    jobs: int | None = setting(None, "Worker processes (default: one a core).", ge=1)
+    jobs: int | None = setting(None, "Worker processes (default: one per core).", ge=1)
     backend: str = setting("local", "Where workers run.", choices=("local", "ray"))
     address: str | None = setting(
-        None, "Of the Ray cluster (default: the one that runs here, else a local one)."
+        None,
+        "Address of the Ray cluster (default: the one that runs here, else a new local one).",
+        metavar="HOST:PORT",
     )
     gpu_share: float | None = setting(
-        None, "On Ray: what of a GPU each trial on one asks for (default: all of it).", gt=0, le=1
+        None,
+        "On Ray: fraction of a GPU for each trial that uses one (default: all of it).",
+        gt=0,
+        le=1,
+        metavar="FRACTION",
     )
 
     @property
@@ -452,8 +521,8 @@ class SweepConfig(Settings):
 class ProbeConfig(Settings):
     """How a trained model is looked into."""
 
-    lags: int = setting(40, "Steps back to look, at most.", ge=1)
-    steps: int = setting(50_000, "Steps of the series to look at, at most.", ge=1)
+    lags: int = setting(40, "Largest lag to look at, in steps.", ge=1)
+    steps: int = setting(50_000, "Use at most this many steps of the series.", ge=1)
 
 
 DEPTHS = "1-5"

@@ -17,20 +17,17 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from lstmcli import __version__
+from lstmcli.cli import help
 from lstmcli.cli.output import say
 from lstmcli.config import FORMERLY, OF_SEVERAL_WORDS, OF_THE_FILE
 from lstmcli.utils.errors import ExitCode, LstmcliError, UsageError, describe_os_error
 from lstmcli.utils.settings import option_name
 
-ARGUMENTS = "Arguments"
-UNNAMED = "Options"
-"""The heading of options that name none."""
-
 
 class GroupedCommand(TyperCommand):
-    """A command whose help lists its options as the config groups its settings.
+    """A command whose help begins with an example, and lists its options by what they are about.
 
-    An option's heading is its `rich_help_panel`. Texts are in line under all headings.
+    An option's heading is its `rich_help_panel`.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -59,23 +56,25 @@ class GroupedCommand(TyperCommand):
         """The names of options."""
         return _without_help(each.value for each in super().shell_complete(ctx, incomplete))
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """What the command takes; behind its own options `--help-all` and `--help`."""
+        *own, help_option = super().get_params(ctx)
+        return [*own, help.help_all(help_option), help_option]
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """What stands behind the command's name in its usage: `CHECKPOINT`, not `{CHECKPOINT}`."""
+        return [
+            each.replace("{", "").replace("}", "") for each in super().collect_usage_pieces(ctx)
+        ]
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Writes what the command does, and examples."""
+        super().format_help_text(ctx, formatter)
+        help.write_examples(self, formatter)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes the arguments, the command's own options, and each group of settings."""
-        groups: dict[str, list[tuple[str, str]]] = {ARGUMENTS: [], UNNAMED: []}
-        heading = UNNAMED
-        for parameter in self.get_params(ctx):
-            if parameter.param_type_name == "argument":
-                heading = ARGUMENTS
-            elif parameter.name != "help" or heading == ARGUMENTS:
-                heading = getattr(parameter, "rich_help_panel", None) or UNNAMED
-            # And `--help` goes with the option before it.
-            if record := parameter.get_help_record(ctx):
-                groups.setdefault(heading, []).append(record)
-        widest = max(len(names) for records in groups.values() for names, _ in records)
-        for heading, records in groups.items():
-            if records:
-                with formatter.section(heading):
-                    formatter.write_dl([(names.ljust(widest), text) for names, text in records])
+        """Writes the arguments and options."""
+        help.write_options(self, ctx, formatter)
 
 
 def _todays_name(argument: str) -> str:
@@ -189,7 +188,8 @@ class Boundary(TyperGroup):
             if debug:
                 traceback.print_exc()
             command = next((f" {each}" for each in args if each in COMMANDS), "")
-            return _explain(error, f"`lstmcli{command} --help` lists what it takes")
+            every = f"{command} --help-all" if command else " --help"
+            return _explain(error, f"`lstmcli{every}` lists what it takes")
 
 
 def _explain(error: Exception, help_hint: str) -> int:
@@ -248,7 +248,10 @@ app = typer.Typer(
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # Plain help, as loading rich would double the time that it takes.
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": help.WIDEST,
+    },
 )
 
 
@@ -262,14 +265,17 @@ def _show_version(wanted: bool) -> None:
 def lstmcli(
     ctx: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
 ) -> None:
     """A laboratory for stacked LSTMs: how many layers does a task need, and what do they do?
 
-    With no options, `lstmcli train` does one experiment: three layers of four units learn to echo
-    random bits three steps later.
+    `lstmcli train` alone runs the article's experiment: three layers of four units learn to echo
+    random bits three steps later. `lstmcli train --data FILE` trains on your own data.
     """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def one_of(choices: Collection[str]) -> Callable[[str], list[str]]:
-    """Completes to one of some values."""
+def one_of(choices: Collection[str], several: bool = False) -> Callable[[str], list[str]]:
+    """Completes to one of some values, or the last of several with commas between them."""
 
     def complete(incomplete: str) -> list[str]:
-        return [each for each in choices if each.startswith(incomplete)]
+        before, comma, last = incomplete.rpartition(",") if several else ("", "", incomplete)
+        return [before + comma + each for each in choices if each.startswith(last)]
 
     return complete
 

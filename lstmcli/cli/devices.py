@@ -9,7 +9,7 @@ from lstmcli.cli.output import print_json
 
 
 def devices(as_json: Json = False) -> None:
-    """List what --device can name on this machine."""
+    """List the devices of this machine, as --device names them."""
     from lstmcli.core import device
 
     found, chosen = device.available(), device.resolve("auto")

@@ -30,23 +30,25 @@ def evaluate(
     predictions: Annotated[
         Path | None,
         typer.Option(
-            help="Write each step's input, label and probabilities to this CSV file.", **PATH_OPTION
+            help="Write input, label and probabilities of each step to this CSV file.",
+            **PATH_OPTION,
         ),
     ] = None,
     all_classes: Annotated[
         bool,
         typer.Option(
             "--all-classes",
-            help="Write all probabilities, and not the ten largest where there are above 100.",
+            help="With --predictions: write all probabilities, even of more than 100 classes.",
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace predictions that are there already.")
+        bool, typer.Option("--overwrite", help="Replace a predictions file that is already there.")
     ] = False,
     ahead: Annotated[
         int | None,
         typer.Option(
-            help="Forecast so many steps ahead instead, from many steps of the test part.",
+            help="Score forecasts up to this many steps ahead, from many steps of the test part.",
+            metavar="STEPS",
             show_default=False,
         ),
     ] = None,
@@ -58,12 +60,12 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Score a checkpoint or a run directory on a fresh series, or on a dataset.
+    """Score a trained model on data that it has not seen.
 
-    The fresh series comes from a stream of its own, which neither training nor validation saw. Of a
-    run directory, each seed's best checkpoint counts; of a sweep's, its best trial alone: of the
-    depth that its answer is about, the seed with the lowest validation loss. Settings of the task
-    are the checkpoint's, unless given.
+    That is the test part of its file, a dataset of yours (`--data`), or for a task a newly
+    generated series. From a run directory each seed's best checkpoint is scored; from a sweep's the
+    best trial: of the depth that its answer names, the seed with the lowest validation loss.
+    Settings of the task are the checkpoint's, unless given.
     """
     from lstmcli import api
     from lstmcli.cli import backtest

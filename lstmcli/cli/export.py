@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lstmcli.cli.completion import one_of
-from lstmcli.cli.options import PATH, CheckpointPath, Json, Overwrite
+from lstmcli.cli.options import PATH, CheckpointPath, Json, Overwrite, choices
 from lstmcli.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -20,8 +19,9 @@ def export(
     out: Annotated[
         Path,
         typer.Argument(
-            help="The file: .keras, .onnx or .safetensors, by its ending; without one the "
-            "directory of a SavedModel.",
+            help="File ending in .keras, .onnx or .safetensors; without an ending, the directory "
+            "of a SavedModel.",
+            metavar="OUT",
             show_default=False,
             **PATH,
         ),
@@ -29,18 +29,19 @@ def export(
     format: Annotated[
         str | None,
         typer.Option(
-            help="keras, onnx, safetensors or saved_model, where the name does not say it.",
-            autocompletion=one_of(("keras", "onnx", "safetensors", "saved_model")),
+            help="Format (default: by the file's ending).",
+            **choices(("keras", "onnx", "safetensors", "saved_model")),
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Of several seeds, whose model (default: the best by validation)."),
+        typer.Option(metavar="N", help="Which seed's model (default: the best in validation)."),
     ] = None,
     stateful: Annotated[
         bool,
         typer.Option(
-            "--stateful", help="A Keras model that keeps its state from call to call, of one row."
+            "--stateful",
+            help="Write a Keras model of one row that keeps its state from call to call.",
         ),
     ] = False,
     overwrite: Overwrite = False,
@@ -48,9 +49,10 @@ def export(
 ) -> None:
     """Write a trained model for Keras, TensorFlow, ONNX or PyTorch.
 
-    Numbers go in and come out in their own units, words as words: scales and vocabularies are part
-    of the model (of .safetensors, whose tensors have PyTorch's names, they are metadata, and for
-    .onnx words are numbers). A SavedModel takes and returns the state [layers, 2, batch, state].
+    The model takes and gives numbers in their own units and words as words: it contains scales and
+    vocabularies. Exceptions: .onnx takes words as numbers, and .safetensors has PyTorch's tensors,
+    with scales and vocabularies as metadata. A SavedModel takes and returns the state [layers, 2,
+    batch, state].
     """
     from lstmcli import api
     from lstmcli.utils.terminal import escape_unprintable

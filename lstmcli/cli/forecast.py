@@ -32,18 +32,18 @@ def forecast(
     checkpoint: CheckpointPath,
     steps: Annotated[
         int | None,
-        typer.Option(help="How many steps (default: as many as the model's horizon)."),
+        typer.Option(metavar="N", help="Steps to forecast (default: the model's horizon)."),
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Go on behind the end of this file, and not of the training's.", **PATH_OPTION
+            help="Forecast from the end of this file, not of the training file.", **PATH_OPTION
         ),
     ] = None,
     future: Annotated[
         Path | None,
         typer.Option(
-            help="A table of inputs that are known in advance, a row for each step.", **PATH_OPTION
+            help="Table of inputs that are known in advance, a row for each step.", **PATH_OPTION
         ),
     ] = None,
     output: Annotated[
@@ -55,18 +55,20 @@ def forecast(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Whose model forecasts (default: the best by validation)."),
+        typer.Option(
+            metavar="N", help="Which seed's model forecasts (default: the best in validation)."
+        ),
     ] = None,
     ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Forecast the mean of all seeds' models.")
+        bool, typer.Option("--ensemble", help="Forecast with the mean of all seeds' models.")
     ] = False,
 ) -> None:
-    """Forecast what comes after the end of the data, as a table with 80 % intervals.
+    """Forecast what comes after the end of the data, with intervals.
 
-    A model with a horizon forecasts that many steps from the past alone. Further ones come by its
-    own forecasts, fed back, and by the calendar; other inputs are taken from --future. Intervals
-    come from the errors of such forecasts on the validation part, for each step ahead; how many of
-    the test part's values they held is told. TensorFlow is not needed.
+    A model with a horizon forecasts that many steps from the past alone. For further steps its
+    forecasts are fed back, and the calendar goes on; other inputs come from `--future`. The 80 %
+    intervals come from the errors of such forecasts on the validation part, for each step ahead.
+    How many values of the test part they hold is reported. TensorFlow is not needed.
     """
     from lstmcli.inference import forecast as forecasting
 

@@ -28,14 +28,17 @@ RUN_OPTIONS = {"seed"}
 )
 def generate(
     given: Given,
-    out: Annotated[Path, typer.Argument(help="The file: .npz or .csv, by its ending.", **PATH)],
+    out: Annotated[
+        Path, typer.Argument(help="The file, ending in .npz or .csv.", metavar="OUT", **PATH)
+    ],
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Write a dataset of a task: a long labelled series, or many sequences, with its metadata.
+    """Generate the data of a task, and write it to a file.
 
-    In the echo task the label at each step is the input some steps before; `--task` names others.
-    `lstmcli train --data` and `lstmcli eval --data` read the file back.
+    It is one long labelled series or many sequences, with metadata. In the echo task each label is
+    the input some steps before; `--task` chooses others. `lstmcli train --data` and `lstmcli eval
+    --data` read the file.
     """
     from lstmcli.data.tasks import dataset
 

@@ -25,7 +25,7 @@ def inspect(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a checkpoint holds: its model, its columns, how it was trained, its tensors.
+    """Show a checkpoint's columns, layers, parameters and provenance.
 
     The state is the article's tensor [layers, 2, batch, state]: for each layer its cell state c and
     its hidden state h, a row for each row of the series.

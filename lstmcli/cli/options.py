@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from lstmcli.cli.completion import one_of, run_directories
-from lstmcli.config import GROUPS, SweepConfig
+from lstmcli.cli.help import FILE, GENERATED, OUTPUT
+from lstmcli.config import GROUPS, ONE_IN_A_SWEEP, PATHS, SweepConfig
 from lstmcli.utils.errors import UsageError
 from lstmcli.utils.settings import Settings, option_name, setting_types
 
@@ -41,9 +43,14 @@ def named_path(text: str) -> Path:
     return Path(text)
 
 
+def choices(names: Collection[str]) -> dict[str, Any]:
+    """How an option takes one of some values: its help shows them, and a shell completes them."""
+    return {"metavar": "|".join(names), "autocompletion": one_of(names)}
+
+
 PATH: dict[str, Any] = {"parser": named_path}
 """How an argument takes a path."""
-PATH_OPTION: dict[str, Any] = {**PATH, "metavar": "<path>"}
+PATH_OPTION: dict[str, Any] = {**PATH, "metavar": "FILE"}
 """How an option does."""
 
 RUN_PATH: dict[str, Any] = {**PATH, "autocompletion": run_directories}
@@ -52,20 +59,17 @@ RUN_PATH: dict[str, Any] = {**PATH, "autocompletion": run_directories}
 CheckpointPath = Annotated[
     Path,
     typer.Argument(
-        help="A checkpoint file, or the directory of a run or of a sweep.",
+        help="A checkpoint file, or the directory of a run or a sweep.",
+        metavar="CHECKPOINT",
         show_default=False,
         **RUN_PATH,
     ),
 ]
-OUTPUT = "Output"
-"""The heading in `--help` of the options that are about files and the screen."""
-
 ConfigFile = Annotated[
     list[Path] | None,
     typer.Option(
         "--config",
-        help="A TOML file of settings, as a run saves it; of several the later wins, and options "
-        "beat them.",
+        help="TOML file of settings, which options override.",
         rich_help_panel="Run",
         **PATH_OPTION,
     ),
@@ -74,34 +78,32 @@ RunOut = Annotated[
     Path | None,
     typer.Option(
         "--out",
-        help="Run directory (default: runs/<date>-<time>-<task>-<size>).",
+        help="Run directory (default: a new one in runs/).",
         rich_help_panel=OUTPUT,
-        **PATH_OPTION,
+        metavar="DIR",
+        **PATH,
     ),
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace what is there already.", rich_help_panel=OUTPUT),
+    typer.Option("--overwrite", help="Replace what is already there.", rich_help_panel=OUTPUT),
 ]
 ProgressStyle = Annotated[
     str,
     typer.Option(
         "--progress",
-        help="auto, rich (a bar), plain (a line an epoch) or none.",
-        autocompletion=one_of(("auto", "rich", "plain", "none")),
-        metavar="STYLE",
+        help="A bar (rich), a line per epoch (plain) or none; auto: a bar on a terminal.",
         rich_help_panel=OUTPUT,
+        **choices(("auto", "rich", "plain", "none")),
     ),
 ]
 LiveStyle = Annotated[
     str,
     typer.Option(
         "--live",
-        help="Below the bar, the loss and what the network makes of five rows: auto (on a "
-        "terminal), off, or window (in a window of its own).",
-        autocompletion=one_of(("auto", "off", "window")),
-        metavar="STYLE",
+        help="Show the loss and some predictions below the bar (auto), in a window, or not (off).",
         rich_help_panel=OUTPUT,
+        **choices(("auto", "off", "window")),
     ),
 ]
 Json = Annotated[
@@ -168,15 +170,19 @@ def _parameter(
 ) -> inspect.Parameter:
     """A command's parameter for a setting."""
     default = getattr(OPTION_GROUPS[group], spec.name)
+    help = spec.metadata["help"]
     if lists is not None and kind is not bool:
         kind, default = str, lists.get(spec.name, default and str(default))
+        if spec.name in lists:
+            help = re.sub(r" \(default: .*\)", "", help)
     name = option_name(spec.name)
     option = typer.Option(
         f"{name}/--no-{name[2:]}" if default is True else name,
-        help=_help(spec.metadata["help"], spec.metadata.get("choices")),
+        help=help,
         show_default=show_default and not (optional and default is None),
-        rich_help_panel=group.capitalize(),
-        autocompletion=_completion(spec),
+        rich_help_panel=_panel(group, spec),
+        metavar=_metavar(spec, lists is not None and spec.name not in ONE_IN_A_SWEEP),
+        autocompletion=_completion(spec, lists is not None),
     )
     return inspect.Parameter(
         spec.name,
@@ -186,22 +192,36 @@ def _parameter(
     )
 
 
-def _completion(spec: Field[Any]) -> Callable[[str], list[str]] | None:
+def _panel(group: str, spec: Field[Any]) -> str:
+    """The heading of a setting in `--help`."""
+    if spec.metadata.get("source") == "drawn":
+        return GENERATED
+    return FILE if group == "data" else group.capitalize()
+
+
+def _metavar(spec: Field[Any], several: bool = False) -> str | None:
+    """What stands for a setting's value in `--help`; `None` of one that is on or off."""
+    if "choices" in spec.metadata:
+        return "|".join(spec.metadata["choices"])
+    if spec.type == "bool":
+        return None
+    is_path = any(spec.name in names for names in PATHS.values())
+    name: str = spec.metadata.get("metavar", "FILE" if is_path else "N")
+    return name + ",…" * several
+
+
+def _completion(spec: Field[Any], several: bool) -> Callable[[str], list[str]] | None:
     """What a shell makes of the beginning of a setting's value; `None` leaves it to the shell."""
     if spec.name == "init_from":
         return run_directories
-    choices = spec.metadata.get("choices")
-    return one_of(choices) if choices else None
-
-
-def _help(text: str, choices: Collection[str] | None) -> str:
-    return f"{text.rstrip('.')}: {', '.join(choices)}." if choices else text
+    names = spec.metadata.get("choices") or spec.metadata.get("completed")
+    return one_of(names, several) if names else None
 
 
 def own_option(group: type[Settings], name: str) -> Any:
     """The option of a setting that is a command's own."""
     [spec] = [spec for spec in fields(group) if spec.name == name]
-    return typer.Option(help=spec.metadata["help"])
+    return typer.Option(help=spec.metadata["help"], metavar=_metavar(spec))
 
 
 def _was_typed(ctx: typer.Context, name: str) -> bool:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lstmcli.cli.options import OUTPUT, PATH_OPTION, RUN_PATH, Json
+from lstmcli.cli.help import OUTPUT
+from lstmcli.cli.options import PATH_OPTION, RUN_PATH, Json
 from lstmcli.cli.output import print_json, say
 
 
@@ -16,6 +17,7 @@ def plot(
         Path,
         typer.Argument(
             help="A run directory, a sweep directory or a checkpoint file.",
+            metavar="PATH",
             show_default=False,
             **RUN_PATH,
         ),
@@ -23,19 +25,19 @@ def plot(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="One figure into this file: .png, .svg or .pdf (default: all into `figures/`).",
+            help="Write one figure to this file: .png, .svg or .pdf (default: all, in figures/).",
             rich_help_panel=OUTPUT,
             **PATH_OPTION,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a run's losses and predictions, or a sweep's depths and curves.
+    """Draw the figures of a run, a sweep or a checkpoint.
 
-    Of a run: `loss`, and beside the losses what the best checkpoint makes of the validation series
-    (`echo`, `text`, `regression`, ...). Of a sweep: `depth` and `curves`. Of a checkpoint: what it
-    makes of the series. `--output` takes the figure that the file is named after (`curves.svg`),
-    else the one that says most.
+    Of a run: `loss`, and the best checkpoint's predictions beside the losses (`echo`, `text`,
+    `regression`, ...). Of a sweep: `depth` and `curves`. Of a checkpoint: its predictions. With
+    `--output`, the file's name chooses the figure (`curves.svg`); any other name gives the main
+    one.
     """
     from lstmcli.cli import progress
     from lstmcli.reporting import plot as plotting

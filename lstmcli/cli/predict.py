@@ -30,6 +30,7 @@ def predict(
         Path | None,
         typer.Argument(
             help="A CSV file, a text or an .npz file; without one, or for `-`, standard input.",
+            metavar="FILE",
             show_default=False,
             **PATH,
         ),
@@ -37,32 +38,34 @@ def predict(
     state: Annotated[
         Path | None,
         typer.Option(
-            help="Go on from the state in this file, if it is there, and keep it there at the end.",
+            help="Start from the state in this file, if it exists, and save the last state to it.",
             **PATH_OPTION,
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Whose model predicts (default: the best by validation)."),
+        typer.Option(
+            metavar="N", help="Which seed's model predicts (default: the best in validation)."
+        ),
     ] = None,
     ensemble: Annotated[
         bool,
-        typer.Option("--ensemble", help="Predict the mean of all seeds' models."),
+        typer.Option("--ensemble", help="Predict with the mean of all seeds' models."),
     ] = False,
     keep: Annotated[
         str | None,
-        typer.Option(help="Further columns to pass through, between commas.", metavar="NAMES"),
+        typer.Option(help="Columns to copy to the output: `id,name`.", metavar="COLUMNS"),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 4.")
     ] = False,
 ) -> None:
-    """Predict for each line of a CSV file, or for each character of a text.
+    """Predict each line of a CSV file, or each character of a text.
 
-    The first line names the columns; the target may lack. The state is carried from line to line,
-    and begins anew with each sequence (`--group`). What is written is CSV: the index or the step,
-    the prediction, and of classes its probability. A bad line is named on standard error, and its
-    line of the output is empty. TensorFlow is not needed.
+    The first line names the columns; the target may be missing. The state is carried from line to
+    line, and starts anew with each sequence (`--group`). The output is CSV: the index or the step,
+    the prediction, and for classes its probability. A bad line is reported on standard error and
+    leaves an empty line in the output. TensorFlow is not needed.
     """
     from lstmcli.inference.predict import ARRAYS, Stream, check_file, choose_seeds
     from lstmcli.training import load

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lstmcli.cli.help import OUTPUT
 from lstmcli.cli.options import (
-    OUTPUT,
     PATH_OPTION,
     RUN_PATH,
     Given,
@@ -36,19 +36,19 @@ def probe(
         list[Path],
         typer.Argument(
             metavar="CHECKPOINT",
-            help="Checkpoint files or run directories, to be looked at beside each other.",
+            help="Checkpoint files or run directories; several are compared.",
             show_default=False,
             **RUN_PATH,
         ),
     ],
     gradient: Annotated[
-        bool, typer.Option("--gradient", help="Ask instead how far the gradient reaches.")
+        bool, typer.Option("--gradient", help="Measure instead how far gradients reach.")
     ] = False,
     ablate: Annotated[
         bool,
         typer.Option(
             "--ablate",
-            help="Ask instead what is lost without a layer's carried state, and without a unit.",
+            help="Measure instead the loss without a layer's carried state, and without a unit.",
         ),
     ] = False,
     lags: Annotated[int, own_option(ProbeConfig, "lags")] = ProbeConfig.lags,
@@ -64,15 +64,15 @@ def probe(
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Write all figures to this CSV file.", rich_help_panel=OUTPUT, **PATH_OPTION
+            help="Write all numbers to this CSV file.", rich_help_panel=OUTPUT, **PATH_OPTION
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell which layer remembers what: how much a linear readout knows of earlier inputs.
+    """Measure what each layer remembers of earlier inputs.
 
-    A ridge regression recovers the input so many steps ago from each layer's h and c, judged on
-    steps that it was not fitted on: R squared for numbers, bits for symbols. The sum over the steps
+    For each lag, a ridge regression recovers the input from each layer's h and c. It is scored on
+    steps that it was not fitted to: R squared for numbers, bits for symbols. The sum over the lags
     is the memory capacity (Jaeger 2001), shown beside that of the untrained network. TensorFlow is
     not needed.
     """

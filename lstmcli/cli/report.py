@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from lstmcli.cli.options import OUTPUT, PATH_OPTION, RUN_PATH
+from lstmcli.cli.help import OUTPUT
+from lstmcli.cli.options import PATH_OPTION, RUN_PATH
 
 
 def report(
     directory: Annotated[
         Path,
         typer.Argument(
-            help="A run directory or a sweep directory.", show_default=False, **RUN_PATH
+            help="A run directory or a sweep directory.",
+            metavar="DIRECTORY",
+            show_default=False,
+            **RUN_PATH,
         ),
     ],
     output: Annotated[
@@ -28,9 +32,9 @@ def report(
 ) -> None:
     """Write one HTML page about a run or a sweep.
 
-    It has the answer, the figures, tables that sort, every setting, the provenance and the commands
-    that give the same results again. It needs nothing but itself: it opens from the disk and loads
-    nothing. A page that lstmcli wrote is replaced, anything else is not.
+    It has the answer, the figures, sortable tables, all settings, the provenance and the commands
+    that reproduce the results. It is a single file that loads nothing from elsewhere. A page that
+    lstmcli wrote is replaced; any other file is not.
     """
     from lstmcli.reporting import write_page
     from lstmcli.utils.terminal import escape_unprintable

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lstmcli.cli.options import OUTPUT, PATH_OPTION, RUN_PATH, Json
+from lstmcli.cli.help import OUTPUT
+from lstmcli.cli.options import PATH_OPTION, RUN_PATH, Json
 from lstmcli.cli.output import print_json, print_sentence, print_table, say
 from lstmcli.utils.errors import UsageError
 
@@ -26,8 +27,8 @@ def runs(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[DIR or RUN]",
-            help="Directories to look in, a sweep's too (default: `runs`); or two runs or more.",
+            metavar="DIR or RUN",
+            help="Directories to search (default: runs); or two or more runs to compare.",
             show_default=False,
             **RUN_PATH,
         ),
@@ -36,26 +37,25 @@ def runs(
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="Order by a column or a setting: `val_loss`; `-val_loss`: the largest first "
-            "(default: the newest first).",
+            help="Sort by a column or setting: `val_loss`; `-val_loss`: largest first (default: "
+            "newest first).",
         ),
     ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Only runs of which this holds: `status=completed`; may be given several times.",
+            help="Only runs of which this is true: `status=completed`; can be repeated.",
         ),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Columns and settings: `name,layers,val_loss`."),
+        typer.Option(metavar="NAMES", help="Columns and settings to show: `name,layers,val_loss`."),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Draw the curves of the runs that stand side by side into this file: .png, .svg "
-            "or .pdf.",
+            help="Draw the curves of the compared runs to this file: .png, .svg or .pdf.",
             rich_help_panel=OUTPUT,
             **PATH_OPTION,
         ),
@@ -66,11 +66,10 @@ def runs(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """List the runs and sweeps below a directory, or put runs side by side.
+    """List runs and sweeps, or compare some side by side.
 
-    The newest is first. Two runs or more that are named stand side by side: the settings that
-    differ, and the ends of their curves; of a sweep that is its best trial. On a narrow screen only
-    columns that differ are shown.
+    The newest comes first. Two or more runs are compared: the settings that differ, and how their
+    losses ended; of a sweep, its best trial. A narrow screen shows only columns that differ.
     """
     from lstmcli.reporting import run_table
     from lstmcli.reporting import runs as reading

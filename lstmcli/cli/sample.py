@@ -29,10 +29,13 @@ class SampleConfig(Settings):
 
     length: int = setting(500, "Characters to write after the prompt.", ge=0)
     temperature: float = setting(
-        1.0, "Below 1 likely characters become likelier; 0 takes the likeliest alone.", ge=0
+        1.0,
+        "Values below 1 favour likely characters; 0 always takes the likeliest.",
+        ge=0,
+        metavar="X",
     )
-    prompt: str = setting("", "Text to go on from; it is written first.")
-    seed: int = setting(0, "Draws the characters.", ge=0)
+    prompt: str = setting("", "Text to continue; it is written first.", metavar="TEXT")
+    seed: int = setting(0, "Seed of the draws.", ge=0)
 
 
 _option = partial(own_option, SampleConfig)
@@ -45,11 +48,11 @@ def sample(
     prompt: Annotated[str, _option("prompt")] = SampleConfig.prompt,
     seed: Annotated[int, _option("seed")] = SampleConfig.seed,
 ) -> None:
-    """Write text as a model that was trained on text goes on.
+    """Write text with a model that was trained on text.
 
     Each character is drawn from the softmax of the logits divided by the temperature, and is the
-    next input. Of a run directory, the best checkpoint counts; of several seeds, the one with the
-    lowest validation loss.
+    next input. From a run directory the best checkpoint is taken; of several seeds, the one with
+    the lowest validation loss.
     """
     from lstmcli.core import numpy_lstm
     from lstmcli.inference import sample as text

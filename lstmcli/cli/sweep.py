@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstmcli.cli.help import OUTPUT
 from lstmcli.cli.options import (
-    PATH_OPTION,
+    PATH,
     ConfigFile,
     Given,
     Json,
@@ -43,13 +44,19 @@ if TYPE_CHECKING:
 def sweep(
     ctx: typer.Context,
     given: Given,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would run.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only show what would be trained, and how long it takes.",
+            rich_help_panel="Sweep",
+        ),
+    ] = False,
     compare: Annotated[
         str | None,
         typer.Option(
             metavar="NAME=V,V,…",
-            help="Another setting of the model or the training that is the question in place of "
-            "depth, and its values: `state-size=4,8,16`.",
+            help="Compare values of another setting instead of depths: `state-size=4,8,16`.",
             rich_help_panel="Sweep",
         ),
     ] = None,
@@ -57,15 +64,18 @@ def sweep(
         list[str] | None,
         typer.Option(
             metavar="NAME=V,V,…",
-            help="A setting that each depth is to have at its best, by its validation loss, and "
-            "the values to try (default: learning rates around the default, unless one is given).",
+            help="Setting to tune for each depth by validation loss, and the values to try "
+            "(default: some learning rates, unless --learning-rate is given).",
             rich_help_panel="Sweep",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Sweep directory (default: one that the same sweep finds again).", **PATH_OPTION
+            help="Sweep directory (default: the same one for the same sweep).",
+            rich_help_panel=OUTPUT,
+            metavar="DIR",
+            **PATH,
         ),
     ] = None,
     config_file: ConfigFile = None,
@@ -73,12 +83,12 @@ def sweep(
     progress: ProgressStyle = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train every depth with every seed, and say how many layers the task needs.
+    """Train several depths and seeds, and say how many layers suffice.
 
-    Any setting takes a list (`--state-size 4,8`, `--echo-step 3,6`) or, for whole numbers, a range
-    (`--layers 1-5`); every combination is trained with every seed. The same command again finishes
-    what is missing, and with more seeds or depths it adds them. What is about a file has one value,
-    as all trials are on the same parts of it, but for the list `--horizon 1,6,24`.
+    Most settings take a list (`--state-size 4,8`) or a range of whole numbers (`--layers 1-5`);
+    every combination is trained with every seed. Settings of a file take one value, except
+    `--horizon 1,6,24`. The same command again finishes what is missing; more seeds or depths are
+    added.
     """
     from lstmcli import api
     from lstmcli.cli import progress as screens

@@ -43,7 +43,7 @@ Resume = Annotated[
         "--resume",
         metavar="RUN",
         **RUN_PATH,
-        help="Go on with the run in this directory, to the same bits as if it had not stopped.",
+        help="Continue this run exactly where it stopped.",
         rich_help_panel="Run",
     ),
 ]
@@ -51,7 +51,7 @@ OtherDevice = Annotated[
     bool,
     typer.Option(
         "--other-device",
-        help="Let a run that is resumed go on with another --device: its bits will differ.",
+        help="With --resume: allow another --device; the last bits will differ.",
         rich_help_panel="Run",
     ),
 ]
@@ -59,7 +59,7 @@ Verify = Annotated[
     bool,
     typer.Option(
         "--verify",
-        help="Only train the first two epochs twice, once resumed, and compare the bits.",
+        help="Only train two epochs twice, once with a resume, and compare all bits.",
         rich_help_panel="Run",
     ),
 ]
@@ -68,7 +68,7 @@ PrintConfig = Annotated[
     bool,
     typer.Option(
         "--print-config",
-        help="Only print every setting as TOML, each with where it comes from.",
+        help="Only print all settings as TOML, and where each comes from.",
         rich_help_panel="Run",
     ),
 ]
@@ -89,10 +89,10 @@ def train(
     live: LiveStyle = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train a stack of LSTM layers, and leave a run directory.
+    """Train a stack of LSTM layers, and write a run directory.
 
-    With no options it does the article's experiment. The run directory holds every setting, a table
-    with a row for each epoch, and the checkpoints that `lstmcli eval` and `lstmcli inspect` read.
+    It holds all settings, a table of losses by epoch, and the checkpoints that other commands read.
+    Without options this is the article's experiment.
     """
     from lstmcli import api
     from lstmcli.cli import progress as screens

@@ -4,7 +4,7 @@ They stand in `tests/bad_input/`, as a terminal shows them:
 
     $ lstmcli train --layers 0
     error: `--layers` must be at least 1, got 0
-    hint: `lstmcli train --help` lists what it takes
+    hint: `lstmcli train --help-all` lists what it takes
     exit 2
 
 The files that they name are made by `bad_files.py`; FOLDER is where. `...` stands for words that

@@ -17,9 +17,11 @@ import pandas as pd
 import pytest
 import typer
 
+from command_lines import parses
 from lstmcli import __version__
 from lstmcli.cli import inspect
 from lstmcli.cli.app import app
+from lstmcli.cli.help import EXAMPLES
 from lstmcli.config import GROUPS, DataConfig
 from lstmcli.data.batching import ContiguousWindows
 from lstmcli.data.tasks import echo
@@ -34,25 +36,73 @@ RESULT = ["seed", "loss", "accuracy", "bayes_loss", "bayes_accuracy", "gap", "la
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_and_each_of_its_options_has_help(run, name):
-    text = run(name, "--help").stdout
+    text = run(name, "--help-all").stdout
     assert COMMANDS[name].help.splitlines()[0] in " ".join(text.split())
     for parameter in COMMANDS[name].params:
         assert parameter.name == "help" or parameter.help, parameter.name
         assert parameter.param_type_name == "argument" or max(parameter.opts, key=len) in text
+    assert not re.search(r"<(int|float|str|path|bool)>", text, re.IGNORECASE)
 
 
-def test_help_groups_the_options_as_the_config_does(run):
-    groups = run("train", "--help").stdout.split("\n\n")[3:]
+def panels(text):
+    """The options under each heading of a help text."""
     found = {}
-    for group in groups:
+    for group in text.split("\n\n"):
         heading, *lines = group.splitlines()
-        found[heading] = re.findall(r"^  (?:-h, )?--([a-z-]+)", "\n".join(lines), re.MULTILINE)
-        assert len({len(line) - len(line[2:].lstrip()) for line in lines if line[2:4] == "  "}) < 2
-    for name, kind in GROUPS.items():
-        names = [spec.name.replace("_", "-") for spec in fields(kind)]
-        assert found[f"{name.capitalize()}:"][: len(names)] == names
-    assert found["Output:"] == ["out", "overwrite", "progress", "live", "json", "help"]
-    assert list(found) == ["Model:", "Data:", "Training:", "Run:", "Output:"]
+        names = re.findall(r"^  (?:-h, )?--([a-z-]+)", "\n".join(lines), re.MULTILINE)
+        if names:
+            found[heading.rstrip(":")] = names
+    return found
+
+
+def test_all_options_stand_by_what_they_are_about_and_the_usual_ones_are_some_of_them(run):
+    usual, whole = (panels(run("train", option).stdout) for option in ("--help", "--help-all"))
+    headings = ["Data from a file", "Generated data", "Model", "Training", "Run", "Output"]
+    assert list(usual) == list(whole) == headings
+    source = {spec.name: spec.metadata.get("source") for spec in fields(DataConfig)}
+    drawn = [name.replace("_", "-") for name in source if source[name] == "drawn"]
+    assert whole["Generated data"] == [*drawn, "data-seed"]
+    assert usual["Output"] == ["out", "overwrite", "json", "help-all", "help"]
+    names = {name for group in GROUPS.values() for name in (it.name for it in fields(group))}
+    every = {name for some in whole.values() for name in some}
+    assert {name.replace("_", "-") for name in names} <= every | {"cache"}
+    for heading, some in usual.items():
+        assert [name for name in whole[heading] if name in some] == some
+    assert 20 <= sum(map(len, usual.values())) <= 26
+
+
+@pytest.fixture
+def shown(monkeypatch, capsys):
+    """What a screen of some width shows."""
+
+    def show(columns, *arguments):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert typer.main.get_command(app).main(arguments, standalone_mode=False) == 0
+        return capsys.readouterr().out
+
+    return show
+
+
+def test_help_is_short_on_a_narrow_screen_and_uses_a_wide_one(shown):
+    narrow, wide = (shown(columns, "train", "--help").splitlines() for columns in (80, 200))
+    assert max(map(len, narrow)) < 80 < max(map(len, wide)) <= 120
+    assert len(wide) < len(narrow) <= 56
+
+
+def test_each_command_has_its_whole_line_at_80_columns(shown):
+    text = shown(80, "--help")
+    for name, command in COMMANDS.items():
+        assert f"  {name:8}  {command.help.splitlines()[0]}\n" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_examples_that_can_be_typed(run, name):
+    lines = run(name, "--help").stdout.splitlines()
+    typed = [line.strip() for line in lines if line.startswith("  lstmcli ")]
+    assert typed == list(EXAMPLES[name])
+    for line in typed:
+        assert line.startswith(f"lstmcli {name}")
+        parses(line.partition(" > ")[0])
 
 
 def test_no_command_at_all_shows_the_help_and_no_error(run):

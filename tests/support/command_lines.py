@@ -45,5 +45,5 @@ def in_shell(line):
 
 def options_of(command):
     """The options that a command has, and those that all have."""
-    known = {"--help", "--debug"}
+    known = {"--help", "--help-all", "--debug"}
     return known.union(*([*each.opts, *each.secondary_opts] for each in COMMANDS[command].params))
