@@ -398,7 +398,8 @@ def test_inspect_shows_the_articles_network(run, trained):
     text = run("inspect", trained).stdout
     for words in ("lstm.0", "lstm.1", "dense", "250", "[2, 2, 5, 4]", "[1, 16]", "15 steps"):
         assert words in text
-    assert "seed 2, layer 1, h:" in text
+    assert "seed 2, layer 1, h:" not in text
+    assert "seed 2, layer 1, h:" in run("inspect", trained, "--state").stdout
 
 
 def test_inspect_as_json_counts_parameters_and_gives_the_state(run, trained):
