@@ -357,6 +357,7 @@ FONTS = "'DejaVu Sans', Verdana, sans-serif"
 PIXELS_A_POINT = 96 / 72
 FONT = re.compile(r"(?P<before>.*?)(?P<size>[\d.]+px)\s+(?P<family>.*)")
 LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+GREY = re.compile(r"#([0-9a-f]{2})\1\1")
 REFERENCE = re.compile(r"url\(#([^)]*)\)")
 
 
@@ -377,6 +378,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> Eleme
     root.attrib |= {
         "width": f"{width * PIXELS_A_POINT:.0f}",
         "height": f"{height * PIXELS_A_POINT:.0f}",
+        "fill": "currentColor",  # Of what is black: matplotlib leaves it out.
         "role": "img",
         "aria-labelledby": f"{name}-title {name}-description",
     }
@@ -403,7 +405,8 @@ def _plain(found: Element) -> Element:
     """The element without namespaces, styles, metadata and needless digits."""
     made = Element(_local(found.tag))
     for name, value in found.attrib.items():
-        made.attrib |= _styles(value) if name == "style" else {_local(name): _short(name, value)}
+        attributes = _styles(value) if name == "style" else {_local(name): _short(name, value)}
+        made.attrib |= {key: _on_any_ground(each) for key, each in attributes.items()}
     made.text = found.text
     for child in found:
         if _local(child.tag) not in ("metadata", "style"):
@@ -429,6 +432,14 @@ def _styles(text: str) -> dict[str, str]:
         elif name:
             found[name] = value
     return found
+
+
+def _on_any_ground(value: str) -> str:
+    """A grey as a mixture of the page's ink and paper, so that it suits light and dark pages."""
+    if not (grey := GREY.fullmatch(value)):
+        return value
+    ink = 100 - 100 * int(grey[1], 16) / 255
+    return f"color-mix(in srgb, currentColor {ink:.0f}%, var(--paper))"
 
 
 def _short(name: str, value: str) -> str:

@@ -178,7 +178,7 @@ def test_the_heat_map_shows_the_tables_means_trained_beside_untrained(trained):
 
 def test_figures_of_gradients_and_ablations_have_axes_with_units(trained):
     gradient = drawn([lstmcli.probe(trained, gradient=True, lags=20)])
-    assert "steps ago" in gradient.axes[0].get_xlabel()
+    assert "lag in steps" in gradient.axes[0].get_xlabel()
     truncated = gradient.axes[0].lines[1]
     assert np.nanmax(truncated.get_xdata()[np.isfinite(truncated.get_ydata())]) == 14
     ablation = drawn([lstmcli.probe(trained, ablate=True, lags=5)])

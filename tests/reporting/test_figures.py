@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from lstmcli.reporting.figures.loss import LossAxis
+from lstmcli.reporting.figures import style
+from lstmcli.reporting.figures.loss import Curve, LossAxis, loss_figure
 from lstmcli.reporting.figures.sweep import sweep_figures
 from lstmcli.sweeps import summary
 
@@ -152,3 +153,41 @@ def test_an_axis_has_a_length_whatever_the_losses(losses):
     axis = LossAxis.around(losses, REFERENCES)
     assert axis.low < axis.high
     assert np.isfinite([axis.low, axis.high]).all()
+
+
+EPOCH = np.arange(1, 101)
+RUNS = {
+    "a fast fall": 0.0002 + 0.4 * np.exp(-EPOCH / 1.5) + 0.0001 * (EPOCH % 3),
+    "a long tail": 1.6 + 1.6 / EPOCH,
+    "an early spike": 0.4 + 0.3 / EPOCH + 50.0 * (EPOCH == 3),
+    "a late fall": np.where(EPOCH < 80, 0.693, 0.01),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_last_half_of_a_run_has_room_whatever_its_beginning(name):
+    losses = RUNS[name]
+    table = pd.DataFrame({"epoch": EPOCH, "seed": 0, "loss": losses, "val_loss": losses})
+    figure = loss_figure(Curve(table, table[:0], "nats per step", name))
+    FigureCanvasAgg(figure).draw()
+    [axes] = figure.axes
+    to_axes = axes.transData + axes.transAxes.inverted()
+    places = to_axes.transform(np.column_stack([EPOCH, losses]))
+    late = places[EPOCH > 50]
+    assert np.ptp(late[:, 0]) > 0.4
+    assert np.ptp(late[:, 1]) > 0.09
+    assert late.min() >= 0
+    assert late.max() <= 1
+    assert (places[:, 1] > 1).sum() <= 10
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([7.3e-05, 0.0001, 0.68], ["0.000073", "0.0001", "0.68"]),
+        ([3e-9, 0.5], ["3e-09", "5e-01"]),
+        ([0, np.nan, 1234.5], ["0", "nan", "1230"]),
+    ],
+)
+def test_numbers_of_one_figure_are_in_one_notation(values, expected):
+    assert style.numbers(values) == expected

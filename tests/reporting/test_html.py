@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 import lstmcli
 from lstmcli.reporting import html as page_html
+from lstmcli.reporting.figures import style
 from pages import parsed
 
 ROOT = Path(lstmcli.__file__).parent
@@ -39,3 +41,22 @@ def test_text_has_a_contrast_of_4_5_at_least(scheme):
     for text, ground in [*pairs, ("ink", "caution-tint"), ("caution", "caution-tint")]:
         low, high = sorted(luminance(colours[each]) for each in (text, ground))
         assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+def contrast(one, other):
+    low, high = sorted(luminance(to_hex(each)) for each in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#14171b"], ids=["light", "dark"])
+def test_lines_and_markers_have_a_contrast_of_3_at_least_for_up_to_10_depths(ground):
+    named = [style.BLUE, style.ORANGE, style.GREEN, style.RED, style.PURPLE, style.GREY]
+    colours = [*named, *(each for count in range(1, 11) for each in style.shades(count))]
+    assert min(contrast(each, ground) for each in colours) >= 3
+    assert f"--paper: {ground};" in (ROOT / "reporting/page.css").read_text()
+
+
+@pytest.mark.parametrize("count", range(2, 11))
+def test_no_two_depths_have_the_same_colour_and_line(count):
+    found = [to_hex(each) for each in style.shades(count)]
+    assert len(set(found)) == count

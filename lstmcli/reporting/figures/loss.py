@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Floats = npt.NDArray[np.float64]
+
 QUANTILES = (0.25, 0.75)
 MOST_THIN = 8
 """Seeds up to which each has a thin line of its own."""
 FEWEST_BANDED = 4
 """Seeds from which on the middle half of them is an area."""
-LOGARITHMIC_FROM = 20
-"""Epochs from which on the first ones get more room than the last."""
+CUT_FROM = 20
+"""Epochs from which on a high beginning may lie above the axes."""
+LAST_HALF, MOST_CUT = 1 / 7, 0.1
+"""Of an axis, what the last half of the epochs takes; of all losses, how many may be cut off."""
 FEW_EPOCHS = 3
 """Below so many epochs the logged windows show what happened."""
 FEWEST_WINDOWS = 5
@@ -88,7 +92,7 @@ def draw_loss(axes: Axes, curve: Curve, columns: int = 4) -> None:
     few = table.epoch.max() < FEW_EPOCHS and logged >= FEWEST_WINDOWS
     measured = [table.loss, table.val_loss, *([curve.windows.loss] if few else [])]
     losses = np.concatenate([np.asarray(each, float) for each in measured])
-    axis = LossAxis.around(losses, table, falling=True)
+    axis = LossAxis.around(losses, table, falling=True, last_half=_last_half(table))
     if few:
         _windows(axes, curve.windows)
     _line(axes, table, "loss", "training", TRAINING)
@@ -121,7 +125,8 @@ def compared_figure(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
         axes.plot(median, color=OF_RUNS[place], linestyle=line, linewidth=1.5, label=name)
     longest = max(tables, key=lambda table: table.epoch.max())
     known = longest.assign(bayes_loss=floors[0] if len(set(floors)) == 1 else np.nan)
-    axis = LossAxis.around(losses, known, falling=True)
+    last = np.concatenate([_last_half(table, [column]) for table in tables])
+    axis = LossAxis.around(losses, known, falling=True, last_half=last)
     axis.apply(axes)
     axis.references(axes, known)
     _epochs(axes, longest)
@@ -134,7 +139,7 @@ def compared_figure(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 def _windows(axes: Axes, windows: pd.DataFrame) -> None:
     """The logged windows of each seed."""
     for _, own in windows.groupby("seed"):
-        axes.plot(own.epoch, own.loss, color=style.GREY, linewidth=0.6, alpha=0.6)
+        axes.plot(own.epoch, own.loss, color=style.GREY, linewidth=0.6)
     axes.plot([], [], color=style.GREY, linewidth=0.6, label="a window")
 
 
@@ -145,7 +150,7 @@ def _line(axes: Axes, table: pd.DataFrame, column: str, label: str, style: tuple
     colour, line = style
     seeds = by_seed.shape[1]
     if 1 < seeds <= MOST_THIN:
-        axes.plot(by_seed.index, by_seed, color=colour, linewidth=0.5, alpha=0.5)
+        axes.plot(by_seed.index, by_seed, color=colour, linewidth=0.5)
     if seeds >= FEWEST_BANDED:
         low, high = (by_seed.quantile(each, axis=1) for each in QUANTILES)
         axes.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -168,20 +173,22 @@ def _best(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _epochs(axes: Any, table: pd.DataFrame) -> None:
-    """The axis of epochs: with decades of equal length where there are many."""
-    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+    """The axis of epochs."""
+    from matplotlib.ticker import StrMethodFormatter
 
-    last = table.epoch.max()
     axes.set_xlabel("epoch")
-    if last < LOGARITHMIC_FROM:
-        style.whole_numbers(axes.xaxis, int(table.epoch.min()))
-        return
-    axes.set_xscale("log")
-    between = (1, 2, 5) if last < 60 else (1, 3) if last < 300 else (1,)
-    axes.xaxis.set_major_locator(LogLocator(subs=between))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(0.95, last * 1.08)
+    last = table.epoch.max()
+    most = 9 if last < CUT_FROM else 4 if last < 1_000 else 2  # Room for longer numbers.
+    style.whole_numbers(axes.xaxis, int(table.epoch.min()), most)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def _last_half(table: pd.DataFrame, columns: Sequence[str] = ("loss", "val_loss")) -> Floats:
+    """The losses of the last half of many epochs; none of few."""
+    if table.epoch.max() < CUT_FROM:
+        return np.empty(0)
+    late = table[table.epoch > table.epoch.max() / 2][list(columns)]
+    return np.asarray(late, float).ravel()
 
 
 NARROW = 2.0  # highest loss over lowest, below which an axis need not be logarithmic
@@ -214,13 +221,21 @@ class LossAxis:
     falling: bool = False
 
     @classmethod
-    def around(cls, losses: npt.ArrayLike, table: pd.DataFrame, falling: bool = False) -> LossAxis:
+    def around(
+        cls,
+        losses: npt.ArrayLike,
+        table: pd.DataFrame,
+        falling: bool = False,
+        last_half: npt.ArrayLike = (),
+    ) -> LossAxis:
         """An axis for some losses, and for the references that lie near them.
 
         Args:
             losses: what is to be seen; NaN and infinity are left out.
             table: of trials or of epochs; its floors and chances count.
             falling: whether losses fall from left to right.
+            last_half: those of the last half of the epochs. Where they would lie in a narrow band,
+                the highest losses before them are cut off.
         """
         chances = _known(table, "chance")
         known = np.concatenate([_known(table, "bayes_loss"), chances])
@@ -228,9 +243,11 @@ class LossAxis:
         shown = shown[np.isfinite(shown)]
         if len(chances) and (shown <= ABSURD * chances.max()).any():
             shown = shown[shown <= ABSURD * chances.max()]
-        low, high = (shown.min(), shown.max()) if len(shown) else (0.0, 1.0)
+        shown = shown if len(shown) else np.array([0.0, 1.0])
+        low, high = shown.min(), shown.max()
         logarithmic = bool(low > 0 and high / low >= NARROW)
         to, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
+        high = _without_the_beginning(shown, np.asarray(last_half, float), to, back)
         span = max(to(high) - to(low), 0.02 if logarithmic else 0.002 * high, 1e-9)
         positive = known[known > 0] if logarithmic else known
         near = [each for each in to(positive) if to(low) - span <= each <= to(high) + span]
@@ -247,26 +264,31 @@ class LossAxis:
         axes.set_ylim(self.low, self.high)
 
     def _ticks(self, axis: Any) -> None:
-        """Plain numbers at the decades; in between too where there are few of these."""
-        from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+        """Numbers at the decades; in between too where there are few of these."""
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
         decades = np.log10(self.high / self.low)
         between = [each for most, each in TICKS if decades < most]
         axis.set_major_locator(LogLocator(subs=between[0] if between else (1.0,)))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: self._number(value)))
         axis.set_minor_locator(NullLocator())
 
+    def _number(self, loss: float) -> str:
+        """A loss in the notation of the axis."""
+        return style.numbers([loss, self.low, self.high] if self.logarithmic else [loss])[0]
+
     def reference(
-        self, axes: Any, name: str, style: tuple[str, str], values: npt.ArrayLike
+        self, axes: Any, name: str, drawn: tuple[str, str], values: npt.ArrayLike
     ) -> None:
         """Draws a floor or a chance: a line, a band where it differs, or a note at the edge."""
-        colour, line = style
+        colour, line = drawn
         known = np.asarray(values, float)
         if not len(known):
             return
         low, high = known.min(), known.max()
         same = high - low <= 0.005 * high
-        text = f"{name} {high:.3g}" if same else f"{name} {low:.3g}-{high:.3g}"
+        ends = [self._number(each) for each in (low, high)]
+        text = f"{name} {ends[1]}" if same else f"{name} {ends[0]}-{ends[1]}"
         if low > self.high or high < self.low:
             above = low > self.high
             said = f"{text} is {'above' if above else 'below'}"
@@ -305,6 +327,19 @@ class LossAxis:
             return
         for name, part in table.groupby("reference"):
             self.reference(axes, str(name), WITHOUT, _known(part, "reference_loss"))
+
+
+def _without_the_beginning(
+    shown: Floats, last_half: Floats, to: Callable[[Any], Any], back: Callable[[Any], Any]
+) -> float:
+    """The highest loss that an axis shows, so that the last half of the epochs can be seen."""
+    last_half = last_half[np.isfinite(last_half) & (last_half <= shown.max())]
+    if not len(last_half):
+        return float(shown.max())
+    low, high = to(shown.min()), to(last_half.max())
+    enough = back(low + (high - to(last_half.min())) / LAST_HALF)
+    highest = max(enough, last_half.max(), np.quantile(shown, 1 - MOST_CUT))
+    return float(min(shown.max(), highest))
 
 
 def _beside(axes: Any, text: str, colour: str, share: float, raised: bool = False) -> None:

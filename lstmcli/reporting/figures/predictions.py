@@ -228,7 +228,7 @@ def _draw(
     residuals = predicted - truth
     above.plot(at, truth, "o", color="black", linestyle=line, linewidth=0.8, markersize=2.5,
                label="truth")  # fmt: skip
-    above.plot(at, predicted, "D", color=style.RED, linestyle=line, linewidth=1.4, alpha=0.85,
+    above.plot(at, predicted, "D", color=style.RED, linestyle=line, linewidth=1.4,
                markersize=0 if line else 3.5, label="prediction")  # fmt: skip
     below.axhline(0, color="0.6", linewidth=0.8)
     below.vlines(at, 0, residuals, color=style.BLUE, linewidth=1)

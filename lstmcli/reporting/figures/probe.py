@@ -10,6 +10,7 @@ import numpy as np
 from lstmcli.probes import gradient, run, summary
 from lstmcli.probes.ablation import UNIT
 from lstmcli.probes.run import Probe
+from lstmcli.reporting.figures import style
 from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
@@ -70,16 +71,19 @@ def memory_figure(drawn: Sequence[Drawn]) -> Any:
     for row, (title, (lags, capacities)) in zip(axes, drawn, strict=True):
         for each, network in zip(row[:2], ("trained", "untrained"), strict=True):
             shown = _heat_map(each, lags[lags.network == network], last, most)
-            each.set_xlabel(f"steps ago, {network}", fontsize=SMALL)
+            each.set_xlabel(f"lag in steps, {network} network", fontsize=SMALL)
         row[0].set_title(escape_unprintable(title), fontsize=9, loc="left")
         row[1].set_yticklabels([])
         _capacities(row[2], capacities)
+        in_bits = " (bits)" * (lags.unit.iloc[0] == "bits")
+        row[2].set_xlabel(f"memory capacity{in_bits}", fontsize=SMALL)
     unit = str(drawn[0].tables[0].unit.iloc[0])
     bar = figure.colorbar(
         shown, ax=list(axes[:, :2].flat), location="bottom", shrink=0.5, aspect=40
     )
     of = escape_unprintable(str(drawn[0].tables[0].input.iloc[0]))
-    bar.set_label(f"{'bits known' if unit == 'bits' else 'R squared'} of {of}", fontsize=SMALL)
+    what = f"information about {of} (bits)" if unit == "bits" else f"R squared of {of}"
+    bar.set_label(what, fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
     return figure
 
@@ -106,7 +110,7 @@ def _heat_map(axes: Any, lags: pd.DataFrame, last: int, most: float) -> Any:
 
 def _capacities(axes: Any, capacities: pd.DataFrame) -> None:
     """Each part's capacity, trained (with its interval over the seeds) and untrained."""
-    styles = (("trained", "o", "black", "black"), ("untrained", "o", "white", "0.5"))
+    styles = (("trained", "o", "black", "black"), ("untrained", "o", "white", style.GREY))
     for network, marker, face, edge in styles:
         mine = capacities[capacities.network == network]
         places = np.arange(len(mine))
@@ -118,7 +122,6 @@ def _capacities(axes: Any, capacities: pd.DataFrame) -> None:
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
-    axes.set_xlabel("sum over the steps", fontsize=SMALL)
     axes.set_title("● trained  ○ untrained", fontsize=SMALL, loc="left", color="0.35")
 
 
@@ -146,7 +149,7 @@ def gradient_figure(drawn: Sequence[Drawn]) -> Any:
             if window <= table.lag.max():
                 each.axvspan(window - 0.5, table.lag.max(), color="0.93", linewidth=0)
             each.set_xlim(0, table.lag.max())
-            each.set_xlabel(f"steps ago (grey: beyond a window of {window})", fontsize=SMALL)
+            each.set_xlabel(f"lag in steps (grey: beyond the window of {window})", fontsize=SMALL)
             each.legend(fontsize=SMALL, frameon=False)
     return figure
 
@@ -157,16 +160,18 @@ def _to_input(axes: Any, table: pd.DataFrame, window: int) -> None:
     _line(axes, trained, "norm", "black", "-", "input, no truncation")
     if trained.low.notna().all():
         axes.fill_between(trained.lag, trained.low, trained.high, color="0.5", alpha=0.3, lw=0)
-    colours = _colours(3)
+    colours = style.shades(3)
     for times, colour, line in zip((1, 2, 4), colours, LINES[1:], strict=True):
         label = f"windows of {times * window}"
         _line(axes, trained, f"norm_{times}", colour, line, label)
-    _line(axes, mine[mine.network == "untrained"], "norm", "0.6", "-", "untrained, no truncation")
+    _line(
+        axes, mine[mine.network == "untrained"], "norm", style.GREY, "-", "untrained, no truncation"
+    )
 
 
 def _to_layers(axes: Any, table: pd.DataFrame) -> None:
     layers = list(table.groupby("layer", sort=True))
-    colours = _colours(len(layers))
+    colours = style.shades(len(layers))
     for place, ((layer, rows), colour) in enumerate(zip(layers, colours, strict=True)):
         _line(axes, rows, "norm", colour, LINES[place % len(LINES)], f"h of layer {layer}")
 
@@ -175,12 +180,6 @@ def _line(axes: Any, rows: pd.DataFrame, column: str, colour: Any, line: str, la
     """A line, where the norm is above 0: a logarithmic axis has no place for more."""
     values = rows[column].where(rows[column] > 0)
     axes.plot(rows.lag, values, line, color=colour, linewidth=1.3, label=label)
-
-
-def _colours(count: int) -> Any:
-    from matplotlib import colormaps
-
-    return colormaps["viridis"](np.linspace(0, 0.85, count))
 
 
 # --- ablation
@@ -206,7 +205,7 @@ def ablation_figure(drawn: Sequence[Drawn]) -> Any:
 
 def _without_carried(axes: Any, layers: pd.DataFrame) -> None:
     groups = list(layers.groupby("zeroed", sort=False))
-    colours = _colours(len(groups) + 1)
+    colours = style.shades(len(groups) + 1)
     for place, ((zeroed, rows), colour) in enumerate(zip(groups, colours, strict=False)):
         at = rows.layer + 0.16 * (2 * place - 1)
         axes.vlines(at, rows.low, rows.high, color=colour, linewidth=2)
@@ -239,7 +238,7 @@ def _without_unit(axes: Any, figure: Any, units: pd.DataFrame) -> None:
     if values.shape[1] <= 16:
         axes.set_xticklabels([f"{unit}" for unit in losses.columns])
     axes.set_yticks(range(len(losses)), [f"{layer}" for layer in losses.index])
-    axes.set_xlabel("unit left out (number: the lag that it says most of)", fontsize=SMALL)
+    axes.set_xlabel("unit left out (in the cell: the lag that it knows best)", fontsize=SMALL)
     axes.set_ylabel("layer", fontsize=SMALL)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(shown, ax=axes)

@@ -22,15 +22,22 @@ DPI = 150
 SMALL = 8
 """Points of the smallest text."""
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#666666",
+    "#0072B2", "#B87A00", "#009E73", "#D55E00", "#C26799", "#666666",
 )  # fmt: skip
-"""Okabe and Ito's colours (2008), which the colour-blind tell apart."""
+"""Okabe and Ito's colours (2008), which the colour-blind tell apart; orange and purple are darker.
+
+Each has a contrast of 3:1 or more to white, and to the dark ground of a page.
+"""
+ORDERED = ("#1F6FB5", "#7F62D2", "#C04F9F", "#D4552F", "#A98600")
+"""From the first of an order to its last: about as light as each other, for both grounds."""
 MARKERS = "os^Dv"
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (4, 1, 1, 1, 1, 1)))
 PICTURED = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
 """What stands for a character that leaves no ink."""
 
 
+PLAIN = (1e-6, 1e7)
+"""The smallest number that is written without an exponent, and the smallest that is again not."""
 A_LINE = 14
 """Points of a further line of the title."""
 BELOW_THE_TITLE = 19
@@ -81,10 +88,11 @@ def legend_above(axes: Axes, columns: int) -> None:
 
 
 def shades(count: int) -> npt.NDArray[Any]:
-    """Colours in an order: `[count, 4]`, of a map whose lightness has that order too."""
-    from matplotlib import colormaps
+    """Colours in an order: `[count, 4]`, from blue over red to yellow."""
+    from matplotlib.colors import LinearSegmentedColormap
 
-    return np.asarray(colormaps["viridis"](np.linspace(0, 0.88, count)))
+    scale = LinearSegmentedColormap.from_list("ordered", ORDERED)
+    return np.asarray(scale(np.linspace(0, 1, count)))
 
 
 def shared_steps(panels: Iterable[Axes], kind: str, first: int) -> None:
@@ -97,11 +105,11 @@ def shared_steps(panels: Iterable[Axes], kind: str, first: int) -> None:
     last.tick_params(axis="x", labelsize=9)
 
 
-def whole_numbers(axis: Any, first: int | None = None) -> None:
+def whole_numbers(axis: Any, first: int | None = None, most: int = 9) -> None:
     """Puts an axis' ticks at whole numbers; none below the first one, where that is known."""
     from matplotlib.ticker import MaxNLocator
 
-    locator = MaxNLocator(integer=True)
+    locator = MaxNLocator(most, integer=True)
     if first is None:
         axis.set_major_locator(locator)
         return
@@ -109,6 +117,20 @@ def whole_numbers(axis: Any, first: int | None = None) -> None:
     found = [each for each in locator.tick_values(first, high) if each <= high]
     apart = (found[-1] - found[0]) / max(1, len(found) - 1)
     axis.set_ticks([first, *(each for each in found if each > first + apart / 2)])
+
+
+def numbers(values: npt.ArrayLike, digits: int = 3) -> list[str]:
+    """Numbers of one figure, all in one notation: `0.00007`, not `7e-05`, beside `0.0001`.
+
+    Args:
+        values: finite numbers are what chooses the notation; others are "nan" or "inf".
+        digits: that count, of each.
+    """
+    found = np.asarray(values, float).ravel()
+    sizes = np.abs(found[np.isfinite(found) & (found != 0)])
+    if len(sizes) and (sizes.min() < PLAIN[0] or sizes.max() >= PLAIN[1]):
+        return [np.format_float_scientific(each, digits - 1, trim="-") for each in found]
+    return [np.format_float_positional(each, digits, fractional=False, trim="-") for each in found]
 
 
 def shown(text: str, widest: int = 24) -> str:

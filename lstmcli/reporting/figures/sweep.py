@@ -128,7 +128,7 @@ def _settings(
 def _points(axes: Any, axis: LossAxis, places: Any, losses: Any, style: dict[str, Any]) -> None:
     """Draws each seed; an arrow at the edge stands for one that is far above."""
     above = losses > axis.high
-    style = style | {"alpha": 0.55, "markersize": 4, "mew": 0}
+    style = style | {"markersize": 4, "mew": 0.9, "markerfacecolor": "none"}
     axes.plot(places[~above], losses[~above], **style)
     edge = np.full(above.sum(), axis.high)
     axes.plot(places[above], edge, **style | {"marker": "^", "markersize": 6, "clip_on": False})
@@ -174,9 +174,13 @@ def heat_map(
     known = gaps.to_numpy(float)
     smallest = known[known > 0].min() if (known > 0).any() else 1.0
     shades = -np.log(np.fmax(known, smallest))
-    texts = [f"{value:.2g}" for value in known.flat]
+    texts = style.numbers(known, 2)
     ends = (float(np.nanmin(shades)), float(np.nanmax(shades)) + 1e-9)
-    heading = "gap (nats above the oracle)" if column == "gap" else f"test loss ({unit})"
+    heading = (
+        "excess loss (nats per step above the Bayes loss)"
+        if column == "gap"
+        else f"test loss ({unit})"
+    )
     _cells(right, gaps, texts, shades, f"median {heading}", ends)
     for each in (left, right):
         each.set_xlabel(setting_words(name))
@@ -241,7 +245,8 @@ def curves_figure(curves: pd.DataFrame, varied: list[str], title: str, unit: str
     rows = -(-len(panels) // columns)
     size = (6.5, 3.8) if len(panels) == 1 else (2.3 * columns + 1.2, 2.1 * rows + 0.8)
     figure, axes = style.figure(*size, rows, columns, sharex=True, sharey=True)
-    axis = LossAxis.around(curves.val_loss, curves)
+    last = curves.val_loss[curves.epoch > curves.epoch.max() / 2]
+    axis = LossAxis.around(curves.val_loss, curves, last_half=last)
     styles = _styles(sorted(curves[first].unique()))
     for each, (found, part) in zip(axes.flat, panels, strict=False):
         _panel(each, part, first, styles)
