@@ -67,13 +67,15 @@ def lag_of_task(found: Probe) -> int | None:
 
 def _answer(rows: pd.DataFrame, capacities: pd.DataFrame, unit: str, lag: int | None) -> str:
     """What all layers together remember, beside the untrained network; and at the task's lag."""
-    whole = capacities[(capacities.layer == ALL) & (capacities.state == "h")]
+    layers = ALL if (capacities.layer == ALL).any() else capacities.layer.iloc[0]  # The only one.
+    whole = capacities[(capacities.layer == layers) & (capacities.state == "h")]
     trained, untrained = (
         whole[whole.network == network].capacity.iloc[0] for network in ("trained", "untrained")
     )
     of = " bits" if unit == "bits" else ""
-    said = f"memory capacity of all layers: {_figure(trained)}{of}, untrained {_figure(untrained)}"
-    at = rows[(rows.layer == ALL) & (rows.state == "h") & (rows.lag == lag)]
+    of_whom = "all layers" if layers == ALL else "the layer"
+    said = f"memory capacity of {of_whom}: {_figure(trained)}{of}, untrained {_figure(untrained)}"
+    at = rows[(rows.layer == layers) & (rows.state == "h") & (rows.lag == lag)]
     if lag is None or at.empty:
         return said
     own, drawn = (at[at.network == each].memory.iloc[0] for each in ("trained", "untrained"))
