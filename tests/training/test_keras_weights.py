@@ -247,7 +247,7 @@ def test_a_softmax_head_does_not_begin_a_regression():
 
 def test_other_sizes_than_the_models_are_refused(arrays):
     sequential(lstm(), dense()).save("model.keras")
-    with pytest.raises(FileError, match="it has 1 layers, expected 2"):
+    with pytest.raises(FileError, match="it has 1 layer, expected 2"):
         weights(arrays, layers=2)
     with pytest.raises(FileError, match=r"kernel of its layer `lstm\w*` is \[2, 16\], expected"):
         weights(arrays, state_size=5)

@@ -97,4 +97,4 @@ def test_files_of_a_newer_format_are_refused_by_its_number(sealed, tmp_path, mon
             FileError, match=rf"{name}` has \w+ format {number}, expected 1"
         ) as caught:
             read(tmp_path / name)
-        assert "--upgrade" in caught.value.hint
+        assert "a newer version of lstmcli" in caught.value.hint

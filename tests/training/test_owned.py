@@ -90,6 +90,6 @@ def test_eval_says_of_which_epoch_it_is_and_whether_the_run_is_complete(trained,
     rows = (copy / "metrics.csv").read_text().splitlines()
     done = rows[-1].split(",")[0]
     assert f"note: the run is not complete ({done} of 9 epochs)" in said.stderr
-    shown = said.stdout.splitlines()[0]
+    [shown] = [line for line in said.stdout.splitlines() if line.startswith("checkpoint: ")]
     assert f"epoch {epochs[0]}" in shown or f"epochs {min(epochs)} to {max(epochs)}" in shown
     assert "not complete" not in run("eval", copy / "checkpoints/best.safetensors").stderr
