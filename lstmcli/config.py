@@ -16,7 +16,7 @@ from typing import Any, Self, get_type_hints
 from lstmcli import defaults
 from lstmcli.defaults import ARTICLE, OFF
 from lstmcli.utils.errors import UsageError
-from lstmcli.utils.settings import Settings, by_rule, option_name, setting
+from lstmcli.utils.settings import Settings, by_rule, did_you_mean, option_name, setting
 
 EXECUTIONS = ("auto", "wavefront", "layered")
 OPTIMIZERS = ("adagrad", "adam", "rmsprop", "sgd")
@@ -605,7 +605,7 @@ class Config:
         owners = {spec.name: name for name, group in GROUPS.items() for spec in fields(group)}
         for name, value in given.items():
             if name not in owners:
-                raise UsageError(f"there is no setting `{name}`")
+                raise UsageError(f"there is no setting `{name}`{did_you_mean(name, owners)}")
             tables.setdefault(owners[name], {})[name] = value
         if tables.get("data", {}).get("data") is not None:
             if is_resolved(saved or {}):
@@ -828,7 +828,8 @@ def _tables(saved: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for key in tables[name]:
             if key not in known:
                 raise UsageError(
-                    f"the configuration has an unknown setting `{key}` in [{name}]",
+                    f"the configuration has an unknown setting `{key}` in [{name}]"
+                    f"{did_you_mean(key, known)}",
                     f"[{name}] has {', '.join(known)}",
                 )
     return tables

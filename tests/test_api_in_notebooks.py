@@ -192,7 +192,7 @@ def test_a_verb_takes_the_settings_that_its_command_takes(verb, command):
 
 
 def test_an_unknown_keyword_is_refused_by_its_name():
-    with pytest.raises(UsageError, match="there is no setting `laiers`"):
+    with pytest.raises(UsageError, match="there is no setting `laiers`; did you mean `layers`\\?"):
         lstmcli.train(laiers=3)
 
 

@@ -21,7 +21,7 @@ from lstmcli.cli import help
 from lstmcli.cli.output import say
 from lstmcli.config import FORMERLY, OF_SEVERAL_WORDS, OF_THE_FILE
 from lstmcli.utils.errors import ExitCode, LstmcliError, UsageError, describe_os_error
-from lstmcli.utils.settings import option_name
+from lstmcli.utils.settings import did_you_mean, option_name
 
 
 class GroupedCommand(TyperCommand):
@@ -227,6 +227,9 @@ def _of_typer(error: typer.TyperException) -> str:
         if kind:
             return f"`{error.param.opts[0]}` must be {kind}, got {found['input']!r}"  # type: ignore[attr-defined]
     message = error.format_message().rstrip(".").replace("'", "`")
+    if unknown := re.match(r"No such option: (\S+)", message):
+        options = [name for each in error.ctx.command.params for name in each.opts]  # type: ignore[attr-defined]
+        return f"no such option: {unknown[1]}{did_you_mean(unknown[1], options)}"
     return message[:1].lower() + message[1:]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import numbers
 import os
 import re
 import types
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, get_args, get_type_hints
 
@@ -25,6 +26,37 @@ BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "le": ("at most", lambda value, bound: value <= bound),
     "lt": ("below", lambda value, bound: value < bound),
 }
+
+
+OTHER_NAMES = {
+    **dict.fromkeys(("lr", "learningrate", "eta", "alpha"), "learning_rate"),
+    **dict.fromkeys(("hidden_size", "hidden", "units", "hidden_units"), "state_size"),
+    **dict.fromkeys(("num_layers", "n_layers", "nlayers", "depth"), "layers"),
+    **dict.fromkeys(("sequence_len", "seq_len", "window", "timesteps", "steps"), "bptt"),
+    **dict.fromkeys(("num_epochs", "n_epochs", "max_epochs", "iterations"), "epochs"),
+    **dict.fromkeys(("bs", "batch"), "batch_size"),
+    **dict.fromkeys(("clip", "clipnorm", "max_norm", "gradient_clip_val"), "clip_norm"),
+    **dict.fromkeys(("early_stopping", "early_stop"), "patience"),
+    **dict.fromkeys(("output", "output_dir", "out_dir"), "out"),
+    **dict.fromkeys(("random_seed", "random_state", "manual_seed"), "seed"),
+    **dict.fromkeys(("validation_split", "val_split"), "val_fraction"),
+    "replicas": "seeds",
+}
+"""What Keras, PyTorch and others call a setting, and its name here."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question after a name that is not known: the name that was probably meant, or nothing.
+
+    Args:
+        name: as it was given: `--lr`, or `lr`.
+        known: names as they are given likewise.
+    """
+    plain = {each.lstrip("-").replace("-", "_"): each for each in known}
+    asked = name.lstrip("-").replace("-", "_").lower()
+    other = OTHER_NAMES.get(asked)
+    near = [other] if other in plain else difflib.get_close_matches(asked, plain, 1, 0.75)
+    return f"; did you mean `{plain[near[0]]}`?" if near else ""
 
 
 def setting(default: Any, help: str, **checks: Any) -> Any:
