@@ -49,7 +49,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question after a name that is not known: the name that was probably meant, or nothing.
 
     Args:
-        name: as it was given: `--lr`, or `lr`.
+        name: as it was given, with dashes or without.
         known: names as they are given likewise.
     """
     plain = {each.lstrip("-").replace("-", "_"): each for each in known}
