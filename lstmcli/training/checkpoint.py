@@ -32,6 +32,18 @@ PROGRESS = "progress."
 """Of an epoch that is not completed: measures `[windows, R]`, and no part of a model."""
 SEAL = b'"sha256":"'
 """What stands before the seal. A text cannot hold it: quotes are escaped there."""
+OTHER_KINDS = {
+    **dict.fromkeys((".csv", ".gz", ".tsv", ".parquet"), "a table"),
+    **dict.fromkeys((".png", ".svg", ".pdf"), "a picture"),
+    ".txt": "a text",
+    ".npz": "a dataset",
+    ".html": "a page",
+    ".toml": "a file of settings",
+    ".keras": "a Keras model",
+    ".onnx": "an ONNX model",
+}
+"""What a file is by its ending, where it is no checkpoint."""
+
 LENGTH = 8  # bytes that give the length of a safetensors header, and stand before it
 LONGEST_HEADER = 100_000_000
 """Bytes: what the format of safetensors allows."""
@@ -163,6 +175,11 @@ def read(path: Path, finite: bool = True) -> Checkpoint:
     except FileError:
         raise
     except Exception as error:  # A hostile file makes its decoders raise whatever they do.
+        if kind := OTHER_KINDS.get(Path(path).suffix.lower()):
+            raise FileError(
+                f"`{path}` is {kind}, not a checkpoint",
+                "name a run directory, or a `.safetensors` file in its `checkpoints`",
+            ) from error
         raise FileError(
             f"`{path}` is not a checkpoint of lstmcli or is damaged: {_why(error)}",
             "the run directory's other checkpoint (`last` or `best`) may be whole",
