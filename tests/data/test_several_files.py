@@ -261,5 +261,7 @@ def test_a_model_of_labelled_files_is_scored_on_others(run):
     Path("later").mkdir()
     shutil.move("walks/walk_1.csv", "later/walk_1.csv")
     shown = run("eval", "moved", "--data", "later", "--labels", "targets.csv").stdout
-    heading, seed = (line.split() for line in shown.splitlines()[3:5])
+    lines = shown.splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("seed 0  "))
+    heading, seed = (line.split() for line in lines[at - 1 : at + 1])
     assert (heading[-1], seed[:2], seed[-1]) == ("sequences", ["seed", "0"], "1")
