@@ -1,7 +1,5 @@
 """How Sphinx builds the documentation: `make docs`, without a network."""
 
-import logging
-
 import lstmcli
 
 project = "lstmcli"
@@ -13,11 +11,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
-
-# A folder may have no page yet.
-logging.getLogger("sphinx.sphinx.directives.other").addFilter(
-    lambda record: "didn't match any" not in str(record.msg)
-)
 
 # Types are shown as they are written; those of other libraries are no links.
 autodoc_typehints = "signature"

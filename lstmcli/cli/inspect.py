@@ -103,7 +103,7 @@ def _order(group: tuple[str, Any]) -> tuple[bool, int]:
 def _print_provenance(description: dict[str, Any]) -> None:
     from lstmcli.config import Config
     from lstmcli.data.tasks import described
-    from lstmcli.sweeps.axis import plural
+    from lstmcli.utils.errors import plural
     from lstmcli.utils.terminal import escape_unprintable
 
     path, version = (

@@ -15,8 +15,8 @@ from lstmcli.probes.ablation import EVERY_STEP, UNIT, WINDOW_STARTS
 from lstmcli.probes.memory import ALL
 from lstmcli.probes.run import Probe
 from lstmcli.reporting import formatting
-from lstmcli.sweeps.axis import plural
 from lstmcli.utils import terminal
+from lstmcli.utils.errors import plural
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -84,11 +84,14 @@ class ExecutionPlan:
             and where a GPU computes.
         splits_batch: whether two threads train a window's rows as halves: see `core/programs.py`;
             never on a GPU.
+        units_first: how the layered schedule lays out its state: see `LARGE_LAYER`; never on a GPU,
+            where it was not tried.
     """
 
     schedule: str
     threads: int | None
-    splits_batch: bool
+    splits_batch: bool = False
+    units_first: bool = False
 
     @property
     def instruction_set(self) -> str:
@@ -132,16 +135,17 @@ def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
         tiny = columns <= LARGEST_WAVEFRONT and rows * columns**2 <= MOST_PRODUCTS
         schedule = "wavefront" if tiny else "layered"
     if on_gpu(device):
-        return ExecutionPlan(schedule, config.run.threads, splits_batch=False)
+        return ExecutionPlan(schedule, config.run.threads)
     small = schedule == "wavefront" or rows * size <= LARGEST_ON_ONE_THREAD
     return ExecutionPlan(
         schedule,
         config.run.threads or (1 if small else None),
-        schedule == "layered"
+        splits_batch=schedule == "layered"
         and size < LARGE_LAYER
         and rows >= FEWEST_HALVED_ROWS
         and rows * size >= FEWEST_HALVED_NUMBERS
         and 8 * layers * size**2 * rows * steps >= FEWEST_HALVED_PRODUCTS,
+        units_first=schedule == "layered" and size >= LARGE_LAYER,
     )
 
 

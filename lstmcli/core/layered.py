@@ -9,7 +9,8 @@ It is compiled for one replica, and replicas go through it one after the other: 
 those of a run of its own because the code is, and compiling does not take longer with more of them.
 
 Where the weights of the recurrence are large, the loop holds its state with the units first
-(`execution.LARGE_LAYER`): what is `[B, S]` below is `[S, B]` there, and `[B, 4, S]` is `[4, S, B]`.
+(`units_first`; `execution.LARGE_LAYER` says why): what is `[B, S]` below is `[S, B]` there, and
+`[B, 4, S]` is `[4, S, B]`.
 
 Shapes: L layers, S units, F input features, C classes, B rows, T steps of a window; I is F for the
 first layer and S above it. The replica axis of what comes in and goes out is 1 long.
@@ -24,7 +25,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from lstmcli import model_spec
-from lstmcli.core import execution, model
+from lstmcli.core import model
 from lstmcli.core.heads import Errors
 from lstmcli.core.inputs import Window
 from lstmcli.core.tensorflow import tf
@@ -55,13 +56,21 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Layered:
-    """The schedule for one architecture; its weights are named tensors without a replica axis."""
+    """The schedule for one architecture; its weights are named tensors without a replica axis.
+
+    Attributes:
+        layers: L.
+        state_size: S.
+        features: F.
+        units_first: whether its loops hold `[S, B]` in place of `[B, S]`.
+    """
 
     side_by_side: ClassVar[bool] = False
 
     layers: int
     state_size: int
     features: int
+    units_first: bool = False
 
     def pack(self, tensors: Tensors, fill: float) -> Tensors:
         """The one replica's parameters among some tensors `[1, …]`."""
@@ -252,27 +261,23 @@ class Layered:
 
     def _gates(self, rows: int) -> tuple[list[int], int]:
         """The shape of a step's gates in a loop, and the axis along which they lie."""
-        if self._units_first:
+        if self.units_first:
             return [4, self.state_size, rows], 0
         return [rows, 4, self.state_size], 1
 
     def _turned(self, x: Any) -> Any:
         """A tensor, or a shape, with the order of its last two axes that it has in a loop."""
-        if not self._units_first:
+        if not self.units_first:
             return x
         return [*x[:-2], x[-1], x[-2]] if isinstance(x, list) else tf.linalg.matrix_transpose(x)
 
     def _factor(self, weights: tf.Tensor) -> tf.Tensor:
         """What `_times` multiplies by, for weights `[N, M]`."""
-        return tf.transpose(weights) if self._units_first else weights
+        return tf.transpose(weights) if self.units_first else weights
 
     def _times(self, x: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
         """A step's `[B, N]` times weights: `[B, M]`."""
-        return factor @ x if self._units_first else x @ factor
-
-    @property
-    def _units_first(self) -> bool:
-        return self.state_size >= execution.LARGE_LAYER
+        return factor @ x if self.units_first else x @ factor
 
 
 def _of_one(window: Window) -> Window:

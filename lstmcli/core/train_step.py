@@ -37,14 +37,16 @@ class Constants(NamedTuple):
     optimizer: str
     clip_norm: float | None
     dropout: float | None
+    units_first: bool = False
 
     @classmethod
     def of(cls, config: Config, spec: ModelSpec, device: str) -> Constants:
         """Those of a configuration on a device."""
         training = config.training
+        plan = execution.plan(config, spec.features, device)
         return cls(
-            execution.plan(config, spec.features, device).schedule, config.model, spec,
-            training.optimizer, training.clip_norm or None, training.dropout,
+            plan.schedule, config.model, spec, training.optimizer, training.clip_norm or None,
+            training.dropout, plan.units_first,
         )  # fmt: skip
 
 
@@ -60,7 +62,9 @@ class Step:
         features, outputs = spec.features, spec.outputs
         self.constants = constants
         self.spec = spec
-        self.schedule = SCHEDULES[constants.schedule](model.layers, model.state_size, features)
+        layout = {"units_first": True} if constants.units_first else {}
+        shape = model.layers, model.state_size, features
+        self.schedule = SCHEDULES[constants.schedule](*shape, **layout)
         self.optimizer = OPTIMIZERS[constants.optimizer]
         self.head = HEADS[spec.head]
         self.names = tuple(model_spec.shapes(model, features, outputs))

@@ -12,12 +12,13 @@ from lstmcli.config import DataConfig
 from lstmcli.data.target import Target
 from lstmcli.sweeps import conclusion
 from lstmcli.sweeps.answer_parts import Answer, AnswerRow, value_text
-from lstmcli.sweeps.axis import DEPTH, Axis, is_number, plural, verb
+from lstmcli.sweeps.axis import DEPTH, Axis, is_number, verb
 from lstmcli.sweeps.comparison import LEVEL, interquartile_mean
 from lstmcli.sweeps.conclusion import named
 from lstmcli.sweeps.data_info import NATS
 from lstmcli.sweeps.grid import words
 from lstmcli.sweeps.summary import GUESS, DepthResult
+from lstmcli.utils.errors import plural
 from lstmcli.utils.files import shown
 
 if TYPE_CHECKING:

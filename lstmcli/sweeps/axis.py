@@ -9,7 +9,7 @@ from typing import Any
 from lstmcli.config import NOT_SWEPT, ONE_IN_A_SWEEP, ModelConfig, TrainingConfig
 from lstmcli.sweeps import grid
 from lstmcli.sweeps.grid import words
-from lstmcli.utils.errors import UsageError
+from lstmcli.utils.errors import UsageError, plural
 from lstmcli.utils.settings import option_name, setting_types
 
 COUNTED = {"layers": ("layer", "depth"), "state_size": ("unit", "size")}
@@ -106,11 +106,6 @@ def parsed(given: str | Mapping[str, Any] | None) -> tuple[str, list[Any]] | Non
             f"`{option_name(name)} {values[0]}` sets it for all trials",
         )
     return name, values
-
-
-def plural(count: float, word: str) -> str:
-    """`1 seed`, `2 seeds`."""
-    return word if count == 1 else f"{word}s"
 
 
 def verb(count: float, several: str) -> str:

@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 from lstmcli.data.target import Target
-from lstmcli.sweeps.axis import COUNTED, is_number, plural, verb
+from lstmcli.sweeps.axis import COUNTED, is_number, verb
 from lstmcli.sweeps.comparison import FEWEST, LEVEL, Ratio
 from lstmcli.sweeps.data_info import NATS
 from lstmcli.sweeps.grid import words
 from lstmcli.sweeps.summary import GUESS, DepthResult
 from lstmcli.sweeps.trial import Status
+from lstmcli.utils.errors import plural
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.data.schema import Schema, plain
 from lstmcli.utils import files, memory
-from lstmcli.utils.errors import FileError
+from lstmcli.utils.errors import FileError, plural
 from lstmcli.utils.files import write_atomically
 
 FORMAT = 1
@@ -311,7 +311,7 @@ def _shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
     config, metadata = checkpoint.config, checkpoint.metadata
     if config.model.layers > len(checkpoint.tensors):  # Before as many names are made up.
         layers = config.model.layers
-        raise ValueError(f"it has no tensors for {layers:,} layer{'s' * (layers != 1)}")
+        raise ValueError(f"it has no tensors for {layers:,} {plural(layers, 'layer')}")
     one = model_spec.shapes(config.model, metadata["features"], metadata["classes"])
     slots = {name.split(".")[1] for name in checkpoint.tensors if name.startswith(SLOT)}
     one |= {f"{SLOT}{slot}.{name}": shape for slot in slots for name, shape in one.items()}

@@ -18,7 +18,7 @@ from lstmcli.model_spec import ModelSpec
 from lstmcli.training import keras_weights, load
 from lstmcli.training.resume_state import ResumeState
 from lstmcli.utils import rng
-from lstmcli.utils.errors import FileError, UsageError, listed, shell_quote
+from lstmcli.utils.errors import FileError, UsageError, listed, plural, shell_quote
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _check_fits(begin: InitialModel, config: Config, spec: ModelSpec, schema: Sc
         _check_same_columns(path, begin.schema, schema)
     if layers != config.model.layers:
         raise FileError(
-            f"`{path}` is another model: it has {layers} layer{'s' * (layers != 1)}, expected "
+            f"`{path}` is another model: it has {layers} {plural(layers, 'layer')}, expected "
             f"{config.model.layers}",
             f"pass `--layers {layers}`",
         )

@@ -81,6 +81,11 @@ def install(extra: str) -> str:
     return f"`pip install '.[{extra}]'` where lstmcli's source is"
 
 
+def plural(count: float, word: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return word if count == 1 else f"{word}s"
+
+
 def describe_os_error(error: OSError) -> str:
     """What the system says of a file, in this program's words."""
     where = f" `{error.filename}`" if error.filename else ""

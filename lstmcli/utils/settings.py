@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import numbers
 import os
@@ -52,6 +51,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         name: as it was given, with dashes or without.
         known: names as they are given likewise.
     """
+    import difflib
+
     plain = {each.lstrip("-").replace("-", "_"): each for each in known}
     asked = name.lstrip("-").replace("-", "_").lower()
     other = OTHER_NAMES.get(asked)

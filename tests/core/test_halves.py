@@ -15,6 +15,7 @@ from lstmcli.core import execution
 from lstmcli.core import runner as program_module
 from lstmcli.core.programs import ChunkProgram, SplitBatchProgram
 from lstmcli.core.replica_windows import ReplicaWindows
+from lstmcli.core.train_step import Constants, Step
 from lstmcli.data.datasets import open_source
 from programs import started
 
@@ -121,6 +122,19 @@ def test_what_fails_in_either_half_is_raised(halved, on_this_thread, monkeypatch
 def test_long_windows_of_many_rows_and_units_are_halved(settings, expected):
     large = {"state_size": 64, "batch_size": 64, "bptt": 64}
     assert execution.plan(Config.build(**large | settings), 1).splits_batch == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "device", "expected"),
+    [(256, "cpu:0", False), (512, "cpu:0", True), (512, "gpu:0", False)],
+)
+def test_the_units_of_large_layers_come_first_on_the_cpu(size, device, expected):
+    config = Config.build(state_size=size, batch_size=32, bptt=64)
+    assert execution.plan(config, 1, device).units_first == expected
+    assert (
+        Step(Constants.of(config, open_source(config).spec, device)).schedule.units_first
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
