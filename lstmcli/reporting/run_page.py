@@ -27,6 +27,8 @@ MOST_SEEDS = 4
 """Seeds that have a sentence each."""
 WHAT = "what"
 """The heading of the names of rows."""
+HEADINGS = {"bayes_loss": "Bayes loss", "val_gap": "val excess loss"}
+"""Columns of `metrics.csv` whose headings differ from their names."""
 MOST_ROWS = 1000
 """Rows of a table; of more, evenly spaced epochs are shown."""
 
@@ -209,7 +211,7 @@ def _each_number(path: Path) -> Iterator[Table]:
 
 
 def _beside(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) -> Table:
-    """The last and the best epoch of each seed, beside what they are to be held against."""
+    """The last and the best epoch of each seed, then the Bayes loss or the baselines."""
     best = _best(table)
     rows = []
     for last in _last(table):
@@ -218,25 +220,30 @@ def _beside(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) 
             rows.append(_validated(f"seed {last['seed']}, best epoch", schema, best[last["seed"]]))
     floor = table.bayes_loss.iloc[-1]
     if floor is not None:
-        rows.append({WHAT: "floor (expected)", **schema.target_kind.figures(floor, None, None)})
+        expected = schema.target_kind.figures(floor, None, None)
+        rows.append({WHAT: "Bayes loss (expected)", **expected})
     for each in _without_network(schema, baselines if floor is None else ()):
-        name = f"without a network: {schema.target_kind.baseline_name(each.name)}"
+        name = f"baseline: {schema.target_kind.baseline_name(each.name)}"
         rows.append({WHAT: name, **formatting.baseline_figures(schema, each)})
     headings = [name for name in rows[0] if any(row.get(name, "-") != "-" for row in rows)]
     cells = [[row.get(name, "-") for name in headings] for row in rows]
-    return Table("Validation, beside what it is to be held against.", headings, cells)
+    return Table(
+        f"Validation, compared with the {'Bayes loss' if floor is not None else 'baselines'}.",
+        headings,
+        cells,
+    )
 
 
 def _validated(name: str, schema: Schema, row: Row) -> dict[str, str]:
     """A row of figures by their headings."""
-    loss, gap = row["val_loss"], row.get("val_gap")
+    loss, excess = row["val_loss"], row.get("val_gap")
     loss = float("nan") if loss is None else loss
     figures = schema.target_kind.figures(loss, row["val_accuracy"], None)
     return {
         WHAT: name,
         "epoch": str(row["epoch"]),
         **figures,
-        "gap": "-" if gap is None else f"{gap:.2g}",
+        "excess loss": "-" if excess is None else f"{excess:.2g}",
     }
 
 
@@ -245,7 +252,7 @@ def _epochs(table: pd.DataFrame) -> list[Table | Text]:
     names = [name for name in table if table[name].notna().any()]
     shown = _thinned(table)
     rows = [[_cell(row[name]) for name in names] for row in shown.to_dict("records")]
-    headings = ["floor" if name == "bayes_loss" else name.replace("_", " ") for name in names]
+    headings = [HEADINGS.get(str(name), str(name).replace("_", " ")) for name in names]
     more = "" if len(shown) == len(table) else f" {len(shown):,} of {len(table):,} rows are shown."
     return [Table(f"Every epoch, as metrics.csv has it.{more}", headings, rows)]
 

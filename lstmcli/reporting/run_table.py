@@ -201,7 +201,7 @@ SHOWN: dict[str, Callable[[Row], str]] = {
     "seeds": _of("seeds"),
     "epochs": _epochs,
     "val loss": _figure("val_loss", ".4g"),
-    "over floor": _figure("excess", "+.2g"),
+    "excess loss": _figure("excess", "+.2g"),
     "of baseline": _figure("ratio", ".4g"),
     "answer": _of("answer"),
     "seconds": _figure("seconds", ",.0f"),

@@ -198,15 +198,15 @@ def _task(settings: tuple[tuple[str, Any], ...]) -> str:
 
 
 def _beyond(ends: CurveEnds, status: Mapping[str, Any]) -> Row:
-    """What the best validation loss is held against: the floor, else the best without a network."""
+    """The excess loss of the best validation loss; else its ratio to the best baseline's loss."""
     loss = ends.value("val_loss")
     if loss is None:
         return {}
-    gap, floor = ends.value("val_gap"), status.get("bayes_loss")
-    if gap is None and floor is not None:
-        gap = loss - floor
-    if gap is not None:
-        return {"excess": gap}
+    excess, bayes_loss = ends.value("val_gap"), status.get("bayes_loss")
+    if excess is None and bayes_loss is not None:
+        excess = loss - bayes_loss
+    if excess is not None:
+        return {"excess": excess}
     best = min((each["loss"] for each in status.get("references") or []), default=0)
     return {"ratio": loss / best} if best else {}
 

@@ -100,7 +100,7 @@ def _ends(row: Row) -> dict[str, Any]:
         **{title: _mean(last, column) for title, column in ENDS.items()},
         "best validation loss": row["val_loss"],
         "in epoch": int(best["epoch"]) if best else None,
-        "over floor": row["excess"],
+        "excess loss": row["excess"],
         "of baseline": row["ratio"],
         "seconds": row["seconds"],
     }

@@ -63,7 +63,7 @@ def answer(verdict: DepthResult, unit: Target = NATS, about: str = "") -> Answer
         about: what is learned, in words.
     """
     kind = _kind(verdict)
-    measure = Measure(unit, verdict.floor_known)
+    measure = Measure(unit, verdict.bayes_loss_known)
     headline, short = _headline(kind, verdict, measure)
     reference = verdict.findings.reference
     against = ""
@@ -99,11 +99,11 @@ def _kind(verdict: DepthResult) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """What losses are shown in: what is lost beyond the floor, or what people measure it in.
+    """What losses are shown in: the excess loss, or a usual unit such as RMSE.
 
     Attributes:
         unit: what losses are in.
-        excess: whether the floor is known.
+        excess: whether the Bayes loss is known.
     """
 
     unit: Target

@@ -140,16 +140,16 @@ def why(verdict: DepthResult, bound: str, margin: str) -> str:
 
 
 def _margin(verdict: DepthResult, unit: Target) -> str:
-    """The margin, and what it is a part of where that is not the way to a floor."""
+    """The margin, and what it is a percentage of where the Bayes loss is not known."""
     said = f"the margin of {unit.amount(verdict.margin)}"
     of_what = margin_is(verdict)
     return f"{said} ({of_what})" if of_what else said
 
 
 def margin_is(verdict: DepthResult) -> str | None:
-    """What the margin is a part of where that is not the way to a floor."""
+    """What the margin is a percentage of; `None` where the Bayes loss is known."""
     name, loss = verdict.baseline.name, verdict.baseline.loss
-    if verdict.floor_known or not loss > 0 or name == GUESS:
+    if verdict.bayes_loss_known or not loss > 0 or name == GUESS:
         return None
     lose = "lose" if name in MANY else "loses"
     return f"{100 * verdict.margin / loss:.3g} % of what {the(name)} {lose}"
@@ -187,7 +187,7 @@ def _result(row: pd.Series, unit: Target) -> str:
 
 
 def _solves_none(verdict: DepthResult) -> bool:
-    return verdict.floor_known and bool((verdict.rows.solve_rate.fillna(0) == 0).all())
+    return verdict.bayes_loss_known and bool((verdict.rows.solve_rate.fillna(0) == 0).all())
 
 
 def _differences(verdict: DepthResult, unit: Target) -> list[str]:

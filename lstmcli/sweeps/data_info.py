@@ -32,7 +32,8 @@ class DataInfo:
         spec: what a program has to be compiled for.
         facts: what the data makes possible.
         unit: what losses are in.
-        baseline: the loss from which the way to the floor leads; `None` where there is no floor.
+        baseline: the chance loss, which with the Bayes loss says what counts as solved; `None`
+            where the Bayes loss is not known.
         digest: of a dataset's parts and of what its columns are; `None` for series that are drawn.
         baselines: of a dataset's parts, by what a source knows them by.
     """

@@ -167,11 +167,11 @@ class _Stage:
         lowest = [curve[name][curve.epoch <= epoch].min() for curve in curves]
         return np.asarray([math.inf if math.isnan(each) else each for each in lowest], float)
 
-    def is_enough(self, gaps: Floats, setting: TrialGroup, left: Sequence[TrialGroup]) -> bool:
-        """Whether losses are so near to the floor that none can be better by the margin.
+    def is_enough(self, excess: Floats, setting: TrialGroup, left: Sequence[TrialGroup]) -> bool:
+        """Whether losses are so near the Bayes loss that none can be better by the margin.
 
         Args:
-            gaps: what each seed loses beyond the floor.
+            excess: the excess loss of each seed.
             setting: whose they are.
             left: what is missing of it.
         """
@@ -181,7 +181,7 @@ class _Stage:
         floors = [
             each.bayes_loss.max() for each in self.directory.curves_of(setting, left).values()
         ]
-        return bool(gaps.mean() <= self.plan.asked.margin * (chance - max(floors)))
+        return bool(excess.mean() <= self.plan.asked.margin * (chance - max(floors)))
 
 
 def _next(plan: Plan, directory: SweepDirectory, seeds: int, paused: Collection[str]) -> Round:
@@ -226,11 +226,11 @@ def _halved(
 ) -> Round:
     """Which values go on after their pause, and which do not.
 
-    None does where one has come so near to the floor that no other can be better by the margin.
+    None does where one is already so near the Bayes loss that no other can be better by the margin.
     """
     curves, known = stage.directory.curves_of, [(each, parts[each.name]) for each in tried]
-    gaps = [(each, left, stage.losses(each, left, pause, "val_gap")) for each, left in known]
-    if any(stage.is_enough(gap, each, left) for each, left, gap in gaps):
+    all_excess = [(each, left, stage.losses(each, left, pause, "val_gap")) for each, left in known]
+    if any(stage.is_enough(excess, each, left) for each, left, excess in all_excess):
         left = [part for _, own in known for part in own]
         return Round([], [(part, trial.paused(part, curves(part, [part]))) for part in left])
     at_pause, halfway = (

@@ -55,7 +55,7 @@ class Progress:
         phase: `compiling`, `training`, `paused` or, once its trials are on disk, how it ended.
         epochs: completed.
         of: how many it trains, at most.
-        solved: seeds that have solved the task, of `seeds`; `None` where there is no floor.
+        solved: seeds that have solved the task; `None` where the Bayes loss is not known.
         seeds: how many it has.
         lowest: the lowest validation loss so far; infinite before there is one.
         left: about how many seconds the sweep will still take; `None` before that is known.

@@ -108,7 +108,7 @@ class DepthResult:
         return self.rows.loc[known.idxmin() if len(known) else self.findings.reference]
 
     @property
-    def floor_known(self) -> bool:
+    def bayes_loss_known(self) -> bool:
         """Whether it is known how good a loss can be."""
         return bool(self.trials.bayes_loss.notna().any())
 
@@ -168,7 +168,7 @@ def summarize(
         trials: the columns of `trials.csv`, with a column for each swept setting.
         swept: names of swept settings besides depth; settings that agree in these are compared.
         margin: how much better another depth may be, as a part of the way from what is known
-            without a network to the floor or, where no floor is known, to 0.
+            without a network to the Bayes loss or, where that is not known, to 0.
         until_solved: whether trials were stopped once they had solved the task. Losses are then not
             compared; a depth is enough if it is within the margin of the oracle.
         axis: what is compared, if that is not depth: it is among the swept settings then.
@@ -336,9 +336,9 @@ def _losses(rows: pd.DataFrame, compared: pd.DataFrame, axis: Axis) -> Losses:
 
 
 def _way(trials: pd.DataFrame, baseline: Baseline) -> float:
-    """From the baseline to the floor or, where none is known, to 0.
+    """The distance from the baseline to the Bayes loss or, where that is not known, to 0.
 
-    A baseline that is nearly never wrong leaves nearly no way: then it is a part of chance's.
+    A baseline that is nearly never wrong leaves almost none: it is then a part of chance's.
     """
     floors = trials.bayes_loss.dropna()
     if len(floors):

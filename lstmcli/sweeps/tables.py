@@ -189,7 +189,8 @@ class MetricsTail:
 
     Args:
         folder: the run's directory, which need not be there yet.
-        baseline: the loss from which the way to the floor leads; `None` where there is no floor.
+        baseline: the chance loss, which with the Bayes loss says what counts as solved; `None`
+            where the Bayes loss is not known.
 
     Attributes:
         epoch: epochs completed so far.

@@ -77,7 +77,7 @@ def test_epochs_and_layers_are_whole_numbers(drawn):
 
 def test_the_chance_stands_beside_the_floor(drawn):
     [axes] = drawn(tables([1, 2]))["curves"].axes
-    assert texts(axes) == ["floor 0.0002", "chance 0.693"]
+    assert texts(axes) == ["Bayes loss 0.0002", "chance 0.693"]
     heights = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
     assert heights == pytest.approx([FLOOR, CHANCE])
 
@@ -85,14 +85,18 @@ def test_the_chance_stands_beside_the_floor(drawn):
 def test_every_echo_step_keeps_its_floor(drawn):
     axes = drawn(tables([1, 2], ("echo_step", [0, 5, 10])))["curves"].axes
     assert [each.get_title(loc="left") for each in axes] == [f"echo step {n}" for n in (0, 5, 10)]
-    assert [texts(each)[0] for each in axes] == ["floor 0.0002", "floor 0.0003", "floor 0.0004"]
+    assert [texts(each)[0] for each in axes] == [
+        "Bayes loss 0.0002",
+        "Bayes loss 0.0003",
+        "Bayes loss 0.0004",
+    ]
 
 
 def test_floors_that_share_a_panel_are_a_band(drawn):
     found = drawn(tables([2], ("echo_step", [0, 5, 10])))
     for figure in found.values():
         [axes] = figure.axes
-        assert texts(axes)[0] == "floor 0.0002-0.0004"
+        assert texts(axes)[0] == "Bayes loss 0.0002-0.0004"
 
 
 def test_a_sweep_that_nothing_solves_fills_its_picture(drawn):
@@ -101,7 +105,7 @@ def test_a_sweep_that_nothing_solves_fills_its_picture(drawn):
     shown = np.concatenate([line.get_ydata() for line in axes.lines if line.get_marker() == "o"])
     low, high = axes.get_ylim()
     assert np.ptp(shown) > 0.4 * (high - low)
-    assert "floor 0.0002 is below" in texts(axes)
+    assert "Bayes loss 0.0002 is below" in texts(axes)
 
 
 def test_the_heat_map_shows_the_gap_beside_the_rate(drawn):

@@ -48,7 +48,7 @@ def test_the_curve_names_floor_chance_and_each_seeds_best_epoch(trained):
     run = RunDirectory(trained)
     floor = run.read_status()["bayes_loss"]
     notes = " ".join(" ".join(text.get_text().split()) for text in axes.texts)
-    assert f"floor {floor:.3g}" in notes
+    assert f"Bayes loss {floor:.3g}" in notes
     assert "chance 0.693" in notes
     best = checkpoints.read(run.best).metadata["best"]
     marks = lines(axes, "best epochs")

@@ -203,7 +203,7 @@ def test_a_run_that_has_learned_nothing_says_so_beside_what_knows_as_little(
         text = parsed("r/report.html").text
         assert ("Nothing was learned that is worth a network" in text) == is_said
         assert (f"does not beat `{guess}`" in text) == is_said
-        assert f"without a network: {guess}-{loss:.6f}" in text  # The dash: of no epoch.
+        assert f"baseline: {guess}-{loss:.6f}" in text  # The dash: of no epoch.
 
 
 def test_a_page_of_a_relative_directory_says_from_where_its_commands_lead(run, trained, tmp_path):

@@ -1,4 +1,4 @@
-"""The learning curve of a run: losses by epoch, beside what they are to be held against."""
+"""The learning curve of a run: losses by epoch, with the Bayes loss, chance and baselines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LAST_HALF, MOST_CUT = 1 / 7, 0.1
 FEW_EPOCHS = 3
 """Below so many epochs the logged windows show what happened."""
 FEWEST_WINDOWS = 5
-"""Logged windows of a seed below which a line between them would tell of what nobody saw."""
+"""With fewer logged windows than this, a seed's are not joined by a line."""
 OF_RUNS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.GREY)
 """Colours of runs in one figure; more than these are told apart by their lines too."""
 TRAINING, VALIDATION = (style.ORANGE, "--"), (style.BLUE, "-")
@@ -43,9 +43,9 @@ class Curve:
     """What a run's losses were.
 
     Attributes:
-        epochs: a row for each epoch and seed: `epoch`, `seed`, `loss`, `val_loss`, and what those
-            are held against: the floor as `bayes_loss`, `chance`, and `reference_loss`, whose it is
-            as `reference`.
+        epochs: a row for each epoch and seed: `epoch`, `seed`, `loss`, `val_loss`, and what these
+            are compared with: `bayes_loss`, `chance`, and the best baseline's `reference_loss` and
+            name, `reference`.
         windows: a row for each logged window and seed: `epoch` (a fraction counts too) and `loss`.
         unit: what all losses are in, for an axis: `nats per step`.
         title: what was learned by what.
@@ -80,7 +80,7 @@ def _explained(curve: Curve) -> str:
 
 
 def draw_loss(axes: Axes, curve: Curve, columns: int = 4) -> None:
-    """Draws training and validation by epoch, with what they are held against.
+    """Draws training and validation loss by epoch, with the Bayes loss, chance or baselines.
 
     Args:
         axes: where.
@@ -196,18 +196,19 @@ NOTE_HEIGHT = 0.07  # of an axis: a line of a note
 TICKS = ((0.7, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)), (1.2, (1, 2, 3, 4, 6)), (2.5, (1, 2, 5)))
 """Decades below which ticks stand at these multiples of each."""
 BESIDE = 11  # characters of a line beside an axis
-ABSURD = 4.0  # times chance: what is above has diverged, and must not hide the rest
+ABSURD = 4.0  # times chance: a loss above that has diverged, and must not hide the rest
 
-FLOOR, CHANCE, WITHOUT = (RED, "--"), (GREY, ":"), (GREEN, "-.")
-"""How a floor, a chance and what needs no network are drawn: by line as well as by colour."""
+BAYES = "Bayes loss"
+BAYES_STYLE, CHANCE_STYLE, BASELINE_STYLE = (RED, "--"), (GREY, ":"), (GREEN, "-.")
+"""Reference lines differ in their dashes as well as in colour."""
 
 
 @dataclass(frozen=True)
 class LossAxis:
     """The range that an axis of losses shows: where the losses are.
 
-    Floor and chance are drawn where they are near; else a note at the edge says where they lie. So
-    a sweep that nothing solves is not squashed into a line under chance.
+    The Bayes loss and chance are drawn where they are near; else a note at the edge says where they
+    lie. So a sweep that no seed solves is not squashed into a line under chance.
 
     Attributes:
         low, high: its limits.
@@ -232,7 +233,7 @@ class LossAxis:
 
         Args:
             losses: what is to be seen; NaN and infinity are left out.
-            table: of trials or of epochs; its floors and chances count.
+            table: of trials or of epochs; its Bayes losses and chances count.
             falling: whether losses fall from left to right.
             last_half: those of the last half of the epochs. Where they would lie in a narrow band,
                 the highest losses before them are cut off.
@@ -280,7 +281,7 @@ class LossAxis:
     def reference(
         self, axes: Any, name: str, drawn: tuple[str, str], values: npt.ArrayLike
     ) -> None:
-        """Draws a floor or a chance: a line, a band where it differs, or a note at the edge."""
+        """Draws a Bayes loss or chance: a line, a band where it differs, or a note at the edge."""
         colour, line = drawn
         known = np.asarray(values, float)
         if not len(known):
@@ -293,9 +294,9 @@ class LossAxis:
             above = low > self.high
             said = f"{text} is {'above' if above else 'below'}"
             if self.falling:
-                _beside(axes, said, colour, float(above), name != "floor" and not above)
+                _beside(axes, said, colour, float(above), name != BAYES and not above)
                 return
-            height = 1.0 if above else NOTE_HEIGHT * (name != "floor")  # The floor lies lowest.
+            height = 1.0 if above else NOTE_HEIGHT * (name != BAYES)  # The Bayes loss lies lowest.
             _note(axes, said, colour, height, not above)
             return
         if same:
@@ -305,8 +306,8 @@ class LossAxis:
         if self.falling:
             _beside(axes, text, colour, self._share(min(max(high, self.low), self.high)))
             return
-        # A floor's name stands below it, where no loss should be.
-        upward = name != "floor"
+        # The name of the Bayes loss stands below it, where no loss should be.
+        upward = name != BAYES
         edge = min(high, self.high) if upward else max(low, self.low)
         if edge != (high if upward else low):
             upward = not upward
@@ -319,14 +320,14 @@ class LossAxis:
         return (loss - self.low) / (self.high - self.low)
 
     def references(self, axes: Any, table: pd.DataFrame) -> None:
-        """Draws the floor and the chance that a table names; or what needs no network, by name."""
-        floor = _known(table, "bayes_loss")
-        self.reference(axes, "floor", FLOOR, floor)
-        if "reference" not in table or len(floor) or table.reference.isna().all():
-            self.reference(axes, "chance", CHANCE, _known(table, "chance"))
+        """Draws the Bayes loss and chance of a table; or its baselines, by name."""
+        bayes_loss = _known(table, "bayes_loss")
+        self.reference(axes, BAYES, BAYES_STYLE, bayes_loss)
+        if "reference" not in table or len(bayes_loss) or table.reference.isna().all():
+            self.reference(axes, "chance", CHANCE_STYLE, _known(table, "chance"))
             return
         for name, part in table.groupby("reference"):
-            self.reference(axes, str(name), WITHOUT, _known(part, "reference_loss"))
+            self.reference(axes, str(name), BASELINE_STYLE, _known(part, "reference_loss"))
 
 
 def _without_the_beginning(

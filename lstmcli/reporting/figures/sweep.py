@@ -36,7 +36,7 @@ def sweep_figures(
         summary: the columns of `summary.csv`.
         curves: the columns of `curves.csv`.
         swept: names of the settings that were swept besides depth and size. With one of them,
-            `depth` is a heat map of the solve rate and of the gap by depth and that setting.
+            `depth` is a heat map of the solve rate and of the excess loss.
         task: what was learned, for the titles: `echo after 3 steps`.
         unit: what losses are in.
         answer: what came of it: the title of `depth`, above what was learned.
@@ -161,7 +161,7 @@ SIDE_BY_SIDE = 4  # columns of a heat map up to which there is room for two
 def heat_map(
     trials: pd.DataFrame, summary: pd.DataFrame, name: str, title: str, unit: str
 ) -> Figure:
-    """Solve rate and gap by depth and another setting, with the numbers in the cells."""
+    """Solve rate and excess loss by depth and another setting, with the numbers in the cells."""
     rates = summary.pivot_table("solve_rate", "layers", name, dropna=False)
     seeds = summary.pivot_table("seeds", "layers", name, dropna=False)
     column = "gap" if trials.gap.notna().any() else "test_loss"
@@ -235,7 +235,7 @@ PANELS_A_ROW = 3
 def curves_figure(curves: pd.DataFrame, varied: list[str], title: str, unit: str) -> Figure:
     """Validation loss by epoch: each setting's median over the seeds, and its middle half.
 
-    A panel for each combination of the settings beside depth, with its own floor.
+    A panel for each combination of the settings besides depth, with its own Bayes loss.
     """
     first, *others = varied
     panels = list(curves.groupby(others, sort=True)) if others else [((), curves)]
