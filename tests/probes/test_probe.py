@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import lstmcli
 from lstmcli import api
 from lstmcli.probes import run
 from lstmcli.reporting.figures import probe
+from readable import assert_no_legend_on_a_line, assert_readable
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +160,9 @@ def test_the_same_probe_gives_the_same_figure(ending, trained, run, tmp_path):
 
 def drawn(found):
     figure = probe.probe_figure(found)
-    FigureCanvasAgg(figure).draw()
+    assert_readable(figure)
+    for axes in figure.axes:
+        assert_no_legend_on_a_line(axes)
     return figure
 
 
@@ -181,7 +183,7 @@ def test_figures_of_gradients_and_ablations_have_axes_with_units(trained):
     assert "lag in steps" in gradient.axes[0].get_xlabel()
     truncated = gradient.axes[0].lines[1]
     assert np.nanmax(truncated.get_xdata()[np.isfinite(truncated.get_ydata())]) == 14
-    ablation = drawn([lstmcli.probe(trained, ablate=True, lags=5)])
+    ablation = drawn([lstmcli.probe(trained, ablate=True, lags=5)] * 2)
     assert ablation.axes[0].get_ylabel() == "loss"
     assert run.ABLATION in probe.KINDS
 

@@ -6,9 +6,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lstmcli.reporting.figures import style
+from lstmcli.reporting.figures.forecast import backtest_figure, forecast_figure
 from lstmcli.reporting.figures.loss import Curve, LossAxis, loss_figure
 from lstmcli.reporting.figures.sweep import sweep_figures
 from lstmcli.sweeps import summary
+from readable import assert_readable
 
 pytestmark = pytest.mark.figures
 
@@ -195,3 +197,39 @@ def test_the_last_half_of_a_run_has_room_whatever_its_beginning(name):
 )
 def test_numbers_of_one_figure_are_in_one_notation(values, expected):
     assert style.numbers(values) == expected
+
+
+def test_an_axis_makes_no_room_for_what_is_not_drawn():
+    table = pd.DataFrame({"chance": [0.69], "reference": ["last value"], "reference_loss": [0.16]})
+    assert LossAxis.around([0.1, 0.3], table).high < 0.4
+    assert LossAxis.around([0.1, 0.3], table[["chance"]]).high > 0.69
+
+
+def test_a_number_below_the_first_tick_is_left_out_only_where_it_would_touch():
+    _, [[axes]] = style.figure(4, 3)
+    axes.set_xlim(0, 10)
+    style.whole_numbers(axes.xaxis, 1, most=5)
+    assert list(axes.get_xticks()) == [1, 2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize("width", [5.5, 7.5, 9])
+def test_a_title_that_is_wider_than_its_figure_is_broken_into_lines(width):
+    figure, _ = style.figure(width, 4)
+    title = f"On {'the temperature of a MAMMOTH room ' * 3}: 12 layers of 128 units, 12 seeds"
+    style.head(figure, f"2 layers are enough\n{title}", f"how to read it, {title}")
+    assert_readable(figure)
+
+
+def test_forecasts_of_dates_and_their_errors_can_be_read():
+    times = np.datetime64("2025-12-30T08:00") + 600 * np.arange(400).astype("timedelta64[s]")
+    values = np.sin(np.arange(400) / 9)[:, None]
+    ahead = (times[300:], values[300:])
+    bounds = (ahead[1] - 1, ahead[1] + 1)
+    found = forecast_figure(
+        "room", "80 % intervals", ["room"], (times[:300], values[:300]), ahead, bounds
+    )
+    errors = {"room": {f"baseline number {n}": np.arange(1, 25.0) + n for n in range(5)}}
+    for figure in (found, backtest_figure("room", "RMSE by step", errors)):
+        assert_readable(figure)
+    assert min(figure.axes[0].get_xticks()) == 1
+    assert found.axes[0].xaxis.get_offset_text().get_text() == "2026-Jan-02"

@@ -60,6 +60,12 @@ def assert_no_text_on_a_curve(axes):
             assert box.x0 >= axes.bbox.x1, text
 
 
+def assert_no_legend_on_a_line(axes):
+    """No legend stands within its axes, where a line may be."""
+    if axes.get_legend():
+        assert axes.get_legend().get_window_extent().y0 >= axes.bbox.y1
+
+
 def assert_readable(figure):
     """No text leaves the canvas or lies on another, and none on a learning curve."""
     canvas, found = laid_out(figure).bbox, texts(figure)

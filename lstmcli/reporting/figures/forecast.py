@@ -53,9 +53,21 @@ def forecast_figure(
             )
         panel.set_ylabel(style.shown(name))
     style.legend_above(axes[0, 0], 3)
+    _dates(axes[-1, 0].xaxis, ahead[0])
     axes[-1, 0].tick_params(axis="x", labelsize=style.SMALL)
     style.head(figure, title, explained)
     return figure
+
+
+def _dates(axis: Any, labels: npt.NDArray[Any]) -> None:
+    """Puts a year, a month or a day only where it begins, if the labels are times."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    if labels.dtype.kind == "M":
+        locator = AutoDateLocator()
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(ConciseDateFormatter(locator))
+        axis.get_offset_text().set_fontsize(style.SMALL)
 
 
 def backtest_figure(
@@ -81,10 +93,10 @@ def backtest_figure(
                 markersize=3,
                 label=name,
             )
-        panel.set_ylabel(f"rmse of {style.shown(target)}")
+        panel.set_ylabel(f"RMSE ({style.shown(target)})")
         panel.set_ylim(bottom=0)
     axes[-1, 0].set_xlabel("steps ahead")
-    style.whole_numbers(axes[-1, 0].xaxis)
+    style.whole_numbers(axes[-1, 0].xaxis, 1)
     style.legend_above(axes[0, 0], 2)
     style.head(figure, title, explained)
     return figure

@@ -195,7 +195,7 @@ NARROW = 2.0  # highest loss over lowest, below which an axis need not be logari
 NOTE_HEIGHT = 0.07  # of an axis: a line of a note
 TICKS = ((0.7, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)), (1.2, (1, 2, 3, 4, 6)), (2.5, (1, 2, 5)))
 """Decades below which ticks stand at these multiples of each."""
-BESIDE = 11  # characters of a line beside an axis
+BESIDE = 14  # characters of a line beside an axis: `autoregression`
 ABSURD = 4.0  # times chance: a loss above that has diverged, and must not hide the rest
 
 BAYES = "Bayes loss"
@@ -239,7 +239,7 @@ class LossAxis:
                 the highest losses before them are cut off.
         """
         chances = _known(table, "chance")
-        known = np.concatenate([_known(table, "bayes_loss"), chances])
+        known = np.concatenate([values for _, _, values in _references(table)])
         shown = np.asarray(losses, float).ravel()
         shown = shown[np.isfinite(shown)]
         if len(chances) and (shown <= ABSURD * chances.max()).any():
@@ -261,10 +261,10 @@ class LossAxis:
         """Sets scale and limits."""
         if self.logarithmic:
             axes.set_yscale("log")
-            self._ticks(axes.yaxis)
+            self.ticks(axes.yaxis)
         axes.set_ylim(self.low, self.high)
 
-    def _ticks(self, axis: Any) -> None:
+    def ticks(self, axis: Any) -> None:
         """Numbers at the decades; in between too where there are few of these."""
         from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -294,7 +294,7 @@ class LossAxis:
             above = low > self.high
             said = f"{text} is {'above' if above else 'below'}"
             if self.falling:
-                _beside(axes, said, colour, float(above), name != BAYES and not above)
+                _beside(axes, said, colour, float(above), drawn == CHANCE_STYLE and not above)
                 return
             height = 1.0 if above else NOTE_HEIGHT * (name != BAYES)  # The Bayes loss lies lowest.
             _note(axes, said, colour, height, not above)
@@ -321,13 +321,20 @@ class LossAxis:
 
     def references(self, axes: Any, table: pd.DataFrame) -> None:
         """Draws the Bayes loss and chance of a table; or its baselines, by name."""
-        bayes_loss = _known(table, "bayes_loss")
-        self.reference(axes, BAYES, BAYES_STYLE, bayes_loss)
-        if "reference" not in table or len(bayes_loss) or table.reference.isna().all():
-            self.reference(axes, "chance", CHANCE_STYLE, _known(table, "chance"))
-            return
-        for name, part in table.groupby("reference"):
-            self.reference(axes, str(name), BASELINE_STYLE, _known(part, "reference_loss"))
+        for name, drawn, values in _references(table):
+            self.reference(axes, name, drawn, values)
+
+
+def _references(table: pd.DataFrame) -> list[tuple[str, tuple[str, str], Floats]]:
+    """What the losses of a table are compared with: names, how each is drawn, and its losses."""
+    bayes_loss = _known(table, "bayes_loss")
+    found = [(BAYES, BAYES_STYLE, bayes_loss)]
+    if "reference" not in table or len(bayes_loss) or table.reference.isna().all():
+        return [*found, ("chance", CHANCE_STYLE, _known(table, "chance"))]
+    return found + [
+        (str(name), BASELINE_STYLE, _known(part, "reference_loss"))
+        for name, part in table.groupby("reference")
+    ]
 
 
 def _without_the_beginning(
@@ -354,9 +361,10 @@ def _beside(axes: Any, text: str, colour: str, share: float, raised: bool = Fals
         raised: whether another text may stand at their lower end.
     """
     where = "center" if 0.1 < share < 0.9 else "top" if share >= 0.9 else "bottom"
+    lines = textwrap.fill(text, BESIDE, break_on_hyphens=False)
     axes.annotate(
-        textwrap.fill(text, BESIDE), (1, share), xycoords="axes fraction", color=colour,
-        fontsize=8, ha="left", va=where, xytext=(4, 36 if raised else 0),
+        lines, (1, share), xycoords="axes fraction", color=colour, fontsize=8,
+        ha="left", va=where, xytext=(4, 36 if raised else 0),
         textcoords="offset points",
     )  # fmt: skip
 

@@ -11,20 +11,18 @@ from lstmcli.probes import gradient, run, summary
 from lstmcli.probes.ablation import UNIT
 from lstmcli.probes.run import Probe
 from lstmcli.reporting.figures import style
+from lstmcli.reporting.figures.loss import LossAxis
+from lstmcli.reporting.figures.style import LINES, MARKERS, SMALL
 from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SMALL = 8
-"""Points of the smallest text."""
 FAINT = 0.05
 """Of what there is to know: less than this is not drawn behind the last lag that has more."""
 FEWEST_LAGS = 8
-LINES = ("-", "--", ":", "-.")
-MARKERS = "os^Dv"
-WIDTH = 8.0
-"""Inches: at a README's width the smallest text can be read."""
+WIDTH, HEAD = 8.0, 0.5
+"""Inches: at a README's width the smallest text can be read; and those of the title."""
 
 
 class Drawn(NamedTuple):
@@ -40,13 +38,9 @@ class Drawn(NamedTuple):
 
 
 def _figure(rows: int, columns: int, height: float, **more: Any) -> tuple[Any, Any]:
-    """A figure without a display, and its axes `[rows, columns]`."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, height), dpi=150, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, **more)
+    """A figure with room for a title, and its axes `[rows, columns]`."""
+    figure, axes = style.figure(WIDTH, height + HEAD, rows, columns, **more)
     for each in axes.flat:
-        each.spines[["top", "right"]].set_visible(False)
         each.tick_params(labelsize=SMALL)
     return figure, axes
 
@@ -67,7 +61,7 @@ def memory_figure(drawn: Sequence[Drawn]) -> Any:
         gridspec_kw={"height_ratios": heights, "width_ratios": [5, 5, 3]},
     )  # fmt: skip
     last = max(_last_lag(tables[0]) for _, tables in drawn)
-    most = max(float(tables[0].most.max()) for _, tables in drawn)
+    most = round(max(float(tables[0].most.max()) for _, tables in drawn), 2)  # 1, not 0.9999.
     for row, (title, (lags, capacities)) in zip(axes, drawn, strict=True):
         for each, network in zip(row[:2], ("trained", "untrained"), strict=True):
             shown = _heat_map(each, lags[lags.network == network], last, most)
@@ -85,6 +79,12 @@ def memory_figure(drawn: Sequence[Drawn]) -> Any:
     what = f"information about {of} (bits)" if unit == "bits" else f"R squared of {of}"
     bar.set_label(what, fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
+    style.head(
+        figure,
+        "How far back each layer remembers",
+        "h: the output of a layer, c: its cell state, all h: the outputs of all layers together; "
+        "filled points: trained; circles: untrained; bars: 95 % intervals over the seeds",
+    )
     return figure
 
 
@@ -115,14 +115,13 @@ def _capacities(axes: Any, capacities: pd.DataFrame) -> None:
         mine = capacities[capacities.network == network]
         places = np.arange(len(mine))
         axes.hlines(places, mine.low, mine.high, color=edge, linewidth=1.5)
-        axes.plot(mine.capacity, places, marker, color=edge, mfc=face, markersize=4, label=network)
+        axes.plot(mine.capacity, places, marker, color=edge, mfc=face, markersize=4)
     axes.set_xlim(left=0)
     axes.set_ylim(-0.5, len(places) - 0.5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
-    axes.set_title("● trained  ○ untrained", fontsize=SMALL, loc="left", color="0.35")
 
 
 # --- gradient
@@ -135,7 +134,7 @@ def gradient_figure(drawn: Sequence[Drawn]) -> Any:
         drawn: with a table for each: `network,layer,to,lag,window` and the mean `norm`, `low` and
             `high`, `norm_1`, `norm_2`, `norm_4`.
     """
-    figure, axes = _figure(len(drawn), 2, 2.9 * len(drawn) + 0.4, sharey="row")
+    figure, axes = _figure(len(drawn), 2, 3.2 * len(drawn), sharey="row")
     for (left, right), (title, (table,)) in zip(axes, drawn, strict=True):
         window = int(table.window.iloc[0])
         _to_input(left, table, window)
@@ -144,29 +143,31 @@ def gradient_figure(drawn: Sequence[Drawn]) -> Any:
         left.set_yscale("log")
         left.set_ylim(max(trained[trained > 0].min(), trained.max() * 1e-7) / 2)
         left.set_ylabel("mean norm of the gradient\nof a step's loss", fontsize=SMALL)
-        left.set_title(escape_unprintable(title), fontsize=9, loc="left")
-        for each in (left, right):
+        for each, above in ((left, escape_unprintable(title)), (right, "")):
+            style.legend_above(each, 3, above)
             if window <= table.lag.max():
                 each.axvspan(window - 0.5, table.lag.max(), color="0.93", linewidth=0)
             each.set_xlim(0, table.lag.max())
             each.set_xlabel(f"lag in steps (grey: beyond the window of {window})", fontsize=SMALL)
-            each.legend(fontsize=SMALL, frameon=False)
+    style.head(
+        figure,
+        "How far back the gradient reaches",
+        "left: to the input, with and without truncation; right: to the output h of each layer",
+    )
     return figure
 
 
 def _to_input(axes: Any, table: pd.DataFrame, window: int) -> None:
     mine = table[table.to == "x"]
     trained = mine[mine.network == "trained"]
-    _line(axes, trained, "norm", "black", "-", "input, no truncation")
+    _line(axes, trained, "norm", "black", "-", "no truncation")
     if trained.low.notna().all():
         axes.fill_between(trained.lag, trained.low, trained.high, color="0.5", alpha=0.3, lw=0)
     colours = style.shades(3)
-    for times, colour, line in zip((1, 2, 4), colours, LINES[1:], strict=True):
+    for times, colour, line in zip((1, 2, 4), colours, LINES[1:4], strict=True):
         label = f"windows of {times * window}"
         _line(axes, trained, f"norm_{times}", colour, line, label)
-    _line(
-        axes, mine[mine.network == "untrained"], "norm", style.GREY, "-", "untrained, no truncation"
-    )
+    _line(axes, mine[mine.network == "untrained"], "norm", style.GREY, "-", "untrained")
 
 
 def _to_layers(axes: Any, table: pd.DataFrame) -> None:
@@ -192,14 +193,20 @@ def ablation_figure(drawn: Sequence[Drawn]) -> Any:
         drawn: with two tables for each: `layer,zeroed,loss,low,high,intact` over the seeds, and
             `layer,unit,loss,lag` of one seed, which may be empty.
     """
-    figure, axes = _figure(len(drawn), 2, 2.6 * len(drawn) + 0.4)
+    figure, axes = _figure(len(drawn), 2, 2.9 * len(drawn))
     for (left, right), (title, (layers, units)) in zip(axes, drawn, strict=True):
         _without_carried(left, layers)
-        left.set_title(escape_unprintable(title), fontsize=9, loc="left")
+        style.legend_above(left, 3, escape_unprintable(title))
         if units.empty:
             right.set_visible(False)
         else:
             _without_unit(right, figure, units)
+    style.head(
+        figure,
+        "What each layer is for",
+        "left: the loss where a layer's state is zeroed at every step or where a window starts; "
+        "right: the loss without a unit, with the lag that it knows best",
+    )
     return figure
 
 
@@ -211,12 +218,12 @@ def _without_carried(axes: Any, layers: pd.DataFrame) -> None:
         axes.vlines(at, rows.low, rows.high, color=colour, linewidth=2)
         axes.plot(at, rows.loss, MARKERS[place], color=colour, markersize=5, label=zeroed)
     axes.axhline(layers.intact.mean(), color="0.4", linewidth=1, linestyle=":", label="intact")
-    axes.set_yscale("log")
+    losses = np.concatenate([layers.loss, layers.low, layers.high, layers.intact])
+    LossAxis.around(losses, layers).apply(axes)
     axes.set_xticks(sorted(layers.layer.unique()))
     axes.set_xlim(0.5, layers.layer.max() + 0.5)
     axes.set_xlabel("layer whose state is zeroed", fontsize=SMALL)
     axes.set_ylabel("loss", fontsize=SMALL)
-    axes.legend(fontsize=SMALL, frameon=False)
 
 
 def _without_unit(axes: Any, figure: Any, units: pd.DataFrame) -> None:
@@ -238,12 +245,13 @@ def _without_unit(axes: Any, figure: Any, units: pd.DataFrame) -> None:
     if values.shape[1] <= 16:
         axes.set_xticklabels([f"{unit}" for unit in losses.columns])
     axes.set_yticks(range(len(losses)), [f"{layer}" for layer in losses.index])
-    axes.set_xlabel("unit left out (in the cell: the lag that it knows best)", fontsize=SMALL)
+    axes.set_xlabel("unit left out", fontsize=SMALL)
     axes.set_ylabel("layer", fontsize=SMALL)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(shown, ax=axes)
+    LossAxis(norm.vmin, norm.vmax, logarithmic=True).ticks(bar.ax.yaxis)
     bar.set_label("loss", fontsize=SMALL)
-    bar.ax.tick_params(which="both", labelsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
 
 
 def probe_figure(found: Sequence[Probe]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
-SMALL = 8
-"""Points of the smallest text."""
+SMALL, TITLE = 8, 10
+"""Points of the smallest text, and of the title."""
+WIDE = 0.57
+"""Of its height, how wide a character is at most, on the average of a line."""
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
     "#0072B2", "#B87A00", "#009E73", "#D55E00", "#C26799", "#666666",
 )  # fmt: skip
@@ -69,17 +72,36 @@ def bare(axes: Axes) -> Axes:
 
 
 def head(figure: Figure, title: str, explained: str) -> None:
-    """The title, of a line or several, and below it, smaller, how to read the figure."""
-    figure.suptitle(f"{title}\n", fontsize=10, x=0.01, ha="left")
+    """The title, of a line or several, and below it, smaller, how to read the figure.
+
+    Both are broken into lines where the figure is narrower.
+    """
+    title, explained = _broken(figure, title, TITLE), _broken(figure, explained, SMALL)
+    room = "\n" * len(explained.splitlines())
+    figure.suptitle(f"{title}{room}", fontsize=TITLE, x=0.01, ha="left")
     points = BELOW_THE_TITLE + A_LINE * title.count("\n")
     below = 1 - points / 72 / figure.get_figheight()
     figure.text(0.01, below, explained, fontsize=SMALL, color="0.35", va="top", ha="left")
 
 
-def legend_above(axes: Axes, columns: int) -> None:
-    """A legend above axes, where no line can be; the layout leaves as many lines for it."""
+def _broken(figure: Figure, text: str, size: float) -> str:
+    """A text in lines that a figure has room for."""
+    characters = int(72 * 0.98 * figure.get_figwidth() / (WIDE * size))
+    return "\n".join(textwrap.fill(line, characters) for line in text.split("\n"))
+
+
+def legend_above(axes: Axes, columns: int, title: str = "") -> None:
+    """A legend above axes, where no line can be; the layout leaves as many lines for it.
+
+    Args:
+        axes: where.
+        columns: of the legend.
+        title: of the axes, above it.
+    """
     count = len(axes.get_legend_handles_labels()[0])
-    axes.set_title("\n" * -(-count // columns), fontsize=SMALL, pad=0)
+    room = "\n" * -(-count // columns)
+    apart = 1.5 if title else 1.2  # Lines of a legend are further apart than those of a text.
+    axes.set_title(f"{title}{room}", fontsize=SMALL, pad=0, loc="left", linespacing=apart)
     legend = axes.legend(
         fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns,
         borderaxespad=0.3, borderpad=0, handlelength=1.8, columnspacing=1.2, labelspacing=0.2,
@@ -116,7 +138,7 @@ def whole_numbers(axis: Any, first: int | None = None, most: int = 9) -> None:
     high = axis.get_view_interval()[1]
     found = [each for each in locator.tick_values(first, high) if each <= high]
     apart = (found[-1] - found[0]) / max(1, len(found) - 1)
-    axis.set_ticks([first, *(each for each in found if each > first + apart / 2)])
+    axis.set_ticks([first, *(each for each in found if each >= first + apart / 2)])
 
 
 def numbers(values: npt.ArrayLike, digits: int = 3) -> list[str]:

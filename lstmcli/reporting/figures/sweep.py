@@ -292,7 +292,7 @@ def _panel(axes: Any, part: pd.DataFrame, first: str, styles: dict[Any, dict[str
         low, high = (losses.quantile(quantile) for quantile in QUANTILES)
         colour = styles[value]["color"]
         axes.fill_between(low.index, low, high, color=colour, alpha=0.2, linewidth=0)
-    style.whole_numbers(axes.xaxis)
+    style.whole_numbers(axes.xaxis, int(part.epoch.min()))
 
 
 SIZES = ("layers", "state_size")
