@@ -61,12 +61,12 @@ def forecast_figure(
 
 def _dates(axis: Any, labels: npt.NDArray[Any]) -> None:
     """Puts a year, a month or a day only where it begins, if the labels are times."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib import dates
 
     if labels.dtype.kind == "M":
-        locator = AutoDateLocator()
+        locator = dates.AutoDateLocator()  # type: ignore[no-untyped-call]
         axis.set_major_locator(locator)
-        axis.set_major_formatter(ConciseDateFormatter(locator))
+        axis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         axis.get_offset_text().set_fontsize(style.SMALL)
 
 

@@ -233,7 +233,8 @@ def _without_unit(axes: Any, figure: Any, units: pd.DataFrame) -> None:
     losses = units.pivot_table("loss", "layer", "unit")
     lags = units.pivot_table("lag", "layer", "unit")
     values = np.maximum(losses.to_numpy(float), 1e-12)
-    norm = LogNorm(values.min(), max(values.max(), values.min() * 1.01))
+    least, most = values.min(), max(values.max(), values.min() * 1.01)
+    norm = LogNorm(least, most)
     shown = axes.imshow(values, norm=norm, cmap="viridis", origin="lower", aspect="auto")
     if values.shape[1] <= 16:
         for (row, column), lag in np.ndenumerate(lags.to_numpy(float)):
@@ -249,7 +250,7 @@ def _without_unit(axes: Any, figure: Any, units: pd.DataFrame) -> None:
     axes.set_ylabel("layer", fontsize=SMALL)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(shown, ax=axes)
-    LossAxis(norm.vmin, norm.vmax, logarithmic=True).ticks(bar.ax.yaxis)
+    LossAxis(least, most, logarithmic=True).ticks(bar.ax.yaxis)
     bar.set_label("loss", fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
 
