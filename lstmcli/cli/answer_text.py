@@ -1,4 +1,4 @@
-"""A sweep's answer on a screen: the headline, the table of its depths, and what else is said."""
+"""A sweep's answer on a screen: the headline, a table of the depths, and remarks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 INDENT = "  "
 PLAIN, STRONG, FOUND = "plain", "strong", "found"
-"""How a line stands out: not, in bold, or in bold and green as what was found."""
+"""How a line is printed: plain, in bold, or in bold and green, as the depth that is enough."""
 
 Line = tuple[str, str]
 
 
 def print_answers(answers: Sequence[Answer]) -> None:
-    """Prints answers, a block each; in colour where there is one, as wide as the terminal."""
+    """Prints each answer as a block, in colour on a terminal and as wide as that is."""
     colour, width = terminal.shows_colour(sys.stdout), terminal.width(sys.stdout)
     for number, answer in enumerate(answers):
         if number:
@@ -35,10 +35,10 @@ def print_answers(answers: Sequence[Answer]) -> None:
 
 
 def lines(answer: Answer, width: int | None) -> Iterator[Line]:
-    """The lines of an answer, and how each stands out.
+    """The lines of an answer, each with its kind.
 
     Args:
-        answer: what to show; of an older version it is its sentence.
+        answer: what to show; that of an older version has only a sentence.
         width: columns of the terminal; `None` for a pipe, where no line is broken.
     """
     found = any(row.marked for row in answer.rows)
@@ -70,7 +70,7 @@ def _table(answer: Answer, width: int | None) -> Iterator[Line]:
 
 
 def _filled(text: str, width: int | None, indent: str = "") -> list[str]:
-    """A text between words broken into lines, a pipe's in one."""
+    """A text, broken between words into lines; for a pipe one line."""
     if width is None:
         return [f"{indent}{text}"]
     return textwrap.wrap(

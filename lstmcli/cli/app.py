@@ -25,30 +25,27 @@ from lstmcli.utils.settings import did_you_mean, option_name
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help begins with an example, and lists its options by what they are about.
-
-    An option's heading is its `rich_help_panel`.
-    """
+    """A command whose help begins with an example and groups its options by `rich_help_panel`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes a command line apart.
+        """Parses a command line.
 
-        Of an option that is given twice the last value counts, so that a script may end in `"$@"`.
-        Two columns or files look like a list of them, of which the first would go unused.
+        If an option is given twice the last value counts, so that a script may end in `"$@"`. Not
+        so for options about a file: `--inputs a --inputs b` looks like a list of two.
 
         Raises:
             UsageError: an option about a file is given twice.
         """
         if ctx.resilient_parsing:
             return _parse_for_a_shell(self, ctx, args)
-        args = [_todays_name(each) for each in args]
+        args = [_current_name(each) for each in args]
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         about_files = [each for each in order if each.name in ("data", *OF_THE_FILE)]
         for place, option in enumerate(about_files):
             if isinstance(option, TyperOption) and option in about_files[:place]:
                 one = "it takes one value"
                 if option.name in OF_SEVERAL_WORDS:
-                    one = f"several stand in one value, such as `{option.opts[0]} a,b`"
+                    one = f"separate several names with commas, as in `{option.opts[0]} a,b`"
                 raise UsageError(f"`{option.opts[0]}` is given twice", f"give it once: {one}")
         return super().parse_args(ctx, args)
 
@@ -57,12 +54,12 @@ class GroupedCommand(TyperCommand):
         return _without_help(each.value for each in super().shell_complete(ctx, incomplete))
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """What the command takes; behind its own options `--help-all` and `--help`."""
+        """The command's arguments and options, then `--help-all` and `--help`."""
         *own, help_option = super().get_params(ctx)
         return [*own, help.help_all(help_option), help_option]
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """What stands behind the command's name in its usage: `CHECKPOINT`, not `{CHECKPOINT}`."""
+        """The arguments in the usage line: `CHECKPOINT`, not `{CHECKPOINT}`."""
         return [
             each.replace("{", "").replace("}", "") for each in super().collect_usage_pieces(ctx)
         ]
@@ -77,17 +74,17 @@ class GroupedCommand(TyperCommand):
         help.write_options(self, ctx, formatter)
 
 
-def _todays_name(argument: str) -> str:
-    """An option by its name of today; what it was called before is taken too."""
+def _current_name(argument: str) -> str:
+    """An option under its current name, whether it was typed by that or by a former one."""
     name, given, value = argument.partition("=")
     known = {option_name(old): option_name(new) for old, new in FORMERLY.items()}
     return known.get(name, name) + given + value
 
 
 def _parse_for_a_shell(command: Any, ctx: Any, args: list[str]) -> list[str]:
-    """Takes a command line apart that is still being typed, and leaves its values as they are.
+    """Parses a command line that is still being typed, without checking its values.
 
-    Typer loads pydantic to check values: that takes longer than all the rest.
+    To check them Typer would load pydantic, which takes longer than all the rest.
     """
     parser = command.make_parser(ctx)
     ctx.params, ctx.args, _ = parser.parse_args(args=list(args))
@@ -96,7 +93,7 @@ def _parse_for_a_shell(command: Any, ctx: Any, args: list[str]) -> list[str]:
 
 
 def _without_help(names: Iterable[str]) -> list[Any]:
-    """What a shell is told: names alone, as help texts take rich, and take zsh's quotes apart."""
+    """Completions without help texts: those would load rich, and they break zsh's quoting."""
     return [SimpleNamespace(type="plain", value=each, help=None) for each in names]
 
 
@@ -116,11 +113,11 @@ COMMANDS = {
     "runs": "runs:runs",
     "devices": "devices:devices",
 }
-"""Every command: its file in this room, and its function there."""
+"""Every command: its file in `cli/`, and its function there."""
 
 
 class Commands(Mapping[str, TyperCommand]):
-    """The commands by name, each loaded when it is asked for: a shell that completes waits."""
+    """The commands by name, each loaded when it is used, so that completion is fast."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
@@ -144,19 +141,19 @@ def _load(module: str, function: str, name: str) -> TyperCommand:
 
 
 KINDS = {"int": "a whole number", "float": "a number"}
-"""What Typer calls the types of options, as an error's type begins, in words."""
-LESS = "give a shorter `--series-length`, a smaller `--state-size` or fewer seeds"
+"""How pydantic's error types begin, and what they mean in words."""
+LESS = "use a shorter `--series-length`, a smaller `--state-size` or fewer seeds"
 
 
 class Boundary(TyperGroup):
-    """The command group; no error leaves it but as `error: …`, `hint: …` and an exit code."""
+    """The command group, which turns every error into `error: …`, `hint: …` and an exit code."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = Commands()  # type: ignore[assignment]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Takes a command line apart."""
+        """Parses a command line."""
         if ctx.resilient_parsing:
             rest = _parse_for_a_shell(self, ctx, args)
             ctx._protected_args, ctx.args = rest[:1], rest[1:]
@@ -164,12 +161,12 @@ class Boundary(TyperGroup):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """The names of options and of commands, for which none has to be loaded."""
+        """The names of options and of commands, without loading any command."""
         options = (each.value for each in super(TyperGroup, self).shell_complete(ctx, incomplete))
         return _without_help([*filter(lambda it: it.startswith(incomplete), COMMANDS), *options])
 
     def main(self, args: Sequence[str] | None = None, **extra: Any) -> Any:  # type: ignore[override]
-        """Runs the program and ends the process, unless `standalone_mode=False` asks for a code."""
+        """Runs the program and ends the process; `standalone_mode=False` returns the exit code."""
         given = list(sys.argv[1:] if args is None else args)
         standalone = extra.pop("standalone_mode", True)
         extra["obj"] = ["lstmcli", *given]  # What was typed, for a run's record.
@@ -193,11 +190,11 @@ class Boundary(TyperGroup):
 
 
 def _explain(error: Exception, help_hint: str) -> int:
-    """Says what went wrong, and gives the exit code.
+    """Prints what went wrong, and returns the exit code.
 
     Args:
         error: what was raised.
-        help_hint: where it is written what the command takes.
+        help_hint: which command shows the options.
     """
     if isinstance(error, LstmcliError):
         wrong_usage = error.exit_code == ExitCode.USAGE
@@ -213,13 +210,13 @@ def _explain(error: Exception, help_hint: str) -> int:
         say_error(describe_os_error(error), None)
         return ExitCode.FAILED
     kind = type(error).__name__
-    say_error(f"something unexpected: {kind}: {error}", "`--debug` shows where it happened")
+    say_error(f"unexpected error: {kind}: {error}", "`--debug` shows where it happened")
     return ExitCode.FAILED
 
 
 def _of_typer(error: typer.TyperException) -> str:
-    """What Typer says of a command line, in this program's words."""
-    if details := getattr(error.__cause__, "errors", None):  # A value is none of its option's type.
+    """Typer's error message in this program's words."""
+    if details := getattr(error.__cause__, "errors", None):  # A value of the wrong type.
         [found, *_] = details()
         kind = next(
             (words for name, words in KINDS.items() if found["type"].startswith(name)), None
@@ -234,14 +231,14 @@ def _of_typer(error: typer.TyperException) -> str:
 
 
 def say_error(message: str, hint: str | None) -> None:
-    """Writes `error: ...` and `hint: ...` to standard error; what a file holds is not sent raw."""
+    """Writes `error: …` and `hint: …` to standard error, with unprintable characters escaped."""
     say("error", re.sub(r"\d{100,}", _shortened, message))
     if hint:
         say("hint", hint)
 
 
 def _shortened(number: re.Match[str]) -> str:
-    """A number of hundreds of digits, as one can read it."""
+    """The first digits of a number that has hundreds, and how many there are."""
     return f"{number[0][:20]}... ({len(number[0]):,} digits)"
 
 
@@ -250,7 +247,7 @@ app = typer.Typer(
     cls=Boundary,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # Plain help, as loading rich would double the time that it takes.
+    rich_markup_mode=None,  # Plain help: loading rich would double its time.
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": help.WIDEST,

@@ -1,4 +1,4 @@
-"""`lstmcli eval --ahead`: forecasts of the test part, from many of its steps, as a table."""
+"""`lstmcli eval --ahead`: the errors of forecasts that begin at many steps of the test part."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from lstmcli.inference.backtest import Backtest
 
 MOST_ROWS = 24
-"""Steps ahead that a table shows: of more, some."""
+"""The most steps ahead that a table shows."""
 
 
 def run(
     checkpoint: Path, given: Mapping[str, Any], ahead: int, output: Path | None, as_json: bool
 ) -> None:
-    """Forecasts, and prints how wrong that was.
+    """Forecasts from many steps, and prints the errors.
 
     Args:
         checkpoint: a checkpoint or a run directory.
@@ -34,7 +34,7 @@ def run(
         as_json: whether the table is printed as JSON.
 
     Raises:
-        LstmcliError: it cannot be done.
+        LstmcliError: a setting, the checkpoint or the data cannot be used.
     """
     from lstmcli.inference import forecast as forecasting
     from lstmcli.inference.backtest import backtest
@@ -70,7 +70,7 @@ def run(
 
 
 def _print(found: Backtest) -> None:
-    """A table for each target: RMSE by steps ahead, and over all of them."""
+    """A table for each target: RMSE by steps ahead, and over all steps."""
     for place, target in enumerate(found.targets):
         errors = found.rmse(place)
         print_sentence(f"rmse of {escape_unprintable(target)}, in its own units, by steps ahead:")
@@ -84,7 +84,7 @@ def _print(found: Backtest) -> None:
 
 
 def _shown(steps: int) -> list[int]:
-    """Which steps ahead are shown: all of few, else evenly."""
+    """Which steps ahead are shown: all if they are few, else evenly spaced ones."""
     if steps <= MOST_ROWS:
         return list(range(steps))
     return sorted(set(np.linspace(0, steps - 1, MOST_ROWS // 2).astype(int).tolist()))
@@ -101,6 +101,6 @@ def _draw(found: Backtest, name: str, output: Path) -> None:
     panels = {target: found.rmse(place) for place, target in enumerate(found.targets)}
     title = f"{style.shown(name, 60)}: errors of forecasts"
     explained = (
-        f"Root mean square errors of forecasts from {found.origins:,} steps, each so far ahead."
+        f"Root mean square errors of forecasts from {found.origins:,} steps, by steps ahead."
     )
     style.save(backtest_figure(title, explained, panels), output)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def one_of(choices: Collection[str], several: bool = False) -> Callable[[str], list[str]]:
-    """Completes to one of some values, or the last of several with commas between them."""
+    """Completes one of some values, or the last one of a list with commas."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",") if several else ("", "", incomplete)
@@ -18,9 +18,9 @@ def one_of(choices: Collection[str], several: bool = False) -> Callable[[str], l
 
 
 def run_directories(incomplete: str) -> list[str]:
-    """The runs and sweeps in `runs`, or in the directory that is being typed, which begin so.
+    """The runs and sweeps that begin as typed, in `runs` or in the directory that was typed.
 
-    Where there are none the shell completes files, as for other commands.
+    If there are none the shell completes files, as for other commands.
     """
     from lstmcli.training.run_dir import ROOT, holds_records
 
@@ -31,7 +31,7 @@ def run_directories(incomplete: str) -> list[str]:
 
 
 def _inside(folder: str) -> Iterator[str]:
-    """What is in a directory, by names that begin as that was typed."""
+    """The entries of a directory, as names that begin with what was typed."""
     with suppress(OSError):
         for path in sorted(Path(folder or ".").iterdir()):
             yield folder + path.name

@@ -62,10 +62,10 @@ def evaluate(
 ) -> None:
     """Score a trained model on data that it has not seen.
 
-    That is the test part of its file, a dataset of yours (`--data`), or for a task a newly
-    generated series. From a run directory each seed's best checkpoint is scored; from a sweep's the
-    best trial: of the depth that its answer names, the seed with the lowest validation loss.
-    Settings of the task are the checkpoint's, unless given.
+    The data is the test part of the training file, another dataset (`--data`) or, for a generated
+    task, a new series. Of a run directory each seed's best checkpoint is scored. Of a sweep it is
+    the best trial: the seed with the lowest validation loss at the depth that the answer names.
+    Task settings are the checkpoint's, unless given.
     """
     from lstmcli import api
     from lstmcli.cli import backtest
@@ -103,13 +103,13 @@ def evaluate(
 
 
 def _epochs(found: Evaluation) -> str:
-    """After how many epochs the models were kept: `epoch 7`, or `epochs 3 to 9`."""
+    """How many epochs the models were trained for: `epoch 7`, or `epochs 3 to 9 of its seeds`."""
     first, last = min(found.epochs), max(found.epochs)
     return f"epoch {first}" if first == last else f"epochs {first} to {last} of its seeds"
 
 
 def _as_dict(found: Evaluation) -> dict[str, Any]:
-    """What `--json` prints; baselines, as `references`, only where there are any."""
+    """What `--json` prints; `references` are the baselines, if there are any."""
     results = [_result(each) | _of_each(found.outputs, each.seed) for each in found.scores]
     known = {"checkpoint": str(found.checkpoint), "data": found.data, "results": results}
     target = found.scores[0].target
@@ -130,7 +130,7 @@ def _as_dict(found: Evaluation) -> dict[str, Any]:
 def _of_each(
     outputs: pd.DataFrame | None, seed: int | None, name: str | None = None
 ) -> dict[str, Any]:
-    """The errors of each of several numbers, of a seed's model or of a baseline."""
+    """The errors on each of several targets, of a seed's model or of a baseline."""
     if outputs is None:
         return {}
     own = outputs.seed.isna() & (outputs.predictor == name) if name else outputs.seed == seed
@@ -138,7 +138,7 @@ def _of_each(
 
 
 def _result(score: Score) -> dict[str, Any]:
-    """A score by the names of the CSV files' columns, and what its target has beyond them."""
+    """A score under the column names of the CSV files, and its target's own measures."""
     floor = score.floor
     return {
         "seed": score.seed,
@@ -152,7 +152,7 @@ def _result(score: Score) -> dict[str, Any]:
     }
 
 
-LARGEST_TABLE = 12  # labels of which a table of all pairs can still be read
+LARGEST_TABLE = 12  # labels, in a confusion matrix that can still be read
 MOST_CONFUSED = 10
 
 
@@ -162,14 +162,13 @@ def print_scores(
     outputs: pd.DataFrame | None = None,
     about: Sequence[str] = (),
 ) -> None:
-    """Prints how good the models are, then each seed's figures beside what they are held against.
+    """Prints how good the models are, then each seed's figures and the baselines.
 
     Args:
         scores: one for each seed.
-        baselines: what the same steps cost without a network. They are left out where the Bayes
-            loss is known, which says more.
-        outputs: of several numbers that are predicted, the errors of each.
-        about: lines below the first, about what was scored.
+        baselines: scored on the same steps. They are left out where the Bayes loss is known.
+        outputs: the errors on each target, where there are several.
+        about: lines about what was scored, printed below the first one.
     """
     for line in [*_answer(scores, baselines), *about]:
         print_sentence(line)
@@ -182,7 +181,7 @@ def print_scores(
 
 
 def _answer(scores: Sequence[Score], baselines: Sequence[Baseline]) -> list[str]:
-    """How many seeds solve the task or, where nobody can know, beat the best baseline."""
+    """How many seeds solve the task or, where the Bayes loss is not known, beat the baselines."""
     from lstmcli.data.target import six_digits
 
     score = scores[0]
@@ -224,12 +223,12 @@ def _median(scores: Sequence[Score]) -> str:
 
 
 def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = False) -> None:
-    """Prints the errors of each of several numbers, beside the best that needs no network.
+    """Prints the errors on each of several targets, beside the best baseline's.
 
     Args:
         outputs: the columns of `targets.csv`.
-        seed: whose.
-        where: where all of them are, in words.
+        seed: whose errors are shown.
+        where: where the whole table is, in words.
         several: whether there are other seeds.
     """
     from lstmcli.reporting import formatting
@@ -238,7 +237,7 @@ def print_outputs(outputs: pd.DataFrame, seed: int, where: str, several: bool = 
     headings, cells = formatting.outputs_table(rows)
     note = formatting.said_of_rows_left_out(cells, rows, where)
     print_sentence(
-        "each number, in its own units"
+        "errors on each target, in its own units"
         + (f", of seed {seed}, which has the lowest loss" if several else "")
         + (f" ({note})" if note else "")
         + ":"
@@ -261,7 +260,7 @@ def counted(score: Score) -> str:
 
 
 def _print_table(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None:
-    """A row for each seed and their median, then what they are held against."""
+    """A row for each seed and for the median, then the Bayes loss or the baselines."""
     schema, target = scores[0].schema, scores[0].target
     if not scores[0].floor or target.familiar(1.0) is not None:
         print_sentence(f"target: {formatting.target(schema)}{target.described}")
@@ -280,13 +279,13 @@ def _print_table(scores: Sequence[Score], baselines: Sequence[Baseline]) -> None
     print_table(["", *headings], cells)
     if floor:
         print_sentence(
-            "Bayes loss: that of the best possible predictor, on the same labels; excess loss: "
-            "what a model loses beyond it"
+            "Bayes loss: the loss of the best possible predictor on the same labels; excess loss: "
+            "the model's loss minus that"
         )
 
 
 def _figures(scores: Sequence[Score]) -> dict[str, str]:
-    """The figures of a seed, or the medians of several, by their headings."""
+    """The figures of one seed, or the medians of several, by heading."""
     from lstmcli.data.target import six_digits
 
     floors = [(each.floor, each.loss) for each in scores if each.floor]
@@ -309,7 +308,7 @@ def _figures(scores: Sequence[Score]) -> dict[str, str]:
 
 
 def _print_confusion(score: Score, whose: str = "") -> None:
-    """A small table of all labels; of many, the pairs that were confused most often."""
+    """A confusion matrix; where there are many labels, the most frequent confusions."""
     from lstmcli.data.schema import Categorical
 
     counts, column, kind = score.confusion, score.schema.target, score.schema.target_kind.counted
@@ -333,17 +332,16 @@ def _print_most_confused(counts: Any, names: Sequence[str], whose: str, kind: st
         for label, guess, count in _most_confused(counts)
     ]
     if not pairs:
-        print_sentence(f"{whose}no {kind[:-1]} was taken for another")
+        print_sentence(f"{whose}every {kind[:-1]} was predicted correctly")
         return
     print_sentence(
-        f"{whose}{kind} that were taken for another most often, and the share of the "
-        f"{kind[:-1]}'s steps:"
+        f"{whose}most frequent confusions, and their share of the steps with that true {kind[:-1]}:"
     )
-    print_table([kind[:-1], "taken for", "count", "share"], pairs)
+    print_table(["true", "predicted", "count", "share"], pairs)
 
 
 def _most_confused(counts: Any) -> list[tuple[int, int, int]]:
-    """Label, what it was taken for, and how often, of the most frequent mistakes."""
+    """The most frequent mistakes: true label, predicted label, count."""
     import numpy as np
 
     mistakes = counts.copy()

@@ -1,4 +1,4 @@
-"""`lstmcli export`: a trained model as other programs read it."""
+"""`lstmcli export`: writes a trained model for other programs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def export(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Which seed's model (default: the best in validation)."),
+        typer.Option(
+            metavar="N", help="Seed of the model (default: that with the lowest validation loss)."
+        ),
     ] = None,
     stateful: Annotated[
         bool,
@@ -49,10 +51,10 @@ def export(
 ) -> None:
     """Write a trained model for Keras, TensorFlow, ONNX or PyTorch.
 
-    The model takes and gives numbers in their own units and words as words: it contains scales and
-    vocabularies. Exceptions: .onnx takes words as numbers, and .safetensors has PyTorch's tensors,
-    with scales and vocabularies as metadata. A SavedModel takes and returns the state [layers, 2,
-    batch, state].
+    The model contains scales and vocabularies: it takes and returns numbers in their own units, and
+    words. Exceptions: .onnx takes words as numbers, and .safetensors has PyTorch's tensors, with
+    scales and vocabularies as metadata. A SavedModel takes and returns the state [layers, 2, batch,
+    state].
     """
     from lstmcli import api
     from lstmcli.utils.terminal import escape_unprintable
@@ -76,7 +78,7 @@ def _facts(found: Exported) -> dict[str, object]:
 
 
 def _lines(found: Exported) -> list[str]:
-    """What was written, and what the model takes and gives."""
+    """What was written, and the model's inputs and outputs."""
     about = found.description
     layers = f"{about['layers']} layer{'s' * (about['layers'] > 1)} of {about['state_size']} units"
     lines = [f"wrote {found.path}: seed {found.seed} of {found.checkpoint}, {layers}"]

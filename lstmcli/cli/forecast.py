@@ -1,4 +1,4 @@
-"""`lstmcli forecast`: what comes after the end of the data, with intervals."""
+"""`lstmcli forecast`: forecasts beyond the end of the data, with intervals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lstmcli.inference.forecast import Forecast
 
 SHOWN_BEFORE = 4
-"""Times the steps that are forecast: so many of the past are drawn, and LEAST_BEFORE at least."""
+"""The figure shows this many times the forecast's steps of the past, and at least LEAST_BEFORE."""
 LEAST_BEFORE = 60
 
 
@@ -37,7 +37,7 @@ def forecast(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Forecast from the end of this file, not of the training file.", **PATH_OPTION
+            help="Forecast from the end of this file instead of the training file.", **PATH_OPTION
         ),
     ] = None,
     future: Annotated[
@@ -56,19 +56,19 @@ def forecast(
     seed: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Which seed's model forecasts (default: the best in validation)."
+            metavar="N", help="Seed of the model (default: that with the lowest validation loss)."
         ),
     ] = None,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Forecast with the mean of all seeds' models.")
     ] = False,
 ) -> None:
-    """Forecast what comes after the end of the data, with intervals.
+    """Forecast beyond the end of the data, with intervals.
 
     A model with a horizon forecasts that many steps from the past alone. For further steps its
-    forecasts are fed back, and the calendar goes on; other inputs come from `--future`. The 80 %
-    intervals come from the errors of such forecasts on the validation part, for each step ahead.
-    How many values of the test part they hold is reported. TensorFlow is not needed.
+    forecasts are fed back as inputs, and the calendar continues; other inputs come from `--future`.
+    The 80 % intervals come from the errors of such forecasts on the validation part, for each step
+    ahead. How many values of the test part they contain is reported. TensorFlow is not needed.
     """
     from lstmcli.inference import forecast as forecasting
 
@@ -93,7 +93,7 @@ def forecast(
 
 
 def _told(found: Forecast) -> list[str]:
-    """What is to be known of the intervals."""
+    """Notes on the intervals."""
     from lstmcli.inference.ahead import unknown_inputs
     from lstmcli.inference.forecast import FEW, FEWEST
 
@@ -101,34 +101,34 @@ def _told(found: Forecast) -> list[str]:
     if opened.schema.classes is not None:
         return []
     if found.counts is None:
-        why = "it is not at hand, or has changed" if opened.source is None else "there is none"
-        return [f"no intervals: they come from the errors on the validation part, and {why}"]
+        why = "is missing or has changed" if opened.source is None else "does not exist"
+        return [f"no intervals: they need errors on the validation part, which {why}"]
     least = int(found.counts.min())
     notes = []
     if least < FEWEST:
         notes.append(
-            f"the last steps have no interval: the validation part has fewer than {FEWEST} errors "
-            "so far ahead"
+            f"the last steps have no interval: the validation part gives fewer than {FEWEST} "
+            "errors that far ahead"
         )
     elif least < FEW:
         notes.append(
-            f"intervals of the last steps come from {least} errors of the validation part, which "
-            "is short for so many steps"
+            f"the intervals of the last steps come from only {least} errors, as the validation "
+            "part is short for so many steps"
         )
     if outside := found.outside:
         notes.append(
             f"{outside} of the forecasts lie outside their intervals: on the validation part "
-            "nearly all errors so far ahead were to one side"
+            "nearly all errors that far ahead had the same sign"
         )
     if found.coverage is not None:
         share, count = found.coverage
         notes.append(
             f"80 % intervals, from errors on the validation part for each step ahead; on the test "
-            f"part they held {100 * share:.0f} % of {count:,} values"
+            f"part they contained {100 * share:.0f} % of {count:,} values"
         )
     if opened.roller.rows_ahead(len(found.values)) and (others := unknown_inputs(opened.schema)):
         names = ", ".join(f"`{name}`" for name in others)
-        notes.append(f"those errors were measured with the true values of {names}")
+        notes.append(f"those errors were measured with the true values of {names} as inputs")
     return notes
 
 
@@ -165,8 +165,8 @@ def _draw(found: Forecast, table: pd.DataFrame, output: Path) -> None:
     opened, series = found.opened, found.opened.series
     if opened.schema.classes is not None:
         raise UsageError(
-            "a figure is drawn of numbers, and the model gives classes",
-            "`--output` with a name that ends in .csv writes the table",
+            "cannot draw a figure: the model predicts classes, not numbers",
+            "`--output FILE.csv` writes the table",
         )
     count = max(LEAST_BEFORE, SHOWN_BEFORE * len(table))
     values = truth(series, opened.roller.leads)[-count:]
@@ -179,7 +179,7 @@ def _draw(found: Forecast, table: pd.DataFrame, output: Path) -> None:
     title = f"{', '.join(style.shown(name) for name in names)}: the next {len(table)} steps"
     explained = "80 % intervals come from the errors of such forecasts on the validation part."
     if found.coverage is not None:
-        explained += f" On the test part they held {100 * found.coverage[0]:.0f} %."
+        explained += f" On the test part they contained {100 * found.coverage[0]:.0f} % of values."
     figure = forecast_figure(
         title,
         explained if bounds else "",

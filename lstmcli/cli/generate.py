@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lstmcli.data.series import Series
 
 RUN_OPTIONS = {"seed"}
-"""All that a dataset has to do with a run."""
+"""The settings of a run that a dataset depends on."""
 
 
 @with_settings(
@@ -37,8 +37,8 @@ def generate(
     """Generate the data of a task, and write it to a file.
 
     It is one long labelled series or many sequences, with metadata. In the echo task each label is
-    the input some steps before; `--task` chooses others. `lstmcli train --data` and `lstmcli eval
-    --data` read the file.
+    the input some steps earlier; `--task` chooses another task. `lstmcli train --data` and
+    `lstmcli eval --data` read the file.
     """
     from lstmcli.data.tasks import dataset
 
@@ -52,7 +52,7 @@ def generate(
 
 
 def _facts(out: Path, series: Series, metadata: dict[str, Any]) -> dict[str, Any]:
-    """What `--json` prints. The task's own settings come beside its name, as ever."""
+    """What `--json` prints."""
     facts = {"file": str(out), "sha256": series.checksum(), **series.task, **metadata}
     if series.starts is not None:
         facts["steps"], facts["sequences"] = len(series), int(series.starts.sum())
@@ -70,24 +70,25 @@ def _predicted(schema: Schema) -> str:
 
 
 def _lines(out: Path, series: Series, metadata: dict[str, Any]) -> list[str]:
-    """What is said of the dataset."""
+    """A description of the dataset, line by line."""
     from lstmcli.data import tasks
 
     task = tasks.TASKS[series.task["name"]]
     sequences = "" if series.starts is None else f" in {series.starts.sum():,} sequences"
     lines = [
-        f"wrote {out}: {len(series):,} steps{sequences}, {series.features} input(s) a step",
+        f"wrote {out}: {len(series):,} steps{sequences}, {series.features} input(s) per step",
         f"task: {task.describe(series)}, {_predicted(series.schema)}",
     ]
     if floor := metadata.get("floor"):
         lines.append(
-            f"Bayes loss of the whole file: {floor['bayes_loss']:.3g} nats a step, "
-            f"accuracy at most {floor['bayes_accuracy']:.5f}, "
-            f"in {floor['batch_size']} rows of windows of {floor['bptt']}"
+            f"Bayes loss (the lowest that any model can expect) of the whole file: "
+            f"{floor['bayes_loss']:.3g} nats per step, accuracy at most "
+            f"{floor['bayes_accuracy']:.5f}, for {floor['batch_size']} rows and windows of "
+            f"{floor['bptt']} steps"
         )
     if baseline := metadata.get("baseline"):
         unit = series.schema.target_kind.bayes_unit
         lines.append(f"baseline: {baseline['loss']:.3g} {unit}, for {baseline['of']}")
     if task.success:
-        lines.append(f"solved, as the paper has it: {task.success}")
+        lines.append(f"solved, by the paper's criterion: {task.success}")
     return lines

@@ -8,17 +8,17 @@ from typing import Any
 import typer
 
 WIDEST = 120
-"""Columns of a screen that help uses: longer lines are hard to read."""
+"""The most columns that help uses: longer lines are hard to read."""
 NAMES, WIDEST_NAMES = 21, 34
-"""Columns for the names of options, on a narrow and on a wide screen; longer ones have a line."""
+"""Columns for option names, on a narrow and on a wide screen; longer names have their own line."""
 
 ARGUMENTS, OPTIONS, OUTPUT = "Arguments", "Options", "Output"
 FILE, GENERATED = "Data from a file", "Generated data"
 PANELS = (ARGUMENTS, OPTIONS, "Sweep", FILE, GENERATED, "Model", "Training", "Run", OUTPUT)
-"""The headings, in their order; an option that names none is under `Options`."""
+"""The headings, in order; an option without one is under `Options`."""
 
 MANY = 30
-"""Of a command with more options, `--help` shows the usual ones."""
+"""If a command has more options, `--help` shows only the usual ones."""
 USUAL = frozenset(
     {
         *("data", "target", "inputs", "horizon", "task", "echo_step", "layers", "state_size"),
@@ -28,7 +28,7 @@ USUAL = frozenset(
         *("help", "help_all"),
     }
 )
-"""The options that most people use, as their parameters are called."""
+"""The options that most people use, by parameter name."""
 
 EXAMPLES = {
     "generate": ("lstmcli generate echo.npz --noise 0.1",),
@@ -52,7 +52,7 @@ EXAMPLES = {
     "runs": ("lstmcli runs --sort val_loss",),
     "devices": ("lstmcli devices",),
 }
-"""What can be typed. The files are the user's own: a table `load.csv` with a column `load`."""
+"""Examples in help. `load.csv` stands for the user's own table, with a column `load`."""
 
 
 def write_examples(command: Any, formatter: Any) -> None:
@@ -64,7 +64,7 @@ def write_examples(command: Any, formatter: Any) -> None:
 
 
 def write_options(command: Any, ctx: Any, formatter: Any) -> None:
-    """Writes the arguments and the options of a command, in line under all headings."""
+    """Writes the arguments and the options of a command, aligned alike under all headings."""
     panels: dict[str, list[tuple[str, str]]] = {name: [] for name in PANELS}
     parameters = command.get_params(ctx)
     shown = [each for each in parameters if ctx.meta.get("help_all") or _is_usual(each, parameters)]
@@ -90,7 +90,7 @@ def _is_usual(parameter: Any, parameters: list[Any]) -> bool:
 
 
 def _panel(parameter: Any, panels: dict[str, list[tuple[str, str]]]) -> str:
-    """Where a parameter is shown; what asks for help is under the last heading."""
+    """The heading of a parameter; the help options are under the last one."""
     if parameter.param_type_name == "argument":
         return ARGUMENTS
     if parameter.name in ("help", "help_all"):
@@ -99,7 +99,7 @@ def _panel(parameter: Any, panels: dict[str, list[tuple[str, str]]]) -> str:
 
 
 def help_all(help_option: Any) -> Any:
-    """The option `--help-all`, made of a command's `--help`."""
+    """The option `--help-all`, made from a command's `--help`."""
     option = copy(help_option)
     option.name, option.opts = "help_all", ["--help-all"]
     option.help, option.callback = "Show all options and exit.", _show_all

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lstmcli.data.schema import Categorical, Numeric, Schema
     from lstmcli.training.checkpoint import Checkpoint
 
-MOST_COLUMNS = 12  # so many inputs and targets have a line each; JSON has all
+MOST_COLUMNS = 12  # inputs and targets that have a line each; JSON has all
 
 
 def inspect(
@@ -42,7 +42,7 @@ def inspect(
     if strange := diverged(path, model):
         say("warning", strange.message)
     description = {"checkpoint": str(path), **_describe(model)}
-    with suppress(FileError):  # Where the dataset was is worth knowing too.
+    with suppress(FileError):  # The dataset may be gone: its old path is shown then.
         description["config"] = with_paths_from(description["config"], folder_of(path))
     if as_json:
         state = {
@@ -58,7 +58,7 @@ def inspect(
 
 
 def _describe(model: Checkpoint) -> dict[str, Any]:
-    """Everything but the numbers of the tensors."""
+    """Everything but the tensors' values."""
     from lstmcli import model_spec
 
     groups: dict[str, dict[str, list[int]]] = {}
@@ -129,7 +129,7 @@ def _print_provenance(description: dict[str, Any]) -> None:
 
 
 def _print_schema(schema: Schema) -> None:
-    """What each input and each target is, and the head and the loss that follow from that."""
+    """Each input and target, the head and the loss."""
     from lstmcli.reporting import formatting
 
     inputs: list[Numeric | Categorical] = [*schema.numbers, *schema.symbols]
@@ -160,9 +160,9 @@ def _column(schema: Schema, column: Numeric | Categorical) -> str:
 
 
 def _extent(description: dict[str, Any]) -> str:
-    """How long it was trained; the seeds of a best checkpoint have each an epoch of their own."""
+    """How long it was trained; in a best checkpoint each seed has its own epoch."""
     if description["kind"] == "best" and len(description["seeds"]) > 1:
-        return "each seed to its epoch of the lowest validation loss"
+        return "each seed to the epoch of its lowest validation loss"
     position = description["position"]
     extent = f"{position['epoch']} epochs, {position['step']:,} windows"
     return f"{extent} ({position['window']} of the next epoch)" if position["window"] else extent
@@ -188,8 +188,9 @@ def _print_layers(description: dict[str, Any]) -> None:
     layers, _, rows, size = description["state_shape"]
     head = Schema.from_dict(description["schema"]).target_kind.head_name
     print_sentence(
-        f"unrolled: {training['bptt']} steps a window; at each the top layer (lstm.{layers - 1}) "
-        f"gives [{rows}, {size}], the {head} [{rows}, {description['classes']}]"
+        f"unrolled: {training['bptt']} steps per window; at each step the top layer "
+        f"(lstm.{layers - 1}) outputs [{rows}, {size}], the {head} [{rows}, "
+        f"{description['classes']}]"
     )
     shape = description["state_shape"]
     print_sentence(f"state: {shape} = [layers, 2 (c, h), batch, state]; `--state` shows it")

@@ -1,4 +1,4 @@
-"""What stands below the bar of a training run: the loss as a curve, and a few rows as strips."""
+"""The live view below a training run's bar: the loss curve, and predictions for a few rows."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lstmcli.data.schema import Categorical, Numeric
 from lstmcli.reporting.predictions import Bools, PredictionSample
 
 LEAST_COLUMNS, LEAST_LINES = 60, 16
-"""Of a terminal: in a smaller one there is only the bar."""
+"""The smallest terminal that shows more than the bar."""
 MARGIN = 4
-"""Columns that stay free, as beside the bar."""
+"""Columns left free at the right, as beside the bar."""
 BESIDE = 2
-"""Lines that stay free: the bar's own, and one below."""
+"""Lines left free: the bar's own, and one below."""
 LINES_A_ROW = 4
 NAMES = 11
 """Columns of `input`, `label` and `prediction`."""
@@ -37,10 +37,10 @@ STYLES = {"given": "cyan", "labels": "", "right": "green", "wrong": "bold red", 
 
 
 class Panel:
-    """The curve and the strips, laid out for the terminal as large as it is at the moment.
+    """The curve and the strips, laid out for the terminal's present size.
 
     Args:
-        floor: the lowest loss that can be expected, where it is known.
+        floor: the Bayes loss, where it is known.
         plain: whether only ASCII may be used.
     """
 
@@ -52,7 +52,7 @@ class Panel:
         self._drawn: tuple[object, list[list[Segment]]] = (None, [])
 
     def add(self, place: float, loss: float) -> None:
-        """Goes on with the curve: the loss at a place, in epochs."""
+        """Adds a point to the curve; `place` is in epochs."""
         if not math.isfinite(loss):
             return
         points = [*self._points, (place, loss)]
@@ -61,14 +61,14 @@ class Panel:
         self._points = points
 
     def show(self, sample: PredictionSample) -> None:
-        """Goes on to what a network makes of some rows."""
+        """Shows the predictions for some rows."""
         self._sample = sample
 
     def wait(self) -> None:
-        """Nothing: it is gone with the bar."""
+        """Does nothing: the panel disappears with the bar."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        """Its lines; they are made anew only where something has changed."""
+        """Its lines, rendered anew only where something has changed."""
         key = (console.size, self._sample, self._points[-1:])
         if key != self._drawn[0]:
             texts = self.lines(console.width, console.height)
@@ -77,7 +77,7 @@ class Panel:
             yield from line
 
     def lines(self, columns: int, lines: int) -> list[Text]:
-        """What shows in a terminal of a size: nothing in a small one."""
+        """The lines for a terminal of this size; none for a small one."""
         small = columns < LEAST_COLUMNS or lines < LEAST_LINES
         if small or self._sample is None or not self._points:
             return []
@@ -95,18 +95,18 @@ class Panel:
 
 
 def _mean(pair: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The place and the loss between two points; the loss as on a logarithmic scale."""
+    """The mean of two points, with the loss averaged on a logarithmic scale."""
     (first, before), (second, after) = pair
     return (first + second) / 2, math.sqrt(before * after)
 
 
 def _strip_lines(sample: PredictionSample, shown: Sequence[Strip], room: int) -> list[Text]:
-    """A heading, and four lines for each row: what is given, due and predicted, and what is wrong.
+    """A heading, and four lines for each row: input, label, prediction and errors.
 
     Args:
         sample: what is shown.
         shown: its rows.
-        room: columns that there are.
+        room: columns available.
     """
     columns = max(strip.columns for strip in shown)
     steps = len(shown[0].given)
@@ -123,7 +123,7 @@ def _strip_lines(sample: PredictionSample, shown: Sequence[Strip], room: int) ->
 
 
 def _heading(sample: PredictionSample, steps: str, room: int) -> str:
-    """When the rows were predicted, and what they are, as far as there is room.
+    """When the rows were predicted, and which steps they show, if there is room.
 
     It is as wide as in an epoch's last window, so that nothing beside it moves.
     """
@@ -157,9 +157,10 @@ def _row_lines(sample: PredictionSample, strip: Strip, columns: int, gap: str) -
 
 
 def _line(name: str, codes: Sequence[str], styles: Sequence[str], columns: int, gap: str) -> Text:
-    """A name, and a code for each step; steps of one style are one span, as a frame is to be small.
+    """A name, and a code for each step; neighbouring steps of one style share a span.
 
-    What a terminal has not read yet is lost at Ctrl-C, and with it the count of lines.
+    A frame must be small: what a terminal has not read yet at Ctrl-C is lost, and then the lines to
+    clear are miscounted.
     """
     line = Text.assemble((f"{name:{NAMES}}", STYLES["name"]))
     for style, steps in groupby(zip(styles, codes, strict=True), itemgetter(0)):
@@ -176,9 +177,9 @@ BRAILLE = 0x2800
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a braille character (Unicode, block U+2800): `[4, 2]`."""
 LEAST = 1e-12
-"""Where a loss of zero stands on a logarithmic scale."""
+"""A loss of zero is drawn here on a logarithmic scale."""
 GUTTER = 8
-"""Columns of the losses beside the curve."""
+"""Columns for the losses beside the curve."""
 
 
 def sparkline(
@@ -188,13 +189,13 @@ def sparkline(
     floor: float | None = None,
     plain: bool = False,
 ) -> list[str]:
-    """Lines of characters with a curve, the losses at its ends, and its first and last place.
+    """A curve as lines of characters, with the losses at its ends, and the first and last epoch.
 
     Args:
-        points: place and loss of each, in the order of the places; at least one.
-        columns: of all.
-        lines: of all, the one for the places included.
-        floor: a loss at which a dotted line stands, where it is known.
+        points: epoch and loss of each, in the order of the epochs; at least one.
+        columns: width of the whole.
+        lines: height of the whole, the line of epochs included.
+        floor: the Bayes loss, drawn as a dotted line, where it is known.
         plain: whether only ASCII may be used.
     """
     places, losses = np.asarray(points, np.float64).T
@@ -217,7 +218,7 @@ def sparkline(
 
 
 def _ends(levels: Floats) -> tuple[float, float]:
-    """The lowest and the highest level, never the same."""
+    """The lowest and the highest level, made different where they are equal."""
     low, high = float(levels.min()), float(levels.max())
     return (low, high) if high > 1.05 * low else (low / 1.5, high * 1.5)
 
@@ -253,7 +254,7 @@ def _characters(canvas: Canvas, plain: bool) -> list[str]:
 
 
 def _with_floor(line: str, plain: bool) -> str:
-    """A line with the Bayes loss's dots where nothing is, and its name."""
+    """A line with the dots of the Bayes loss in its blanks, and its name."""
     dot = "." if plain else "┄"
     line = "".join(dot if each == " " else each for each in line)
     return f"Bayes {line[6:]}" if line[:6] == 6 * dot else line
@@ -261,17 +262,17 @@ def _with_floor(line: str, plain: bool) -> str:
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DIGITS = "0123456789"
-"""Levels of a number where only ASCII may be used."""
+"""Levels of a number, in ASCII."""
 SIGNS = {" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"}
 PLAIN_SIGNS = {" ": "_", "\n": "/", "\t": ">", "\r": "<"}
 MOST_NAMED = 64
-"""Values up to which a column's names are cut to letters; else their numbers are shown."""
+"""With more values than this, a column's values are shown as numbers, not letters."""
 LONGEST_CODE = 3
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One row of a sample: a code for each step of what is given, due and predicted."""
+    """One row of a sample: a code for the input, label and prediction of each step."""
 
     given: list[str]
     labels: list[str]
@@ -294,7 +295,7 @@ def strips(sample: PredictionSample, plain: bool) -> list[Strip]:
     """A strip for each row.
 
     Args:
-        sample: what there is.
+        sample: the rows.
         plain: whether only ASCII may be used.
     """
     target, scored, inputs = sample.schema.targets[0], sample.labelled, sample.given
@@ -323,7 +324,7 @@ def _where(chosen: Bools, codes: list[list[str]], other: str) -> list[list[str]]
 def _codes(
     column: Categorical | Numeric, values: npt.NDArray[Any], known: npt.NDArray[Any], plain: bool
 ) -> list[list[str]]:
-    """A short code for each value `[rows, steps]`; `known` are the values that set the scale."""
+    """A short code for each value `[rows, steps]`; the values in `known` set the scale."""
     if isinstance(column, Categorical):
         return [[_code(column, value, plain) for value in row] for row in values.tolist()]
     if values is known and _are_digits(units := column.in_units(values)):
@@ -333,14 +334,14 @@ def _codes(
 
 
 def _are_digits(values: npt.NDArray[np.float64]) -> bool:
-    """Whether numbers can be written as a digit each."""
+    """Whether each number can be written as one digit."""
     return bool((np.abs(values - np.rint(values)) < 1e-3).all() and (abs(values - 4.5) < 5).all())
 
 
 def _levels(
     values: npt.NDArray[Any], known: npt.NDArray[Any], count: int
 ) -> npt.NDArray[np.integer[Any]]:
-    """The level of each number, between the smallest and the largest that is known."""
+    """The level of each number, between the smallest and the largest of `known`."""
     if not known.size:
         return np.zeros(values.shape, np.int64)
     low, span = float(known.min()), float(np.ptp(known)) or 1.0
@@ -350,7 +351,7 @@ def _levels(
 
 @lru_cache(maxsize=4096)
 def _code(column: Categorical, number: int, plain: bool) -> str:
-    """A character, letters or the number of a value."""
+    """A value as a character, a few letters or its number."""
     if column.values is None:
         return str(number) if 0 <= number < column.size else "?"
     if not 0 <= number < column.size:
@@ -364,19 +365,19 @@ def _code(column: Categorical, number: int, plain: bool) -> str:
 
 @lru_cache(maxsize=16)
 def _telling(names: Sequence[str]) -> int | None:
-    """How many letters tell all names apart; `None` if that takes many."""
+    """How many first letters tell all names apart; `None` if too many are needed."""
     lengths = range(1, LONGEST_CODE + 1) if len(names) <= MOST_NAMED else []
     return next((n for n in lengths if len({name[:n] for name in names}) == len(names)), None)
 
 
 def _character(character: str, plain: bool) -> str:
-    """A character of a text that takes a place of its own."""
+    """A character of a text, with a visible sign for a space or a line's end."""
     signs = PLAIN_SIGNS if plain else SIGNS
     return signs.get(character) or _printable(character, plain)
 
 
 def _printable(text: str, plain: bool) -> str:
-    """A text in which nothing is but what shows."""
+    """A text with a replacement for whatever cannot be shown."""
     return "".join(
         each if each.isprintable() and cell_len(each) and (each.isascii() or not plain) else "?"
         for each in text

@@ -1,4 +1,4 @@
-"""The article's moving window: the loss on the left, five rows of a window beside it."""
+"""The article's moving figure: the loss, and beside it the predictions for five rows."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BACKENDS = ("macosx", "QtAgg", "GTK4Agg", "GTK3Agg", "TkAgg", "WxAgg")
-"""What matplotlib can open a window with, where it is installed."""
+"""Matplotlib's backends that open a window."""
 ROWS = 5
 PATIENCE = 4
-"""Times the seconds of a drawing until the next: they take at most a fifth of a run."""
+"""Times the seconds of a drawing, to wait for the next: they take at most a fifth of a run."""
 LEAST = 1e-12
 INPUT, LABEL, PREDICTION, WRONG = "#bbbbbb", "#0072b2", "#e69f00", "#d55e00"
-"""Told apart by colour-blind people too (Okabe and Ito 2008); wrong ones are crosses besides."""
+"""Colours that colour-blind people can tell apart (Okabe and Ito 2008)."""
 
 
 def check_display() -> None:
-    """Finds what opens windows.
+    """Checks that a window can be opened.
 
     Raises:
-        UsageError: there is no display, or nothing that opens a window on it.
+        UsageError: there is no display, or no toolkit that opens a window on it.
     """
     from matplotlib import pyplot
 
@@ -39,16 +39,16 @@ def check_display() -> None:
             continue
         return
     raise UsageError(
-        "`--live window` needs a display, and Tk, Qt, GTK or wx for Python: none was found",
-        "`--live auto` draws the same on the terminal",
+        "`--live window` needs a display, and Tk, Qt, GTK or wx for Python, but found none",
+        "`--live auto` shows the same in the terminal",
     )
 
 
 class Window:
-    """A window that moves while a run trains; it can be closed without harm.
+    """A window that is redrawn while a run trains; closing it does not stop the run.
 
     Args:
-        floor: the lowest loss that can be expected, where it is known.
+        floor: the Bayes loss, where it is known.
     """
 
     def __init__(self, floor: float | None) -> None:
@@ -66,25 +66,25 @@ class Window:
 
     @property
     def open(self) -> bool:
-        """Whether nobody has closed it."""
+        """Whether it has not been closed."""
         from matplotlib import pyplot
 
         return bool(pyplot.fignum_exists(self.figure.number))
 
     def add(self, place: float, loss: float) -> None:
-        """Goes on with the curve: the loss at a place, in epochs."""
+        """Adds a point to the curve; `place` is in epochs."""
         self._points.append((place, loss))
         if self.open:
             self.figure.canvas.flush_events()
 
     def show(self, sample: PredictionSample) -> None:
-        """Goes on to what a network makes of some rows."""
+        """Shows the predictions for some rows."""
         self._sample = sample
         if time.monotonic() >= self._next:
             self._draw()
 
     def wait(self) -> None:
-        """Shows how it has ended, until somebody closes it."""
+        """Keeps the last figure on the screen until the user closes it."""
         from matplotlib import pyplot
 
         if not self.open or self.figure.canvas.required_interactive_framework is None:
@@ -130,14 +130,14 @@ class Window:
 
 
 def _heading(sample: PredictionSample) -> str:
-    """When the rows were predicted, and what they are."""
+    """When the rows were predicted, and by which seed."""
     moment = sample.moment
     when = f"epoch {moment.epoch:,}, window {moment.window:,}"
     return f"seed {sample.seed}, {when}: validation, one panel a row"
 
 
 def _draw_row(axes: Any, sample: PredictionSample, row: int) -> None:
-    """A row: what is given, due and predicted at each step."""
+    """A row: input, label and prediction at each step."""
     steps, known, wrong = sample.places[row], sample.labelled[row], sample.wrong[row]
     given, target = sample.column.in_units(sample.given[row]), sample.schema.targets[0]
     due, made = (target.in_units(each[row]) for each in (sample.labels, sample.guesses))

@@ -1,4 +1,4 @@
-"""What commands can be given: an option for each setting of the config, and a few of their own.
+"""The commands' options: one for each setting of the config, and a few of their own.
 
 A setting's option takes its name, type, default and help from its dataclass; nothing is
 repeated here.
@@ -27,14 +27,14 @@ SINGLE = ("run", "sweep")
 """Groups whose settings are never lists."""
 
 Given = dict[str, Any]
-"""The settings that were typed, by name: the rest come from a file or are defaults."""
+"""The settings that were typed, by name. The others come from a file or are defaults."""
 
 
 def named_path(text: str) -> Path:
-    """A path that was typed. An empty one would stand for the directory that one is in.
+    """A path that was typed.
 
     Raises:
-        UsageError: it is empty, or no file can be called so.
+        UsageError: it is empty (which `Path` takes for `.`), or no file can have this name.
     """
     if not text:
         raise UsageError("expected the name of a file or a directory, got an empty one")
@@ -44,17 +44,17 @@ def named_path(text: str) -> Path:
 
 
 def choices(names: Collection[str]) -> dict[str, Any]:
-    """How an option takes one of some values: its help shows them, and a shell completes them."""
+    """Arguments for an option with a few choices: help shows them, and a shell completes them."""
     return {"metavar": "|".join(names), "autocompletion": one_of(names)}
 
 
 PATH: dict[str, Any] = {"parser": named_path}
-"""How an argument takes a path."""
+"""Arguments for an argument that is a path."""
 PATH_OPTION: dict[str, Any] = {**PATH, "metavar": "FILE"}
-"""How an option does."""
+"""Arguments for an option that is a path."""
 
 RUN_PATH: dict[str, Any] = {**PATH, "autocompletion": run_directories}
-"""How an argument takes the directory of a run, which a shell completes."""
+"""Arguments for an argument that is a run's directory, which a shell completes."""
 
 CheckpointPath = Annotated[
     Path,
@@ -200,7 +200,7 @@ def _panel(group: str, spec: Field[Any]) -> str:
 
 
 def _metavar(spec: Field[Any], several: bool = False) -> str | None:
-    """What stands for a setting's value in `--help`; `None` of one that is on or off."""
+    """The placeholder of a setting's value in `--help`; `None` for one that is on or off."""
     if "choices" in spec.metadata:
         return "|".join(spec.metadata["choices"])
     if spec.type == "bool":
@@ -211,7 +211,7 @@ def _metavar(spec: Field[Any], several: bool = False) -> str | None:
 
 
 def _completion(spec: Field[Any], several: bool) -> Callable[[str], list[str]] | None:
-    """What a shell makes of the beginning of a setting's value; `None` leaves it to the shell."""
+    """How a setting's value is completed; `None` leaves it to the shell."""
     if spec.name == "init_from":
         return run_directories
     names = spec.metadata.get("choices") or spec.metadata.get("completed")
@@ -219,7 +219,7 @@ def _completion(spec: Field[Any], several: bool) -> Callable[[str], list[str]] |
 
 
 def own_option(group: type[Settings], name: str) -> Any:
-    """The option of a setting that is a command's own."""
+    """The option for a setting of one command alone."""
     [spec] = [spec for spec in fields(group) if spec.name == name]
     return typer.Option(help=spec.metadata["help"], metavar=_metavar(spec))
 

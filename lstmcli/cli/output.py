@@ -42,8 +42,8 @@ def say(kind: str, text: str) -> None:
     """Writes a line such as `note: …` to standard error, broken between words on a terminal.
 
     Args:
-        kind: `note`, `warning`, `error` or `hint`, or what else the line is about.
-        text: on one line; what does not print is escaped.
+        kind: `note`, `warning`, `error`, `hint`, or another word for what the line is about.
+        text: on one line; unprintable characters are escaped.
     """
     line = f"{kind}: {terminal.escape_unprintable(text)}"
     line = terminal.wrapped(line, terminal.width(sys.stderr), " " * (len(kind) + 2))
@@ -53,7 +53,7 @@ def say(kind: str, text: str) -> None:
 
 
 def median_of(values: Iterable[float | None]) -> float | None:
-    """The median of what is known; `None` where nothing is."""
+    """The median of the values that are not `None`; `None` if there is none."""
     known = [each for each in values if each is not None]
     return median(known) if known else None
 

@@ -1,4 +1,4 @@
-"""`lstmcli plot`: draws what a run, a sweep or a checkpoint has to show."""
+"""`lstmcli plot`: draws the figures of a run, a sweep or a checkpoint."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def plot(
 ) -> None:
     """Draw the figures of a run, a sweep or a checkpoint.
 
-    Of a run: `loss`, and the best checkpoint's predictions beside the losses (`echo`, `text`,
-    `regression`, ...). Of a sweep: `depth` and `curves`. Of a checkpoint: its predictions. With
+    A run has `loss`, and the best checkpoint's predictions beside the losses (`echo`, `text`,
+    `regression`, ...). A sweep has `depth` and `curves`. A checkpoint has its predictions. With
     `--output`, the file's name chooses the figure (`curves.svg`); any other name gives the main
     one.
     """

@@ -45,7 +45,7 @@ def predict(
     seed: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Which seed's model predicts (default: the best in validation)."
+            metavar="N", help="Seed of the model (default: that with the lowest validation loss)."
         ),
     ] = None,
     ensemble: Annotated[
@@ -57,27 +57,27 @@ def predict(
         typer.Option(help="Columns to copy to the output: `id,name`.", metavar="COLUMNS"),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first bad line, with exit code 4.")
+        bool, typer.Option("--strict", help="Stop at the first invalid line, with exit code 4.")
     ] = False,
 ) -> None:
     """Predict each line of a CSV file, or each character of a text.
 
     The first line names the columns; the target may be missing. The state is carried from line to
-    line, and starts anew with each sequence (`--group`). The output is CSV: the index or the step,
-    the prediction, and for classes its probability. A bad line is reported on standard error and
-    leaves an empty line in the output. TensorFlow is not needed.
+    line, and is reset at the start of each sequence (`--group`). The output is CSV: the index or
+    the step, the prediction, and for classes its probability. An invalid line is reported on
+    standard error and leaves an empty line in the output. TensorFlow is not needed.
     """
-    from lstmcli.inference.predict import ARRAYS, Stream, check_file, choose_seeds
+    from lstmcli.inference.predict import ARRAYS, Stream, check_file, choose_seeds, seed_note
     from lstmcli.training import load
 
     if isinstance(sys.stdout.name, int):  # The null device stands for it: `__main__`.
-        raise LstmcliError("standard output is closed", "`> FILE` keeps the predictions")
+        raise LstmcliError("standard output is closed", "`> FILE` writes the predictions to a file")
     path, model = load.read_own_checkpoint(checkpoint)
     if trial := load.best_trial(checkpoint):
         _note(trial.note)
     seeds = choose_seeds(model, seed, ensemble)
     if len(model.seeds) > 1 and not ensemble and seed is None:
-        _note(f"of {len(model.seeds)} seeds, seed {seeds[0]} predicts, the best by validation")
+        _note(seed_note(model))
     file = None if file == Path("-") else file
     if file is not None:
         check_file(file, model, path)
@@ -105,9 +105,9 @@ Waiting = Callable[[], AbstractContextManager[None]]
 def _answers(
     stream: Stream, file: Path | None, strict: bool, goes_on: bool, waiting: Waiting
 ) -> Iterator[Sequence[Answer]]:
-    """What is predicted for each piece of a file or of standard input, as it comes."""
+    """The output for each piece of a file or of standard input, as it arrives."""
     yield stream.begin()
-    # The rest of a character is kept for the next call; that of a line is a line.
+    # With `--state`, bytes of an incomplete character are kept for the next call.
     ends = not (goes_on and stream.model.schema.kind == "text")
     from lstmcli.inference.predict import PIECE, opened, read_some
 
@@ -128,14 +128,14 @@ def _run(
     state: Path | None,
     waiting: Waiting,
 ) -> None:
-    """Writes answers as they come; keeps the state at the end, whatever ends them."""
+    """Writes answers as they come, and at the end saves the state, after an error too."""
     try:
         for some in answers:
             bad = _write(some, strict, waiting)
             if bad is not None:
-                raise _BadLineError(bad, "mend the line, or leave `--strict` out: it is skipped")
+                raise _BadLineError(bad, "correct the line, or leave `--strict` out to skip it")
     except BrokenPipeError:
-        # Python flushes standard output once more at its end: to where nobody listens.
+        # Python flushes standard output once more at exit, which must not fail again.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (StoppedError, _BadLineError):
@@ -145,7 +145,7 @@ def _run(
 
 
 class _BadLineError(FileError):
-    """A line for which nothing can be predicted, where that is to be the end."""
+    """An invalid line, with `--strict`."""
 
 
 def _keep(stream: Stream, state: Path | None) -> None:
@@ -154,7 +154,7 @@ def _keep(stream: Stream, state: Path | None) -> None:
 
 
 def _write(some: Sequence[Answer], strict: bool, waiting: Waiting) -> str | None:
-    """Writes lines, and says which are empty and why; `strict` gives the first of these back."""
+    """Writes lines, and warns about invalid ones; with `strict` returns the first of these."""
     bad = [str(answer) for answer in some if not isinstance(answer, str)]
     for message in bad if not strict else ():
         say("warning", f"{message}: no prediction")

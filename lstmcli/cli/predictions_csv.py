@@ -1,6 +1,6 @@
-"""The table that `lstmcli eval --predictions` writes: a row for each step, a column for each name.
+"""The table that `lstmcli eval --predictions` writes: a row for each step.
 
-Numbers stand in their own units, classes and characters by their names; what does not print is
+Numbers are in their own units, classes and characters have their names. Unprintable characters are
 escaped as in Python, so that every row is one line.
 """
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from lstmcli.training.evaluate import Score
 
 PLACES = (["step", "row"], ["sequence", "step"])
-"""What the first columns say of a step: of one endless series, and of sequences."""
+"""The first columns: for one endless series, and for sequences."""
 CELLS = 1 << 20
-"""Probabilities or numbers that are made text at a time."""
+"""Probabilities or numbers that are converted to text at a time."""
 
 Columns = list[tuple[str, Any]]
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Checks that predictions can be written, and replace nothing but predictions.
+    """Checks that predictions can be written to a file and overwrite only predictions.
 
     Args:
         path: the file.
         overwrite: whether older predictions may be replaced.
 
     Raises:
-        UsageError: the file cannot be written, or holds something that is not to be replaced.
+        UsageError: the file cannot be written, or holds something that must not be replaced.
     """
     check_replaceable(
         path,
@@ -50,7 +50,7 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 
 def _holds_predictions(path: Path) -> bool:
-    """Whether a file's first line is that of predictions."""
+    """Whether a file has the header of such a table."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             names = next(csv.reader(file), [])
@@ -76,7 +76,7 @@ def write(path: Path, scores: Sequence[Score]) -> None:
 
 
 def _pieces(scores: Sequence[Score]) -> Iterator[bytes]:
-    """The table's text, its line of names first."""
+    """The table as text, the header first."""
     dates = _date_format(scores[0].windows.series)
     header = True
     for score in scores:
@@ -88,16 +88,16 @@ def _pieces(scores: Sequence[Score]) -> Iterator[bytes]:
 
 
 def frames(score: Score) -> Iterator[pd.DataFrame]:
-    """A row for each step: where it is, its inputs, its label or target, and what was predicted.
+    """A row for each step: its position, its inputs, its label or target, and the prediction.
 
-    Of a table its sequence's name, its index and its row in the file, from 1 on, come last.
+    For a table the sequence's name, the index and the row in the file, counted from 1, come last.
 
-    The steps of one endless series come row by row; those of sequences in the series' order, and
-    each once. A step that is not scored has no label. An input whose name another column has is
+    The steps of one endless series come row by row; those of sequences in the series' order, each
+    once. A step that is not scored has no label. An input whose name is taken by another column is
     called `input_<name>`.
 
     Args:
-        score: with its readout.
+        score: with its readout, the predictions at each step.
 
     Yields:
         The rows of some steps, all with the same columns.
@@ -141,7 +141,7 @@ def _frame(
 
 
 def _date_format(series: Series) -> str | None:
-    """How dates are written, alike in all rows; `None` where there are none."""
+    """The format of dates, the same in all rows; `None` if there are none."""
     import numpy as np
 
     for values in series.labels.values():
@@ -171,7 +171,7 @@ def _steps(windows: Windows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
 
 def _places(windows: Windows, steps: npt.NDArray[Any]) -> Columns:
-    """Which step it is: of which row or of which sequence; a part of a recording is one row."""
+    """The columns step and row, or sequence and step; a part of a recording is one row."""
     import numpy as np
 
     from lstmcli.data.batching import ContiguousWindows, Spans
@@ -204,7 +204,7 @@ def _inputs(series: Series, steps: npt.NDArray[Any], taken: set[str]) -> Columns
 
 
 def _free(columns: Iterable[tuple[str, Any]], taken: set[str], kind: str = "file") -> Columns:
-    """Columns under names that are not taken yet, which are then."""
+    """Columns with a prefix where their names are taken; adds their names to `taken`."""
     found: Columns = []
     for name, values in columns:
         free = escape_unprintable(name)

@@ -1,4 +1,4 @@
-"""`lstmcli probe`: which layer remembers what, how far gradients reach, what a layer is for."""
+"""`lstmcli probe`: what each layer remembers, how far gradients reach, what each layer is for."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def probe(
         ),
     ],
     gradient: Annotated[
-        bool, typer.Option("--gradient", help="Measure instead how far gradients reach.")
+        bool, typer.Option("--gradient", help="Measure how far gradients reach instead.")
     ] = False,
     ablate: Annotated[
         bool,
         typer.Option(
             "--ablate",
-            help="Measure instead the loss without a layer's carried state, and without a unit.",
+            help="Measure the loss without a layer's carried state, or without a unit, instead.",
         ),
     ] = False,
     lags: Annotated[int, own_option(ProbeConfig, "lags")] = ProbeConfig.lags,
@@ -87,7 +87,7 @@ def probe(
         files.check_figure_ending(output)
         files.check_figure_replaceable(output)
     if csv is not None:
-        check_replaceable(csv, _is_ours, "holds no probe")
+        check_replaceable(csv, _is_ours, "holds no probe's table")
     asked: dict[str, Any] = {"gradient": gradient, "ablate": ablate, "lags": lags, "steps": steps}
     found = [api.probe(each, **asked, **given) for each in checkpoint]
     for note in dict.fromkeys(note for each in found for note in each.subject.notes):
@@ -109,7 +109,7 @@ def probe(
 
 
 def _as_dict(found: Probe) -> dict[str, Any]:
-    """What `--json` prints of a checkpoint, by the names of the CSV file's columns."""
+    """What `--json` prints for a checkpoint, under the column names of the CSV file."""
     return {
         "checkpoint": str(found.subject.checkpoint),
         "data": found.subject.data,
@@ -125,7 +125,7 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 HEADERS = (["seed", "network", "layer"], ["seed", "layer", "zeroed"])
-"""What the columns of a probe begin with, behind the checkpoint."""
+"""The columns that follow the checkpoint's, for each kind of probe."""
 
 
 def _is_ours(path: Path) -> bool:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 0.1
-"""Of what there is to know: lags at which less is known of an input are not shown."""
+"""Lags at which less than this share of the input can be recovered are not shown."""
 BESIDE, BESIDE_SEEDS, A_LAG = 44, 60, 6
-"""Columns beside the lags, with intervals of several seeds too; and columns of a lag."""
+"""Columns of the terminal beside the lags, the same with intervals, and columns for each lag."""
 FEWEST_LAGS, MOST_LAGS = 4, 33
 MOST_UNITS = 16
 REACHED = 0.01
-"""Of the largest norm: down to which the gradient is said to reach."""
-MEASURED = {"bits": "bits known of {name}", "r_squared": "R squared of {name}"}
+"""The gradient reaches as far as its norm is at least this share of its maximum."""
+MEASURED = {"bits": "bits of {name} recovered", "r_squared": "R squared of {name}"}
 
 
 def _print_memory(found: Probe) -> None:
@@ -51,11 +51,11 @@ def _print_memory(found: Probe) -> None:
                 for part, of_part in trained.groupby(["layer", "state"], sort=False)
             ],
         )
-    print_sentence("holds: the steps ago of which at least half of what there is is known")
+    print_sentence("holds: the lags at which at least half of the input can be recovered")
 
 
 def lag_of_task(found: Probe) -> int | None:
-    """How many steps ago the input lies that the task asks for; `None` where it is not one lag."""
+    """The lag of the input that the task needs; `None` if it is not a single lag."""
     series = found.subject.windows[0].series
     task = tasks.of(series)
     if task is None:
@@ -66,7 +66,7 @@ def lag_of_task(found: Probe) -> int | None:
 
 
 def _answer(rows: pd.DataFrame, capacities: pd.DataFrame, unit: str, lag: int | None) -> str:
-    """What all layers together remember, beside the untrained network; and at the task's lag."""
+    """The memory capacity of all layers together, trained and untrained, and at the task's lag."""
     layers = ALL if (capacities.layer == ALL).any() else capacities.layer.iloc[0]  # The only one.
     whole = capacities[(capacities.layer == layers) & (capacities.state == "h")]
     trained, untrained = (
@@ -74,20 +74,23 @@ def _answer(rows: pd.DataFrame, capacities: pd.DataFrame, unit: str, lag: int | 
     )
     of = " bits" if unit == "bits" else ""
     of_whom = "all layers" if layers == ALL else "the layer"
-    said = f"memory capacity of {of_whom}: {_figure(trained)}{of}, untrained {_figure(untrained)}"
+    said = (
+        f"memory capacity of {of_whom} (summed over the lags): {_figure(trained)}{of}, untrained "
+        f"{_figure(untrained)}"
+    )
     at = rows[(rows.layer == layers) & (rows.state == "h") & (rows.lag == lag)]
     if lag is None or at.empty:
         return said
     own, drawn = (at[at.network == each].memory.iloc[0] for each in ("trained", "untrained"))
     what = f"of {at.most.iloc[0]:.2f} bits" if unit == "bits" else "in R squared"
     return (
-        f"{said}; of the input {lag} {plural(lag, 'step')} ago, which the task asks for: "
+        f"{said}; of the input {lag} {plural(lag, 'step')} ago, which the task needs: "
         f"{_figure(own)} {what}, untrained {_figure(drawn)}"
     )
 
 
 def _room(several: bool) -> int:
-    """How many lags fit beside the other columns of a table."""
+    """How many lags fit into a table, beside its other columns."""
     columns = terminal.width(sys.stdout)
     if columns is None:
         return MOST_LAGS
@@ -98,16 +101,13 @@ def _heading(found: Probe, name: str, unit: str, rows: pd.DataFrame) -> str:
     """What the numbers of a table are."""
     seeds = int(rows.seeds.max())
     what = MEASURED[unit].format(name=formatting.name(name))
-    most = f" (of {rows.most.max():.3g})" if unit == "bits" else ""
+    most = f" (at most {rows.most.max():.3g})" if unit == "bits" else ""
     mean = f", mean of {seeds} seeds" if seeds > 1 else f", seed {found.subject.model.seeds[0]}"
-    return f"{what}{most} by steps ago{mean}"
+    return f"{what}{most}, by lag in steps{mean}"
 
 
 def _chosen(trained: pd.DataFrame, task_lag: int | None, most: int) -> list[int]:
-    """Lags to show: up to where hardly anything is known, all that fit, and the task's.
-
-    Where they are many, evenly.
-    """
+    """Lags to show: up to where almost nothing can be recovered, evenly spaced, with the task's."""
     known = trained[trained.memory >= SHOWN * trained.most].lag
     longest = int(trained.lag.max())
     last = max((0 if known.empty else int(known.max())) + 1, (task_lag or 0) + 1)
@@ -146,7 +146,10 @@ def _print_gradient(found: Probe) -> None:
     longest = int(norms.lag.max())
     asked = (0, 1, 3, window - 1, window, 2 * window, longest)
     lags = sorted({lag for lag in asked if 0 <= lag <= longest})
-    print_sentence("norm of the gradient of a step's loss to what lies so many steps before")
+    print_sentence(
+        "norm of the gradient of a step's loss with respect to the input, or a layer's h or c, by "
+        "lag in steps"
+    )
     rows = []
     for (network, layer, to), part in norms.groupby(["network", "layer", "to"], sort=False):
         by_lag = part.set_index("lag").norm
@@ -159,11 +162,11 @@ def _print_gradient(found: Probe) -> None:
     print_sentence(_shares(table, window, longest))
     if longest < max(gradient.WINDOWS) * window:
         rows_are = len(found.subject.begins)
-        print_sentence(f"Rows of {rows_are:,} steps tell nothing of what lies further back.")
+        print_sentence(f"The rows have {rows_are:,} steps: longer lags cannot be measured.")
 
 
 def _shares(table: pd.DataFrame, window: int, longest: int) -> str:
-    """How much of the gradient the window leaves, and how much longer ones would bring."""
+    """How much of the gradient stays within a window as long as in training, and within longer."""
     means = gradient.shares(table).drop(columns="seed").groupby("network", sort=False).mean()
     told = []
     for network, row in means.iterrows():
@@ -174,9 +177,9 @@ def _shares(table: pd.DataFrame, window: int, longest: int) -> str:
         ]  # fmt: skip
         told.append(f"{network}: {', '.join(parts)} steps")
     return (
-        f"reach: where the norm is still {REACHED:.0%} of its largest. Of the gradient to the "
-        f"input, summed over {longest} steps back, windows leave: {'; '.join(told)}. Training had "
-        f"{window}."
+        f"reach: the largest lag at which the norm is at least {REACHED:.0%} of its maximum. Of "
+        f"the gradient to the input, summed over {longest} steps, these shares stay within "
+        f"windows of several lengths: {'; '.join(told)}. Training used windows of {window} steps."
     )
 
 
@@ -196,22 +199,23 @@ def _print_ablation(found: Probe) -> None:
     interval = " (95 %)" if seeds >= summary.FEWEST_SEEDS else ""
     mean = f", mean of {seeds} seeds{interval}" if seeds > 1 else ""
     loss = (intact.loss - intact.added).mean()
-    print_sentence(f"loss without what a layer carries from step to step{mean}; intact {loss:.4g}")
-    print_table(["layer", "at every step", "into a window"], rows)
+    print_sentence(f"loss with a layer's carried state zeroed{mean}; intact {loss:.4g}")
+    print_table(["layer", "at every step", "at window starts"], rows)
     _print_units(found)
 
 
 def _print_units(found: Probe) -> None:
     units = found.table[found.table.zeroed == UNIT]
     if units.empty:
-        print_sentence("there are too many units to leave them out one by one")
+        print_sentence("there are too many units to ablate them one by one")
         return
     first = found.subject.model.seeds[0]
     mine = units[units.seed == first].sort_values("added", ascending=False)[:MOST_UNITS]
     mine = mine.sort_values(["layer", "unit"])
     more = f" of {(units.seed == first).sum()}" if len(mine) == MOST_UNITS else ""
     print_sentence(
-        f"loss without a unit, seed {first}, {len(mine)}{more} units; what its h says most of"
+        f"loss without a unit, seed {first}, {len(mine)}{more} units; holds: the input that its h "
+        "explains best"
     )
     rows = [
         [

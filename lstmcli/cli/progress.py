@@ -1,4 +1,4 @@
-"""The screen while a run trains: a bar on a terminal, a line an epoch elsewhere."""
+"""The screen while a run trains: a bar on a terminal, a line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from lstmcli.utils.errors import UsageError
 
 STYLES = ("auto", "rich", "plain", "none")
 LIVE_STYLES = ("auto", "off", "window")
-ALWAYS_SHOWN = 8  # settings of a sweep up to which each has its bar all the time
+ALWAYS_SHOWN = 8  # with more settings than this, a sweep shows bars only for those in training
 
 
 def progress_style(requested: str) -> str:
-    """`rich` on a terminal and `plain` elsewhere, unless asked for by name.
+    """The style for `auto`: `rich` on a terminal, `plain` elsewhere; another name stays.
 
     Raises:
         UsageError: there is no such style.
@@ -40,7 +40,7 @@ def progress_style(requested: str) -> str:
 
 
 def live_style(requested: str, progress: str) -> str:
-    """What is drawn of a run: `strips` below a bar, a `window`, or nothing (`off`).
+    """What the live view is: `strips` below the bar, a `window`, or nothing (`off`).
 
     Args:
         requested: `auto`, `off` or `window`.
@@ -61,23 +61,23 @@ def live_style(requested: str, progress: str) -> str:
 
 @contextmanager
 def waiting(for_what: str, style: str) -> Iterator[None]:
-    """Says what takes a moment, and for how long it has; wipes it out afterwards."""
+    """Shows what is being done and for how long, and clears that afterwards."""
     with Bars(style, transient=True) as bars:
         bars.add_task(f"{for_what} ...", total=None)
         yield
 
 
 class TrainingView:
-    """What a training run shows of itself on standard error: a logger, as its tables are.
+    """A training run's progress on standard error.
 
-    It is told of an epoch when the trainer has, once all is on disk, and of each chunk besides.
+    Its `log` is called after each epoch, once that is on disk, and `windows` after each chunk.
 
     Args:
         style: `rich`, `plain` or `none`.
         epochs: how many there will be.
-        floor: the lowest loss that can be expected, where it is known.
-        scale: of a target of one number: what is 1 in the loss, in the target's units.
-        panel: what stands below the bar.
+        floor: the Bayes loss, where it is known.
+        scale: for a target of one number, its standard deviation in its own units.
+        panel: the live view below the bar.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class TrainingView:
         self._bars.start()
 
     def windows(self, epoch: int, done: int, of: int, loss: float, phase: str = "training") -> None:
-        """Shows where an epoch stands; `loss` is its mean so far."""
+        """Shows the progress within an epoch; `loss` is its mean so far."""
         place = f"epoch {epoch}/{self._epochs} {phase}"
         fields: dict[str, Any] = {"completed": epoch - 1 + done / of}
         self._wide = max(self._wide, len(f"epoch {self._epochs}/{self._epochs} training {of}/{of}"))
@@ -109,7 +109,7 @@ class TrainingView:
         self._bars.update(self._task, description=place.ljust(self._wide), **fields)
 
     def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow] = ()) -> None:
-        """Shows a finished epoch: its rows, one a seed. Windows are shown as they are trained."""
+        """Shows a finished epoch; `epochs` has a row for each seed."""
         epoch = epochs[0].epoch
         place = f"epoch {epoch}/{self._epochs}"
         figures, more = _figures(epochs, self._scale)
@@ -121,7 +121,7 @@ class TrainingView:
             _say("  ".join(text for text in (place, figures, more, seconds) if text))
 
     def close(self, status: str = "") -> None:
-        """Leaves the bar as it stands, without what was below it."""
+        """Stops the bar, and removes the live view below it."""
         self._bars.stop()
 
 
@@ -130,7 +130,7 @@ def _say(line: str) -> None:
 
 
 def _loss(loss: float, floor: float | None) -> str:
-    """A loss, and how many times its Bayes loss it is."""
+    """A loss, and its ratio to the Bayes loss."""
     text = f"loss {loss:.5f}" if loss < 1000 else f"loss {loss:.3g}"
     if floor:
         times = loss / floor
@@ -139,7 +139,7 @@ def _loss(loss: float, floor: float | None) -> str:
 
 
 def _figures(rows: Sequence[EpochRow], scale: float | None) -> tuple[str, str]:
-    """Loss, and accuracy or the error in validation in the target's units, of the median seed."""
+    """The median seed's loss, and its accuracy or its validation RMSE in the target's units."""
     row = sorted(rows, key=lambda row: row.loss)[len(rows) // 2]
     text = _loss(row.loss, row.bayes_loss)
     if len(rows) > 1:
@@ -152,16 +152,16 @@ def _figures(rows: Sequence[EpochRow], scale: float | None) -> tuple[str, str]:
 
 
 def _solved(solved: int | None, seeds: int, lowest: float) -> str:
-    """How many seeds have solved the task or, where nobody can know, the lowest loss."""
+    """How many seeds solve the task or, where the Bayes loss is not known, the lowest loss."""
     if solved is not None:
         return f"{solved}/{seeds} solved"
     return f"best {lowest:.4g}" if math.isfinite(lowest) else ""
 
 
 class SweepView:
-    """What a sweep shows of itself on standard error: a bar for each setting, or a line at its end.
+    """A sweep's progress on standard error: a bar for each setting, or a line when it ends.
 
-    Of many settings only those under way have a bar; the last line counts them all.
+    If there are many settings, only those in training have a bar; the last line counts all.
 
     Args:
         style: `rich`, `plain` or `none`.
@@ -205,21 +205,20 @@ class SweepView:
         ended: bool = False,
         of: int | None = None,
     ) -> None:
-        """Shows where a setting stands.
+        """Shows the progress of a setting.
 
         Args:
             name: the setting.
-            phase: what it is at, or how it ended.
-            epochs: completed, and the share of the one under way.
-            solved: how many of its seeds have solved the task; `None` where nobody can know.
+            phase: what it is doing, or how it ended.
+            epochs: completed, with the share of the current one.
+            solved: how many of its seeds solve the task; `None` where that is not known.
             seeds: how many it has.
-            lowest: the lowest validation loss so far, which is shown where nobody can know what
-                solves the task.
+            lowest: the lowest validation loss so far, shown where `solved` is `None`.
             left: seconds that all settings will still take.
-            ended: whether it has.
+            ended: whether it has ended.
             of: epochs that it trains, at most.
         """
-        if name not in self._tasks:  # More seeds, which an answer takes.
+        if name not in self._tasks:  # Further seeds of `--seeds auto`.
             self._names[name] = name.ljust(self._wide)
             self._tasks[name] = self._bars.add_task("", total=of, start=False, visible=False)
         task = self._tasks[name]
@@ -245,7 +244,7 @@ class SweepView:
             _say("  ".join(word for word in words if word))
 
     def _count(self, left: float | None = None) -> None:
-        """Says how many settings have ended, and how long the others will take."""
+        """Shows how many settings have ended, and how long the others will take."""
         text = f"{self._ended} of {len(self._tasks)} settings ended"
         if not self._begun and not self._ended:
             text += ", loading TensorFlow"
@@ -254,12 +253,12 @@ class SweepView:
 
 
 REFRESHES = 4  # a second: drawing a bar takes about half a millisecond
-MARGIN = 4  # free columns: the terminal writes `^C` behind the bar, which must not wrap
+MARGIN = 4  # free columns: the terminal writes `^C` after the bar, which must not wrap
 NARROWEST = 7  # columns of a bar
 
 
 def clock(seconds: float | None) -> str:
-    """`7.2 s`, `1:07.2`, `1:00:07.2`: with tenths, so that one sees it run."""
+    """`7.2 s`, `1:07.2`, `1:00:07.2`: with tenths, so that it visibly runs."""
     if seconds is None:
         return ""
     if seconds < 60:
@@ -271,7 +270,7 @@ def clock(seconds: float | None) -> str:
 
 
 def time_left(seconds: float | None) -> str:
-    """How long something will take, `1:07 left`; empty where that is not known, or nothing."""
+    """The time left, `1:07 left`; empty if it is unknown or zero."""
     if not seconds:
         return ""
     minutes, rest = divmod(int(seconds), 60)
@@ -280,20 +279,20 @@ def time_left(seconds: float | None) -> str:
 
 
 class Bars(Progress):
-    """Lines that say what is done, how far it is, what it shows, and since when.
+    """Progress bars: a line for each task, with its description, bar, figures and times.
 
-    A task's `description` says what is done; its fields `figures` and, where there is room for it,
-    `more` say what it shows. A task without a total has no bar.
+    A task's field `figures` is always shown, and `more` where there is room. A task without a total
+    has no bar.
 
     Args:
         style: only `rich` shows anything.
-        transient: whether they vanish at the end.
+        transient: whether the lines are cleared at the end.
         widest: columns of a bar, at most.
     """
 
     def __init__(self, style: str, transient: bool = False, widest: int = 40) -> None:
         self.below: RenderableType | None = None
-        """What stands below the lines until they stop."""
+        """Shown below the lines until they stop."""
         self._size: ConsoleDimensions | None = None
         self._widest = widest
         self._widths: dict[int, dict[str, int]] = {}
@@ -310,13 +309,13 @@ class Bars(Progress):
         )
 
     def stop(self) -> None:
-        """Draws them for the last time, alone; a second call does nothing."""
+        """Draws the lines for the last time, without what was below; a second call does nothing."""
         self.below = None
         super().stop()
         self._open.close()
 
     def get_renderables(self) -> Iterator[RenderableType]:
-        """A line for each visible task, and what stands below them."""
+        """A line for each visible task, then `below`."""
         if self.below:
             self._clear_if_resized()
         for task in self.tasks:
@@ -326,13 +325,13 @@ class Bars(Progress):
             yield self.below
 
     def _clear_if_resized(self) -> None:
-        """Clears a screen of another size: how many lines there are on it now, nobody knows."""
+        """Clears the screen after a change of its size, as the lines may have been wrapped anew."""
         before, self._size = self._size, self.console.size
         if before and before != self._size:
             self.console.control(Control.clear(), Control.home())
 
     def _line(self, task: Task, room: int) -> Text:
-        """The texts of a task; the bar, then the last of them, give way where it is narrow."""
+        """The line of a task; if it is too narrow, a shorter bar and then fewer texts."""
         rest = "" if task.finished else time_left(task.time_remaining)
         described, figures, more, since, rest, either = self._steady(
             task,
@@ -360,7 +359,7 @@ class Bars(Progress):
         )
 
     def _steady(self, task: Task, **texts: str) -> list[str]:
-        """The texts of a task, each as wide as it has ever been: columns stand still."""
+        """The texts of a task, padded to the widest so far, so that columns do not move."""
         if task.total is None:  # It has no bar that could move.
             return [*texts.values()]
         left = len("0:00 left")

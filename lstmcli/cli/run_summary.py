@@ -1,4 +1,4 @@
-"""What `train` says in words: what settings make possible, and how a run has ended."""
+"""What `train` prints: facts about the settings before training, and the results after it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def print_rows(directory: RunDirectory, rows: Sequence[EpochRow]) -> None:
 
 
 def complete(found: ResumeState, as_json: bool) -> None:
-    """Says of a run that was to be resumed that it is complete; draws what figures it lacks."""
+    """Says that a run to be resumed is already complete, and draws its missing figures."""
     from lstmcli.training import metrics
 
     directory = found.directory
@@ -51,20 +51,20 @@ def complete(found: ResumeState, as_json: bool) -> None:
 
 
 def draw(directory: RunDirectory, source: Source | None = None) -> None:
-    """Draws a run's figures; a warning says what went wrong with them."""
+    """Draws a run's figures; warns if that fails."""
     from lstmcli import api
 
     if failed := api.draw(directory, source):
         say("warning", f"no figures: {failed}")
         again = f"`lstmcli train --resume {shell_quote(directory.path)}`"
-        say("hint", f"once that is mended, {again} draws them")
+        say("hint", f"once that is fixed, {again} draws them")
 
 
 def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
-    """Says whether epochs that were trained twice gave the same bits.
+    """Prints whether training the same epochs twice gave the same bits.
 
     Raises:
-        LstmcliError: they did not.
+        LstmcliError: it did not.
     """
     if as_json:
         same = not differences
@@ -73,11 +73,11 @@ def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
         raise LstmcliError(
             f"{epochs} epochs trained twice differ in {len(differences)} places, first in "
             f"{differences[0]}",
-            "`--threads 1` and `--device cpu` leave least to chance",
+            "try `--threads 1 --device cpu`, which is the most reproducible",
         )
     if not as_json:
         print_sentence(
-            f"verified: {epochs} epochs trained twice, the second time broken off and resumed, "
+            f"verified: {epochs} epochs, trained twice, the second time interrupted and resumed, "
             "gave the same bits"
         )
 
@@ -92,7 +92,7 @@ def _say_where(directory: RunDirectory) -> None:
 
 
 def summarise(run: TrainingState) -> None:
-    """Each seed's last epoch, and what to type next."""
+    """Prints each seed's last epoch, and the next command."""
     from lstmcli.reporting import formatting
     from lstmcli.training import metrics
 
@@ -119,7 +119,7 @@ def summarise(run: TrainingState) -> None:
 
 
 def _print_seeds(run: TrainingState, baselines: Sequence[Baseline]) -> None:
-    """The last epoch of each of several seeds as a table, their median, and what is best."""
+    """Prints a table: the last epoch of each seed, the median, and the Bayes loss or baselines."""
     target = run.source.schema.target_kind
     rows = [run.latest[seed] for seed in sorted(run.latest)]
     best = {each["seed"]: str(each["epoch"] or "-") for each in run.best_epochs}
@@ -142,7 +142,7 @@ def _print_seeds(run: TrainingState, baselines: Sequence[Baseline]) -> None:
 
 
 def _of_rows(target: Target, rows: Sequence[EpochRow]) -> dict[str, str]:
-    """The losses of a seed, or the medians of several, by their headings."""
+    """The losses of a seed, or the medians of several, by heading."""
     loss, accuracy, val_loss, excess = (
         median_of(getattr(row, name) for row in rows)
         for name in ("loss", "accuracy", "val_loss", "val_gap")
@@ -154,7 +154,7 @@ def _of_rows(target: Target, rows: Sequence[EpochRow]) -> dict[str, str]:
 
 
 def _losses_of(target: Target, loss: float | None, val_loss: float | None) -> dict[str, str]:
-    """A loss in training and in validation, the latter in familiar units too."""
+    """Training and validation loss, the latter in a usual unit too."""
     from lstmcli.data.target import six_digits
 
     familiar = None if val_loss is None else target.familiar(val_loss)
@@ -166,13 +166,13 @@ def _losses_of(target: Target, loss: float | None, val_loss: float | None) -> di
 
 
 def _of_validation(run: TrainingState) -> float | None:
-    """The loss that the best predictor can expect in validation."""
+    """The Bayes loss of the validation series."""
     [floor, *_] = run.validation_floors
     return None if floor is None else floor.loss
 
 
 def _say_each_number(run: TrainingState) -> None:
-    """The validation of each of several numbers: of the best seed, beside what needs no network."""
+    """Prints the best seed's validation errors on each of several targets, beside baselines."""
     import pandas as pd
 
     from lstmcli.cli.eval import print_outputs
@@ -186,7 +186,7 @@ def _say_each_number(run: TrainingState) -> None:
 
 
 def _say_what_patience_kept(run: TrainingState) -> None:
-    """Says which epoch counts of a seed that has waited for a better one, and how long it did."""
+    """Prints each seed's best epoch, and whether `--patience` ended its training."""
     from lstmcli.reporting import formatting
 
     patience = run.config.training.patience
@@ -199,7 +199,7 @@ def _say_what_patience_kept(run: TrainingState) -> None:
 
 
 def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
-    """Says on standard error which seeds have learned nothing that is worth a network."""
+    """Warns of seeds that do not beat the best baseline or chance."""
     from lstmcli.reporting import formatting
     from lstmcli.training.trainer import DIVERGED_HINT
 
@@ -214,8 +214,8 @@ def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
         if len(run.best_epochs) > 1:
             count = f"{len(unbeaten)} of {len(run.best_epochs)} seeds"
             do = "does" if len(unbeaten) == 1 else "do"
-            found = f"{count} {do} not beat `{name}`, which needs no network"
-        say("warning", f"{found}; try more `--epochs`, or another `--learning-rate`")
+            found = f"{count} {do} not beat the baseline `{name}`"
+        say("warning", f"{found}; try more `--epochs` or another `--learning-rate`")
     if worse := run.worse_than_chance():
         seeds = ", ".join(map(str, worse))
         guess, loss, _ = run.source.schema.target_kind.chance(run.baselines.found)
@@ -227,7 +227,7 @@ def _warn(run: TrainingState, baselines: Sequence[Baseline]) -> None:
 
 
 LONG = 10
-"""Seconds of compiling from which on they are told."""
+"""Compiling is mentioned if it takes at least this many seconds."""
 PREDICTS = {
     "change": "predicts the change from the last value",
     "residual": "predicts the residual of a linear autoregression",
@@ -235,7 +235,7 @@ PREDICTS = {
 
 
 def briefing_lines(found: Preflight) -> list[str]:
-    """What there is to know before training, a line for each thing."""
+    """Facts about a run before its training, one per line."""
     settings = of_settings(found.config)
     time = f"time: {of_time(found)}"
     time += f"; device: {found.device}" if found.device else ""
@@ -243,7 +243,7 @@ def briefing_lines(found: Preflight) -> list[str]:
 
 
 def of_settings(config: Config) -> str:
-    """What is trained and how, as it was given or follows from the data."""
+    """What is trained and how, with what follows from the data filled in."""
     model, training = config.model, config.training
     said = [
         f"{model.layers:,} layer{'s' * (model.layers != 1)} of "
@@ -262,22 +262,22 @@ def _epochs(count: int) -> str:
 
 
 def of_data(data: DataFacts) -> list[str]:
-    """What the data and its windows make possible."""
+    """Facts about the data and its windows."""
     return [_labels(data), _reach(data), _losses(data)]
 
 
 def data_warning(data: DataFacts) -> str | None:
-    """What makes learning hopeless, with what may help; `None` where nothing does."""
+    """A warning that the task cannot be learned with these windows; `None` if it can."""
     if data.outside is None or data.outside < 1:
         return None
     return (
-        f"every label has its source before its window of {_steps(data.bptt)}: no gradient tells "
-        "the network to keep it in its state, and only luck does; try a larger `--bptt`"
+        f"every label depends on an input before its window of {_steps(data.bptt)}, which "
+        "truncated backpropagation does not reach; try a larger `--bptt`"
     )
 
 
 def outside_share(part: float | None) -> str:
-    """A share as a percentage: 0 % and 100 % only where it is none and all; `-` if not known."""
+    """A share as a percentage, 0 % and 100 % only if it is exactly that; `-` if not known."""
     if part is None:
         return "-"
     percent = 100 * part
@@ -303,12 +303,12 @@ def of_time(found: Preflight) -> str:
 
 
 def going_on(epoch: int, window: int, windows: int) -> str:
-    """Where a run that is resumed goes on.
+    """Where a resumed run continues.
 
     Args:
         epoch: epochs completed.
-        window: windows done of the next.
-        windows: of an epoch.
+        window: windows completed of the next epoch.
+        windows: windows of an epoch.
     """
     if window:
         return f"resuming within epoch {epoch + 1:,}, after window {window:,} of {windows:,}"
@@ -316,7 +316,7 @@ def going_on(epoch: int, window: int, windows: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`8 s`, `3 min`, `2.5 h`: no more digits than a guess has."""
+    """`8 s`, `3 min`, `2.5 h`: an estimate, rounded."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
@@ -326,22 +326,22 @@ def of_model(found: Preflight) -> str:
     """Parameters against labels."""
     labels = found.data.labels / found.parameters
     each = f"{labels:,.0f}" if labels >= 10 else f"{labels:.2g}"
-    return f"model: {found.parameters:,} parameters, with {each} labels an epoch for each of them"
+    return f"model: {found.parameters:,} parameters, {each} labels per epoch and parameter"
 
 
 def _labels(data: DataFacts) -> str:
     """How the data is cut."""
     text = (
-        f"data: {data.labels:,} labels an epoch, in {data.windows:,} windows of "
-        f"{data.rows:,} rows x {_steps(data.bptt)}"
+        f"data: {data.labels:,} labels per epoch, in {data.windows:,} windows of "
+        f"{data.rows:,} rows x {_steps(data.bptt)}, one update each"
     )
     if data.dropped:
-        text += f" ({data.dropped:,} steps at the rows' ends fill no window: not used)"
+        text += f" ({data.dropped:,} steps left over at the rows' ends are not used)"
     return text
 
 
 def _reach(data: DataFacts) -> str:
-    """Whose source a window leaves out, or how far a gradient goes."""
+    """The share of labels that depend on inputs before their window, or how far gradients go."""
     longest = ""
     if data.longest is not None:
         longest = f"; the longest sequence has {_steps(data.longest)}"
@@ -350,30 +350,31 @@ def _reach(data: DataFacts) -> str:
             longest
         )
     if data.outside == 0:
-        return f"reach: every label has its source in its window{longest}"
+        return f"reach: every label depends only on inputs in its window{longest}"
     counted = ""
-    if data.longest is None:  # Then it is so many steps of every window.
+    if data.longest is None:  # The same steps of every window.
         counted = f" ({data.outside * data.bptt:.0f} of {_steps(data.bptt)})"
     return (
-        f"reach: {outside_share(data.outside)} of the labels{counted} have their source before "
-        f"their window, where no gradient leads{longest}"
+        f"reach: {outside_share(data.outside)} of the labels{counted} depend on inputs before "
+        f"their window, beyond the reach of truncated backpropagation{longest}"
     )
 
 
 def _losses(data: DataFacts) -> str:
-    """Chance, and what is best."""
+    """The loss of chance, and the Bayes loss or that of the best baseline."""
     from lstmcli.training.estimate import BAYES_LOSS
 
-    chance = (
-        f"loss: {formatting.loss(data.schema, data.chance.loss)} is chance ({data.chance.name})"
-    )
+    target = data.schema.target_kind
+    unit = "" if target.familiar(1.0) is not None else f" {target.unit}"
+    chance = formatting.loss(data.schema, data.chance.loss)
+    said = f"loss: {chance}{unit} is chance ({data.chance.name})"
     if data.best is None:
-        return chance
+        return said
     loss = formatting.loss(data.schema, data.best.loss)
     if data.best.name.startswith(BAYES_LOSS):
-        return f"{chance}, {loss} the {data.best.name} (the best that any model can expect)"
-    name = data.schema.target_kind.baseline_name(data.best.name)
-    return f"{chance}, {loss} needs no network ({name})"
+        return f"{said}; {loss} is the {data.best.name}, the lowest that any model can expect"
+    name = target.baseline_name(data.best.name)
+    return f"{said}; {loss} is the best baseline ({name}), which needs no network"
 
 
 def _steps(count: int) -> str:

@@ -1,4 +1,4 @@
-"""`lstmcli runs`: the runs and sweeps that are there, as a table, or side by side."""
+"""`lstmcli runs`: lists runs and sweeps, or compares some side by side."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lstmcli.reporting.side_by_side import SideBySide
 
 MOST_NOTES = 3
-"""Damaged directories of which it is said what is wrong; JSON has all."""
+"""Damaged directories that get a note each; JSON has all."""
 
 
 def runs(
@@ -45,7 +45,7 @@ def runs(
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="Only runs of which this is true: `status=completed`; can be repeated.",
+            help="Only runs for which this is true: `status=completed`; can be repeated.",
         ),
     ] = None,
     columns: Annotated[
@@ -68,8 +68,8 @@ def runs(
 ) -> None:
     """List runs and sweeps, or compare some side by side.
 
-    The newest comes first. Two or more runs are compared: the settings that differ, and how their
-    losses ended; of a sweep, its best trial. A narrow screen shows only columns that differ.
+    The newest comes first. Two or more runs are compared: the settings that differ, and the final
+    losses. A sweep stands for its best trial. A narrow screen shows only columns that differ.
     """
     from lstmcli.reporting import run_table
     from lstmcli.reporting import runs as reading
@@ -81,7 +81,7 @@ def runs(
         _refuse({"--sort": sort, "--where": where, "--columns": columns}, "runs side by side")
         _show_side_by_side(places, output, as_csv, as_json)
         return
-    _refuse({"--output": output}, "a table: it draws runs that are named one by one")
+    _refuse({"--output": output}, "a list of runs: it draws runs that are named one by one")
     rows = reading.listed_in(places) if paths or places[0].is_dir() else []
     names = [] if columns is None else columns.replace(" ", "").split(",")
     run_table.check_names(names, rows, "--columns")
@@ -105,7 +105,7 @@ def _refuse(given: dict[str, Any], beside: str) -> None:
 
 
 def _named(row: Row, names: Sequence[str]) -> Row:
-    """Some columns of a run, or those that every run has and its settings."""
+    """Some columns of a run, or all of them."""
     return {name: row.get(name) for name in names} if names else row
 
 
@@ -115,9 +115,9 @@ def _print(rows: Sequence[Row], names: Sequence[str], places: Sequence[Path]) ->
 
     if not rows:
         where = ", ".join(f"`{place}`" for place in places)
-        say("note", f"there is no such run in {where}")
+        say("note", f"no such run in {where}")
         return
-    width = None if names else terminal.width(sys.stdout)  # What was asked for is shown.
+    width = None if names else terminal.width(sys.stdout)  # Columns asked for are never left out.
     shown, same = run_table.fitting(run_table.cells(rows, names), width)
     print_table(list(shown), list(zip(*shown.values(), strict=True)))
     if same:
@@ -130,7 +130,7 @@ def _say_damaged(rows: Sequence[Row]) -> None:
     for row in damaged[:MOST_NOTES]:
         say("note", f"{row['name']}: {row['error']}")
     if len(damaged) > MOST_NOTES:
-        say("note", f"{len(damaged)} directories are damaged; `--json` tells of all")
+        say("note", f"{len(damaged)} directories are damaged; `--json` lists all")
 
 
 def _print_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lstmcli.training.checkpoint import Checkpoint
 
 BETWEEN_WRITES = 1 / 15
-"""Seconds: as often as text that appears looks steady, and no oftener, as each write costs."""
+"""Seconds between writes: short enough to look steady, as each write takes time."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def sample(
     """Write text with a model that was trained on text.
 
     Each character is drawn from the softmax of the logits divided by the temperature, and is the
-    next input. From a run directory the best checkpoint is taken; of several seeds, the one with
-    the lowest validation loss.
+    next input. From a run directory the best checkpoint is used; of several seeds, the one with the
+    lowest validation loss.
     """
     from lstmcli.core import numpy_lstm
     from lstmcli.inference import sample as text
@@ -74,32 +74,30 @@ def sample(
 
 
 def _best_replica(model: Checkpoint) -> int:
-    """The seed with the lowest validation loss; says so where there are several."""
-    replica = model.best_replica
-    best = model.seeds[replica]
+    """The replica with the lowest validation loss; a note names its seed if there are several."""
+    from lstmcli.inference.predict import seed_note
+
     if len(model.seeds) > 1:
-        loss = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}.get(best)
-        why = "the first one" if loss is None else f"the lowest validation loss, {loss:.3g}"
-        say("note", f"of {len(model.seeds)} seeds, seed {best} writes: {why}")
-    return replica
+        say("note", seed_note(model))
+    return model.best_replica
 
 
 def _write(pieces: Iterator[str]) -> None:
-    """Writes text as it comes; a reader that has enough, as `head`, ends it quietly."""
+    """Writes text as it comes; ends quietly if the reader, such as `head`, has closed the pipe."""
     try:
         _write_all(pieces)
     except BrokenPipeError:
-        # Python flushes standard output once more at its end: to where nobody listens.
+        # Python flushes standard output once more at exit, which must not fail again.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write_all(pieces: Iterator[str]) -> None:
-    """Writes text; on a terminal it ends with its line, after Ctrl-C too."""
+    """Writes text; on a terminal ends its last line, after Ctrl-C too."""
     terminal, in_line = sys.stdout.isatty(), False
     try:
         for text in pieces:
-            in_line = not text.endswith("\n")  # Before, as Ctrl-C may come while it is written.
+            in_line = not text.endswith("\n")  # Set first, as Ctrl-C may come during the write.
             _put(text, terminal)
     finally:
         if terminal and in_line:
@@ -129,6 +127,6 @@ def _put(text: str, terminal: bool) -> None:
 
 
 def _harmless(character: str) -> str:
-    """A character, or a control character's name: a terminal obeys those (`ESC`)."""
+    """A character, escaped if it is a control character that a terminal would obey."""
     control = unicodedata.category(character) == "Cc" and character not in "\n\t"
     return repr(character)[1:-1] if control else character

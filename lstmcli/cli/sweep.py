@@ -1,4 +1,4 @@
-"""`lstmcli sweep`: trains every depth with every seed, and says how many layers the task needs."""
+"""`lstmcli sweep`: trains every depth with every seed, and says how many layers are enough."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def sweep(
         bool,
         typer.Option(
             "--dry-run",
-            help="Only show what would be trained, and how long it takes.",
+            help="Only show what would be trained, and about how long it takes.",
             rich_help_panel="Sweep",
         ),
     ] = False,
@@ -72,7 +72,7 @@ def sweep(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Sweep directory (default: the same one for the same sweep).",
+            help="Sweep directory (default: in runs/, the same for the same sweep).",
             rich_help_panel=OUTPUT,
             metavar="DIR",
             **PATH,
@@ -83,12 +83,12 @@ def sweep(
     progress: ProgressStyle = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train several depths and seeds, and say how many layers suffice.
+    """Train several depths and seeds; say how many layers are enough.
 
     Most settings take a list (`--state-size 4,8`) or a range of whole numbers (`--layers 1-5`);
     every combination is trained with every seed. Settings of a file take one value, except
-    `--horizon 1,6,24`. The same command again finishes what is missing; more seeds or depths are
-    added.
+    `--horizon 1,6,24`. The same command again trains what is missing; more seeds or depths extend
+    the sweep.
     """
     from lstmcli import api
     from lstmcli.cli import progress as screens
@@ -132,22 +132,22 @@ def sweep(
 
 @contextmanager
 def _told_how_to_go_on(argv: Sequence[str]) -> Iterator[None]:
-    """A sweep that is stopped ends with the command that goes on."""
+    """Adds to an interrupted sweep's error the command that continues it."""
     try:
         yield
     except StoppedError as error:
-        error.hint = f"`{_with(argv)}` runs the others, and goes on where trials were stopped"
+        error.hint = f"`{_with(argv)}` continues the sweep where it stopped"
         raise
 
 
 def _say_neighbours(directory: SweepDirectory) -> None:
-    """Says on standard error from which sweeps finished trials are taken, and how many."""
+    """Notes how many finished trials are reused from which other sweeps."""
     for place, count in directory.neighbours.items():
-        say("note", f"{count} finished trials are taken from `{place}`")
+        say("note", f"{count} finished trials are reused from `{place}`")
 
 
 def _brief(plan: Plan, quiet: bool) -> None:
-    """Says on standard error what all settings make possible, and which of them are hopeless."""
+    """Prints the facts that all settings share, and warns of settings that cannot be learned."""
     from lstmcli.cli import run_summary
 
     data = [setting.material.facts for setting in plan.settings]
@@ -188,12 +188,12 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
     rows = [
         [*map(str, (row | shown).values())] for row, shown in zip(settings, shares, strict=True)
     ]
-    headings = ["setting", "parameters", "labels", "outside", "state", "seeds", "about s"]
+    headings = ["setting", "parameters", "labels", "beyond bptt", "state", "seeds", "seconds"]
     print_table(headings, rows)
     if plan.tuned:
         words = " and ".join(grid.words(name) for name in plan.tuned)
         print_sentence(
-            f"these seeds choose the {words}; with the best {plan.looks[0]} are compared"
+            f"these seeds choose the {words}; {plan.looks[0]} others are compared at the best value"
         )
     print_sentence(
         f"{plan.trials} trials, {remaining} to run: about {seconds:.0f} s with {workers} worker(s)"
@@ -217,23 +217,23 @@ def _print(result: Result, argv: Sequence[str]) -> None:
     longer = {name: text for part in result.parts for name, text in part.longer.items()}
     if longer:
         tuned = [f"{name}={text}" for name, text in longer.items()]
-        typer.echo(f"longer: {_with(argv, tune=tuned)}")
+        typer.echo(f"more values: {_with(argv, tune=tuned)}")
     if more := result.more:
-        several = len(more.layers) > 1  # Else they need not be said.
+        several = len(more.layers) > 1  # Else the command names it already.
         depths = {"layers": ",".join(map(str, more.layers))} if several else {}
         seconds = run_summary.duration(more.seconds)
-        print_sentence(f"{more.seeds} seeds may tell, in about {seconds} more:")
+        print_sentence(f"{more.seeds} seeds may be enough to tell, in about {seconds} more:")
         typer.echo(f"  {_with(argv, **depths, seeds=str(more.seeds))}")
     typer.echo(f"sweep: {escape_unprintable(str(result.directory))}")
     if best := result.best:
         validated = result.trials.best_val_loss.notna().any()
-        why = "by its validation" if validated else "as nothing was held out for validation"
-        typer.echo(f"best: {escape_unprintable(str(best.run))}, seed {best.seed} {why}")
+        why = "lowest validation loss" if validated else "the first: there is no validation part"
+        typer.echo(f"best: {escape_unprintable(str(best.run))}, seed {best.seed} ({why})")
         typer.echo(f"next: lstmcli eval {shell_quote(result.directory)}")
 
 
 def _with(argv: Sequence[str], **settings: str | Sequence[str]) -> str:
-    """The command that was typed, with other settings; it deletes nothing."""
+    """The command that was typed, with some settings replaced and without `--overwrite`."""
     replaced = {
         option_name(name): [value] if isinstance(value, str) else value
         for name, value in settings.items()
@@ -252,13 +252,13 @@ def _with(argv: Sequence[str], **settings: str | Sequence[str]) -> str:
 
 
 def _refuse_failed(result: Result, directory: SweepDirectory, argv: Sequence[str]) -> None:
-    """Raises LstmcliError where trials have no test loss."""
+    """Raises LstmcliError if trials have no test loss."""
     failed = result.failed
     if len(failed):
         raise LstmcliError(
             f"{len(failed)} of {len(result.trials)} trials failed; the first: "
             f"{failed.error.iloc[0]}",
-            f"`{directory.trials}` names each; `{_with(argv)}` runs those that can be mended, not "
-            "those that diverged",
+            f"`{directory.trials}` lists them; `{_with(argv)}` runs them again, except those that "
+            "diverged",
             ExitCode.FAILED_TRIALS,
         )

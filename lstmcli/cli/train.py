@@ -59,7 +59,7 @@ Verify = Annotated[
     bool,
     typer.Option(
         "--verify",
-        help="Only train two epochs twice, once with a resume, and compare all bits.",
+        help="Only train two epochs twice, once with a resume, and compare every bit.",
         rich_help_panel="Run",
     ),
 ]
@@ -138,7 +138,7 @@ def _config(files: ConfigFiles, given: Given) -> Config:
 
 
 def show_config(known: dict[str, dict[str, tuple[Any, str]]], as_json: bool) -> None:
-    """Prints settings as TOML that `--config` takes back, and behind each where it comes from."""
+    """Prints settings as TOML that `--config` reads, each with its origin as a comment."""
     import tomli_w
 
     from lstmcli.cli.output import print_json
@@ -165,7 +165,7 @@ def show_config(known: dict[str, dict[str, tuple[Any, str]]], as_json: bool) -> 
 def _found(
     ctx: typer.Context, path: Path, given: Given, other_device: bool
 ) -> tuple[RunDirectory, ResumeState]:
-    """The run that is to go on, whose directory is held from now on."""
+    """The run to be resumed, with its directory locked."""
     from lstmcli import api
     from lstmcli.training import resume_state, run_dir
     from lstmcli.training.run_dir import RunDirectory
@@ -180,7 +180,7 @@ def _found(
 
 
 def _brief(run: TrainingState, found: ResumeState | None, quiet: bool) -> None:
-    """What the settings make possible, and what is odd about a run that goes on."""
+    """Prints facts about the run, and notes about a resumed one."""
     say_brief(run, quiet)
     if found:
         from lstmcli.training import resume
@@ -188,13 +188,13 @@ def _brief(run: TrainingState, found: ResumeState | None, quiet: bool) -> None:
         for note in resume.notes(run, found):
             say("note", note)
         if found.longer and found.early_stopping and not run.active_replicas:
-            more = "; a larger `--patience` does" if found.config.training.patience else ""
+            more = "; give a larger `--patience`" if found.config.training.patience else ""
             ended = f"{found.early_stopping} had ended the run"
-            say("note", f"{ended}: more `--epochs` train nothing{more}")
+            say("note", f"{ended}: more `--epochs` have no effect{more}")
 
 
 def _show(ctx: typer.Context, run: TrainingState, style: str, live: str, as_json: bool) -> None:
-    """Trains to the end, shows how it goes, and says how it has ended."""
+    """Trains to the end, with the progress on the screen, and prints the results."""
     from lstmcli.cli import run_summary
     from lstmcli.training import checkpointing
 
@@ -217,7 +217,7 @@ def _show(ctx: typer.Context, run: TrainingState, style: str, live: str, as_json
 
 
 def say_brief(run: TrainingState, quiet: bool) -> None:
-    """Says on standard error what the settings make possible, and what is odd."""
+    """Prints notes, warnings and facts about a run on standard error, before its training."""
     from lstmcli.cli import run_summary
     from lstmcli.training import estimate
 
@@ -238,7 +238,7 @@ def say_brief(run: TrainingState, quiet: bool) -> None:
 
 
 def training_view(run: TrainingState, style: str, live: str) -> tuple[TrainingView, Picture | None]:
-    """The bar, and what is drawn of the run.
+    """The progress bar, and the live view.
 
     Args:
         run: what is to be trained.
@@ -263,7 +263,7 @@ def training_view(run: TrainingState, style: str, live: str) -> tuple[TrainingVi
 def shown_epochs(
     run: TrainingState, argv: list[str], bar: TrainingView, picture: Picture | None
 ) -> Iterator[list[EpochRow]]:
-    """Trains to the end; shows progress within an epoch, and yields each epoch's rows."""
+    """Trains to the end, shows the progress within epochs, and yields each epoch's rows."""
     from lstmcli.reporting.predictions import PredictionPreview, TrainingPosition
     from lstmcli.training.trainer import Progress, train
 
@@ -283,9 +283,9 @@ def shown_epochs(
 
 
 def _since(before: Progress | None, now: Progress) -> float:
-    """The mean loss of the windows since the record before, if that is of the same epoch.
+    """The mean loss of the windows since the previous record, if that is of the same epoch.
 
-    Of windows with as many labels each; else it is near that.
+    It is exact if all windows have the same number of labels, and otherwise approximate.
     """
     if before is None or before.epoch != now.epoch or not before.windows:
         return now.loss

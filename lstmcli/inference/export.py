@@ -15,7 +15,7 @@ from lstmcli import model_spec
 from lstmcli.data.schema import Schema
 from lstmcli.inference import exported_files
 from lstmcli.inference.export_description import describe
-from lstmcli.inference.predict import choose_seeds
+from lstmcli.inference.predict import choose_seeds, seed_note
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath
@@ -125,14 +125,10 @@ def _format_of(out: Path, asked: str | None) -> str:
 
 
 def _chosen(model: Checkpoint, seed: int | None) -> tuple[int, list[str]]:
-    """Which of a checkpoint's models is meant, and what is to be said of that."""
+    """The replica to export, and a note if it was chosen among several."""
     [own] = choose_seeds(model, seed, ensemble=False)
-    replica = model.seeds.index(own)
-    if seed is not None or len(model.seeds) == 1:
-        return replica, []
-    loss = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}.get(own)
-    why = "the first one" if loss is None else f"the lowest validation loss, {loss:.3g}"
-    return replica, [f"of {len(model.seeds)} seeds, seed {own} is exported: {why}"]
+    several = seed is None and len(model.seeds) > 1
+    return model.seeds.index(own), [seed_note(model)] if several else []
 
 
 def _check_possible(schema: Schema, format: str, stateful: bool) -> None:

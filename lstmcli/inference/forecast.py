@@ -16,7 +16,7 @@ from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.data.series import Series
 from lstmcli.data.table import memory as in_memory
 from lstmcli.inference.ahead import Ahead, check_known, look_ahead, written
-from lstmcli.inference.predict import choose_seeds
+from lstmcli.inference.predict import choose_seeds, seed_note
 from lstmcli.inference.rollout import Floats, Indices, Inputs, Roller, truth, with_rows
 from lstmcli.inference.streams import PROBABILITY_DECIMALS
 from lstmcli.training import load
@@ -210,9 +210,7 @@ def open_model(
     seeds = choose_seeds(model, seed, ensemble)
     notes = opened.notes()
     if len(model.seeds) > 1 and seed is None and not (ensemble or all_seeds):
-        notes.append(
-            f"of {len(model.seeds)} seeds, seed {seeds[0]} forecasts, the best by validation"
-        )
+        notes.append(seed_note(model))
     source = opened.source()
     if data is None:
         if source is None:

@@ -40,14 +40,14 @@ UNREADABLE = "surrogateescape"
 
 
 def choose_seeds(model: Checkpoint, seed: int | None, ensemble: bool) -> list[int]:
-    """The seeds whose networks predict: the best by validation, where nothing is said.
+    """The seeds whose networks predict; by default the one with the lowest validation loss.
 
     Raises:
-        UsageError: there is no such seed, or both are asked for.
+        UsageError: there is no such seed, or both a seed and an ensemble are asked for.
     """
     if seed is not None and ensemble:
         raise UsageError(
-            "`--seed` and `--ensemble` exclude each other: an ensemble is of all seeds",
+            "`--seed` and `--ensemble` exclude each other: an ensemble uses all seeds",
             "leave one of them out",
         )
     if ensemble:
@@ -58,9 +58,18 @@ def choose_seeds(model: Checkpoint, seed: int | None, ensemble: bool) -> list[in
         known = ", ".join(map(str, model.seeds))
         raise UsageError(
             f"the checkpoint has no model of seed {seed}: it has those of {known}",
-            "`--seed` names one of them; without it the best by validation is taken",
+            "name one of these, or leave `--seed` out for the best by validation loss",
         )
     return [seed]
+
+
+def seed_note(model: Checkpoint) -> str:
+    """Says which seed of several is used, and why."""
+    best = model.seeds[model.best_replica]
+    loss = {each["seed"]: each["val_loss"] for each in model.metadata["best"]}.get(best)
+    if loss is None:
+        return f"using seed {best}, the first of {len(model.seeds)}"
+    return f"using seed {best}, the best of {len(model.seeds)} by validation loss ({loss:.3g})"
 
 
 @dataclass

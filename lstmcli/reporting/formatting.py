@@ -117,21 +117,22 @@ def best_unbeaten_baseline(loss: float | None, baselines: Sequence[Baseline]) ->
 def beyond_its_base(
     schema: Schema, seed: int, loss: float | None, baselines: Sequence[Baseline]
 ) -> str | None:
-    """What a network adds to the autoregression that it is built on; `None` where it is on none."""
+    """How much a network improves on its linear autoregression; `None` if it has none."""
     bases = [each.loss for each in baselines if each.name == "linear autoregression"]
     if schema.autoregression is None or loss is None or not bases or not bases[0]:
         return None
     gain = 1 - math.sqrt(loss / bases[0])
-    adds = f"takes {100 * gain:.1f} % off" if gain > 0 else f"adds {-100 * gain:.1f} % to"
-    return f"seed {seed}: the network {adds} the rmse of its linear autoregression"
+    changes = "lowers" if gain > 0 else "raises"
+    by = f"{100 * abs(gain):.1f} %"
+    return f"seed {seed}: the network {changes} the rmse of its linear autoregression by {by}"
 
 
 def does_not_beat(seed: int, found: float | None, name: str, best: float) -> str:
-    """That a seed has learned nothing that is worth a network: its lowest validation loss."""
+    """Says that a seed's lowest validation loss is not below a baseline's."""
     shown = "none" if found is None else f"{found:.3g}"
     return (
-        f"seed {seed} does not beat `{name}`, which needs no network: its best validation loss is "
-        f"{shown} against {best:.3g}"
+        f"seed {seed} does not beat the baseline `{name}`: its best validation loss is {shown} "
+        f"against {best:.3g}"
     )
 
 

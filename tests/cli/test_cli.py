@@ -150,7 +150,7 @@ def test_train_results_go_to_standard_output_and_a_line_an_epoch_to_standard_err
     options = ["--series-length", 1507, "--epochs", 3, "--layers", 1]
     result = run("train", *options, "--json", "--progress", "plain", "--out", "run")
     _, data, *lines = result.stderr.splitlines()
-    assert "7 steps at the rows' ends fill no window" in data
+    assert "7 steps left over at the rows' ends are not used" in data
     assert [line[:9] for line in lines[4:]] == [f"epoch {n}/3" for n in (1, 2, 3)]
     found = json.loads(result.stdout)
     assert (found["run"], found["status"]) == ("run", "completed")
@@ -389,7 +389,7 @@ def test_inspect_says_how_long_the_tensors_of_a_checkpoint_were_trained(run, tra
         run("inspect", trained / "checkpoints" / f"{which}.safetensors").stdout
         for which in ("best", "last")
     )
-    assert "trained: each seed to its epoch of the lowest validation loss" in best
+    assert "trained: each seed to the epoch of its lowest validation loss" in best
     assert "seed 2: lowest validation loss" in best
     assert "trained: 3 epochs, 60 windows" in last
 
@@ -437,6 +437,6 @@ def test_an_error_in_the_program_itself_is_still_no_traceback(run, trained, monk
 
     monkeypatch.setattr(inspect, "_print_layers", broken)
     result = run("inspect", trained, exit_code=1)
-    assert result.stderr.startswith("error: something unexpected: ZeroDivisionError: by chance\n")
+    assert result.stderr.startswith("error: unexpected error: ZeroDivisionError: by chance\n")
     assert "hint: `--debug`" in result.stderr
     assert "Traceback" not in result.stderr

@@ -240,7 +240,7 @@ def test_example_of_what_layers_do_trains_and_probes_three_depths(environment, t
     done = subprocess.run(
         command, env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert done.stdout.count("holds: the steps ago") == 3
+    assert done.stdout.count("holds: the lags at which") == 3
     assert (tmp_path / "what_layers_do.png").stat().st_size > 5000
 
 

@@ -224,16 +224,16 @@ def test_of_a_run_directory_the_best_checkpoint_writes(run):
 @pytest.mark.parametrize(
     ("losses", "written", "why"),
     [
-        ((1.0, 0.25, 0.5), "cac", "seed 11 writes: the lowest validation loss, 0.25"),
-        ((None, None, 0.5), "dcb", "seed 12 writes: the lowest validation loss, 0.5"),
-        ((None, None, None), "bcd", "seed 10 writes: the first one"),
+        ((1.0, 0.25, 0.5), "cac", "11, the best of 3 by validation loss (0.25)"),
+        ((None, None, 0.5), "dcb", "12, the best of 3 by validation loss (0.5)"),
+        ((None, None, None), "bcd", "10, the first of 3"),
     ],
 )
 def test_of_several_seeds_the_one_with_the_lowest_validation_loss_writes(run, losses, written, why):
     write("m.safetensors", cycle(4, [1, 2, 3]), "abcd", losses=losses)
     result = run("sample", "m.safetensors", "--length", 3)
     assert result.stdout == written
-    assert result.stderr == f"note: of 3 seeds, {why}\n"
+    assert result.stderr == f"note: using seed {why}\n"
 
 
 def test_a_model_that_was_not_trained_on_text_is_refused(run):

@@ -187,6 +187,6 @@ def test_what_a_network_adds_to_its_base_is_said_in_rmse(wave):
     schema = open_source(Config.build(data="wave.csv", **ASKED)).schema
     known = [Baseline("mean", 9.0), Baseline("linear autoregression", 4.0)]
     line = formatting.beyond_its_base(schema, 3, 1.0, known)
-    assert line == "seed 3: the network takes 50.0 % off the rmse of its linear autoregression"
-    assert "adds 50.0 % to" in formatting.beyond_its_base(schema, 3, 9.0, known)
+    assert line == "seed 3: the network lowers the rmse of its linear autoregression by 50.0 %"
+    assert "raises the rmse" in formatting.beyond_its_base(schema, 3, 9.0, known)
     assert formatting.beyond_its_base(replace(schema, autoregression=None), 3, 1.0, known) is None

@@ -311,7 +311,7 @@ def test_intervals_of_a_random_walk_grow_as_its_steps_do(run, tmp_path):
     widths = (found.high - found.low).to_numpy() / (2 * 1.2816)
     np.testing.assert_allclose(widths, np.sqrt(np.arange(1, 10)), rtol=0.3)
     [note] = [line for line in result.stderr.splitlines() if "test part" in line]
-    assert 0.7 < float(note.split("held ")[1].split("%")[0]) / 100 < 0.9
+    assert 0.7 < float(note.split("contained ")[1].split("%")[0]) / 100 < 0.9
     assert (found.step == 6000 + np.arange(9)).all()
 
 

@@ -129,7 +129,7 @@ def test_an_ensemble_is_the_mean_of_its_seeds(enter, run):
             np.testing.assert_allclose(ensemble, chances.max(1), atol=1e-6)
             assert model.seeds == [0, 1, 2]
     told = run("predict", "run", data).stderr
-    assert "of 3 seeds, seed 0 predicts, the best by validation" in told
+    assert "using seed 0, the first of 3" in told
 
 
 def make_at(place):

@@ -202,7 +202,7 @@ def test_a_run_that_has_learned_nothing_says_so_beside_what_knows_as_little(
         run("report", "r")
         text = parsed("r/report.html").text
         assert ("Nothing was learned that is worth a network" in text) == is_said
-        assert (f"does not beat `{guess}`" in text) == is_said
+        assert (f"does not beat the baseline `{guess}`" in text) == is_said
         assert f"baseline: {guess}-{loss:.6f}" in text  # The dash: of no epoch.
 
 

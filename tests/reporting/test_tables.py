@@ -95,14 +95,14 @@ def test_of_fifty_labels_the_pairs_confused_most_often_are_shown(capsys):
     command._print_confusion(score(counts))
     _, *lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [
-        ["label", "taken", "for", "count", "share"],
+        ["true", "predicted", "count", "share"],
         ["48", "49", "30", "25.0%"],
         ["7", "3", "10", "10.0%"],
     ]
     command._print_confusion(score(np.ones((50, 50), int)))
     assert len(capsys.readouterr().out.splitlines()) == 12
     command._print_confusion(score(np.eye(50, dtype=int)))
-    assert capsys.readouterr().out == "no label was taken for another\n"
+    assert capsys.readouterr().out == "every label was predicted correctly\n"
 
 
 def test_a_sentence_breaks_between_words_on_a_terminal_and_nowhere_in_a_pipe(monkeypatch, capsys):

@@ -266,7 +266,7 @@ def test_of_sixty_classes_the_ten_most_confused_pairs_are_named_and_cut_to_a_wid
     with redirect_stdout(io.StringIO()) as said:
         print_scores([score], [])
     *_, heading, first, second = said.getvalue().splitlines()
-    assert heading.split() == ["label", "taken", "for", "count", "share"]
+    assert heading.split() == ["true", "predicted", "count", "share"]
     assert [each[:2] for each in first.split()] == ["9-", "1-", "30", "75"]
     assert second.split()[2:] == ["30", "23.1%"]
     assert max(map(len, said.getvalue().splitlines())) <= 100
@@ -311,7 +311,7 @@ def test_train_ends_with_what_the_validation_costs_without_a_network_and_warns(t
     [line] = [line for line in said.splitlines() if line.startswith("seed 0")]
     nats, bits = line.split("loss ")[1].split(", ")[0].split(" (")
     assert float(bits.removesuffix(" bits/char)")) == pytest.approx(float(nats) / np.log(2), 0.01)
-    assert "warning: seed 0 does not beat `5-grams`" in warned
+    assert "warning: seed 0 does not beat the baseline `5-grams`" in warned
     assert "acc 0." in warned
 
 

@@ -42,7 +42,7 @@ def test_a_sweep_ends_with_its_best_trial_and_the_command_that_scores_it(swept, 
     out, result = swept
     assert result["best"] == {"run": str(out / chosen.run_dir), "seed": chosen.seed}
     shown = run("sweep", *COMMAND[1:], "--out", out).stdout.splitlines()
-    best = f"best: {out / chosen.run_dir}, seed {chosen.seed} by its validation"
+    best = f"best: {out / chosen.run_dir}, seed {chosen.seed} (lowest validation loss)"
     assert shown[-2:] == [best, f"next: lstmcli eval {out}"]
 
 

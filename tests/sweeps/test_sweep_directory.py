@@ -77,7 +77,7 @@ def test_a_trial_that_a_sweep_beside_it_has_finished_is_not_run_twice(swept, run
     other = ["sweep", "--layers", "1,2", "--noise", "0,0.1", *COMMAND[3:], "--out", "two"]
     shown = run(*other, "--dry-run")
     assert "8 trials, 4 to run" in shown.stdout
-    assert "note: 4 finished trials are taken from `one`" in shown.stderr
+    assert "note: 4 finished trials are reused from `one`" in shown.stderr
     run(*other)
     mine = pd.read_csv("two/trials.csv")
     theirs = pd.read_csv("one/trials.csv")

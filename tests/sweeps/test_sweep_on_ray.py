@@ -185,7 +185,7 @@ def test_sigterm_stops_a_ray_sweep_as_a_local_one(tmp_path):
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 143, stderr
     assert "error: stopped by SIGTERM: 0 trials are done" in stderr
-    assert "runs the others, and goes on where trials were stopped" in stderr
+    assert "continues the sweep where it stopped" in stderr
     assert "stack trace" not in stderr.lower()
     assert "Traceback" not in stderr
     if is_alive(process.pid):

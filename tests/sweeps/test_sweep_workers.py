@@ -341,7 +341,7 @@ def test_a_signal_stops_all_workers_and_says_how_to_go_on(number, code, tmp_path
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
     again = f"lstmcli {shlex.join(COMMAND)} --out {out} --epochs 100000"
-    assert f"hint: `{again}` runs the others, and goes on" in stderr
+    assert f"hint: `{again}` continues the sweep" in stderr
     deadline = time.monotonic() + 5  # multiprocessing's own helper may take a moment.
     while is_alive(process.pid):
         assert time.monotonic() < deadline, "a worker outlived the sweep"

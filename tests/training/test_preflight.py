@@ -166,7 +166,7 @@ def test_a_part_of_an_epoch_takes_a_part_of_its_time():
 def test_what_no_gradient_can_teach_is_warned_of(run):
     far = ["--layers", "1", "--series-length", "750", "--epochs", "1", "--echo-step", "15"]
     told = run("train", *far, "--out", "a", "--progress", "none").stderr
-    assert "warning: every label has its source before its window of 15 steps" in told
+    assert "warning: every label depends on an input before its window of 15 steps" in told
     near = [*far[:-1], "14"]
     assert "warning" not in run("train", *near, "--out", "b", "--progress", "none").stderr
 
@@ -186,7 +186,7 @@ def test_a_dry_run_says_it_for_each_setting(run):
     assert "reach: 20 % of the labels (3 of 15 steps)" in alike.stderr
     swept = run(*asked, "--echo-step", "3,20")
     assert "reach:" not in swept.stderr
-    assert "warning: every label has its source" in swept.stderr
+    assert "warning: every label depends on an input before" in swept.stderr
     table = json.loads(run(*asked, "--echo-step", "3,20", "--json").stdout)["settings"]
     assert [row["outside"] for row in table] == [0.2, 1, 0.2, 1]
     assert {row["labels"] for row in table} == {750}

@@ -220,7 +220,7 @@ def test_early_stopping_is_named_as_what_ended_a_run(run):
     result = run("train", "--resume", "run")
     assert "complete: `--patience` ended it after 2 of 30 epochs" in result.stdout
     result = run("train", "--resume", "run", "--epochs", 40)
-    assert "note: `--patience` had ended the run: more `--epochs` train nothing" in result.stderr
+    assert "note: `--patience` had ended the run: more `--epochs` have no effect" in result.stderr
     assert len(resumes.rows(Path("run/metrics.csv"))) == 2
 
 
@@ -383,7 +383,7 @@ def test_verify_says_that_the_bits_are_the_same_and_leaves_nothing(where, run, r
     if where == "here":
         resumed_here()
     before = sorted(Path().iterdir())
-    assert "verified: 2 epochs trained twice" in run(*VERIFY).stdout
+    assert "verified: 2 epochs, trained twice" in run(*VERIFY).stdout
     assert sorted(Path().iterdir()) == before
     assert "has no effect" in run(*VERIFY, "--out", "x", exit_code=2).stderr
 
