@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -114,7 +116,7 @@ def _facts(config: Config, status: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _answer(
     table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline], status: Mapping[str, Any]
 ) -> list[str]:
-    """What the last row of each seed says, as `train` does, which epoch was best, what is wrong."""
+    """How the seeds compare with the best baseline, then what `train` says of each."""
     if table.empty:
         return [f"The run is {status.get('status')}: no epoch has been completed."]
     last, best = _last(table), _best(table)
@@ -125,20 +127,31 @@ def _answer(
     ]
     if len(last) > MOST_SEEDS:
         sentences.append(f"The table has the other {len(last) - MOST_SEEDS} seeds.")
-    return [*sentences, *_unbeaten(table, schema, baselines)]
+    return [_compared(last, best, schema, baselines), *sentences]
 
 
-def _unbeaten(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) -> Iterator[str]:
-    """A sentence for each seed that knows no more than what needs no network."""
-    best, without = _best(table), _without_network(schema, baselines)
-    for row in _last(table):
-        loss = best[row["seed"]]["val_loss"] if row["seed"] in best else None
-        if beats := formatting.best_unbeaten_baseline(loss, without):
-            name = schema.target_kind.baseline_name(beats.name)
-            yield (
-                "Nothing was learned that is worth a network: "
-                f"{formatting.does_not_beat(row['seed'], loss, name, beats.loss)}."
-            )
+def _compared(
+    last: Sequence[Row], best: Mapping[int, Row], schema: Schema, baselines: Sequence[Baseline]
+) -> str:
+    """How many seeds beat the best baseline, and the median of their lowest validation losses."""
+    baseline = min(_without_network(schema, baselines), key=lambda each: each.loss)
+    name = schema.target_kind.baseline_name(baseline.name)
+    losses = [best[row["seed"]]["val_loss"] if row["seed"] in best else math.inf for row in last]
+    beaten = sum(loss < baseline.loss for loss in losses)
+    if len(last) == 1:
+        who = f"seed {last[0]['seed']} {'beats' if beaten else 'does not beat'}"
+    else:
+        who = f"{beaten or 'none'} of {len(last)} seeds {'beats' if beaten < 2 else 'beat'}"
+    lost = "" if beaten else "Nothing was learned that is worth a network: "
+    its = (
+        "the median of their lowest validation losses"
+        if losses[1:]
+        else "its lowest validation loss"
+    )
+    found = statistics.median(losses)
+    loss = formatting.loss(schema, found) if math.isfinite(found) else "not finite"
+    against = formatting.loss(schema, baseline.loss)
+    return f"{lost}{who} `{name}`, the best baseline: {its} is {loss}, against {against}"
 
 
 def _without_network(schema: Schema, baselines: Sequence[Baseline]) -> list[Baseline]:

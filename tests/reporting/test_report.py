@@ -202,8 +202,26 @@ def test_a_run_that_has_learned_nothing_says_so_beside_what_knows_as_little(
         run("report", "r")
         text = parsed("r/report.html").text
         assert ("Nothing was learned that is worth a network" in text) == is_said
-        assert (f"does not beat the baseline `{guess}`" in text) == is_said
+        assert (f"does not beat `{guess}`" in text or "none of 3 seeds beats" in text) == is_said
         assert f"baseline: {guess}-{loss:.6f}" in text  # The dash: of no epoch.
+
+
+def test_the_answer_of_a_task_counts_the_seeds_that_beat_a_guess(trained, run_page):
+    lowest = pd.read_csv(trained / "metrics.csv").groupby("seed").val_loss.min()
+    beaten = (lowest < np.log(2)).sum()
+    answer = parsed(run_page).text
+    assert f"{beaten or 'none'} of 3 seeds beat" in answer
+    assert f"losses is {lowest.median():.3g}, against 0.693" in answer
+
+
+def test_the_answer_of_a_text_is_in_bits_per_character(run, runs, files, tmp_path):
+    run("report", runs("text"), "--output", tmp_path / "text.html")
+    signs = len(set((files / "text.txt").read_text("utf-8")[: 1500 * 8 // 10]))
+    loss, guess = 1.5 / np.log(2), np.log2(signs)
+    answer = parsed(tmp_path / "text.html").text
+    assert "seed 0 beats `a uniform guess`, the best baseline" in answer
+    assert f"is 1.5 ({loss:.3g} bits/char), against" in answer
+    assert f"({guess:.3g} bits/char)seed 0" in answer
 
 
 def test_a_page_of_a_relative_directory_says_from_where_its_commands_lead(run, trained, tmp_path):
@@ -248,6 +266,20 @@ def test_names_from_files_are_text_and_nothing_else(hostile):
 def test_what_needs_no_network_stands_beside_a_run_on_a_file(hostile):
     reference, *_ = json.loads((hostile / "run.json").read_text())["references"]
     assert f"{reference['loss']:.6f}" in parsed(hostile / "report.html").text
+
+
+def test_the_answer_of_a_run_on_a_table_is_in_the_targets_units(hostile):
+    references = json.loads((hostile / "run.json").read_text())["references"]
+    best = min(references, key=lambda each: each["loss"])
+    table = pd.read_csv(hostile.parent / "it's.csv")
+    lost = pd.read_csv(hostile / "metrics.csv").val_loss.min()
+    scale = table[HOSTILE][:720].std(ddof=0)
+    answer = parsed(hostile / "report.html").text
+    shown = [f"{each:.3g} (rmse {scale * each**0.5:.3g})" for each in (lost, best["loss"])]
+    assert (
+        f"the best baseline: its lowest validation loss is {shown[0]}, against {shown[1]}" in answer
+    )
+    assert f"`{best['name']}`" in answer
 
 
 def test_the_command_of_a_run_on_a_file_names_it(run, hostile):
