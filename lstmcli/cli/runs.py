@@ -94,7 +94,7 @@ def runs(
         shown = names or list(reading.COLUMNS)
         _print_csv(shown, [[row.get(name) for name in shown] for row in chosen])
     else:
-        _print(chosen, names, places)
+        _print(chosen, names, places, filtered=bool(where))
     _say_damaged(chosen)
 
 
@@ -109,13 +109,15 @@ def _named(row: Row, names: Sequence[str]) -> Row:
     return {name: row.get(name) for name in names} if names else row
 
 
-def _print(rows: Sequence[Row], names: Sequence[str], places: Sequence[Path]) -> None:
+def _print(
+    rows: Sequence[Row], names: Sequence[str], places: Sequence[Path], filtered: bool
+) -> None:
     from lstmcli.reporting import run_table
     from lstmcli.utils import terminal
 
     if not rows:
         where = ", ".join(f"`{place}`" for place in places)
-        say("note", f"no such run in {where}")
+        say("note", f"{'no such run' if filtered else 'no run'} in {where}")
         return
     width = None if names else terminal.width(sys.stdout)  # Columns asked for are never left out.
     shown, same = run_table.fitting(run_table.cells(rows, names), width)

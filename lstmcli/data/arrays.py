@@ -27,7 +27,7 @@ from lstmcli.data.series import (
 )
 from lstmcli.data.validation import to_series
 from lstmcli.utils import memory
-from lstmcli.utils.errors import FileError, LstmcliError, UsageError, shell_quote
+from lstmcli.utils.errors import FileError, LstmcliError, UsageError, plural, shell_quote
 from lstmcli.utils.files import check_writable, write_atomically
 
 FORMATS = (".npz", ".csv")
@@ -333,7 +333,7 @@ def fit_to_schema(series: Series, schema: Schema, name: str, other: str, hint: s
     series = _alike(series, schema)
     if not _fits(series.schema, schema):
         raise FileError(
-            f"{name} has {_inputs(series.schema)} features and "
+            f"{name} has {_features(series.schema)} and "
             f"{series.schema.target_kind.range_name}, "
             f"{other} {_other(series.schema, schema)}",
             hint,
@@ -399,12 +399,17 @@ def _inputs(schema: Schema) -> int:
     return schema.spec(False, False).features
 
 
+def _features(schema: Schema) -> str:
+    """`1 feature`, `2 features`."""
+    return f"{(count := _inputs(schema))} {plural(count, 'feature')}"
+
+
 def _other(own: Schema, schema: Schema) -> str:
     """What another schema has, in words that follow those for one's own."""
     target = schema.target_kind
     if own.target_kind.head == target.head:
         return f"{_inputs(schema)} and {target.size}"
-    return f"{_inputs(schema)} features and {target.range_name}"
+    return f"{_features(schema)} and {target.range_name}"
 
 
 def _rescaled(series: Series, schema: Schema) -> Series:

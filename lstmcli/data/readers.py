@@ -14,7 +14,7 @@ from lstmcli.data import arrays, continuation, csv_series, text
 from lstmcli.data.schema import Schema
 from lstmcli.data.series import Parts, Series
 from lstmcli.data.table import load as table
-from lstmcli.utils import files
+from lstmcli.utils import files, kinds
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import option_name
 
@@ -130,9 +130,10 @@ def _check_same_kind(path: Path, reader: ModuleType, part: str | None) -> None:
     if reader is arrays:
         endings = list(arrays.FORMATS)
     if part is not None and not _example(Path(part)).name.endswith(tuple(endings)):
+        kind = kinds.kind_of(Path(part)) or "of another kind"
         raise UsageError(
-            f"`{part}` is to be a part of `{path}`, but is of another kind: expected a name that "
-            f"ends in {' or '.join(endings)}",
+            f"`{part}` is to be a part of `{path}`, but is {kind}: expected a name that ends in "
+            f"{' or '.join(endings)}",
             "the parts of a dataset must be alike: name a file with the same columns",
         )
 
@@ -144,6 +145,8 @@ def _example(path: Path) -> Path:
         FileError: a folder or a pattern has no such file.
         UsageError: it has files of several kinds.
     """
+    if kinds.kind_of(path) in (kinds.RUN, kinds.SWEEP):
+        raise _no_data(path, str(kinds.mismatch(path, "data")))
     found = files.files_with_endings(path, (text.ENDING, *TABLES))
     if found is None:
         return path
@@ -158,9 +161,18 @@ def _example(path: Path) -> Path:
     return found[0]
 
 
+def _no_data(path: Path, wrong: str) -> UsageError:
+    """The error for a path that is known to be something else than data."""
+    if kinds.kind_of(path) == kinds.SPREADSHEET:
+        return UsageError(wrong, "save the sheet as a `.csv` file, and name that")
+    return UsageError(wrong, f"name a file of data: {', '.join([*ENDINGS, *TABLES])}")
+
+
 def _check_known(path: Path) -> None:
     """Raises UsageError where a name's ending is none that is read."""
     if path.suffix not in ENDINGS and not path.name.endswith(TABLES):
+        if wrong := kinds.mismatch(path, "data", *kinds.DATA):
+            raise _no_data(path, wrong)
         raise UsageError(
             f"`{path}` has an ending that lstmcli does not know: it reads "
             f"{', '.join([*ENDINGS, *TABLES])}",

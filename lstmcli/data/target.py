@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lstmcli.data.outputs import ClassTally, NumberTally, Tally
+from lstmcli.utils.errors import plural
 from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
@@ -86,8 +87,8 @@ class Target(ABC):
 
     @property
     def range_name(self) -> str:
-        """`2 classes`, `2 number(s) as target`."""
-        return self.range_words.format(self.size)
+        """`2 classes`, `2 numbers as target`."""
+        return self.range_words.format(self.size, plural(self.size, "number"))
 
     @property
     @abstractmethod
@@ -344,7 +345,7 @@ class NumberTarget(Target):
     baselines = "numbers"
     counted = "targets"
     loss_words = "squared error of the standardised {}"
-    range_words = "{} number(s) as target"
+    range_words = "{} {} as target"
     head_name = "linear head"
     unit = "in squared error"
     loss_unit = "squared error, standardised"

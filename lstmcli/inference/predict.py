@@ -24,6 +24,7 @@ from lstmcli.inference.streams import AT_ONCE, Answer, CharacterStream, LineStre
 from lstmcli.training import load
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath
+from lstmcli.utils import kinds
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import check_path
 
@@ -289,10 +290,12 @@ def check_file(file: Path, model: Checkpoint, checkpoint: Path) -> None:
     Raises:
         FileError: it is not there, or of such a kind.
     """
-    if not file.exists() or file.is_dir():
-        why = "it is a directory" if file.is_dir() else "there is no such file"
+    kind = model.schema.kind
+    plain = kinds.WRITTEN_AS_TEXT if kind == "text" else ()
+    wrong = kinds.mismatch(file, "data", *kinds.DATA, *plain)
+    if wrong or not file.exists():
         raise FileError(
-            f"cannot read `{file}`: {why}",
+            wrong or f"cannot read `{file}`: there is no such file",
             "name one file; without a name, standard input is read",
         )
     if file.suffix == PARQUET:
@@ -301,7 +304,6 @@ def check_file(file: Path, model: Checkpoint, checkpoint: Path) -> None:
             f"save it as CSV; or `lstmcli eval {shell_quote(checkpoint)} --data "
             f"{shell_quote(file)} --predictions predictions.csv` predicts it whole",
         )
-    kind = model.schema.kind
     if file.suffix == ARRAYS and kind != "series":
         raise FileError(
             f"`{file}` is a dataset of arrays, and the model was trained on a {kind}",

@@ -19,6 +19,7 @@ from safetensors.numpy import save
 from lstmcli import model_spec
 from lstmcli.inference.steps import Carried, StepModel
 from lstmcli.training.checkpoint import Checkpoint
+from lstmcli.utils import kinds
 from lstmcli.utils.errors import FileError, shell_quote
 from lstmcli.utils.files import write_atomically
 
@@ -94,8 +95,9 @@ def read(path: Path, checksum: str, model: StepModel) -> tuple[dict[str, Any], d
         raise
     except Exception as error:  # A hostile file makes its decoders raise whatever they do.
         why = f"it has no {error}" if isinstance(error, KeyError) else error
+        wrong = kinds.mismatch(path, "a state of `lstmcli predict`", kinds.CHECKPOINT)
         raise FileError(
-            f"`{path}` holds no state of `lstmcli predict`, or is damaged: {why}",
+            wrong or f"`{path}` holds no state of `lstmcli predict`, or is damaged: {why}",
             "name another file with `--state`: one that is not there is made",
         ) from error
 

@@ -20,7 +20,7 @@ from lstmcli.data.datasets import Source
 from lstmcli.data.schema import Categorical, Numeric, Schema
 from lstmcli.data.series import Series
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.utils.errors import FileError, shell_quote
+from lstmcli.utils.errors import FileError, plural, shell_quote
 from lstmcli.utils.rng import Stream
 
 if TYPE_CHECKING:
@@ -119,8 +119,9 @@ def _check(model: Checkpoint, series: Series) -> None:
     found, features = series.spec, model.metadata["features"]
     if (found.features, found.outputs) != (features, model.metadata["classes"]):
         raise FileError(
-            f"the data has {found.features} features and {found.outputs} outputs, the model was "
-            f"trained on {features} and {model.metadata['classes']}",
+            f"the data has {found.features} {plural(found.features, 'feature')} and "
+            f"{found.outputs} outputs, the model was trained on {features} and "
+            f"{model.metadata['classes']}",
             "`lstmcli inspect` shows what a checkpoint was trained on",
         )
 

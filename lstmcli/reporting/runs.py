@@ -25,7 +25,7 @@ from lstmcli.config import FORMERLY, DataConfig
 from lstmcli.reporting import formatting
 from lstmcli.training import run_dir
 from lstmcli.training.run_dir import RunDirectory, SweepFiles
-from lstmcli.utils import locks, memory
+from lstmcli.utils import kinds, locks, memory
 from lstmcli.utils.errors import FileError, LstmcliError, describe_os_error
 from lstmcli.utils.files import read_small
 
@@ -88,6 +88,10 @@ def found_in(directory: Path) -> list[Path]:
         trials = SweepFiles(place).settings
         return list(_below(trials if trials.is_dir() else place, DEEPEST))
     except OSError as error:
+        if wrong := kinds.mismatch(directory, "a directory"):
+            folder = kinds.directory_of(directory)
+            hint = f"the one that it is in: `{folder}`" if folder else "one that holds runs: `runs`"
+            raise FileError(wrong, f"name {hint}") from error
         raise FileError(
             describe_os_error(error), "`lstmcli train` makes a run, in `runs`"
         ) from error

@@ -11,7 +11,8 @@ from lstmcli.reporting.html import Page, render_page
 from lstmcli.sweeps.sweep_dir import SweepDirectory
 from lstmcli.training.load import AnyPath
 from lstmcli.training.run_dir import REPORT, RunDirectory
-from lstmcli.utils.errors import FileError, UsageError
+from lstmcli.utils import kinds
+from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.files import (
     check_writable,
     is_unchanged_page,
@@ -59,9 +60,13 @@ def _kind(path: Path) -> Callable[[Path], Page]:
         return run_page.page
     if RunDirectory(path).status.is_file():
         sections.read_provenance(path)  # What is damaged is named as that.
-    what = "holds neither a run nor a sweep" if path.is_dir() else "is no directory"
+    wrong = kinds.mismatch(path, "the directory of a run or a sweep", kinds.RUN, kinds.SWEEP)
+    folder = kinds.directory_of(path)
     raise FileError(
-        f"`{path}` {what}", "name a directory that `lstmcli train` or `lstmcli sweep` has made"
+        wrong or f"`{path}` is not the directory of a run or a sweep",
+        f"`lstmcli report {shell_quote(folder)}` writes the page of the directory that it is in"
+        if folder
+        else "name a directory that `lstmcli train` or `lstmcli sweep` has made",
     )
 
 

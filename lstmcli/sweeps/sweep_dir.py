@@ -23,7 +23,7 @@ from lstmcli.sweeps.tables import Row
 from lstmcli.sweeps.trial import Status
 from lstmcli.sweeps.trial_runs import Runs, TrialRun
 from lstmcli.training import run_dir
-from lstmcli.training.run_dir import OUT, ROOT, RUNS, SweepFiles
+from lstmcli.training.run_dir import OUT, ROOT, RUNS, RunDirectory, SweepFiles
 from lstmcli.utils.errors import FileError, UsageError
 from lstmcli.utils.files import (
     check_writable,
@@ -165,6 +165,8 @@ class SweepDirectory(SweepFiles):
         """
         if os.path.lexists(self.path) and not self.path.is_dir():
             raise UsageError(f"cannot write to `{self.path}`: it is no directory", OUT)
+        if RunDirectory(self.path).holds_run():
+            raise UsageError(f"`{self.path}` holds a run, not a sweep", "choose another `--out`")
         for path in self._written if not self.config.is_file() else ():
             if path.exists():
                 raise UsageError(

@@ -21,7 +21,7 @@ from safetensors.numpy import save
 from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.data.schema import Schema, plain
-from lstmcli.utils import files, memory
+from lstmcli.utils import files, kinds, memory
 from lstmcli.utils.errors import FileError, plural
 from lstmcli.utils.files import write_atomically
 
@@ -32,18 +32,6 @@ PROGRESS = "progress."
 """Of an epoch that is not completed: measures `[windows, R]`, and no part of a model."""
 SEAL = b'"sha256":"'
 """What stands before the seal. A text cannot hold it: quotes are escaped there."""
-OTHER_KINDS = {
-    **dict.fromkeys((".csv", ".gz", ".tsv", ".parquet"), "a table"),
-    **dict.fromkeys((".png", ".svg", ".pdf"), "a picture"),
-    ".txt": "a text",
-    ".npz": "a dataset",
-    ".html": "a page",
-    ".toml": "a file of settings",
-    ".keras": "a Keras model",
-    ".onnx": "an ONNX model",
-}
-"""What a file is by its ending, where it is no checkpoint."""
-
 LENGTH = 8  # bytes that give the length of a safetensors header, and stand before it
 LONGEST_HEADER = 100_000_000
 """Bytes: what the format of safetensors allows."""
@@ -175,16 +163,20 @@ def read(path: Path, finite: bool = True) -> Checkpoint:
     except FileError:
         raise
     except Exception as error:  # A hostile file makes its decoders raise whatever they do.
-        if kind := OTHER_KINDS.get(Path(path).suffix.lower()):
-            raise FileError(
-                f"`{path}` is {kind}, not a checkpoint",
-                "name a run directory, or a `.safetensors` file in its `checkpoints`",
-            ) from error
+        if wrong := kinds.mismatch(path, kinds.CHECKPOINT):
+            raise FileError(wrong, _instead_of(path)) from error
         raise FileError(
             f"`{path}` is not a checkpoint of lstmcli or is damaged: {_why(error)}",
             "the run directory's other checkpoint (`last` or `best`) may be whole",
         ) from error
     return checkpoint
+
+
+def _instead_of(path: Path) -> str:
+    """What to name in place of a file that is no checkpoint."""
+    if folder := kinds.directory_of(path):
+        return f"name the directory that it is in: `{folder}`"
+    return "name a run directory, or a `.safetensors` file in its `checkpoints`"
 
 
 def diverged(path: Path, checkpoint: Checkpoint) -> FileError | None:

@@ -24,7 +24,7 @@ from lstmcli.data.target import Target
 from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.model_spec import ModelSpec
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.utils.errors import FileError
+from lstmcli.utils.errors import FileError, plural
 from lstmcli.utils.files import scratch
 
 MOST_IN_A_ROW = 1_000_000
@@ -259,8 +259,8 @@ def _fitting(checkpoint: Checkpoint, series: Sequence[Series]) -> ModelSpec:
         found = each.spec
         if found.features != features or found.outputs > classes:
             raise FileError(
-                f"the data has {found.features} features and {found.outputs} classes, the model "
-                f"was trained on {features} and {classes}",
+                f"the data has {found.features} {plural(found.features, 'feature')} and "
+                f"{found.outputs} classes, the model was trained on {features} and {classes}",
                 "`lstmcli inspect CHECKPOINT` shows what it was trained on",
             )
     return replace(series[0].spec, outputs=classes)

@@ -12,8 +12,8 @@ from typing import Any
 from lstmcli.config import MUTABLE, PATHS, Config
 from lstmcli.training import checkpoint_files, load, run_dir
 from lstmcli.training.checkpoint import Checkpoint
-from lstmcli.training.load import folder_of
 from lstmcli.training.run_dir import FIGURES, SETTINGS, RunDirectory
+from lstmcli.utils import kinds
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import option_name
 
@@ -166,14 +166,13 @@ def check_run(directory: RunDirectory) -> None:
     """Raises FileError where a directory holds no run."""
     if directory.holds_run():
         return
-    if directory.path.is_file() and RunDirectory(its_own := folder_of(directory.path)).holds_run():
-        raise FileError(
-            f"`{directory.path}` is a file, expected the directory of a run",
-            f"`lstmcli train --resume {shell_quote(its_own)}` goes on with the run that it is of",
-        )
+    path = directory.path
+    folder = kinds.directory_of(path)
     raise FileError(
-        f"`{directory.path}` holds no run that could be resumed",
-        "`--resume` takes the directory of a run; a sweep goes on with its own command",
+        kinds.mismatch(path, kinds.RUN) or f"`{path}` holds no run that could be resumed",
+        f"`lstmcli train --resume {shell_quote(folder)}` goes on with the run that it is of"
+        if folder and RunDirectory(folder).holds_run()
+        else "`--resume` takes the directory of a run; a sweep goes on with its own command",
     )
 
 

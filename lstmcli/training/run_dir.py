@@ -1,4 +1,4 @@
-"""The run directory and that of a sweep: the only place that spells the names of their files."""
+"""The run directory and that of a sweep: what their files are called, but for `utils/kinds.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import tomli_w
 
 from lstmcli.config import PATHS, Config
 from lstmcli.training import run_status
-from lstmcli.utils import files
+from lstmcli.utils import files, kinds
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.files import (
     check_writable,
@@ -74,7 +74,7 @@ class RunDirectory:
     @property
     def status(self) -> Path:
         """What happened: status, version, arguments, times."""
-        return self.path / "run.json"
+        return self.path / kinds.RUN_RECORD
 
     @property
     def metrics(self) -> Path:
@@ -174,6 +174,10 @@ class RunDirectory:
             UsageError: it is not.
         """
         if not self.status.exists():
+            if SweepFiles(self.path).config.is_file():
+                raise UsageError(
+                    f"`{self.path}` holds a sweep, not a run", "choose another `--out`"
+                )
             for file in self.written:
                 if file.exists():
                     raise UsageError(
@@ -263,10 +267,12 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_small(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # Nested without end, it is no setting.
+        wrong = kinds.mismatch(path, kinds.SETTINGS)
+        own = RunDirectory(path if path.is_dir() else kinds.directory_of(path) or path).config
         raise UsageError(
-            f"cannot read the configuration `{path}`: {_why(error)}",
-            f"`--config {shell_quote(its_own)}` names the one in that directory"
-            if (its_own := RunDirectory(path).config).is_file()
+            wrong or f"cannot read the configuration `{path}`: {_why(error)}",
+            f"`--config {shell_quote(own)}` names the settings of that run"
+            if own != path and own.is_file()
             else "a run directory's `config.toml` is one to start from",
         ) from error
 
@@ -451,7 +457,7 @@ class SweepFiles:
     @property
     def config(self) -> Path:
         """What makes it one sweep."""
-        return self.path / "sweep.toml"
+        return self.path / kinds.SWEEP_RECORD
 
     @property
     def settings(self) -> Path:

@@ -294,7 +294,7 @@ def test_targets_of_a_task_keep_the_tasks_own_scale(x):
     ("other", "complaint"),
     [
         ({"inputs": np.zeros((9, 2))}, "has 2 features and 2 classes, .* has 1 and 2"),
-        ({"targets": np.arange(9) % 3}, "has 1 features and 3 classes, .* has 1 and 2"),
+        ({"targets": np.arange(9) % 3}, "has 1 feature and 3 classes, .* has 1 and 2"),
         ({"starts": np.ones(9)}, "y.npz` has `starts` of sequences, `.*x.npz` has none"),
     ],
 )
