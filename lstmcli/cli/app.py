@@ -225,9 +225,8 @@ def _of_typer(error: typer.TyperException) -> str:
             return f"`{error.param.opts[0]}` must be {kind}, got {found['input']!r}"  # type: ignore[attr-defined]
     message = error.format_message().rstrip(".").replace("'", "`")
     if unknown := re.match(r"No such option: (\S+)", message):
-        options = [
-            name for each in error.ctx.command.params for name in each.opts if name.startswith("-")
-        ]  # type: ignore[attr-defined]
+        parameters = error.ctx.command.params  # type: ignore[attr-defined]
+        options = [name for each in parameters for name in each.opts if name.startswith("-")]
         return f"no such option: {unknown[1]}{did_you_mean(unknown[1], options)}"
     return message[:1].lower() + message[1:]
 
