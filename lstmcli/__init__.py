@@ -28,4 +28,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module `lstmcli` has no attribute `{name}`")
-    return getattr(import_module("lstmcli.api"), name)
+    return import_module("lstmcli.api").for_python(name)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -35,7 +36,7 @@ from lstmcli.probes import run as probes
 from lstmcli.reporting.plot import plot
 from lstmcli.reporting.runs import runs
 from lstmcli.reporting.write_page import report
-from lstmcli.signatures import with_settings
+from lstmcli.signatures import with_keywords_in_errors, with_settings
 from lstmcli.training import load, resume_state, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import AnyPath, open_checkpoint
@@ -81,6 +82,15 @@ __all__ = [
     "sweep",
     "train",
 ]
+
+
+@cache
+def for_python(name: str) -> Any:
+    """A verb as `import lstmcli` has it: its errors speak of keywords, not of options."""
+    verbs = {each: globals()[each] for each in __all__ if each.islower()}
+    verb = with_keywords_in_errors(verbs[name], verbs)
+    verb.__module__, verb.__name__, verb.__qualname__ = "lstmcli", name, name  # To be pickled.
+    return verb
 
 
 @dataclass(frozen=True)

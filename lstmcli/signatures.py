@@ -1,18 +1,29 @@
-"""What the verbs for Python take: a keyword for each setting, as an editor and `help` show it."""
+"""What the verbs for Python take, as an editor and `help` show it, and how their errors name it.
+
+Everything below speaks of the command line: `--batch-size`, and `lstmcli eval RUN` in a hint. What
+leaves a verb speaks of keywords, `batch_size=`, and of calls, `lstmcli.evaluate(RUN)`.
+"""
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Collection
+import re
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import Field
 from itertools import chain
 from typing import Any, TypeVar
 
 from lstmcli.config import GROUPS, OF_SEVERAL_WORDS, ONE_IN_A_SWEEP, PATHS, SweepConfig
+from lstmcli.utils.errors import LstmcliError
 from lstmcli.utils.settings import Settings, setting_types
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 OF_A_SWEEP: dict[str, type[Settings]] = {**GROUPS, "sweep": SweepConfig}
+VERBS = {"eval": "evaluate"}
+"""Commands that are called something else in Python."""
 KEYWORD, REST = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
 
 
@@ -62,3 +73,78 @@ def _keyword(spec: Field[Any], optional: bool, several: bool, in_memory: bool) -
         types += ["str"] * ("str" not in own) + [f"Iterable[{own}]"]
     types += ["int"] * spec.metadata.get("or_number", False) + ["None"] * optional
     return inspect.Parameter(spec.name, KEYWORD, default=spec.default, annotation=" | ".join(types))
+
+
+def with_keywords_in_errors(verb: Verb, verbs: Mapping[str, Callable[..., Any]]) -> Verb:
+    """A verb whose errors speak of keywords and calls; a traceback shows the hint, too.
+
+    Args:
+        verb: what raises errors of the command line.
+        verbs: all verbs by name.
+    """
+
+    @functools.wraps(verb)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        try:
+            return verb(*arguments, **keywords)
+        except LstmcliError as error:
+            error.message = in_keywords(error.message, verbs)
+            error.args = (error.message,)
+            if error.hint:
+                error.hint = in_keywords(error.hint, verbs)
+                error.add_note(f"hint: {error.hint}")
+            raise
+
+    return call  # type: ignore[return-value]
+
+
+def in_keywords(text: str, verbs: Mapping[str, Callable[..., Any]]) -> str:
+    """A text about the command line, as one about Python.
+
+    What has no counterpart there, a command such as `inspect` or an option such as `--config`,
+    stays as it is.
+
+    Args:
+        text: with options and commands in backticks.
+        verbs: all verbs by name.
+    """
+    signatures = {name: inspect.signature(verb).parameters for name, verb in verbs.items()}
+    return re.sub(r"`([^`]+)`", lambda quoted: f"`{_in_python(quoted[1], signatures)}`", text)
+
+
+Parameters = Mapping[str, inspect.Parameter]
+
+
+def _in_python(quoted: str, signatures: Mapping[str, Parameters]) -> str:
+    """Some words of a command line, or the same in Python where that can say it."""
+    words: list[str] = []
+    with suppress(ValueError):  # A file's name may have a quote.
+        words = shlex.split(quoted) if re.match(r"--[a-z]|lstmcli ", quoted) else []
+    if words[:1] == ["lstmcli"]:
+        verb = VERBS.get(words[1], words[1])
+        arguments = _arguments(words[2:], signatures[verb]) if verb in signatures else None
+        return quoted if arguments is None else f"lstmcli.{verb}({', '.join(arguments)})"
+    known = {name: each for verb in signatures.values() for name, each in verb.items()}
+    return ", ".join((words and _arguments(words, known)) or [quoted])
+
+
+def _arguments(words: list[str], known: Parameters) -> list[str] | None:
+    """Options with their values as keyword arguments; `None` where one is no keyword."""
+    found: list[str] = []
+    option = None
+    for word in words:
+        if word.startswith("--"):
+            option = word[2:].replace("-", "_")
+            if option not in known:
+                return None
+            found.append(f"{option}={True if known[option].default is False else ''}")
+        elif option and found[-1].endswith("="):
+            found[-1] += _value(word)
+        else:
+            found.append(_value(word))
+    return found
+
+
+def _value(word: str) -> str:
+    """A word of a command line in Python: a number, a text, or a name such as `FILE` to fill in."""
+    return word if re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?|[A-Z]+", word) else repr(word)

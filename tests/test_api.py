@@ -1,8 +1,10 @@
 """The verbs for Python give what the commands give."""
 
 import json
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 
 import lstmcli
 from lstmcli.config import Config
+from lstmcli.signatures import in_keywords
 from lstmcli.sweeps import grid
 from lstmcli.training import run_dir
 from lstmcli.utils import memory
@@ -63,6 +66,60 @@ def test_a_run_stands_for_its_directory_and_a_dataset_may_be_a_path(tmp_path):
     run = lstmcli.train(layers=1, epochs=1, data=tmp_path / "x.npz")
     assert lstmcli.evaluate(run, data=tmp_path / "x.npz").scores
     assert lstmcli.evaluate(run).data.endswith("x.npz (test part)")
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "message", "hint"),
+    [
+        ("train", {"batch_size": 0}, "`batch_size=` must be at least 1, got 0", None),
+        ("train", {"other_device": True}, "`other_device=True` has no effect without `resume=`",
+         "leave `other_device=True` out"),
+        ("train", {"target": "y"}, "`target=` has no effect without `data=`",
+         "leave `target=` out, or name a dataset with `data=`"),
+        ("train", {"data": "y.csv", "target": "y"}, "`y.csv` has no column that could be",
+         "to predict `y` from what it was before, pass `horizon=1`"),
+        ("sweep", {"layers": [1], "jobs": 0}, "`jobs=` must be at least 1, got 0", None),
+        ("sweep", {"tune": {"learning_rate": [0.1]}}, "`tune=` takes several values",
+         "`learning_rate=0.1` sets it for all trials"),
+        ("generate", {"path": "x.npz", "noise": 3}, "`noise=` must be below 1, got 3", None),
+        ("evaluate", {"checkpoint": "nowhere"}, "there is no checkpoint `nowhere`",
+         "`lstmcli.train()` makes one"),
+        ("forecast", {"checkpoint": "nowhere", "steps": 0}, "`steps=` must be at least 1", None),
+        ("plot", {"path": "run", "output": "x.txt"}, "`output=` must end with .png", "the ending"),
+    ],
+)  # fmt: skip
+def test_errors_in_python_speak_of_keywords(verb, given, message, hint):
+    Path("y.csv").write_text("y\n" + "1\n2\n" * 300)
+    with pytest.raises(LstmcliError) as raised:
+        getattr(lstmcli, verb)(**given)
+    error = raised.value
+    assert error.message.startswith(message)
+    assert str(error) == error.message
+    assert (error.hint or "").startswith(hint or "")
+    assert getattr(error, "__notes__", []) == ([f"hint: {error.hint}"] if hint else [])
+
+
+@pytest.mark.parametrize(
+    ("typed", "called"),
+    [
+        ("`lstmcli train --resume 'a run'`", "`lstmcli.train(resume='a run')`"),
+        ("`lstmcli eval RUN --data x.csv`", "`lstmcli.evaluate(RUN, data='x.csv')`"),
+        ("pass `--overwrite` or `--epochs 20`", "pass `overwrite=True` or `epochs=20`"),
+        ("`lstmcli inspect RUN`, `--config FILE`, `-1`", None),
+        ("`lstmcli eval RUN --predictions p.csv`", None),
+        ("`--data it's`", None),
+    ],
+)
+def test_words_of_the_command_line_are_calls_in_python(typed, called):
+    verbs = {name: getattr(lstmcli, name) for name in lstmcli.__all__}
+    assert in_keywords(typed, verbs) == (called or typed)
+
+
+@pytest.mark.parametrize("name", lstmcli.__all__)
+def test_another_process_can_be_given_a_verb(name):
+    verb = getattr(lstmcli, name)
+    assert verb.__name__ == name
+    assert pickle.loads(pickle.dumps(verb)) is verb
 
 
 def test_numpys_numbers_are_numbers():

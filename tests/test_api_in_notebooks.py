@@ -58,7 +58,7 @@ def test_a_run_keeps_its_table_and_goes_on_with_it(from_memory, tmp_path):
     assert tomllib.loads((out / "config.toml").read_text())["data"]["data"] == "data.parquet"
     lstmcli.train(resume=out, epochs=2)
     assert list(pd.read_csv(out / "metrics.csv").loss) == list(from_memory.metrics.loss)
-    with pytest.raises(UsageError, match="`--data` has no effect with `--resume`"):
+    with pytest.raises(UsageError, match="`data=` has no effect with `resume=`"):
         lstmcli.train(resume=out, data=readings())
     lstmcli.train(out, overwrite=True, series_length=900, **TINY)
     assert not (out / "data.parquet").exists()
@@ -97,7 +97,7 @@ def test_of_a_series_the_next_value_is_predicted_and_arrays_are_columns(tmp_path
         (pd.DataFrame({"y": [1.0, 2.0]}), "`data.parquet` has no column `x`"),
         (pd.DataFrame({"x": [1j]}), "cannot be kept as a file"),
         (pd.DataFrame({"x": [1.0]}, pd.Index([7], name="x")), "index and a column .* called `x`"),
-        (np.zeros((3, 2)), "`--data` must be a text, got a ndarray"),
+        (np.zeros((3, 2)), "`data=` must be a text, got a ndarray"),
     ],
 )
 def test_what_is_no_table_is_refused_and_leaves_nothing(data, words, tmp_path):
@@ -110,7 +110,7 @@ def test_what_is_no_table_is_refused_and_leaves_nothing(data, words, tmp_path):
 def test_a_verb_that_takes_files_says_so_of_a_table(data, from_memory, tmp_path):
     with pytest.raises(UsageError, match="`data` must be the name of a file here, got a"):
         lstmcli.probe(from_memory, data)
-    with pytest.raises(UsageError, match="`--data` must be a text, got a"):
+    with pytest.raises(UsageError, match="`data=` must be a text, got a"):
         lstmcli.sweep(data=data, layers=[1], out=tmp_path / "sweep")
 
 

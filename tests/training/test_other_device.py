@@ -58,9 +58,9 @@ def test_a_run_of_a_gpu_goes_on_with_the_cpu_where_that_is_asked_for(of_a_gpu, r
 def test_python_asks_for_another_device_likewise(of_a_gpu):
     with pytest.raises(UsageError, match="is gpu:0 in this run"):
         lstmcli.train(resume=of_a_gpu.path, device="cpu", epochs=4)
-    with pytest.raises(UsageError, match="`--other-device` has no effect without `--device`"):
+    with pytest.raises(UsageError, match="`other_device=True` has no effect without `device=`"):
         lstmcli.train(resume=of_a_gpu.path, other_device=True)
-    with pytest.raises(UsageError, match="`--other-device` has no effect without `--resume`"):
+    with pytest.raises(UsageError, match="`other_device=True` has no effect without `resume=`"):
         lstmcli.train(other_device=True)
 
 
