@@ -1,7 +1,7 @@
-"""Every setting: its name, default, check and help text, written down once.
+"""Every setting: its name, default, checks and help text.
 
-The command line, the TOML files and the model all read these dataclasses. They are frozen, and a
-value that cannot work is refused when the object is made.
+The command line, the TOML files and the model all read these dataclasses. They are frozen; an
+invalid value raises UsageError when the object is made.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ SEQUENCE_LENGTHS = {
     "multiplication": (100, 11),
     "order": (100, 10),
 }
-"""Of each task of sequences: the default of `sequence_length`, and the least it can be."""
+"""Default and minimum of `sequence_length`, for each task that has sequences."""
 SIZE = ("layers", "state_size")
-"""What a model has that begins with the weights of another."""
+"""Settings that a run takes from the checkpoint of `init_from`."""
 MOST_LEADS = 1_000
-"""Horizons of one model."""
+"""Most horizons of one model."""
 CUT = ("batch_size", "bptt")
-"""How a series is cut: what fits it, but for the article's task."""
+"""How a series is cut into windows; outside the article's task the data decides the default."""
 
 
 of_drawn = partial(setting, source="drawn")
-"""A setting of series that are drawn: a dataset file has no use for it."""
+"""A setting of generated series: no effect with a dataset file."""
 of_file = partial(setting, source="file")
-"""A setting of a dataset file: series that are drawn have no use for it."""
+"""A setting of dataset files: no effect with generated series."""
 of_table = partial(setting, source="table")
-"""A setting of a table: other files have no use for it."""
+"""A setting of tables: no effect with other files."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ModelConfig(Settings):
 
 @dataclass(frozen=True)
 class DataConfig(Settings):
-    """A task whose series are drawn, or a dataset file in its place."""
+    """A task whose series are generated, or a dataset file instead."""
 
     task: str = of_drawn(
         "echo", "Task whose data is generated.", choices=TASKS, of_model=True, swept=False
@@ -123,26 +123,27 @@ class DataConfig(Settings):
     )
     test_fraction: float = of_file(
         0.1,
-        "Fraction of the file, its end, held out for testing; 0: none.",
+        "Fraction of the file held out for testing, at its end; 0: none.",
         ge=0,
         lt=1,
         metavar="FRACTION",
     )
-    split_seed: int = of_file(0, "Seed that decides which sequences are in which part.", ge=0)
-    val_data: str | None = of_file(None, "A separate file for validation.")
-    test_data: str | None = of_file(None, "A separate file for testing.")
+    split_seed: int = of_file(0, "Seed of the random split of sequences into parts.", ge=0)
+    val_data: str | None = of_file(None, "Separate file for validation.")
+    test_data: str | None = of_file(None, "Separate file for testing.")
     val_from: str | None = of_table(
         None,
         "Date, or value of the index, at which the table's validation part begins.",
         metavar="DATE",
     )
     test_from: str | None = of_table(
-        None, "Date, or value of the index, at which its test part begins.", metavar="DATE"
+        None,
+        "Date, or value of the index, at which the table's test part begins.",
+        metavar="DATE",
     )
     continues: bool = of_file(
         False,
-        "The file of another part, or to be scored, continues the training data: the network's "
-        "state is carried over.",
+        "The other file continues the training data: carry the network's state over to it.",
         of_model=False,
     )
     inputs: str | None = of_table(
@@ -153,12 +154,12 @@ class DataConfig(Settings):
     )
     target: str | None = of_table(
         None,
-        "Column to predict; several of numbers: `temp,load`.",
+        "Column to predict, or several numeric ones: `temp,load`.",
         several=True,
         metavar="COLUMN",
     )
     group: str | None = of_table(
-        None, "Column that tells the table's sequences apart.", metavar="COLUMN"
+        None, "Column that names the sequence of each row.", metavar="COLUMN"
     )
     horizon: str | int | None = of_table(
         None,
@@ -176,25 +177,25 @@ class DataConfig(Settings):
     )
     missing: str | None = of_table(
         None,
-        "Fill empty input cells with the last value before them (ffill) or with 0 (zero) (default: "
-        "ffill, if few are empty).",
+        "Fill empty input cells with the last value before them (ffill) or with 0 (zero); default: "
+        "ffill if few are empty.",
         choices=("ffill", "zero"),
     )
     predict: str | None = of_table(
         None,
-        "With --horizon: predict a number itself (level), its change since the last value, or its "
+        "With --horizon: predict the value (level), its change since the last value, or its "
         "residual from a linear autoregression (default: residual if the autoregression is clearly "
-        "best in validation, else change if the last value is better than the mean, else level).",
+        "best in validation, else change if the last value beats the mean, else level).",
         choices=("change", "level", "residual"),
     )
     index: str | None = of_table(
         None,
-        "Column that orders the table's rows, not an input (default: one of dates or row numbers).",
+        "Column that orders the rows; not an input (default: one of dates or row numbers).",
         metavar="COLUMN",
     )
     labels: str | None = of_table(
         None,
-        "A table with a label for each sequence, by its name (with several files: for each file).",
+        "Table with the label of each sequence (with several files: of each file), by name.",
         of_model=False,
     )
     calendar: str | None = of_table(
@@ -207,7 +208,7 @@ class DataConfig(Settings):
     )
     sort_index: bool = of_table(False, "Sort the table's rows by the index.")
     no_header: bool = of_table(
-        False, "The table's first line holds values; its columns are called `0`, `1` and so on."
+        False, "The table has no header; its columns are called `0`, `1` and so on."
     )
     na_values: str | None = of_table(
         None,
@@ -234,18 +235,18 @@ class DataConfig(Settings):
                 f"`--echo-step` must be below `--series-length` ({self.series_length}), "
                 f"got {self.echo_step}"
             )
-        shares = [
+        held_out = [
             0 if file else fraction
             for file, fraction in (
                 (self.val_data, self.val_fraction),
                 (self.test_data, self.test_fraction),
             )
         ]
-        if sum(shares) >= 1:
+        if sum(held_out) >= 1:
             raise UsageError(
                 "`--val-fraction` and `--test-fraction` must leave something to train on: expected "
                 f"a sum below 1, got {self.val_fraction:g} + {self.test_fraction:g}",
-                "give smaller fractions, or files of their own with `--val-data` and `--test-data`",
+                "give smaller fractions, or separate files with `--val-data` and `--test-data`",
             )
         least = SEQUENCE_LENGTHS.get(self.task, (1, 1))[1]
         if self.sequence_length is not None and self.sequence_length < least:
@@ -256,13 +257,13 @@ class DataConfig(Settings):
 
     @property
     def leads(self) -> Sequence[int]:
-        """How many steps ahead of each step its targets lie."""
+        """The horizons: how many steps ahead of its step each target lies."""
         first, _, last = str(self.horizon or 0).partition("-")
         return range(int(first), int(last or first) + 1)
 
     @property
     def resolved_sequence_length(self) -> int:
-        """The setting, or the task's own default: 0 for a task without sequences."""
+        """The setting, or the task's default; 0 for a task without sequences."""
         return self.sequence_length or SEQUENCE_LENGTHS.get(self.task, (0, 0))[0]
 
 
@@ -290,7 +291,7 @@ class TrainingConfig(Settings):
         mutable=True,
     )
     optimizer: str = by_rule(
-        f"Update rule (default: {ARTICLE['optimizer']}; file {defaults.OPTIMIZER}).",
+        f"Optimizer (default: {ARTICLE['optimizer']}; file {defaults.OPTIMIZER}).",
         choices=OPTIMIZERS,
     )
     learning_rate: float = by_rule(
@@ -325,8 +326,8 @@ class TrainingConfig(Settings):
     )
     patience: int | None = setting(
         None,
-        "Stop after so many epochs without improvement; 0: never (default: off; file a tenth of "
-        f"all, at least {defaults.FEWEST_PATIENCE}).",
+        "Stop after this many epochs without improvement; 0: never (default: off; file a tenth of "
+        f"--epochs, at least {defaults.FEWEST_PATIENCE}).",
         ge=0,
         metavar="EPOCHS",
         mutable=True,
@@ -376,12 +377,12 @@ class TrainingConfig(Settings):
 
     @property
     def rows(self) -> int:
-        """Rows that a series is cut into: B; ValueError before the data has resolved them."""
+        """Rows that a series is cut into: B. ValueError before the data has resolved it."""
         return _resolved("batch_size", self.batch_size)
 
     @property
     def steps(self) -> int:
-        """Steps in a window: T; ValueError before the data has resolved them."""
+        """Steps in a window: T. ValueError before the data has resolved it."""
         return _resolved("bptt", self.bptt)
 
     def rate(self, epoch: int) -> float:
@@ -392,15 +393,15 @@ class TrainingConfig(Settings):
 
 @dataclass(frozen=True)
 class RunConfig(Settings):
-    """Which random streams, how many models, and where."""
+    """Seeds, replicas, and where the program runs."""
 
     seed: int = setting(0, "Seed of the weights and of the data.", ge=0, of_model=True, swept=False)
     data_seed: int | None = of_drawn(
-        None, "Seed of the data alone (default: that of --seed).", ge=0, swept=False
+        None, "Seed of the data only (default: --seed).", ge=0, swept=False
     )
     replicas: int = setting(
         1,
-        "Seeds to train at once, from --seed on.",
+        "Number of seeds to train at once, starting at --seed.",
         ge=1,
         of_model=True,
         swept=False,
@@ -461,11 +462,11 @@ class RunConfig(Settings):
 
 @dataclass(frozen=True)
 class SweepConfig(Settings):
-    """What a sweep is asked beyond the settings of its runs."""
+    """The settings of a sweep, besides those of its runs."""
 
     seeds: str = setting(
         "auto",
-        "Seeds per setting, from --seed on; auto: as many as the answer needs.",
+        "Seeds per setting, starting at --seed; auto: as many as the answer needs.",
         pattern=r"auto|[1-9]\d*",
         expected="a whole number from 1 on, or `auto`",
         or_number=True,
@@ -480,7 +481,7 @@ class SweepConfig(Settings):
     margin: float = setting(
         0.01,
         "How much worse a depth may be and still be enough: a fraction of the way from chance to "
-        "the Bayes loss or, where that is not known, of the best baseline's loss.",
+        "the Bayes loss or, if that is unknown, of the best baseline's loss.",
         gt=0,
         lt=1,
         metavar="FRACTION",
@@ -489,7 +490,7 @@ class SweepConfig(Settings):
     backend: str = setting("local", "Where workers run.", choices=("local", "ray"))
     address: str | None = setting(
         None,
-        "Address of the Ray cluster (default: the one that runs here, else a new local one).",
+        "Address of the Ray cluster (default: one that runs on this machine, else a new one).",
         metavar="HOST:PORT",
     )
     gpu_share: float | None = setting(
@@ -502,7 +503,7 @@ class SweepConfig(Settings):
 
     @property
     def fixed_seeds(self) -> int | None:
-        """How many seeds each setting has; `None` where it is found out."""
+        """How many seeds each setting has; `None` if the sweep decides."""
         return None if self.seeds == "auto" else int(self.seeds)
 
     def __post_init__(self) -> None:
@@ -519,14 +520,14 @@ class SweepConfig(Settings):
 
 @dataclass(frozen=True)
 class ProbeConfig(Settings):
-    """How a trained model is looked into."""
+    """How a trained model is probed."""
 
     lags: int = setting(40, "Largest lag to look at, in steps.", ge=1)
     steps: int = setting(50_000, "Use at most this many steps of the series.", ge=1)
 
 
 DEPTHS = "1-5"
-"""The layers of a sweep that is not told otherwise."""
+"""Default of `--layers` in a sweep."""
 
 
 @dataclass(frozen=True)
@@ -539,7 +540,7 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
 
     def __post_init__(self) -> None:
-        if self.data.data is None:  # Else it takes the data to tell.
+        if self.data.data is None:  # With a file, the defaults depend on its length.
             sized = self.training.init_from is None
             of_article = {name: ARTICLE[name] for name in ARTICLE if name not in CUT}
             self._fill(of_article if sized else _without(of_article, SIZE))
@@ -549,11 +550,11 @@ class Config:
             raise UsageError(
                 f"`--series-length` must hold one window of `--batch-size` x `--bptt` = {window} "
                 f"steps, got {self.data.series_length}",
-                f"pass `--series-length {window}` or more, or cut it into smaller windows",
+                f"pass `--series-length {window}` or more, or use smaller windows",
             )
 
     def resolved(self, defaults: Mapping[str, Any]) -> Self:
-        """The same settings, with defaults in the place of those that nobody gave."""
+        """A copy in which defaults replace the settings that are not set."""
         config = replace(self)
         config._fill(defaults)
         return config
@@ -568,7 +569,7 @@ class Config:
             object.__setattr__(self, name, replace(group, **unset))
 
     def replaced(self, **given: Any) -> Self:
-        """The same, resolved or not, but for some settings.
+        """A copy with some settings replaced.
 
         Raises:
             UsageError: as `build` does.
@@ -586,17 +587,17 @@ class Config:
 
     @classmethod
     def build(cls, saved: Mapping[str, Any] | None = None, **given: Any) -> Self:
-        """Makes a config from saved tables and from single settings, which win.
+        """Makes a config from saved tables and single settings; single settings override tables.
 
         Args:
-            saved: `{"model": {"layers": 3}, …}`, as `to_dict` gives and a TOML file holds.
+            saved: `{"model": {"layers": 3}, …}`, as `to_dict` returns and a TOML file holds.
             given: settings by name, of any group.
 
-        Settings of drawn series that are saved beside a dataset are left out. Of settings that a
-        run has saved, resolved, those that are not there are off.
+        With a dataset, saved settings of generated series are ignored. A setting that is missing
+        in what a run has saved is off.
 
         Raises:
-            UsageError: an unknown name, or a value that cannot work or has no effect.
+            UsageError: an unknown name, an invalid value, or a setting without effect.
         """
         tables, given = _tables(saved or {}), plain_settings(given)
         saved_data = tables.get("data", {})
@@ -610,7 +611,7 @@ class Config:
         if tables.get("data", {}).get("data") is not None:
             if is_resolved(saved or {}):
                 tables["training"] = OFF | tables["training"]
-                if "horizon" in tables["data"]:  # As it was before there was a choice.
+                if "horizon" in tables["data"]:  # The only kind of target in older versions.
                     tables["data"].setdefault("predict", "level")
             tables = {group: _without(table, DRAWN) for group, table in tables.items()}
         groups: dict[str, Any] = {
@@ -619,14 +620,15 @@ class Config:
         return cls(**groups)
 
     def value(self, name: str) -> Any:
-        """The value of a setting, whatever its group."""
+        """The value of a setting of any group."""
         owner = next(each for each in vars(self).values() if name in vars(each))
         return getattr(owner, name)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Every setting that has an effect, resolved, by group.
+        """Every setting that has an effect, by group.
 
-        What is off is left out, as TOML asks, and so are drawn series where there is a dataset.
+        Settings that are off are left out (TOML has no null), and with a dataset those of generated
+        series.
         """
         tables = {
             group: {
@@ -639,9 +641,9 @@ class Config:
         unused = OF_THE_FILE if self.data.data is None else DRAWN
         unused = (*unused, *(name for name in OF_TASKS if self.data.task not in OF_TASKS[name]))
         if not self.data.continues:
-            unused = (*unused, "continues")  # As it was before there was this.
+            unused = (*unused, "continues")  # Older versions do not have it.
         if self.data.task == "echo":
-            unused = (*unused, "task")  # As it was before there were others.
+            unused = (*unused, "task")  # Older versions have no other task.
         return {group: _without(table, unused) for group, table in tables.items()}
 
 
@@ -649,11 +651,11 @@ GROUPS: dict[str, type[Settings]] = get_type_hints(Config)
 DEFAULTS: dict[str, Any] = {
     spec.name: spec.default for group in GROUPS.values() for spec in fields(group)
 }
-"""What each setting is where nothing is said; their order is that of everything that lists them."""
+"""The default of each setting, in the order in which all lists show them."""
 
 
 def named(holds: Callable[[Mapping[str, Any]], bool]) -> tuple[str, ...]:
-    """The names of the settings of whose declaration something holds, in their order."""
+    """The names of the settings whose field metadata satisfies a condition."""
     specs = [spec for group in GROUPS.values() for spec in fields(group)]
     return tuple(spec.name for spec in specs if holds(spec.metadata))
 
@@ -661,35 +663,32 @@ def named(holds: Callable[[Mapping[str, Any]], bool]) -> tuple[str, ...]:
 OF_TASKS: dict[str, tuple[str, ...]] = {
     spec.name: spec.metadata["tasks"] for spec in fields(DataConfig) if "tasks" in spec.metadata
 }
-"""Settings that some tasks alone have, and which those are."""
+"""Settings that only some tasks have, and those tasks."""
 OF_TABLES = named(lambda it: it.get("source") == "table")
 OF_THE_FILE = named(lambda it: it.get("source") in ("file", "table"))
 DRAWN = named(lambda it: it.get("source") == "drawn")
 OF_THE_CHECKPOINT = named(lambda it: it.get("of_model", it.get("source") in ("file", "table")))
-"""Settings of the data and of the run that a trained model has once and for all."""
+"""Settings of the data and of the run that are fixed once a model is trained."""
 OF_TENSORFLOW = named(lambda it: it.get("of_tensorflow", False))
-"""Settings of a run that have no effect where TensorFlow has no part."""
+"""Settings of a run that have no effect in commands that do not use TensorFlow."""
 ONE_IN_A_SWEEP = named(lambda it: not it.get("swept", it.get("source") not in ("file", "table")))
-"""Settings of which a sweep has one value: all its trials are on the same parts of a file."""
+"""Settings that are the same in all trials of a sweep."""
 NOT_SWEPT = ("replicas", "checkpoint_every")
-"""Settings of a run that a sweep has by itself."""
+"""Settings of a run that a sweep chooses itself."""
 MUTABLE = named(lambda it: it.get("mutable", False))
-"""Settings that may change as a run goes on: the bits of an epoch do not depend on them."""
+"""Settings that may change when a run is resumed: an epoch's bits do not depend on them."""
 OF_SEVERAL_WORDS = named(lambda it: it.get("several", False))
-"""Settings that are several words with commas between them."""
+"""Settings that are lists, separated by commas."""
 PATHS = {"data": ("data", "val_data", "test_data", "labels"), "training": ("init_from",)}
 """The settings that name files, by group."""
 FLAGS = ("sort_index", "no_header", "extend_vocabulary", "tensorboard")
-"""Settings that are off or on, and not saved where they are off."""
+"""Settings that are on or off, and saved only when on."""
 FORMERLY = {"schedule": "execution"}
-"""What settings were called before, in files and on command lines that there are."""
+"""Former names of settings, which are still read, and their names today."""
 
 
 def plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings by name, as files have them.
-
-    What they were called before is taken too, paths as such, and lists of names of columns.
-    """
+    """Settings as files hold them: today's names, paths as text, lists of names with commas."""
     return {FORMERLY.get(name, name): _plain(name, value) for name, value in settings.items()}
 
 
@@ -702,17 +701,16 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _resolved(name: str, value: int | None) -> int:
-    """A setting that follows from the data where it is not given: `datasets.open_source` has it."""
     if value is None:
-        raise ValueError(f"`{name}` is not resolved: it follows from the data")
+        raise ValueError(f"`{name}` is not resolved yet: `datasets.open_source` does it")
     return value
 
 
 def _horizon(text: str) -> str | int:
-    """A horizon: a number as one, as TOML and tables have it; a range as `1-24`.
+    """A horizon as TOML and tables hold it: an integer, or a range as the text `1-24`.
 
     Raises:
-        UsageError: a range is empty, or has too many steps.
+        UsageError: a range is empty or too long.
     """
     first, _, last = text.partition("-")
     if not last or int(first) == int(last):
@@ -723,24 +721,24 @@ def _horizon(text: str) -> str | int:
         raise UsageError(
             f"`--horizon {text}` must be a range of up to {MOST_LEADS:,} steps, the smaller number "
             "first",
-            f"pass `--horizon {last}-{first}`" if turned else "take a shorter range",
+            f"pass `--horizon {last}-{first}`" if turned else "pass a shorter range",
         )
     return f"{int(first)}-{int(last)}"
 
 
 def _check_encoding(encoding: str | None) -> None:
-    """Raises UsageError where Python knows no encoding of text by a name."""
+    """Raises UsageError if Python has no text encoding of that name."""
     try:
         "".encode(encoding or "utf-8")
     except (LookupError, UnicodeError) as error:
         raise UsageError(
-            f"`--encoding` must be the name of an encoding of text, got `{encoding}`",
-            "the usual ones are utf-8, utf-16, windows-1252, iso-8859-1, shift_jis and gb18030",
+            f"`--encoding` must be the name of a text encoding, got `{encoding}`",
+            "common ones are utf-8, utf-16, windows-1252, iso-8859-1, shift_jis and gb18030",
         ) from error
 
 
 def is_resolved(saved: Mapping[str, Any]) -> bool:
-    """Whether a run on a file or on drawn series has saved the settings, and nobody wrote them."""
+    """Whether the settings were saved by a run (all defaults resolved), not written by hand."""
     tables = (table for table in saved.values() if isinstance(table, Mapping))
     return {name for table in tables for name in table} >= ARTICLE.keys()
 
@@ -750,12 +748,12 @@ def _without(table: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
-    """Refuses single settings that have no effect.
+    """Raises an error if a setting that was given has no effect.
 
     Args:
         given: settings by name.
         data: the dataset file, if there is one.
-        task: what is drawn if there is none.
+        task: what is generated if there is none.
 
     Raises:
         UsageError: a setting that was given has no effect.
@@ -770,8 +768,8 @@ def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
     ):
         if given.get(fraction) is not None and given.get(file) is not None:
             raise UsageError(
-                f"`{option_name(fraction)}` has no effect with `{option_name(file)}`: that part is "
-                f"{'a file of its own' if file.endswith('_data') else 'what begins there'}",
+                f"`{option_name(fraction)}` has no effect with `{option_name(file)}`, which "
+                "already defines that part",
                 f"leave `{option_name(fraction)}` out",
             )
     if given.get("val_fraction") == 0:
@@ -779,19 +777,19 @@ def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
             if given.get(name):
                 raise UsageError(
                     f"`{option_name(name)}` has no effect with `--val-fraction 0`: there is no "
-                    "validation that could stop the training",
-                    f"leave `{option_name(name)}` out, or hold a part out",
+                    "validation loss to decide when to stop",
+                    f"leave `{option_name(name)}` out, or pass a larger `--val-fraction`",
                 )
     for name in OF_THE_FILE if data is None else DRAWN:
         if given.get(name) is not None:
             option = f"`{option_name(name)}`"
             if data is None:
                 raise UsageError(
-                    f"{option} has no effect without `--data`: it is about a file",
+                    f"{option} has no effect without `--data`: it applies to files",
                     f"leave {option} out, or name a dataset with `--data`",
                 )
             raise UsageError(
-                f"{option} has no effect with the dataset `{data}`: that is for drawn series",
+                f"{option} has no effect with the dataset `{data}`: it applies to generated data",
                 f"leave {option} out",
             )
     if data is None and task in TASKS:
@@ -799,21 +797,21 @@ def check_effect(given: Mapping[str, Any], data: str | None, task: str) -> None:
 
 
 def _check_of_task(given: Mapping[str, Any], task: str) -> None:
-    """Raises UsageError where a single setting that was given is another task's."""
+    """Raises UsageError if a setting that was given belongs to another task."""
     for name, tasks in OF_TASKS.items():
         if given.get(name) is not None and task not in tasks:
             raise UsageError(
-                f"`{option_name(name)}` has no effect with `--task {task}`: it is for "
+                f"`{option_name(name)}` has no effect with `--task {task}`: it applies to "
                 + ", ".join(tasks),
                 f"leave `{option_name(name)}` out",
             )
 
 
 def _tables(saved: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Saved tables, checked, with today's names.
+    """Saved tables with today's names of settings.
 
     Raises:
-        UsageError: a table or a setting is not known.
+        UsageError: a table or a setting is unknown.
     """
     tables = {}
     for name, table in saved.items():
@@ -821,8 +819,8 @@ def _tables(saved: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if known is None or not isinstance(table, Mapping):
             raise UsageError(
                 f"the configuration has an unknown table `{name}`",
-                f"the tables are {', '.join(f'[{group}]' for group in GROUPS)}, as the "
-                "`config.toml` of a run has them",
+                f"the tables are {', '.join(f'[{group}]' for group in GROUPS)}, as in the "
+                "`config.toml` of a run",
             )
         tables[name] = plain_settings(table)
         for key in tables[name]:

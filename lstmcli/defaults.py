@@ -1,7 +1,6 @@
-"""What settings are where nothing is said: the article's, or for a file a rule by its length.
+"""Default settings: the article's for generated series, and a rule by length for files.
 
-The article's are those of its own experiment, and of all series that are drawn. For a file they are
-what a practitioner would begin with. Both stand here and nowhere else.
+The rule gives what a practitioner would begin with. Both are defined only here.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ ARTICLE: dict[str, Any] = {
     "optimizer": "adagrad",
     "learning_rate": 0.3,
 }
-"""How the article trains; clipping and early stopping are off."""
+"""The article's settings. It has neither clipping nor early stopping."""
 
 OFF: dict[str, Any] = {"clip_norm": 0.0, "patience": 0}
-"""What a run on a file has that names all of the above and not these: they were off once."""
+"""For runs on a file by older versions, which saved all of the above but not these."""
 
 BY_RULE = (*ARTICLE, *OFF)
-"""The settings whose default follows from the data."""
+"""The settings whose default depends on the data."""
 
 ROWS, STEPS = 32, 64
-"""How data that is not the article's is cut, where it is long enough."""
+"""Batch size and steps of a window for other data than the article's, if it is long enough."""
 
 LAYERS, UNITS, RATE = 1, 64, 0.005
 TEXT_LAYERS, TEXT_UNITS, TEXT_RATE = 2, 128, 0.003
-"""Of a text, which has more to be learned from each of its steps."""
+"""For text, where each step has more to teach."""
 FEW_UNITS, FEW_STEPS = 32, 200
-"""Units of a layer where the training part has no more than so few steps."""
+"""Units per layer, for a training part of at most this many steps."""
 OPTIMIZER, CLIP_NORM = "adam", 1.0
 
 WINDOWS = 4_000
-"""To be trained on, in all: so many epochs as give that, but no fewer and no more than these."""
+"""Windows to train on over all epochs: this sets the number of epochs, within the bounds below."""
 FEWEST_EPOCHS, MOST_EPOCHS = 10, 200
 
 FEWEST_PATIENCE = 3
@@ -50,16 +49,15 @@ def of_file(
     epochs: int | None = None,
     validated: bool = True,
 ) -> dict[str, Any]:
-    """The settings of a run on a file, by their names, but for how it is cut.
-
-    A tenth of the epochs without a better validation ends the training, if there is a validation.
+    """Default settings of a run on a file, by name, except batch size and steps of a window.
 
     Args:
-        steps: of the training part.
-        window: steps of a window in all its rows.
+        steps: length of the training part.
+        window: steps of a window, over all its rows.
         text: whether a step is a character.
-        epochs: where they are given.
-        validated: whether a part is held out for validation.
+        epochs: the number of epochs, if it is given.
+        validated: whether a part is held out for validation; if so, training stops after a tenth
+            of the epochs without improvement.
     """
     windows = max(1, steps // window)
     epochs = epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(WINDOWS / windows)))

@@ -1,7 +1,7 @@
-"""The names and shapes of a model's tensors, and what a program is compiled for.
+"""Names and shapes of a model's tensors, and the interface that a program is compiled for.
 
-Shapes are written with L layers, S units per layer, F input features, C classes. Names, shapes and
-gate order (i, f, c, o) are Keras's.
+L is the number of layers, S of units per layer, F of input features, C of classes. Names, shapes
+and gate order (i, f, c, o) are those of Keras.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from lstmcli.config import ModelConfig
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a model takes and gives at each step: all that a program is compiled for.
+    """A model's inputs and outputs at each step, which its programs are compiled for.
 
     Attributes:
-        numbers: numeric inputs.
-        symbols: the vocabulary's size of each categorical input, which becomes one-hot.
-        outputs: classes, or numbers that are predicted.
-        head: `softmax` or `linear`: what the top layer's output becomes, and the loss.
-        scored: whether there are steps that do not count.
-        starts: whether sequences begin within rows, where the state is zero.
+        numbers: number of numeric inputs.
+        symbols: vocabulary size of each categorical input, which is one-hot encoded.
+        outputs: number of classes, or of predicted values.
+        head: `softmax` (cross-entropy) or `linear` (squared error).
+        scored: whether a loss mask leaves steps out.
+        starts: whether sequences begin within rows; the state is reset to zero there.
     """
 
     numbers: int
@@ -35,29 +35,29 @@ class ModelSpec:
 
     @property
     def features(self) -> int:
-        """Numbers in one step's input, as the first layer sees it: F."""
+        """Size of one step's input to the first layer: F."""
         return self.numbers + sum(self.symbols)
 
 
 def shapes(model: ModelConfig, features: int, classes: int) -> dict[str, tuple[int, ...]]:
     """The shape of each parameter, without the replica axis."""
     size = model.state_size
-    found: dict[str, tuple[int, ...]] = {}
+    by_name: dict[str, tuple[int, ...]] = {}
     for layer in range(model.layers):
-        found[f"lstm.{layer}.kernel"] = (size if layer else features, 4 * size)
-        found[f"lstm.{layer}.recurrent_kernel"] = (size, 4 * size)
-        found[f"lstm.{layer}.bias"] = (4 * size,)
-    found["dense.kernel"] = (size, classes)
-    found["dense.bias"] = (classes,)
-    return found
+        by_name[f"lstm.{layer}.kernel"] = (size if layer else features, 4 * size)
+        by_name[f"lstm.{layer}.recurrent_kernel"] = (size, 4 * size)
+        by_name[f"lstm.{layer}.bias"] = (4 * size,)
+    by_name["dense.kernel"] = (size, classes)
+    by_name["dense.bias"] = (classes,)
+    return by_name
 
 
 PARAMETERS = ("lstm.", "dense.")
-"""How the names of parameters begin, and those of no other tensor."""
+"""Prefixes of parameters' names; no other tensor has them."""
 
 
 def parameters(names: Iterable[str]) -> list[str]:
-    """Which of some tensors' names are a parameter's."""
+    """Those of some tensors' names that are parameters."""
     return [name for name in names if name.startswith(PARAMETERS)]
 
 

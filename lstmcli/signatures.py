@@ -1,7 +1,8 @@
-"""What the verbs for Python take, as an editor and `help` show it, and how their errors name it.
+"""Signatures of the Python functions for editors and `help`, and how their errors name settings.
 
-Everything below speaks of the command line: `--batch-size`, and `lstmcli eval RUN` in a hint. What
-leaves a verb speaks of keywords, `batch_size=`, and of calls, `lstmcli.evaluate(RUN)`.
+Everything below this module speaks of the command line: `--batch-size`, and `lstmcli eval RUN` in a
+hint. Errors of a Python function speak of keywords, `batch_size=`, and of calls,
+`lstmcli.evaluate(RUN)`.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ def with_settings(
     lists: Collection[str] = (),
     in_memory: bool = False,
 ) -> Callable[[Verb], Verb]:
-    """Shows a keyword for each setting of some groups in a verb's signature, after its own.
+    """Adds a keyword for each setting of some groups to a function's visible signature.
 
-    The verb takes them as `**settings`, so that what was given can be told from what was not.
+    The function takes them as `**settings`, so it knows which ones the caller passed.
 
     Args:
         groups: names of tables of the config, or `sweep`.
-        leave_out: settings that the verb has no use for.
-        in_memory: whether data may be a table in memory.
-        lists: groups of which a setting may be a list of values.
+        leave_out: settings that the function does not use.
+        lists: groups whose settings may be lists of values.
+        in_memory: whether `data` may be a table in memory.
     """
 
     def decorate(verb: Verb) -> Verb:

@@ -147,7 +147,7 @@ def test_generate_writes_the_series_that_it_returns(tmp_path):
     with np.load("bits.npz") as file:
         np.testing.assert_array_equal(file["targets"], series.targets)
     assert metadata["seed"] == 3
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         lstmcli.generate("bits.npz")
     with pytest.raises(FileError, match="there is no checkpoint"):
         lstmcli.evaluate("bits", data="bits.npz")
@@ -198,7 +198,7 @@ def test_a_process_without_room_for_a_program_is_told_before_it_crashes(monkeypa
     monkeypatch.setattr(memory, "MAPS", few.with_name("maps"))
     lstmcli.train(**SMALL, out="fits")  # Where nobody says how many there are.
     memory.MAPS.write_text("a map\n" * 91)
-    with pytest.raises(LstmcliError, match="as many compiled programs as Linux lets it: 100 maps"):
+    with pytest.raises(LstmcliError, match="as many compiled programs as Linux allows: 100 maps"):
         lstmcli.train(**SMALL, out="run")
     assert not (tmp_path / "run").exists()
     memory.MAPS.write_text("a map\n" * 90)

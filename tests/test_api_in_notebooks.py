@@ -97,7 +97,7 @@ def test_of_a_series_the_next_value_is_predicted_and_arrays_are_columns(tmp_path
         (pd.DataFrame({"y": [1.0, 2.0]}), "`data.parquet` has no column `x`"),
         (pd.DataFrame({"x": [1j]}), "cannot be kept as a file"),
         (pd.DataFrame({"x": [1.0]}, pd.Index([7], name="x")), "index and a column .* called `x`"),
-        (np.zeros((3, 2)), "`data=` must be a text, got a ndarray"),
+        (np.zeros((3, 2)), "`data=` must be text, got a ndarray"),
     ],
 )
 def test_what_is_no_table_is_refused_and_leaves_nothing(data, words, tmp_path):
@@ -108,15 +108,15 @@ def test_what_is_no_table_is_refused_and_leaves_nothing(data, words, tmp_path):
 
 @pytest.mark.parametrize("data", [pd.DataFrame({"x": [1.0]}), np.zeros((3, 2))])
 def test_a_verb_that_takes_files_says_so_of_a_table(data, from_memory, tmp_path):
-    with pytest.raises(UsageError, match="`data` must be the name of a file here, got a"):
+    with pytest.raises(UsageError, match="`data` must be the path of a file here, got a"):
         lstmcli.probe(from_memory, data)
-    with pytest.raises(UsageError, match="`data=` must be a text, got a"):
+    with pytest.raises(UsageError, match="`data=` must be text, got a"):
         lstmcli.sweep(data=data, layers=[1], out=tmp_path / "sweep")
 
 
 def test_an_array_alone_is_neither_scored_nor_predicted(from_memory):
     for verb in (lstmcli.evaluate, lstmcli.predict, lstmcli.forecast):
-        with pytest.raises(UsageError, match="name of a file here, got a ndarray"):
+        with pytest.raises(UsageError, match="path of a file here, got a ndarray"):
             verb(from_memory, data=np.zeros((3, 2)))
 
 

@@ -138,7 +138,7 @@ def _check_output(output: Path) -> None:
     if output.suffix.lower() not in endings:
         raise UsageError(
             f"`--output` must end with {', '.join(endings)}, got `{output.name}`",
-            "the ending chooses the kind of file",
+            "the ending decides the file format",
         )
     if output.suffix.lower() == ".csv":
         check_replaceable(output, _is_own, "holds no forecast")

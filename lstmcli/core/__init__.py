@@ -1,1 +1,1 @@
-"""The model, its gradient and its compiled programs: the only room that imports TensorFlow."""
+"""The model, its gradient and its compiled programs: the only package that imports TensorFlow."""

@@ -1,12 +1,12 @@
-"""The cache of compiled programs: private to the user, and never believed where it is damaged.
+"""The cache of compiled programs: private to the user, and checked for damage before use.
 
-TensorFlow runs the machine code in an entry as it finds it, or gives up on a run whose entry it
-cannot read. So each entry has its SHA-256 in a file beside it, and one that does not match is
-deleted before TensorFlow looks: it is compiled anew. An entry whose process was killed before its
-checksum was written goes the same way.
+TensorFlow runs the machine code of an entry unchecked, and fails if it cannot read the entry. So
+each entry's SHA-256 is in a file next to it. An entry that does not match is deleted before
+TensorFlow reads it, and compiled again; so is one whose process was killed before the checksum was
+written.
 
-TensorFlow knows an entry by the program's graph alone, and would run one that was compiled for
-another instruction set. So each set of conditions has a directory of its own.
+TensorFlow identifies an entry by the program's graph only, and would run one that was compiled for
+another instruction set. So each set of conditions has its own directory.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ from lstmcli.utils.files import write_atomically
 
 ENTRIES = "*.pb"
 MOST_BYTES = 256 * 2**20
-"""Of all entries, whatever they were compiled for: beyond, the longest unused ones go."""
+"""Limit for all entries together; beyond it the least recently used ones are deleted."""
 ABANDONED = 24 * 3600
-"""Seconds after which nobody writes any more to what is half-written or empty."""
+"""Seconds after which a half-written file or an empty directory is no longer in use."""
 
 
 def directory(conditions: Sequence[str]) -> Path | None:
-    """The directory of what was compiled under some conditions, all that its bits depend on.
+    """The directory of the programs compiled under some conditions.
 
-    `None` if it cannot be made, or is not private.
+    Args:
+        conditions: everything that the compiled code depends on, besides the program's graph.
+
+    Returns:
+        `None` if it cannot be made, or is not private.
     """
     if (private := root()) is None:
         return None
@@ -39,9 +43,9 @@ def directory(conditions: Sequence[str]) -> Path | None:
 
 
 def root() -> Path | None:
-    """The user's cache directory; `None` if it cannot be made, or others could write to it.
+    """The user's cache directory; `None` if it cannot be made, or others can write to it.
 
-    Whoever can write to it can make this user run code of theirs.
+    Whoever can write to it can make this user run their code.
     """
     import platformdirs
 
@@ -49,7 +53,7 @@ def root() -> Path | None:
 
 
 def _private(path: Path) -> Path | None:
-    """The directory, made if need be; `None` where it is not this user's alone."""
+    """The directory, made if needed; `None` if others can write to it."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = path.stat()
@@ -61,9 +65,9 @@ def _private(path: Path) -> Path | None:
 
 
 def check(folder: Path) -> None:
-    """Deletes a directory's entries that are not as they were sealed, and the oldest of too many.
+    """Deletes damaged entries of a directory, and the least recently used ones beyond MOST_BYTES.
 
-    Those that are left in the directory count as used now; too many are counted in all of them.
+    The remaining entries of the directory count as used now; the limit is for all directories.
     """
     with suppress(OSError):
         for entry in folder.glob(ENTRIES):
@@ -80,13 +84,13 @@ def check(folder: Path) -> None:
 
 
 def _entries(every: Path) -> Iterator[Path]:
-    """Those of all directories; of before there were several, too."""
+    """The entries of all directories, and of older versions, which had only one."""
     yield from every.glob(ENTRIES)
     yield from every.glob(f"*/{ENTRIES}")
 
 
 def _tidy(every: Path) -> None:
-    """Deletes what killed processes have left half-written, and directories without an entry."""
+    """Deletes the half-written files of killed processes, and empty directories."""
     for path in every.glob("*/*"):
         if path.suffix not in (".pb", ".sha256") and _is_abandoned(path):
             path.unlink(missing_ok=True)
@@ -107,7 +111,7 @@ def _delete(entry: Path) -> None:
 
 def seal(folder: Path) -> None:
     """Writes the checksums of the entries that have none yet."""
-    with suppress(OSError):  # A disk that is full: the entry is compiled again the next time.
+    with suppress(OSError):  # If the disk is full, the entry is compiled again next time.
         for entry in folder.glob(ENTRIES):
             if not _seal_of(entry).exists():
                 write_atomically(_seal_of(entry), _checksum(entry).encode())

@@ -1,4 +1,4 @@
-"""Which device a run uses: the one that is asked for, or the one that is faster at its size."""
+"""The device of a run: the one that is requested, or the faster one for its size."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lstmcli.core.tensorflow import tf
 from lstmcli.model_spec import ModelSpec
 from lstmcli.utils.errors import DeviceError, install
 
-BEFORE = "an earlier run of this process took the CPU for all of it"
+BEFORE = "an earlier run in this process chose the CPU, and a process cannot change that"
 
 
 class Choice(NamedTuple):
-    """A device that was chosen.
+    """The device of a run.
 
     Attributes:
-        name: as `available` gives it; TensorFlow takes it too.
-        reason: why it is this one, in words; `None` where there is no GPU, and so no choice.
+        name: a name of `available`, which is valid in TensorFlow too.
+        reason: why this device was chosen, in words; `None` if there is no GPU.
     """
 
     name: str
@@ -27,39 +27,39 @@ class Choice(NamedTuple):
 
 
 def available() -> list[str]:
-    """The names that `--device` can take here besides `auto`: for example `cpu:0`, `gpu:0`.
+    """The valid values of `--device` on this machine besides `auto`: `cpu:0`, `gpu:0`.
 
-    It only looks: no device is started, and no memory of a GPU is taken.
+    Starts no device and takes no memory of a GPU.
     """
     cpu = tf.config.list_physical_devices("CPU")[0]
-    parts = tf.config.get_logical_device_configuration(cpu) or [None]  # It can be divided.
+    parts = tf.config.get_logical_device_configuration(cpu) or [None]  # Tests divide the CPU.
     gpus = tf.config.get_visible_devices("GPU")
     return [*(f"cpu:{part}" for part in range(len(parts))), *map(gpu.named, range(len(gpus)))]
 
 
 def instruction_set() -> str | None:
-    """The largest that this process's programs may use, as it was set when TensorFlow loaded."""
+    """The largest instruction set of this process's programs, set when TensorFlow was loaded."""
     return tensorflow.instruction_set
 
 
 def threads() -> int:
-    """Threads of the CPU's thread pool in this process; large products' last bits depend on it."""
+    """Size of this process's CPU thread pool; the last bits of large products depend on it."""
     if given := tf.config.threading.get_intra_op_parallelism_threads():
         return int(given)
     return execution.cores()
 
 
 def resolve(requested: str) -> str:
-    """The device that a request means: `auto` is the first GPU, or else the CPU.
+    """The name of a requested device; `auto` is the first GPU, or else the CPU.
 
     Args:
-        requested: `auto`, `cpu`, `gpu`, or one with its number, `gpu:1`.
+        requested: `auto`, `cpu`, `gpu`, or one with a number, `gpu:1`.
 
     Returns:
-        A name as `available` gives it.
+        A name of `available`.
 
     Raises:
-        DeviceError: the device is not there. It is never replaced by another.
+        DeviceError: there is no such device. It is never replaced by another.
     """
     seen = available()
     if requested == "auto":
@@ -68,9 +68,9 @@ def resolve(requested: str) -> str:
     if name in seen:
         return name
     if not execution.on_gpu(name):
-        hint = "`lstmcli devices` lists what `--device` can name"
+        hint = "`lstmcli devices` lists the devices of this machine"
     elif int(name.partition(":")[2]) < len(tf.config.list_physical_devices("GPU")):
-        hint = f"{BEFORE}: begin another process"
+        hint = f"{BEFORE}: start another process"
     else:
         hint = f"on Linux with an NVIDIA driver: {install('gpu')}"
     raise DeviceError(f"there is no device `{requested}`; TensorFlow sees {', '.join(seen)}", hint)
@@ -79,19 +79,19 @@ def resolve(requested: str) -> str:
 def choose(
     config: Config, spec: ModelSpec, requested: str | None = None, why: str = "asked for"
 ) -> Choice:
-    """The device that a run is computed on, started: `auto` is the faster one at its size.
+    """Chooses and starts the device of a run; `auto` is the faster one for the run's size.
 
-    A process that computes on the CPU keeps away from GPUs, whose memory is others'; and with its
-    thread pool it stays as its first run had it.
+    A process whose first run uses the CPU hides GPUs from TensorFlow, so as not to take their
+    memory. Neither that nor the size of its thread pool can change later.
 
     Args:
         config: all settings, resolved.
-        spec: what a program has to be compiled for.
-        requested: as `resolve` takes it; by default what the settings name.
-        why: it is that one and no other, where it is not `auto`.
+        spec: the model's inputs and outputs.
+        requested: as for `resolve`; by default the device of the settings.
+        why: the reason to report for a device that is not `auto`.
 
     Raises:
-        DeviceError: the device is not there, or cannot be used.
+        DeviceError: there is no such device, or it cannot be used.
     """
     wanted = requested or config.run.device
     there = bool(tf.config.list_physical_devices("GPU"))

@@ -1,4 +1,4 @@
-"""GPUs: what they are called, what TensorFlow and the driver tell of them, and who holds them."""
+"""GPUs: their names, what TensorFlow and the driver say about them, and who uses their memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lstmcli.core import execution
 from lstmcli.core.tensorflow import tf
 from lstmcli.utils.errors import DeviceError, ExitCode, OutOfMemoryError, listed
 
-ELSEWHERE = "`nvidia-smi` shows who is on it; `--device cpu` does without it"
+ELSEWHERE = "`nvidia-smi` shows its processes; `--device cpu` works without it"
 ANSWER_SECONDS = 10
-"""For the driver's program."""
+"""Time limit for `nvidia-smi`."""
 APPS = ("--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader,nounits")
 
 
 def named(number: int) -> str:
-    """The name of a GPU, as `--device` takes it."""
+    """The name of a GPU for `--device`."""
     return f"gpu:{number}"
 
 
@@ -27,39 +27,42 @@ FIRST = named(0)
 
 
 def start(name: str) -> None:
-    """Starts TensorFlow's devices, one of which is to be used.
+    """Starts TensorFlow's devices.
+
+    Args:
+        name: the device to use, for the error.
 
     Raises:
-        DeviceError: that fails, as where another process has all of its memory, or it alone.
+        DeviceError: that fails, for example because another process has all of the memory.
     """
     try:
         tf.config.list_logical_devices()
     except (RuntimeError, tf.errors.OpError) as error:
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        others = f"; it is held by {held}" if (held := holders()) else ""
+        others = f"; it is used by {held}" if (held := holders()) else ""
         raise DeviceError(f"`{name}` cannot be used: {first}{others}", ELSEWHERE) from error
 
 
 def out_of_memory(device: str, rows: int, steps: int) -> OutOfMemoryError:
-    """What is said where there was no memory for a window's programs and numbers.
+    """The error for a window that does not fit into a device's memory.
 
-    It ends with the exit code of a device that is not available where others hold some of it.
+    Its exit code is that of an unavailable device if other processes use some of the memory.
 
     Args:
-        device: by its name.
-        rows: of the window.
-        steps: of the window.
+        device: the device's name.
+        rows: rows of the window.
+        steps: steps of the window.
     """
     size = f"{rows:,} rows (`--batch-size`) x {steps:,} steps (`--bptt`)"
     message = f"out of memory on `{device}` with a window of {size}"
     if execution.on_gpu(device) and (held := holders()):
-        message = f"{message}, while it is held by {held} too"
+        message = f"{message}, while it is also used by {held}"
         return OutOfMemoryError(message, ELSEWHERE, ExitCode.NO_DEVICE)
-    return OutOfMemoryError(message, "a smaller `--batch-size` or `--bptt` takes less")
+    return OutOfMemoryError(message, "a smaller `--batch-size` or `--bptt` needs less")
 
 
 def holders() -> str:
-    """The other processes that hold memory of a GPU, in words, as far as the driver tells."""
+    """The other processes that use memory of a GPU, in words, as far as the driver knows."""
     command = ["nvidia-smi", *APPS]
     try:
         done = subprocess.run(
@@ -78,9 +81,9 @@ def holders() -> str:
 
 
 def description(name: str) -> dict[str, str]:
-    """A GPU's card, its driver, and the CUDA and cuDNN that TensorFlow was built for.
+    """A GPU's card and driver, and the CUDA and cuDNN versions that TensorFlow was built for.
 
-    What is not known is left out.
+    Unknown values are left out.
     """
     card = tf.config.get_visible_devices("GPU")[int(name.partition(":")[2])]
     built = tf.sysconfig.get_build_info()
@@ -97,7 +100,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def driver() -> str | None:
-    """The version of the driver, as Linux tells it."""
+    """The version of the driver, from Linux."""
     with suppress(OSError):
         if found := re.search(r"\s(\d+\.\d[\d.]*)\s", DRIVER.read_text()):
             return found[1]

@@ -1,7 +1,7 @@
-"""The loss and its gradient, and what the top layer's output becomes: a head for each kind.
+"""Heads: the loss and its gradient, and what is reported of the outputs.
 
-A schedule knows no head: it hands over the outputs of the dense layer, `[C, …]`, and gets back
-their gradient.
+A schedule knows no head: it passes the outputs of the dense layer, `[C, …]`, and gets their
+gradient.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from lstmcli.core import reductions
 from lstmcli.core.tensorflow import tf
 
 CLASSES = 0
-"""The axis of the outputs along which the classes, or the numbers, lie."""
+"""The axis of the outputs for the classes, or the predicted values."""
 
 
 class Errors(NamedTuple):
-    """What a head makes of the outputs, at each step.
+    """A head's loss, metric and gradient at each step.
 
     Attributes:
-        loss: without the outputs' first axis.
+        loss: the outputs' shape without the first axis.
         metric: the same shape.
-        gradient: of the loss to the outputs; their shape. Zero where a step is not scored.
-        labels: the scored steps of each replica, `[R]` or a number: a window's loss is the mean.
-        known: of several numbers, how many of a step are known: the shape of `loss`.
+        gradient: of the loss with respect to the outputs; their shape. Zero at steps that are not
+            scored.
+        labels: number of scored steps of each replica, `[R]` or a scalar; a window's loss is the
+            mean over them.
+        known: with several targets, how many are known at a step; the shape of `loss`.
     """
 
     loss: tf.Tensor
@@ -39,13 +41,13 @@ class Errors(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """A head.
+    """A loss, and what it needs.
 
     Attributes:
         errors: `(outputs [C, …], targets) -> Errors`.
-        readout: what is reported of the outputs, of their shape.
-        targets: what targets are.
-        counts_each: whether each of a step's outputs may be known or not.
+        readout: the outputs as they are reported; same shape.
+        targets: the type of the targets.
+        counts_each: whether some of a step's targets may be missing.
     """
 
     errors: Callable[[tf.Tensor, tf.Tensor], Errors]
@@ -61,7 +63,7 @@ def _softmax_errors(logits: tf.Tensor, labels: tf.Tensor) -> Errors:
 
     Args:
         logits: `[C, …]`.
-        labels: whole numbers, the logits' shape without its first axis.
+        labels: integers, the logits' shape without the first axis.
     """
     shape = [-1] + [1] * (len(logits.shape) - 1)
     classes = np.arange(logits.shape[CLASSES], dtype=np.int32).reshape(shape)
@@ -82,9 +84,9 @@ def _log_softmax(logits: tf.Tensor) -> tf.Tensor:
 
 
 def _linear_errors(outputs: tf.Tensor, targets: tf.Tensor) -> Errors:
-    """Mean squared error over the D numbers of a step, and mean absolute error.
+    """Mean squared error over the D targets of a step, and mean absolute error.
 
-    Of several numbers those that are not known are NaN: they have no error, and no gradient.
+    With several targets, missing ones are NaN: their error and gradient are zero.
 
     Args:
         outputs: `[D, …, R]`.

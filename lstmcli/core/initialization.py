@@ -1,7 +1,7 @@
-"""The parameters' initial values. NumPy alone: no TensorFlow here.
+"""The parameters' initial values, in NumPy.
 
-Shapes are written with R replicas, L layers, S units per layer, F input features, C classes. Names,
-shapes and gate order (i, f, c, o) are Keras's, with a leading replica axis.
+R is the number of replicas, L of layers, S of units per layer, F of input features, C of classes.
+Names, shapes and gate order (i, f, c, o) are those of Keras, with a leading replica axis.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Array = npt.NDArray[np.float32]
 Arrays = dict[str, Array]
 KERNELS = ("kernel", "recurrent_kernel")
 DRAWN_AT_ONCE = 1 << 20
-"""Numbers."""
+"""Numbers drawn in one call."""
 
 
 def initialise(
     model: ModelConfig, features: int, classes: int, rngs: Sequence[np.random.Generator]
 ) -> Arrays:
-    """Draws the initial parameters of each replica, as the article's script has them.
+    """Draws the initial parameters of each replica, as the article's script does.
 
     A layer's kernel and recurrent kernel are one Glorot-uniform matrix `[inputs + S, 4S]` (Glorot
     and Bengio 2010: limit sqrt(6 / (rows + columns))); the output kernel is uniform in [0, 1);
-    biases are zero but for the forget gate's (Gers, Schmidhuber and Cummins 2000; Jozefowicz,
+    biases are zero except the forget gate's (Gers, Schmidhuber and Cummins 2000; Jozefowicz,
     Zaremba and Sutskever 2015).
 
     Args:
@@ -52,7 +52,7 @@ def initialise(
 
 
 def _initialise_one(model: ModelConfig, arrays: Arrays, rng: np.random.Generator) -> None:
-    """Draws into one replica's arrays of zeros."""
+    """Fills one replica's arrays, which are zero."""
     size = model.state_size
     for layer in range(model.layers):
         kernel, recurrent = (arrays[f"lstm.{layer}.{name}"] for name in KERNELS)
@@ -64,7 +64,7 @@ def _initialise_one(model: ModelConfig, arrays: Arrays, rng: np.random.Generator
 
 
 def _draw(matrix: Array, rng: np.random.Generator, low: float, high: float) -> None:
-    """Fills a matrix some rows at a time, as what is drawn has 64 bits: it takes no more room."""
+    """Fills a matrix some rows at a time, as NumPy draws 64 bits: that saves memory."""
     rows = max(1, DRAWN_AT_ONCE // matrix.shape[1])
     for begin in range(0, len(matrix), rows):
         part = matrix[begin : begin + rows]
@@ -77,7 +77,7 @@ def zero_state(model: ModelConfig, replicas: int, rows: int) -> npt.NDArray[np.f
 
 
 def window_seconds(config: Config, features: int, parameter_count: int) -> float:
-    """A rough guess at a training window's seconds, from its steps and its arithmetic."""
+    """A rough estimate of a training window's seconds, from its steps and its arithmetic."""
     training, layers = config.training, config.model.layers
     steps = training.steps
     products = steps * training.rows * config.run.replicas * parameter_count

@@ -1,4 +1,4 @@
-"""What a schedule is given of a window: the parts that its data has, each `[T, B, …, R]`."""
+"""The inputs of a window for a schedule, each `[T, B, …, R]`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ SIXTEEN_BITS = 2**16
 
 
 class Window(NamedTuple):
-    """A window, for all layers. A part that is `None` is not there, and nothing is compiled for it.
+    """The inputs of a window. For a part that is `None`, nothing is compiled.
 
     Attributes:
         inputs: `[T, B, F, R]`.
-        carried: 0 where a sequence begins, so that the state before does not count, else 1:
+        carried: factor for the state before each step: 0 where a sequence begins, else 1;
             `[T, B, 1, R]`.
-        kept: what each layer's output is multiplied by on its way up, for dropout:
-            `[T, L, B, S, R]`.
+        kept: factor for each layer's output on its way up, for dropout; `[T, L, B, S, R]`.
     """
 
     inputs: tf.Tensor
@@ -34,10 +33,10 @@ def of_parts(parts: Inputs, spec: ModelSpec, dropout: float | None) -> Window:
     """A window from its arrays.
 
     Args:
-        parts: `numbers`, `symbols`, `starts` as a series has them, and `dropout`: 16 random bits
-            for each unit, `[T, L, B, S, R]`.
-        spec: what the data has.
-        dropout: the share of each layer's output that is dropped.
+        parts: `numbers`, `symbols`, `starts` as in a series, and `dropout`: 16 random bits for each
+            unit, `[T, L, B, S, R]`.
+        spec: the model's inputs and outputs.
+        dropout: the fraction of each layer's output that is dropped.
     """
     return Window(
         _inputs(parts, spec),
@@ -47,7 +46,7 @@ def of_parts(parts: Inputs, spec: ModelSpec, dropout: float | None) -> Window:
 
 
 def _inputs(parts: Inputs, spec: ModelSpec) -> tf.Tensor:
-    """Numbers and one-hot symbols beside each other; an unknown symbol is zero everywhere."""
+    """Numeric inputs and one-hot symbols, concatenated; an unknown symbol is all zeros."""
     found = [parts["numbers"]] if spec.numbers else []
     for column, size in enumerate(spec.symbols):
         symbols = tf.cast(parts["symbols"][:, :, column, None], tf.int32)
@@ -68,14 +67,14 @@ def dropout_bits(
 ) -> npt.NDArray[np.uint16]:
     """16 random bits for each unit of some windows, `[length, *shape, R]`.
 
-    A window's bits stand at a place of their own in its replica's stream, so that they are the same
-    wherever a call begins.
+    Each window has its fixed place in its replica's stream, so its bits do not depend on where a
+    call begins.
 
     Args:
-        rngs: each replica's stream, at its start: moved on by this.
-        shape: of one window, `[T, L, B, S]`.
+        rngs: each replica's stream, at its start; it is advanced.
+        shape: shape of one window, `[T, L, B, S]`.
         begin: the first window.
-        length: how many.
+        length: number of windows.
     """
     words = -(-int(np.prod(shape)) // 4)
     found = []

@@ -1,4 +1,4 @@
-"""A trained network as a functional Keras model, with what it does to its columns as layers."""
+"""A trained network as a functional Keras model, including the preprocessing of its columns."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ keras = tf.keras
 Floats = npt.NDArray[np.float64]
 NAME, LINEAR = "lstmcli", "autoregression"
 OPSET = 17
-"""Of ONNX: what runtimes since 2022 know."""
+"""ONNX opset, which runtimes since 2022 support."""
 
 
 @dataclass(frozen=True)
 class Lags:
-    """A linear model of the last steps' inputs, which adds to what the network gives.
+    """A linear autoregression on the last steps' inputs, which is added to the network's output.
 
     Attributes:
-        weights: of each lag, a step's own one first, input and output: `[lags, inputs, D]`.
+        weights: `[lags, inputs, D]`; lag 0, the current step, comes first.
         intercept: `[D]`.
-        symbols: whether the inputs have the categorical ones behind the numeric ones, one-hot.
+        symbols: whether one-hot categorical inputs follow the numeric ones.
     """
 
     weights: Floats
@@ -40,17 +40,16 @@ class Lags:
 
 @dataclass(frozen=True)
 class Columns:
-    """What a model is given and gives, in its columns' own units and words.
+    """A model's inputs and outputs, in the units and words of their columns.
 
     Attributes:
-        means, scales: of the numeric inputs: `[N]`.
-        vocabularies: of each categorical input: its words, or how many numbers from 0 on.
-        classes: whether it gives probabilities.
-        target_means, target_scales: of the numbers that it gives else: `[D]`.
-        last: for numbers on top of a last value, at which of the numeric inputs that stands for
-            each of them; empty where it is an input of its own; `None` for numbers on top of
-            nothing.
-        lags: what comes on top of the last value, too.
+        means, scales: of the numeric inputs, `[N]`.
+        vocabularies: of each categorical input, its words, or the number of its integer codes.
+        classes: whether the output is class probabilities.
+        target_means, target_scales: of predicted numbers, `[D]`.
+        last: for changes and residuals, which are added to the last value: the numeric input that
+            holds it, for each target; empty if it is a separate input; `None` for levels.
+        lags: for residuals, the autoregression that is added too.
     """
 
     means: Floats
@@ -64,26 +63,25 @@ class Columns:
 
 
 def build(columns: Columns, tensors: Mapping[str, npt.NDArray[Any]], form: str) -> Any:
-    """The model, with its weights.
+    """Builds the model, with its weights.
 
-    Inputs are `numbers` `[B, T, N]`, `symbols` `[B, T, M]` and `last_values` `[B, T, D]`, those of
-    them that it has. Its output is `probabilities` `[B, T, C]` or `predictions` `[B, T, D]`.
-    Numbers are standardised, and brought back to their units, in double precision.
+    The inputs are those that the model has of `numbers` `[B, T, N]`, `symbols` `[B, T, M]` and
+    `last_values` `[B, T, D]`. The output is `probabilities` `[B, T, C]` or `predictions`
+    `[B, T, D]`. Standardisation and its inverse are in double precision.
 
     Args:
-        columns: what it is given and gives.
-        tensors: the parameters, as a checkpoint has them, without the replica axis.
-        form: a plain `model`; one of a single row that is `stateful`, and keeps its state from call
-            to call; one for `onnx`; or one with a `signature`, where the state is an input and an
-            output, too: `state` `[L, 2, B, S]`, 0 = c, 1 = h, and with lags `past`
-            `[B, lags - 1, inputs]`, in which NaN stands for what is before the beginning. That
-            gives a dictionary.
+        columns: the inputs and outputs.
+        tensors: the parameters, as in a checkpoint, without the replica axis.
+        form: `model`; `stateful`, for a single row, with a state that is kept between calls;
+            `onnx`; or `signature`, with the state as a further input and output: `state`
+            `[L, 2, B, S]`, 0 = c, 1 = h, and with lags `past` `[B, lags - 1, inputs]`, where NaN
+            marks steps before the beginning. Its output is a dictionary.
     """
     return _Builder(columns, tensors, form).model()
 
 
 class _Builder:
-    """A model while it is built: its inputs, and its state after a call."""
+    """A model that is being built: its inputs, and its state after a call."""
 
     def __init__(
         self, columns: Columns, tensors: Mapping[str, npt.NDArray[Any]], form: str
@@ -128,7 +126,7 @@ class _Builder:
         numbers = self._input("numbers", len(means), "float64")
         if not (means.any() or (scales != 1).any()):
             return [numbers]
-        if self._form == "onnx":  # What the other layer subtracts is no constant of the graph.
+        if self._form == "onnx":  # Normalization's mean would not be a constant of the graph.
             return [_rescaled(numbers, 1 / scales, -means / scales)]
         normalised = keras.layers.Normalization(
             mean=means.tolist(), variance=np.square(scales).tolist(), dtype="float64"
@@ -148,7 +146,7 @@ class _Builder:
         ]
 
     def _stack(self, x: Any) -> Any:
-        """The LSTM layers: what the top one gives, `[B, T, S]`."""
+        """The LSTM layers: the top one's output, `[B, T, S]`."""
         state, after = None, []
         if self._form == "signature":
             shape = (self._layers, 2, None, self._size)
@@ -173,9 +171,9 @@ class _Builder:
         return x
 
     def _linear(self, lags: Lags, features: Any) -> Any:
-        """The linear model, as a convolution along time: `[B, T, D]`.
+        """The autoregression, as a convolution along time: `[B, T, D]`.
 
-        Before the beginning of a sequence stands what it begins with.
+        Before the beginning, a sequence is padded with its first step.
         """
         before = len(lags.weights) - 1
         if before:
@@ -192,7 +190,7 @@ class _Builder:
         return keras.layers.Conv1D(outputs, before + 1, dtype="float64", name=LINEAR)(features)
 
     def _in_units(self, found: Any) -> Any:
-        """Numbers in the target's units; of one on top of another only its scale is known."""
+        """Numbers in the target's units; changes and residuals have a scale but no offset."""
         scales, means = self._columns.target_scales, self._columns.target_means
         offsets = means if self._columns.last is None else np.zeros_like(means)
         if not (offsets.any() or (scales != 1).any()):
@@ -200,7 +198,7 @@ class _Builder:
         return _rescaled(found, scales, offsets)
 
     def _on_top_of_last(self, found: Any) -> Any:
-        """Numbers with the last values added, where they are on top of those."""
+        """Numbers with the last values added, if they are changes or residuals."""
         if self._columns.last is None:
             return found
         if not self._columns.last:
@@ -221,7 +219,7 @@ class _Builder:
 
 
 def _one_hot(symbol: Any, vocabulary: tuple[str, ...] | int) -> Any:
-    """A symbol `[B, T, 1]` as `[B, T, V]`: nothing but zeros where it is not known."""
+    """A symbol `[B, T, 1]` one-hot, `[B, T, V]`; all zeros if it is unknown."""
     if isinstance(vocabulary, int):
         encode = keras.layers.CategoryEncoding(vocabulary + 1, output_mode="one_hot")
         return encode(symbol)[..., :vocabulary]
@@ -234,7 +232,7 @@ def _one_hot(symbol: Any, vocabulary: tuple[str, ...] | int) -> Any:
 
 
 def _joined(parts: Sequence[Any], kind: str) -> Any:
-    """Features side by side."""
+    """Features, concatenated."""
     return parts[0] if len(parts) == 1 else keras.layers.Concatenate(dtype=kind)(parts)
 
 
@@ -255,10 +253,7 @@ def as_keras_file(model: Any) -> bytes:
 
 
 def write_saved_model(model: Any, folder: Path) -> None:
-    """Writes a model whose inputs and outputs are dictionaries as a SavedModel.
-
-    Its signature `serving_default` takes and gives them by name.
-    """
+    """Writes a SavedModel; its signature `serving_default` has named inputs and outputs."""
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", model.__call__, input_signature=[_specs(model)])
@@ -269,9 +264,9 @@ def as_onnx(model: Any, metadata: Mapping[str, str]) -> bytes:
     """A model as the bytes of an `.onnx` file, converted by tf2onnx.
 
     Args:
-        model: without a state, as tf2onnx 1.17 cannot convert layers to which one is given, and
-            whose categorical inputs are numbers.
-        metadata: goes into the file.
+        model: of form `onnx`, with integer categorical inputs; tf2onnx 1.17 cannot convert layers
+            with an initial state.
+        metadata: stored in the file.
 
     Raises:
         ImportError: tf2onnx is not installed.

@@ -1,6 +1,6 @@
-"""What training a model takes of this machine's memory, refused where it is more than there is.
+"""Estimates the memory that training takes, and checks that this machine has it.
 
-It is counted from the settings, as `benchmarks/memory.py` has measured it.
+The estimate follows from the settings, as measured by `benchmarks/memory.py`.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from lstmcli.config import Config
 from lstmcli.utils.memory import NUMBER, OF_A_STEP, PROCESS, require
 
 OF_A_PARAMETER, OF_ITS_GRADIENT = 4, 2
-"""Copies of a parameter, and of each of its optimizer's slots: as it was, as it is, as it becomes,
-and as it was at its best; and of its gradient."""
+"""Copies of each parameter and optimizer slot (previous, current, next and best), and of each
+gradient."""
 SLOTS = {"sgd": 0, "adagrad": 1, "rmsprop": 1, "adam": 2}
-"""Numbers that an optimizer keeps for each parameter (`core/optimizers.py`)."""
+"""Numbers that an optimizer keeps per parameter (`core/optimizers.py`)."""
 OF_A_UNIT, OF_A_LAYERS_UNIT = 7, 4
-"""Numbers that a step of a unit leaves for its gradient (`core/layered.py`), in all layers; and
-those that it has besides in the layer that is at work."""
+"""Numbers per unit and step that are kept for the gradient (`core/layered.py`) in all layers, and
+further ones in the layer that is being computed."""
 OF_AN_OUTPUT = 2
-"""Numbers for each feature and each class of a step; a symbol becomes as many features."""
+"""Numbers per step for each feature and each class; a symbol is one feature per value."""
 
 
 def check_model(config: Config, features: int, outputs: int) -> None:
-    """Refuses a model that cannot be trained.
+    """Checks that training fits into memory.
 
     Args:
         config: all settings.
-        features: numbers in one step's input.
-        outputs: classes, or numbers that are predicted.
+        features: size of one step's input.
+        outputs: number of classes, or of predicted values.
 
     Raises:
-        UsageError: it does not fit into memory.
+        UsageError: it does not fit.
     """
     model, training, replicas = config.model, config.training, config.run.replicas
     parameters = model_spec.count(model, features, outputs)
@@ -47,14 +47,14 @@ def check_model(config: Config, features: int, outputs: int) -> None:
 
 
 def needed(config: Config, features: int, outputs: int) -> int:
-    """Bytes that a run takes at its peak, about; arguments as `check_model` has them."""
+    """Approximate peak memory of a run, in bytes; arguments of `check_model`."""
     return PROCESS + NUMBER * sum(_numbers(config, features, outputs))
 
 
 def _numbers(config: Config, features: int, outputs: int) -> tuple[int, int, int]:
-    """Numbers of what is learnt, of a window and of series that are drawn.
+    """Count of numbers for the parameters, for a window and for generated series.
 
-    Replicas go through a window one after the other.
+    Replicas take turns in a window.
     """
     model, training, replicas = config.model, config.training, config.run.replicas
     parameters = model_spec.count(model, features, outputs)
@@ -70,13 +70,13 @@ def _numbers(config: Config, features: int, outputs: int) -> tuple[int, int, int
 
 
 def _of_units(config: Config) -> int:
-    """Numbers of all units in a step of a row."""
+    """Numbers of all units per row and step."""
     model = config.model
     return model.state_size * (OF_A_UNIT * model.layers + OF_A_LAYERS_UNIT)
 
 
 def _smaller(model: bool, replicas: int, classes: bool) -> str:
-    """What to ask less of: of the model, of the windows, or of the classes."""
+    """The hint: reduce the model, the windows, or the classes."""
     if classes:
         return "predict fewer classes, or give a smaller `--batch-size` or `--bptt`"
     if not model:

@@ -1,7 +1,7 @@
 """The equations: the LSTM cell and its gradient, for every schedule.
 
 The cell is Hochreiter and Schmidhuber's (1997) with the forget gate of Gers, Schmidhuber and
-Cummins (2000), without peepholes, as Keras and the article have it. With x the layer's input:
+Cummins (2000), without peepholes, as in Keras and the article. With x the layer's input:
 
     z = x W + h' U + b                      split into z_i, z_f, z_g, z_o
     i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
@@ -9,7 +9,7 @@ Cummins (2000), without peepholes, as Keras and the article have it. With x the 
     c = f c' + i g
     h = o tanh(c)
 
-The four gates lie along an axis of their own, which each schedule puts where it likes.
+The four gates have their own axis; each schedule chooses where it is.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ SCALES = np.array([0.5, 0.5, 1, 0.5], np.float32)
 
 
 class LocalGradients(NamedTuple):
-    """The derivatives of a step, which its gradient needs and nothing else.
+    """The derivatives of a step: all that its gradient needs.
 
     Attributes:
-        gates: of c to z_i, z_f, z_g, and of h to z_o; four along the gates' axis.
-        forget: of c to the c before.
-        output: of h to c.
+        gates: of c with respect to z_i, z_f and z_g, and of h to z_o; along the gates' axis.
+        forget: of c with respect to the previous c.
+        output: of h with respect to c.
     """
 
     gates: tf.Tensor
@@ -40,12 +40,12 @@ class LocalGradients(NamedTuple):
 
 
 def squash(z: tf.Tensor, axis: int) -> tf.Tensor:
-    """The one tanh that all gates are made of."""
+    """The one tanh that all gates are computed from."""
     return tf.tanh(tf.constant(along(SCALES, axis, z.shape), z.dtype) * z)
 
 
 def cell(tanh_z: tf.Tensor, c: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor, LocalGradients]:
-    """One step, from its squashed pre-activations and the c before: c, h, and their slopes."""
+    """One step, from its squashed pre-activations and the previous c: c, h and derivatives."""
     scale = tf.constant(along(SCALES, axis, tanh_z.shape), tanh_z.dtype)
     i, f, g, o = tf.unstack(scale * tanh_z + (1 - scale), axis=axis)
     c_next = f * c + i * g
@@ -61,13 +61,13 @@ def cell(tanh_z: tf.Tensor, c: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tens
 def cell_gradient(
     dh: tf.Tensor, dc: tf.Tensor, slopes: LocalGradients, axis: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The gradients to a step's pre-activations and to the cell state before it.
+    """The gradients of the loss with respect to a step's pre-activations and to the previous c.
 
     Args:
-        dh: gradient of the loss to the step's h, from above and from the next step.
-        dc: gradient of the loss to the step's c, from the next step.
-        slopes: the step's own.
-        axis: where the gates lie.
+        dh: gradient with respect to the step's h, from above and from the next step.
+        dc: gradient with respect to the step's c, from the next step.
+        slopes: the step's derivatives.
+        axis: the gates' axis.
     """
     dc = dc + slopes.output * dh
     through_h = along(np.array([False, False, False, True]), axis, slopes.gates.shape)
@@ -76,7 +76,7 @@ def cell_gradient(
 
 
 def along(values: np.ndarray, axis: int, like: Sequence[int]) -> np.ndarray:
-    """Some numbers along an axis of a tensor of a shape, to be broadcast over its others."""
+    """Values along one axis, shaped to broadcast over the other axes of a tensor."""
     shape = [1] * len(like)
     shape[axis] = len(values)
     return values.reshape(shape)

@@ -60,12 +60,12 @@ def check_free(path: Path, overwrite: bool) -> None:
     there = [file for file in dataset_files(path) if file.exists()]
     if there and not is_ours(path):
         raise UsageError(
-            f"`{there[-1]}` is there already, and is not as `lstmcli generate` wrote it: it is "
-            "not replaced",
+            f"`{there[-1]}` already exists, and `lstmcli generate` did not write it, or it has "
+            "changed since",
             "choose another name",
         )
     if there and not overwrite:
-        raise UsageError(f"`{there[0]}` is there already", "pass `--overwrite` to replace it")
+        raise UsageError(f"`{there[0]}` already exists", "pass `--overwrite` to replace it")
 
 
 def as_written(series: Series) -> Series:
@@ -118,7 +118,7 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
     """
     check_format(path)
     if path.exists() and not path.is_file():
-        why = "is a directory" if path.is_dir() else "is no ordinary file"
+        why = "is a directory" if path.is_dir() else "is not a regular file"
         raise FileError(f"`{path}` {why}, expected the file of a dataset", "name such a file")
     if not path.is_file():
         raise FileError(

@@ -334,7 +334,7 @@ class _Pieces:
 
 def _check_there(path: Path) -> None:
     if path.exists() and not path.is_file():
-        raise FileError(f"`{path}` is no ordinary file, expected a text file", "name a text file")
+        raise FileError(f"`{path}` is not a regular file, expected a text file", "name a text file")
     if not path.is_file():
         raise FileError(f"there is no text file `{path}`", "check the name and the directory")
 

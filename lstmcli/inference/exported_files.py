@@ -33,7 +33,7 @@ def check_free(out: Path, is_directory: bool, overwrite: bool) -> None:
         UsageError: it cannot be written, or what is there is not to be replaced.
     """
     if not is_directory:
-        files.check_replaceable(out, _is_own_file, "is no exported model", overwrite)
+        files.check_replaceable(out, _is_own_file, "is not an exported model", overwrite)
         return
     if not out.is_dir():
         files.check_writable(out)
@@ -41,11 +41,11 @@ def check_free(out: Path, is_directory: bool, overwrite: bool) -> None:
         return
     if not _is_own_directory(out):
         raise UsageError(
-            f"`{out}` is there already and is no exported model", "choose another name for it"
+            f"`{out}` already exists and is not an exported model", "choose another name for it"
         )
     if not overwrite:
         raise UsageError(
-            f"`{out}` is there already", "choose another name, or pass `--overwrite` to replace it"
+            f"`{out}` already exists", "choose another name, or pass `--overwrite` to replace it"
         )
 
 

@@ -74,7 +74,7 @@ def _check_replaceable(file: Path) -> None:
     check_writable(file, ELSEWHERE)
     if file.exists() and not is_unchanged_page(file):
         raise UsageError(
-            f"`{file}` is there already, and is not as `lstmcli report` wrote it: it is not "
-            "replaced",
+            f"`{file}` already exists, and `lstmcli report` did not write it, or it has changed "
+            "since",
             ELSEWHERE,
         )

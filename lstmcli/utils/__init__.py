@@ -1,1 +1,1 @@
-"""What any program would need: errors, files, locks, signals, random streams, memory."""
+"""General helpers: errors, files, locks, signals, random streams, memory."""

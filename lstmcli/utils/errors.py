@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that each kind ends with."""
+"""The errors that users see, each with its exit code."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class ExitCode(IntEnum):
 
 
 class LstmcliError(Exception):
-    """An error that a user can understand and mend.
+    """An error that a user can understand and fix.
 
     Args:
         message: what was expected and what was got; lower case, no full stop.
         hint: the next thing to do, with the command to type where there is one.
-        exit_code: what the process ends with.
+        exit_code: the exit code of the process.
     """
 
     def __init__(
@@ -41,21 +41,21 @@ class LstmcliError(Exception):
 
 
 class UsageError(LstmcliError):
-    """A setting or an option has a value that cannot work."""
+    """A setting or an option has an invalid value."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint, ExitCode.USAGE)
 
 
 class DeviceError(LstmcliError):
-    """The device asked for is not on this machine."""
+    """The requested device is not on this machine."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint, ExitCode.NO_DEVICE)
 
 
 class OutOfMemoryError(LstmcliError):
-    """A device's memory does not hold what is to be computed on it."""
+    """A device has too little memory for the computation."""
 
 
 class FileError(LstmcliError):
@@ -66,7 +66,7 @@ class FileError(LstmcliError):
 
 
 class DivergedError(LstmcliError):
-    """Training met a loss that is NaN or infinite."""
+    """The training loss became NaN or infinite."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint, ExitCode.DIVERGED)
@@ -77,8 +77,8 @@ class StoppedError(LstmcliError):
 
 
 def install(extra: str) -> str:
-    """How an optional part of the package is installed, as a hint says it."""
-    return f"`pip install '.[{extra}]'` where lstmcli's source is"
+    """The command that installs an optional dependency, for a hint."""
+    return f"`pip install '.[{extra}]'` in lstmcli's source directory"
 
 
 def plural(count: float, word: str) -> str:
@@ -87,18 +87,18 @@ def plural(count: float, word: str) -> str:
 
 
 def describe_os_error(error: OSError) -> str:
-    """What the system says of a file, in this program's words."""
+    """The operating system's error about a file, in this program's words."""
     where = f" `{error.filename}`" if error.filename else ""
     return f"cannot read or write{where}: {error.strerror or error}"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names in words: the first of very many, and how many more there are."""
+    """The first names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def shell_quote(path: Path | str) -> str:
-    """A path as a shell takes it, and as no option: for a command that is to be typed."""
+    """A path quoted for a shell, and not mistaken for an option: for a command to be typed."""
     text = str(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)

@@ -1,10 +1,9 @@
-"""Writing files so that neither a crash nor a full disk nor a power loss takes what was there.
+"""Writing files atomically and durably: no crash, full disk or power loss destroys the old content.
 
-And how lstmcli knows its own files again: by a checksum within a page or a table, by the mark in a
-figure. That checksum is the SHA-256 of all bytes of the file, with zeros in the place of its own
-digits. So a flipped bit anywhere, a lost end or a swapped block shows, even one that no reader
-would have noticed. It does not protect against anyone who means harm: whoever can write a file can
-write its checksum too.
+lstmcli recognises its own files: pages and tables by a checksum in them, figures by a mark. The
+checksum is the SHA-256 of all bytes of the file, with zeros in place of its own digits. It detects
+a flipped bit, a missing end or a swapped block, even where no reader would notice. It does not
+protect against intent: whoever can write a file can write its checksum too.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lstmcli.utils.errors import FileError, UsageError, listed
+from lstmcli.utils.errors import FileError, UsageError, listed, plural
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM)
-"""What a file system says that cannot sync a directory, or a directory that may not be listed."""
+"""Errors of a file system that cannot sync a directory, or of a directory that may not be read."""
 
 
 PATTERN = re.compile(r"[*?]|\[.+\]")
-"""What makes a name one that stands for several files."""
+"""What makes a name a pattern for several files."""
 LARGEST_TEXT = 1 << 26
-"""Bytes of a file that says what others are."""
+"""Most bytes of a file of settings or descriptions."""
 LARGEST_ARRAY = 1 << 26
-"""Bytes of an array that stays in memory."""
+"""Most bytes of an array that is kept in memory."""
 
 
 def read_small(path: Path) -> bytes:
-    """A file that holds settings or the like, which is small; a hole may seem to be gigabytes.
+    """The content of a small file, such as one of settings; a sparse file could be gigabytes long.
 
     Raises:
         OSError: it cannot be read.
@@ -53,10 +52,10 @@ def read_small(path: Path) -> bytes:
 
 
 def matching(path: Path) -> list[Path] | None:
-    """The files that a folder, or a pattern such as `books/*.txt`, stands for, by their names.
+    """The files in a folder, or of a pattern such as `books/*.txt`, sorted by name.
 
     Returns:
-        `None` for a path that is the name of one file, be it there or not.
+        `None` for the path of a single file, whether it exists or not.
     """
     if path.is_dir():
         found = [each for each in path.iterdir() if not each.name.startswith(".")]
@@ -68,15 +67,15 @@ def matching(path: Path) -> list[Path] | None:
 
 
 def shown(path: Path) -> str:
-    """A file's name; of a pattern that of its folder too, as alone it says little."""
+    """A file's name; of a pattern also the folder's, as the pattern alone says little."""
     return f"{path.parent.name}/{path.name}" if PATTERN.search(path.name) else path.name
 
 
 def scratch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An array to be filled: in memory if it is small, else in a file that goes with it.
+    """An uninitialised array: in memory if it is small, else in a file that is deleted with it.
 
     Raises:
-        OSError: the disk has no room for it.
+        OSError: the disk has too little room.
     """
     import numpy as np
 
@@ -86,7 +85,7 @@ def scratch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     handle, name = tempfile.mkstemp(prefix="lstmcli.")
     try:
         with os.fdopen(handle, "wb"):
-            if hasattr(os, "posix_fallocate"):  # A full disk would else end the process.
+            if hasattr(os, "posix_fallocate"):  # Otherwise a full disk would kill the process.
                 os.posix_fallocate(handle, 0, size)
         return np.memmap(name, dtype, "r+", shape=shape)
     finally:
@@ -94,16 +93,18 @@ def scratch(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
             Path(name).unlink()
 
 
-def check_writable(path: Path, hint: str = "choose a file in a directory of yours") -> None:
-    """Refuses a file that cannot be written, before work is spent on what goes into it.
+def check_writable(
+    path: Path, hint: str = "choose a file in a directory that you can write to"
+) -> None:
+    """Checks that a file can be written, before its content is computed.
 
     Args:
         path: the file.
-        hint: what to do about it.
+        hint: what to do if it cannot.
 
     Raises:
-        UsageError: its directory is not there or not writable, or the name is a directory's or a
-            device's.
+        UsageError: its directory does not exist or is not writable, or the path is a directory or
+            a device.
     """
     folder = path.parent
     if not folder.is_dir():
@@ -111,7 +112,7 @@ def check_writable(path: Path, hint: str = "choose a file in a directory of your
     elif path.is_dir():
         why = "it is a directory"
     elif path.exists() and not path.is_file():
-        why = "it is no ordinary file, and would be replaced by one"
+        why = "it is not a regular file, and would be replaced by one"
     elif not os.access(folder, os.W_OK | os.X_OK):
         why = f"the directory `{folder}` is not writable"
     else:
@@ -120,10 +121,10 @@ def check_writable(path: Path, hint: str = "choose a file in a directory of your
 
 
 def remove_half_written(*files: Path) -> None:
-    """Deletes what processes that were killed while they wrote files have left.
+    """Deletes the temporary files of processes that were killed while writing.
 
     Args:
-        files: those that nobody else writes now; the last part of a path may be a pattern.
+        files: the files that were written, and that nobody writes now; a name may be a pattern.
     """
     for file in files:
         for half_written in file.parent.glob(f".{file.name}.*"):
@@ -131,24 +132,24 @@ def remove_half_written(*files: Path) -> None:
 
 
 def write_atomically(path: Path, *pieces: bytes | memoryview) -> None:
-    """As `write_pieces`, of what is there already."""
+    """As `write_pieces`, for content that is in memory."""
     write_pieces(path, pieces)
 
 
 def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Writes a file so that a reader, a crash or a full disk sees the old one or the new one.
+    """Writes a file atomically: at any time there is either the old file or the new one.
 
     The content goes to a temporary file in the same directory, is synced to the disk, and is then
-    renamed over `path`. With the directory synced, too, a power loss after the return keeps the new
-    one, and at any time before it one of the two.
+    renamed to `path`. The directory is synced too: after the return, a power loss keeps the new
+    file.
 
     Args:
         path: the file.
-        pieces: its content, one after the other, as it comes.
+        pieces: the content, in order.
 
     Raises:
-        OSError: the directory cannot be written to, or the disk is full; nothing is left behind.
-            It names `path`, not the temporary file.
+        OSError: the directory is not writable, or the disk is full; nothing is left behind. The
+            error names `path`, not the temporary file.
     """
     try:
         _replace(path, pieces)
@@ -158,10 +159,10 @@ def write_pieces(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
 
 def append_durably(path: Path, content: bytes) -> None:
-    """Appends to a file, all of the content or nothing, and puts it on the disk.
+    """Appends all of the content to a file or nothing, and syncs it to the disk.
 
     Raises:
-        OSError: the file cannot be written to, or the disk is full; the file is as it was.
+        OSError: the file is not writable, or the disk is full; the file is unchanged.
     """
     is_new = not path.exists()
     with path.open("ab", buffering=0) as file:
@@ -180,19 +181,19 @@ def append_durably(path: Path, content: bytes) -> None:
 
 
 def make_directories(path: Path, exist_ok: bool = True) -> tuple[Path, ...]:
-    """Makes a directory and those above it that are not there, so that a power loss keeps them.
+    """Makes a directory and its missing parents, and syncs them to the disk.
 
     Returns:
-        Those that were made, the deepest first.
+        The new directories, the deepest first.
 
     Raises:
-        OSError: it cannot be made, or is there and may not be; nothing is left behind.
+        OSError: it cannot be made, or it exists and `exist_ok` is false; nothing is left behind.
     """
     missing = tuple(each for each in (path, *path.parents) if not each.exists())
     try:
         path.mkdir(parents=True, exist_ok=exist_ok)
     except FileExistsError:
-        raise  # Another process was quicker: what is there is its.
+        raise  # Another process was quicker, and the directory is its own.
     except OSError:
         remove_empty(missing)
         raise
@@ -209,9 +210,9 @@ def remove_empty(folders: tuple[Path, ...]) -> None:
 
 
 def sync_directory(folder: Path) -> None:
-    """Puts a directory's names on the disk: without, a power loss may undo a rename in it.
+    """Syncs a directory to the disk; otherwise a power loss may undo a rename in it.
 
-    Where that cannot be done, as on Windows, it is left to the operating system.
+    Does nothing where that is not possible, as on Windows.
     """
     if os.name == "nt":
         return
@@ -238,7 +239,7 @@ def _replace(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
-        with suppress(OSError):  # The directory may have become one to read only, or have gone.
+        with suppress(OSError):  # The directory may have become read-only, or have gone.
             temporary.unlink()
         raise
     sync_directory(path.parent)
@@ -261,24 +262,24 @@ def _umask() -> int:
 Bytes: TypeAlias = bytes | memoryview
 CHECKSUM_DIGITS = 64
 BLANK_CHECKSUM = "0" * CHECKSUM_DIGITS
-"""What stands in the seal's place before it is known."""
+"""The placeholder of a checksum."""
 PAGE_MARK = "<!-- written by lstmcli; SHA-256 of this page: "
 
 
 def with_checksum(part: bytes, mark: bytes, rest: Iterable[Bytes] = ()) -> bytes:
-    """Writes a file's checksum into the part of it that has the place for it.
+    """A part of a file with the file's checksum in it.
 
     Args:
-        part: it, with `BLANK` after the mark.
-        mark: what stands before the seal.
-        rest: all else in the file, in an order of the caller's own.
+        part: the part, with `BLANK_CHECKSUM` after the mark.
+        mark: the bytes before the checksum.
+        rest: the rest of the file, in any fixed order.
     """
     place = _checksum_place(part, mark)
     return part[: place.start] + _checksum(part, place, rest) + part[place.stop :]
 
 
 def matches_checksum(part: bytes, mark: bytes, rest: Iterable[Bytes] = ()) -> bool | None:
-    """Whether a file is as it was sealed; `None` where it has no seal. Arguments as above."""
+    """Whether a file matches its checksum; `None` if it has none. Arguments of `with_checksum`."""
     if mark not in part:
         return None
     place = _checksum_place(part, mark)
@@ -286,12 +287,12 @@ def matches_checksum(part: bytes, mark: bytes, rest: Iterable[Bytes] = ()) -> bo
 
 
 def page_with_checksum(text: str) -> bytes:
-    """A page of HTML with a last line that tells, for ever, whether it is as lstmcli wrote it."""
+    """An HTML page with a checksum in its last line."""
     return with_checksum(f"{text}{PAGE_MARK}{BLANK_CHECKSUM} -->\n".encode(), PAGE_MARK.encode())
 
 
 def is_unchanged_page(path: Path) -> bool:
-    """Whether a file is one that `sealed_page` made, unchanged: it may be replaced and deleted."""
+    """Whether a file is an unchanged page of `page_with_checksum`, which may be replaced."""
     return path.is_file() and matches_checksum(path.read_bytes(), PAGE_MARK.encode()) is True
 
 
@@ -316,17 +317,17 @@ FIGURE_MARKS: dict[str, tuple[dict[str, str | None], bytes]] = {
         b"/Creator (lstmcli)",
     ),
 }
-"""For each ending what matplotlib writes of a file, without a date, so that the same data gives the
-same bytes, and the bytes by which it is known again."""
+"""For each ending: matplotlib's metadata, without a date so that equal data gives equal bytes, and
+the bytes that identify a figure of lstmcli."""
 
 
 def check_figure_ending(path: Path) -> None:
-    """Raises UsageError where a file's ending is not one of a figure's."""
+    """Raises UsageError if a file's ending is not that of a figure."""
     if path.suffix.lower() not in FIGURE_MARKS:
         *others, last = FIGURE_MARKS
         raise UsageError(
             f"`--output` must end with {', '.join(others)} or {last}, got `{path.name}`",
-            "the ending chooses the kind of file",
+            "the ending decides the file format",
         )
 
 
@@ -337,40 +338,40 @@ def check_replaceable(
     overwrite: bool = True,
     hint: str = "choose another name for it",
 ) -> None:
-    """Checks that a file can be written, and replaces nothing but what lstmcli wrote there.
+    """Checks that a file can be written, and that it replaces only a file of lstmcli.
 
     Args:
         path: the file.
-        is_own: whether it is of lstmcli, and may be replaced.
-        otherwise: what is said of one that is not: `holds no probe`.
-        overwrite: whether one that is may be replaced.
-        hint: what to do about one that is not.
+        is_own: whether a file was written by lstmcli.
+        otherwise: the error's words for a file that was not: `holds no probe`.
+        overwrite: whether a file of lstmcli may be replaced.
+        hint: what to do about any other file.
 
     Raises:
-        UsageError: the file cannot be written, or is not to be replaced.
+        UsageError: the file cannot be written, or must not be replaced.
     """
     check_writable(path)
     if not path.is_file() or not path.stat().st_size:
         return
     if not is_own(path):
-        raise UsageError(f"`{path}` is there already and {otherwise}", hint)
+        raise UsageError(f"`{path}` already exists and {otherwise}", hint)
     if not overwrite:
         raise UsageError(
-            f"`{path}` is there already", "choose another name, or pass `--overwrite` to replace it"
+            f"`{path}` already exists", "choose another name, or pass `--overwrite` to replace it"
         )
 
 
 def check_figure_replaceable(path: Path) -> None:
-    """Checks that a figure can be written, and replaces nothing but a figure of lstmcli.
+    """Checks that a figure can be written, and that it replaces only a figure of lstmcli.
 
     Raises:
         UsageError: the file cannot be written, or holds something else.
     """
-    check_replaceable(path, is_own_figure, "is no figure of lstmcli")
+    check_replaceable(path, is_own_figure, "is not a figure of lstmcli")
 
 
 def is_own_figure(path: Path) -> bool:
-    """Whether a file is a figure that lstmcli has written, as its mark says."""
+    """Whether a file has the mark of a figure that lstmcli wrote."""
     _, mark = FIGURE_MARKS.get(path.suffix.lower(), ({}, None))
     return mark is not None and path.is_file() and mark in path.read_bytes()
 
@@ -378,27 +379,27 @@ def is_own_figure(path: Path) -> bool:
 def delete_figures(folder: Path) -> None:
     """Deletes the figures of lstmcli in a folder, and the folder if nothing else is in it."""
     if folder.is_symlink():
-        folder.unlink()  # Where it leads is not of this directory.
+        folder.unlink()  # Its target does not belong to this directory.
         return
     for path in folder.glob("*.*"):
         if is_own_figure(path):
             path.unlink()
-    with suppress(OSError):  # What else is in it stays.
+    with suppress(OSError):  # It holds other files.
         folder.rmdir()
 
 
 def files_with_endings(path: Path, endings: Sequence[str]) -> list[Path] | None:
-    """The files that are read as one, in the order of their names.
+    """The files of a folder or a pattern that have certain endings, sorted by name.
 
     Args:
-        path: a folder or a pattern, in which other files are left out.
-        endings: how the names end of those that are meant.
+        path: a folder or a pattern.
+        endings: the endings; other files are ignored.
 
     Returns:
-        `None` for a path that is one file's own name.
+        `None` for the path of a single file.
 
     Raises:
-        FileError: there is none.
+        FileError: there is no such file.
     """
     found = matching(path)
     if found is None:
@@ -408,12 +409,12 @@ def files_with_endings(path: Path, endings: Sequence[str]) -> list[Path] | None:
         what = f"the folder `{path}` has no file" if path.is_dir() else f"there is no file `{path}`"
         raise FileError(
             f"{what} whose name ends in {', '.join(endings)}",
-            "check the name; a folder's own folders are not looked into",
+            "check the name; subfolders are not searched",
         )
     return wanted
 
 
 def said_of_several(path: Path, paths: Sequence[Path], what: str) -> str:
-    """Says which files are read, and as what, in words."""
-    count = f"{len(paths):,} file{'s' * (len(paths) != 1)}"
+    """A sentence that says which files are read, and as what."""
+    count = f"{len(paths):,} {plural(len(paths), 'file')}"
     return f"`{path}` is {count}, {what}: {listed([f'`{each.name}`' for each in paths])}"

@@ -1,7 +1,7 @@
-"""A directory that one process at a time writes to.
+"""Locks on directories: one process at a time writes to a directory.
 
-The lock is the operating system's: it ends with its process, however that ends. The files that it
-needs are taken away when it is given back; what a killed process leaves of them locks nobody out.
+The operating system holds the lock and releases it when the process ends, however it ends. The lock
+files are deleted on release; those that a killed process leaves behind lock nobody out.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 LOCK = ".lstmcli.lock"
-HOLDER = ".lstmcli.lock.json"  # Apart, as opening the lock's own file may empty it.
-PATIENCE = 0.2  # seconds: enough for a holder that has only begun to write who it is
+HOLDER = ".lstmcli.lock.json"  # A separate file, as opening the lock's own may empty it.
+PATIENCE = 0.2  # Seconds: enough for the holder to write HOLDER.
 
 
 def lock(directory: Path) -> AbstractContextManager[None]:
-    """Holds a directory for the length of a block.
+    """Locks a directory for the length of a block.
 
     Raises:
-        UsageError: somebody else, in this process or another, holds it.
+        UsageError: it is locked already, by this process or another.
     """
     return DirectoryLock(directory).hold()
 
 
 def is_held(directory: Path) -> bool:
-    """Whether somebody holds a directory: what a killed process has left holds nothing."""
+    """Whether a directory is locked; the lock files of a killed process do not count."""
     from filelock import FileLock, Timeout
 
     if not (directory / LOCK).exists():
@@ -46,24 +46,24 @@ def is_held(directory: Path) -> bool:
     mine = FileLock(directory / LOCK, timeout=0)
     try:
         mine.acquire()
-    except (Timeout, OSError):  # It is held, or this is not the user whom it is of.
+    except (Timeout, OSError):  # It is locked, or belongs to another user.
         return True
     mine.release()
     return False
 
 
 class DirectoryLock:
-    """The lock of a directory; whoever has this object may take it again while it is held."""
+    """The lock of a directory; the same object may be locked again while it is held."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Holds the directory for the length of a block.
+        """Locks the directory for the length of a block.
 
         Raises:
-            UsageError: somebody else holds it.
+            UsageError: somebody else has locked it.
         """
         self._take()
         try:
@@ -75,7 +75,7 @@ class DirectoryLock:
 
     @cached_property
     def _lock(self) -> FileLock:
-        from filelock import FileLock  # Most commands lock nothing.
+        from filelock import FileLock  # Late, as most commands lock nothing.
 
         return FileLock(self._directory / LOCK, timeout=PATIENCE, thread_local=False)
 
@@ -86,19 +86,19 @@ class DirectoryLock:
             self._lock.acquire()
         except Timeout as error:
             raise UsageError(
-                f"`{self._directory}` is being written to by {self._holder()}",
-                "wait until it has ended, or work in another directory",
+                f"{self._holder()} is writing to `{self._directory}`",
+                "wait until it has ended, or use another directory",
             ) from error
 
     def _give_back(self) -> None:
         if self._lock.lock_counter == 1:
-            for name in (HOLDER, LOCK):  # Before it is free, so that it is nobody else's.
+            for name in (HOLDER, LOCK):  # While still locked, so that they are nobody else's.
                 with suppress(OSError):  # Windows keeps a file that is open.
                     (self._directory / name).unlink()
         self._lock.release()
 
     def _holder(self) -> str:
-        """Who holds it, in words."""
+        """Who has locked it, in words."""
         try:
             holder = json.loads((self._directory / HOLDER).read_text())
             return f"process {holder['pid']} since {holder['since']} (`{holder['command']}`)"
@@ -107,7 +107,7 @@ class DirectoryLock:
 
 
 def _myself() -> dict[str, int | str]:
-    """What others are told of this process."""
+    """What other processes are told about this one."""
     program = Path(sys.argv[0])
     name = "lstmcli" if program.name == "__main__.py" else program.name
     return {

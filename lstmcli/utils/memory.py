@@ -1,9 +1,9 @@
-"""Whether what was asked for can fit into this machine's memory: refused before it is tried.
+"""Checks, before work begins, that it fits into this machine's memory.
 
-What a run takes at its peak is counted from its settings, as `benchmarks/memory.py` has measured
-it, and held against all the memory that the process could ever have: a run that is refused could
-not have been held. What a file holds is known only as it is read, and is held against a share of
-the memory that is free.
+The peak memory of a run is estimated from its settings, as measured by `benchmarks/memory.py`, and
+compared with all memory that the process could ever have, so that no run that would fit is refused.
+The size of a file's content is known only while it is read, and is compared with a fraction of the
+free memory.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""Where Linux says how much a container may have, in its two versions."""
+"""Where Linux says how much memory a container may use (cgroup versions 2 and 1)."""
 TAKEN = (
     Path("/sys/fs/cgroup/memory.current"),
     Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
-"""And how much of that it has taken."""
+"""And how much of that it uses."""
 VMSTAT = Path("/proc/vmstat")
-"""Where it counts, among much else, what it has killed for want of memory."""
+"""Where Linux counts the processes that it has killed for lack of memory."""
 MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 SHARE = 8
-"""What is kept of a file may take this part of the free memory: a column exists as it was read, as
-numbers of 64 and of 32 bits, and as its parts."""
+"""The content of a file may take one part in this many of the free memory: a column exists as text,
+as numbers of 64 and of 32 bits, and once more split into parts."""
 MAPS, MOST_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 """Where Linux lists a process's memory maps, and says how many it may have."""
 ROOM = 0.9
-"""Part of them after which no further program is compiled: one takes a few hundred."""
+"""Fraction of these maps above which no program is compiled; one program takes a few hundred."""
 NUMBER = 4
-"""Bytes."""
+"""Bytes of a number."""
 PROCESS = 950_000_000
-"""Bytes that a run of the smallest model takes, most of them for TensorFlow and its compiler."""
+"""Bytes that a run of the smallest model takes, mostly for TensorFlow and its compiler."""
 SMALL = 50_000_000
-"""Bytes beside it below which no run is refused: much of the former need not stay in memory."""
+"""Bytes besides those below which no run is refused: not all of PROCESS must stay in memory."""
 OF_A_STEP = 17
-"""Numbers for each step of each seed's series: those of training and of validation, with how they
-are cut and what the oracle loses there."""
+"""Numbers per step of each seed's series: training and validation data, their windows, and the
+losses of the Bayes-optimal predictor."""
 OF_A_FILE = 2
-"""Numbers for each step of a series in a file: an input and a label."""
+"""Numbers per step of a generated file: an input and a label."""
 
 
 def installed() -> int | None:
-    """Bytes that this process could have at most; `None` where nobody says."""
+    """Most bytes that this process could have; `None` if unknown."""
     found = []
     with suppress(AttributeError, ValueError, OSError):
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for file in LIMITS:
-        with suppress(OSError, ValueError):  # `max` is no number: there is no limit.
+        with suppress(OSError, ValueError):  # `max` is not a number: there is no limit.
             found.append(int(file.read_text()))
     return min(found) if found else None
 
 
 def free() -> int | None:
-    """Bytes that this process could still get; `None` where nobody says."""
+    """Bytes that this process could still get; `None` if unknown."""
     found = []
     with suppress(OSError, StopIteration):
         lines = MEMINFO.read_text().splitlines()
@@ -80,7 +80,7 @@ def free() -> int | None:
 
 
 def kills() -> int:
-    """How many processes the system has killed for want of memory; 0 where nobody says."""
+    """How many processes the system has killed for lack of memory; 0 if unknown."""
     with suppress(OSError, StopIteration, ValueError):
         lines = VMSTAT.read_text().splitlines()
         return int(next(line for line in lines if line.startswith("oom_kill ")).split()[1])
@@ -88,55 +88,55 @@ def kills() -> int:
 
 
 def most_kept() -> int:
-    """Bytes that may be kept of a file."""
+    """Most bytes that the content of a file may take."""
     there = free()
     return sys.maxsize if there is None else there // SHARE
 
 
 def check_kept(path: Path, kept: int, most: int) -> None:
-    """Refuses a file of which more would be kept than this machine has room for.
+    """Checks that the content of a file fits into memory.
 
     Args:
         path: the file.
-        kept: bytes, as far as it was read.
-        most: `most_kept()`, asked before anything was read.
+        kept: bytes in memory, as far as it was read.
+        most: `most_kept()` before anything was read.
 
     Raises:
-        FileError: there is more than that.
+        FileError: `kept` is larger than `most`.
     """
     if kept > most:
         raise FileError(
-            f"`{path}` holds more than this machine has room for: {_size(kept)} at least, and "
-            f"{_size(most)} is what it could take of the free memory",
-            "take a part of the file, or a machine with more memory",
+            f"`{path}` is too large for this machine: it takes at least {_size(kept)} of memory, "
+            f"and {_size(most)} is available for it",
+            "use a part of the file, or a machine with more memory",
         )
 
 
 def check_file(path: Path, size: int) -> None:
-    """Refuses a file that is read whole, and that the free memory could not hold.
+    """Checks that a file that is read as a whole fits into the free memory.
 
     Args:
         path: the file.
         size: its bytes.
 
     Raises:
-        FileError: it has more.
+        FileError: it does not fit.
     """
     there = free()
     if there is not None and size > there:
         raise FileError(
-            f"`{path}` has {_size(size)}, and {_size(there)} of memory are free",
-            "close other programs, or take a machine with more memory",
+            f"`{path}` has {_size(size)}, but only {_size(there)} of memory is free",
+            "close other programs, or use a machine with more memory",
         )
 
 
 def check_series(steps: int, replicas: int = 1, to_train: bool = True) -> None:
-    """Refuses series that cannot be drawn.
+    """Checks that generated series fit into memory.
 
     Args:
-        steps: of each.
-        replicas: how many are held at once.
-        to_train: whether a run holds them, or a file alone gets them.
+        steps: length of each.
+        replicas: how many there are at once.
+        to_train: whether a run is trained on them, or they are only written to a file.
 
     Raises:
         UsageError: they do not fit into memory.
@@ -151,11 +151,11 @@ def check_series(steps: int, replicas: int = 1, to_train: bool = True) -> None:
 
 
 def check_one_hot(steps: int, classes: int) -> None:
-    """Refuses a series of symbols whose file would have a number for each of them at each step.
+    """Checks that a one-hot series fits into memory.
 
     Args:
-        steps: of the series.
-        classes: its symbols.
+        steps: length of the series.
+        classes: number of symbols.
 
     Raises:
         UsageError: it does not fit into memory.
@@ -169,10 +169,10 @@ def check_one_hot(steps: int, classes: int) -> None:
 
 
 def check_programs() -> None:
-    """Refuses one more compiled program in a process which Linux would not let map its code.
+    """Checks that Linux lets this process map the code of one more compiled program.
 
-    A program stays for as long as its process; where there is no room for the next one the
-    compiler would crash.
+    A program stays in memory as long as its process; without room for the next one, the compiler
+    would crash.
 
     Raises:
         LstmcliError: there is no room.
@@ -181,28 +181,28 @@ def check_programs() -> None:
         most = int(MOST_MAPS.read_text())
         if MAPS.read_bytes().count(b"\n") > ROOM * most:
             raise LstmcliError(
-                f"this process holds as many compiled programs as Linux lets it: {most:,} maps of "
-                "memory",
-                "go on in a new process; `lstmcli.sweep` begins new ones by itself",
+                f"this process holds as many compiled programs as Linux allows: {most:,} memory "
+                "maps",
+                "continue in a new process; `lstmcli.sweep` starts new ones itself",
             )
 
 
 def require(what: str, size: int, hint: str, process: int = PROCESS) -> None:
-    """Refuses what this machine has not the memory for.
+    """Checks that this machine has enough memory.
 
     Args:
-        what: what would take it, as the error says it.
+        what: what takes the memory, in the error's words.
         size: bytes.
-        hint: what to ask less of.
-        process: bytes that its process takes besides.
+        hint: which settings to reduce.
+        process: bytes that the process itself takes.
 
     Raises:
-        UsageError: there is less.
+        UsageError: it has not.
     """
     there = installed()
     if there is not None and size > SMALL and process + size > there:
         raise UsageError(
-            f"{what} would take {_size(process + size)} of memory, and this machine has "
+            f"{what} would take {_size(process + size)} of memory, but this machine has "
             f"{_size(there)}",
             hint,
         )

@@ -1,4 +1,4 @@
-"""Results as a notebook shows them: HTML with their words, tables and pictures."""
+"""Results as HTML for a notebook: sentences, tables and figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LAST_ROWS = 10
-"""Of a longer table, those that are shown."""
+"""Rows shown of a longer table."""
 
 
 def to_html(
@@ -21,12 +21,12 @@ def to_html(
     figures: Iterable[Path] = (),
     answers: Iterable[tuple[str, Sequence[str], Sequence[Sequence[str]], Iterable[str]]] = (),
 ) -> str:
-    """What `_repr_html_` of a result gives.
+    """The HTML for `_repr_html_` of a result.
 
     Args:
         sentences: a paragraph each.
-        table: of which the last rows are shown.
-        figures: files of PNG pictures; one that is not there is left out.
+        table: its last rows are shown.
+        figures: PNG files; those that do not exist are left out.
         answers: the headline, the headings, the rows and the caveats of each.
     """
     import pandas as pd

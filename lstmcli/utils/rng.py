@@ -1,8 +1,8 @@
-"""Random streams: one seed, and from it independent streams that never meet.
+"""Independent random streams from one seed.
 
-NumPy's `SeedSequence` hashes the seed with a key, so that the weights, each epoch's training
-series, the validation series and the test series are drawn independently of each other, and any of
-them can be drawn again without the ones before it.
+NumPy's `SeedSequence` hashes the seed with a key. So the weights, each epoch's training series, the
+validation series and the test series are independent, and each can be drawn again without those
+before it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a stream is for: the first word of its key. Never renumber: results depend on it."""
+    """The use of a stream, the first word of its key. Never renumber: results depend on it."""
 
     WEIGHTS = 0
     TRAINING = 1
@@ -32,13 +32,13 @@ def generator(seed: int, stream: Stream, position: int = 0) -> np.random.Generat
     Args:
         seed: the user's seed.
         stream: what is drawn.
-        position: for a stream with many parts, which: training counts its epochs from 0.
+        position: which part of the stream: for training, the epoch, from 0.
     """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, position)))
 
 
 def describe(seed: int, stream: Stream, position: int = 0) -> dict[str, Any]:
-    """The state of a stream at a position, as a checkpoint keeps it."""
+    """The state of a stream at a position, as a checkpoint stores it."""
     return {
         "bit_generator": "PCG64",
         "entropy": seed,

@@ -1,4 +1,4 @@
-"""What a setting is: a field of a dataclass that has a help text, and checks its value."""
+"""Settings: dataclass fields with a help text and checks of their value."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any, get_args, get_type_hints
 from lstmcli.utils.errors import FileError, UsageError
 
 LARGEST = 2**63 - 1
-"""Of whole numbers, as TOML and tables hold them."""
+"""Largest whole number that TOML and tables hold."""
 
 LARGEST_FLOAT = 3.4e38
-"""Of numbers, as 32 bits hold them."""
+"""Largest number that a 32-bit float holds."""
 
 BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "ge": ("at least", lambda value, bound: value >= bound),
@@ -41,15 +41,15 @@ OTHER_NAMES = {
     **dict.fromkeys(("validation_split", "val_split"), "val_fraction"),
     "replicas": "seeds",
 }
-"""What Keras, PyTorch and others call a setting, and its name here."""
+"""Names of settings in Keras, PyTorch and others, and their names here."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question after a name that is not known: the name that was probably meant, or nothing.
+    """A question to append to an error about an unknown name: the name that was probably meant.
 
     Args:
         name: as it was given, with dashes or without.
-        known: names as they are given likewise.
+        known: the valid names, in the same form.
     """
     import difflib
 
@@ -64,19 +64,18 @@ def setting(default: Any, help: str, **checks: Any) -> Any:
     """A dataclass field with its help text and its checks.
 
     Args:
-        default: the value where none is given.
+        default: the value if none is given.
         help: one line for `--help`.
         checks: any of `ge`, `gt`, `le`, `lt` (bounds), `choices` (allowed values) and `pattern` (a
-            regular expression for the whole text, with `expected` to say what it asks for).
+            regular expression for the whole text, with `expected` as its description).
     """
     return field(default=default, metadata={"help": help, **checks})
 
 
 def by_rule(help: str, **checks: Any) -> Any:
-    """A field whose default follows from the data: `None` until a config is resolved.
+    """A field whose default depends on the data: `None` until the config is resolved.
 
-    Its type is that of its value then, which is what everybody but the rule sees; the help text
-    says what the default is.
+    Its declared type is that of the resolved value; the help text says what the default is.
     """
     return field(default=None, metadata={"help": help, "by_rule": True, **checks})
 
@@ -90,7 +89,7 @@ def _check(spec: Field[Any], expected: type, value: Any) -> None:
     name, checks = option_name(spec.name), spec.metadata
     accepted: Any = {int: numbers.Integral, float: numbers.Real}.get(expected, expected)
     if not isinstance(value, accepted) or isinstance(value, bool) != (expected is bool):
-        kinds = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+        kinds = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
         kind = kinds[expected]
         raise UsageError(f"`{name}` must be {kind}, got {_shown(value)}")
     if expected is int and value > LARGEST:
@@ -109,14 +108,14 @@ def _check(spec: Field[Any], expected: type, value: Any) -> None:
 
 
 def _shown(value: Any) -> str:
-    """A value as Python writes it; of a table or an array, which has many lines, what it is."""
+    """A value's `repr`, or only the type of a table or an array."""
     return f"a {type(value).__name__}" if hasattr(value, "shape") and value.shape else repr(value)
 
 
 def check_path(value: Any) -> None:
-    """Raises UsageError where data is neither a path nor its text."""
+    """Raises UsageError if data is not a path."""
     if not isinstance(value, str | os.PathLike):
-        raise UsageError(f"`data` must be the name of a file here, got {_shown(value)}")
+        raise UsageError(f"`data` must be the path of a file here, got {_shown(value)}")
 
 
 @dataclass(frozen=True)
@@ -138,20 +137,19 @@ class Settings:
             _check(spec, expected, value)
             if expected is str:
                 _check_utf8(spec.name, value)
-            if expected in (int, float):  # NumPy's numbers too.
+            if expected in (int, float):  # Also converts NumPy's numbers.
                 object.__setattr__(self, spec.name, expected(value))
 
 
 def _check_utf8(name: str, value: str) -> None:
-    """Raises FileError (a name of a file) or UsageError where a run's record cannot hold a text."""
+    """Raises FileError (for a file name) or UsageError if a text is not valid UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
         shown = os.fsencode(value).decode("utf-8", "backslashreplace")
         if name.endswith("data"):
             raise FileError(
-                f"`{option_name(name)}`: the name `{shown}` is not UTF-8, as a run's record "
-                "has to be",
+                f"`{option_name(name)}`: the name `{shown}` is not UTF-8, which a run must record",
                 "rename the file",
             ) from error
         raise UsageError(f"`{option_name(name)}` must be UTF-8, got `{shown}`") from error
@@ -163,7 +161,7 @@ def _hints(group: Hashable) -> dict[str, Any]:
 
 
 def setting_types(group: type[Settings]) -> Iterator[tuple[Field[Any], type, bool]]:
-    """Yields each field of a group, the type of its value, and whether it may be left out."""
+    """Yields each field of a group, the type of its value, and whether it may be `None`."""
     hints = _hints(group)  # type: ignore[arg-type]
     for spec in fields(group):
         hint = hints[spec.name]

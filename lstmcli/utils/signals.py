@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, as something a loop can look at."""
+"""Ctrl-C and SIGTERM, for loops that stop at the next safe point."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from lstmcli.utils.errors import ExitCode, StoppedError
 
 
 def name_of(received: signal.Signals) -> str:
-    """What people call a signal."""
+    """The name of a signal for users."""
     return "Ctrl-C" if received == signal.SIGINT else received.name
 
 
 GRACE = 1.0
-"""Seconds that a second signal leaves to the main thread, for a clean end."""
+"""Seconds that a second signal leaves the main thread for a clean end."""
 
 
 @contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
-    """Collects SIGINT and SIGTERM, for the loop to see.
+    """Collects SIGINT and SIGTERM in a list that a loop can check.
 
-    A second one has its usual effect. Where the main thread does not come to that, as it compiles,
-    the process ends all the same: every file is written whole or not at all.
+    A second signal has its usual effect. If the main thread cannot handle it because it compiles,
+    the process is ended; that is safe, as files are written atomically.
     """
     received: list[signal.Signals] = []
     if threading.current_thread() is not threading.main_thread():
@@ -51,10 +51,10 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
 
 @contextmanager
 def _second_one_ends() -> Iterator[None]:
-    """Ends the process GRACE seconds after a second signal, if the block has not ended by then.
+    """Ends the process GRACE seconds after a second signal if the block still runs then.
 
-    Python's handlers wait for the main thread to come back from native code; what writes a signal's
-    number to a socket does not.
+    Python's handlers wait until the main thread returns from native code; the wakeup descriptor
+    does not.
     """
     numbers, written = socket.socketpair()
     written.setblocking(False)
@@ -67,7 +67,7 @@ def _second_one_ends() -> Iterator[None]:
     finally:
         over.set()
         signal.set_wakeup_fd(before)
-        written.close()  # The watcher reads an end.
+        written.close()  # The watcher reads end-of-file.
         watcher.join()
         numbers.close()
 
@@ -79,13 +79,13 @@ def _watch(numbers: socket.socket, over: threading.Event) -> None:
         if count == 2 and not over.wait(GRACE):
             name = name_of(signal.Signals(number[0]))
             shown = "\x1b[?25h\r" if sys.stderr.isatty() else ""  # A bar has hidden the cursor.
-            os.write(2, f"{shown}error: stopped at once by a second {name}\n".encode())
+            os.write(2, f"{shown}error: stopped immediately by a second {name}\n".encode())
             os._exit(128 + number[0])
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM ends the block as an error, as Ctrl-C does, so that nothing is left lying about."""
+    """SIGTERM raises StoppedError in the block, so that it cleans up as after Ctrl-C."""
 
     def end(number: int, frame: object) -> None:
         raise StoppedError("stopped by SIGTERM", None, ExitCode.TERMINATED)
@@ -98,9 +98,9 @@ def terminable() -> Iterator[None]:
 
 
 class StopWhileWaiting:
-    """SIGINT and SIGTERM end a loop only where it waits for others, or looks: no step is torn.
+    """SIGINT and SIGTERM end a loop only while it waits, so that no step is cut off.
 
-    A second one has its usual effect.
+    A second signal has its usual effect.
     """
 
     def __init__(self) -> None:
@@ -121,10 +121,10 @@ class StopWhileWaiting:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """A block in which a signal is obeyed at once.
+        """A block in which a signal takes effect immediately.
 
         Raises:
-            StoppedError: one has come, before or meanwhile.
+            StoppedError: a signal has come, before or in the block.
         """
         self._waits = True
         try:

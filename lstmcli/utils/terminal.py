@@ -1,4 +1,4 @@
-"""What the terminal can show, and a way to it that nothing turns away."""
+"""What the terminal can show, and a console on it that redirection does not affect."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 def is_terminal(stream: IO[str]) -> bool:
-    """Whether a stream shows on a terminal that understands escape sequences."""
+    """Whether a stream is a terminal that understands escape sequences."""
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def shows_colour(stream: IO[str]) -> bool:
-    """Whether colours are understood there, and wanted (no-color.org)."""
+    """Whether a stream supports colours, and the user wants them (no-color.org)."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
 def ascii_only(stream: IO[str]) -> bool:
-    """Whether other characters than ASCII would come out garbled.
+    """Whether characters other than ASCII would be garbled.
 
-    In the C locale Python writes UTF-8 all the same (PEP 540): the locale counts there.
+    In the C locale Python writes UTF-8 nevertheless (PEP 540); there the locale decides.
     """
     encodings = [getattr(stream, "encoding", None) or "utf-8"]
     if sys.flags.utf8_mode:
@@ -38,15 +38,15 @@ def ascii_only(stream: IO[str]) -> bool:
 
 
 def width(stream: IO[str]) -> int | None:
-    """Columns of the terminal that a stream shows on; `None` for a file or a pipe."""
+    """Columns of a stream's terminal; `None` for a file or a pipe."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def escape_unprintable(text: str) -> str:
-    r"""A text from a file, on one line and harmless: what does not print is escaped as in Python.
+    r"""A text on one line, with unprintable characters escaped as in Python.
 
-    A control character (`\x1b`) would else be obeyed, and one that turns the direction around
-    believed.
+    Otherwise a text from a file could control the terminal (`\x1b`) or reverse the direction of
+    what it shows.
     """
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode()
@@ -55,14 +55,14 @@ def escape_unprintable(text: str) -> str:
 
 
 COMMAND = re.compile(r"`[^`]*`")
-"""What somebody may copy: a command, an option or a path."""
+"""Text that a user may copy: a command, an option or a path."""
 
 
 def wrapped(text: str, columns: int | None, indent: str = "") -> str:
-    """A text broken between words where it is wider than a terminal.
+    """A text wrapped between words to the width of a terminal.
 
-    What stands in backticks stays on one line, even one that is too long: pasted in two pieces, a
-    command would run without its end.
+    Text in backticks stays on one line, even if that is too long: a command pasted in two pieces
+    would run without its end.
 
     Args:
         text: on one line.
@@ -83,16 +83,16 @@ def wrapped(text: str, columns: int | None, indent: str = "") -> str:
 
 @contextmanager
 def console() -> Iterator[Console]:
-    """A console on standard error, by a descriptor of its own.
+    """A console on standard error with its own descriptor.
 
-    What native code writes is held back by turning descriptor 2 away for a while (see
-    `core.tensorflow`); a bar goes on moving meanwhile.
+    `core.tensorflow` redirects descriptor 2 for a while to hold back what native code writes; a
+    progress bar on this console keeps moving meanwhile.
     """
     from rich.console import Console
 
     try:
         descriptor = os.dup(sys.stderr.fileno())
-    except (AttributeError, OSError):  # It stands for standard error, and has no descriptor.
+    except (AttributeError, OSError):  # Standard error is replaced by an object without one.
         yield Console(stderr=True, highlight=False)
         return
     encoding = "ascii" if ascii_only(sys.stderr) else "utf-8"

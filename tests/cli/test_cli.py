@@ -271,7 +271,7 @@ def test_eval_scores_a_dataset_whole(run, trained_on_file):
 def test_eval_replaces_predictions_when_asked_and_no_other_file(run, trained_on_file):
     Path("mine.csv").write_text("input,target\n1,0\n")
     stderr = run("eval", trained_on_file, "--predictions", "mine.csv", exit_code=2).stderr
-    assert "`mine.csv` is there already" in stderr
+    assert "`mine.csv` already exists" in stderr
     assert Path("mine.csv").read_text() == "input,target\n1,0\n"
     Path("new.csv").touch()
     run("eval", trained_on_file, "--predictions", "new.csv")

@@ -121,12 +121,12 @@ def test_a_process_that_took_the_cpu_says_so_where_a_gpu_would_be_faster(machine
     chosen()
     assert chosen(**TEXT) == (
         "cpu:0",
-        "an earlier run of this process took the CPU for all of it; a GPU is there; at this size "
+        "an earlier run in this process chose the CPU, and a process cannot change that; a GPU is there; at this size "
         "it would be some 24 times faster",
     )
     with pytest.raises(DeviceError) as caught:
         chosen("gpu")
-    assert "begin another process" in caught.value.hint
+    assert "start another process" in caught.value.hint
 
 
 @pytest.mark.parametrize("settings", [{}, TEXT])
@@ -155,7 +155,7 @@ def driver(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
 
 
-HELD = "held by process 4242 (python3.12) with 141,359 MiB, process 4243 ([Not Found])"
+HELD = "used by process 4242 (python3.12) with 141,359 MiB, process 4243 ([Not Found])"
 
 
 def test_a_gpu_that_is_full_is_an_error_with_who_holds_it(machine, driver, run, monkeypatch):
@@ -167,7 +167,7 @@ def test_a_gpu_that_is_full_is_an_error_with_who_holds_it(machine, driver, run, 
     said = run("train", "--device", "gpu", "--out", "run", exit_code=3).stderr
     error = f"error: `gpu:0` cannot be used: CUDA_ERROR_OUT_OF_MEMORY: out of memory; it is {HELD}"
     assert said.splitlines()[-2:] == [
-        error, "hint: `nvidia-smi` shows who is on it; `--device cpu` does without it"
+        error, "hint: `nvidia-smi` shows its processes; `--device cpu` works without it"
     ]  # fmt: skip
     assert not Path("run").exists()
 
@@ -178,7 +178,7 @@ def test_who_holds_a_gpu_is_left_out_where_no_driver_tells(monkeypatch):
 
 
 def test_who_holds_a_gpu_is_somebody_else(driver, monkeypatch):
-    assert gpu.holders() == HELD.removeprefix("held by ")
+    assert gpu.holders() == HELD.removeprefix("used by ")
     monkeypatch.setattr(os, "getpid", lambda: 4242)
     assert gpu.holders() == "process 4243 ([Not Found])"
 
@@ -232,7 +232,7 @@ def test_out_of_memory_names_the_window_and_says_that_the_checkpoint_stands(run,
         "error: out of memory on `cpu:0` with a window of 5 rows (`--batch-size`) x 15 steps "
         "(`--bptt`); the last checkpoint stands",
         "hint: `lstmcli train --resume run` goes on from it where there is more room; a smaller "
-        "`--batch-size` or `--bptt` takes less",
+        "`--batch-size` or `--bptt` needs less",
     ]
     assert json.loads(Path("run/run.json").read_text())["status"] == "failed"
     assert Path("run/checkpoints/last.safetensors").is_file()
@@ -243,7 +243,7 @@ def test_out_of_memory_before_a_checkpoint_names_who_else_holds_the_gpu(driver, 
     assert error.exit_code == 3
     assert error.message == (
         "out of memory on `gpu:0` with a window of 128 rows (`--batch-size`) x 64 steps "
-        f"(`--bptt`), while it is {HELD} too"
+        f"(`--bptt`), while it is also {HELD}"
     )
 
 

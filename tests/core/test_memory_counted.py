@@ -51,7 +51,7 @@ def test_a_model_is_refused_for_what_it_takes_at_its_peak(monkeypatch):
     """Its three copies would fit, and the run would have ended there."""
     monkeypatch.setattr(memory, "installed", lambda: 25_000_000_000)
     config = resolved({"state_size": 20_000})
-    with pytest.raises(UsageError, match=r"would take 65\.0 GB of memory, and .* has 25\.0 GB"):
+    with pytest.raises(UsageError, match=r"would take 65\.0 GB of memory, but .* has 25\.0 GB"):
         memory_use.check_model(config, 1, 2)
     memory_use.check_model(resolved({"state_size": 10_000}), 1, 2)
 

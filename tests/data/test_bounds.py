@@ -69,8 +69,8 @@ def test_a_line_without_end_is_refused_where_it_begins(tmp_path, name, settings)
 def test_rows_without_number_are_refused_once_they_pass_their_share_of_the_memory(tmp_path, room):
     path = compressed(tmp_path / "t.csv.gz", b"x,y\n", *[b"1,2\n" * 500_000] * 8)
     room(16 * MEGABYTE)
-    error = refused(path, "more than this machine has room for", target="y")
-    assert "take a part of the file" in error.hint
+    error = refused(path, "is too large for this machine", target="y")
+    assert "use a part of the file" in error.hint
     room(64 * MEGABYTE)  # Four million rows of two numbers of eight bytes.
     assert len(files.read_table(path)) == 4_000_000
 
@@ -78,7 +78,7 @@ def test_rows_without_number_are_refused_once_they_pass_their_share_of_the_memor
 def test_one_cell_of_many_lines_is_refused_before_it_fills_the_memory(tmp_path, room):
     path = compressed(tmp_path / "t.csv.gz", b'x,y\n1,"', *[b"1,2\n" * 500_000] * 4)
     room(4 * MEGABYTE)
-    refused(path, "more than this machine has room for", target="y")
+    refused(path, "is too large for this machine", target="y")
 
 
 @pytest.mark.parametrize("kind", ["numbers", "lists"])
@@ -90,14 +90,14 @@ def test_a_parquet_file_is_refused_by_what_it_promises(tmp_path, room, kind, mon
     assert (tmp_path / "t.parquet").stat().st_size < MEGABYTE / 4
     monkeypatch.setattr(parquet.ParquetFile, "iter_batches", None)  # Nothing of it is read.
     room(8 * MEGABYTE)
-    refused(tmp_path / "t.parquet", "32.0 MB at least", target="y")  # Of 8 bytes each.
+    refused(tmp_path / "t.parquet", "at least 32.0 MB", target="y")  # Of 8 bytes each.
 
 
 def test_words_of_a_parquet_file_are_refused_once_they_pass_their_share(tmp_path, room):
     words = pa.array(["w" * 10_000] * 5_000)
     parquet.write_table(pa.table({"x": words, "y": words}), tmp_path / "t.parquet")
     room(40 * MEGABYTE)
-    refused(tmp_path / "t.parquet", "more than this machine has room for", target="y")
+    refused(tmp_path / "t.parquet", "is too large for this machine", target="y")
 
 
 @pytest.mark.parametrize("pieces", [1, 7, 1 << 20])
@@ -164,7 +164,7 @@ def test_a_file_that_is_larger_than_the_free_memory_is_not_read(tmp_path, monkey
         file.truncate(10**9)  # Without a byte on the disk.
     monkeypatch.setattr(memory, "free", lambda: 10**8)
     read = checkpoints.read if name[0] == "m" else arrays.read
-    with pytest.raises(FileError, match=r"has 1\.0 GB, and 0\.1 GB of memory are free"):
+    with pytest.raises(FileError, match=r"has 1\.0 GB, but only 0\.1 GB of memory is free"):
         read(path)
 
 
@@ -188,7 +188,7 @@ def test_a_text_is_refused_once_it_passes_its_share_of_the_memory(tmp_path, room
         file.write(b"ab")
         file.truncate(10**9)
     room(4 * MEGABYTE)
-    refused(path, "more than this machine has room for")
+    refused(path, "is too large for this machine")
 
 
 # --- weights that are no numbers

@@ -303,7 +303,7 @@ def test_a_file_that_lstmcli_did_not_write_is_not_replaced_and_nor_is_one_beside
         for options in ([], ["--overwrite"]):
             result = run("generate", name, "--series-length", 100, *options, exit_code=2)
             assert "--overwrite" not in result.stderr
-            assert "not as `lstmcli generate` wrote it" in result.stderr
+            assert "`lstmcli generate` did not write it" in result.stderr
     assert contents(tmp_path) == before
 
 

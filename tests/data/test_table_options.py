@@ -62,7 +62,7 @@ def test_dates_that_hold_nothing_out_are_refused(hourly, options, message):
 
 
 def test_a_part_cannot_be_given_by_date_and_by_fraction():
-    with pytest.raises(UsageError, match="that part is what begins there"):
+    with pytest.raises(UsageError, match="already defines that part"):
         Config.build(data="t.csv", val_from="2018-01-01", val_fraction=0.2)
 
 

@@ -269,7 +269,7 @@ def written_again(run, models, out, *options):
     run("export", path, out, *options)
     first = everything()
     refused = run("export", path, out, *options, exit_code=2)
-    assert f"`{out}` is there already" in refused.stderr
+    assert f"`{out}` already exists" in refused.stderr
     assert everything() == first
     run("export", path, out, *options, "--overwrite")
     assert everything().keys() == first.keys()
@@ -291,7 +291,7 @@ def test_a_saved_model_that_was_changed_or_added_to_is_not_replaced(run, models)
     Path("model/mine.txt").write_text("mine")
     before = everything()
     refused = run("export", path, "model", "--overwrite", exit_code=2)
-    assert "is no exported model" in refused.stderr
+    assert "is not an exported model" in refused.stderr
     Path("model/mine.txt").unlink()
     Path("model/fingerprint.pb").write_bytes(b"")
     assert "is no" in run("export", path, "model", "--overwrite", exit_code=2).stderr

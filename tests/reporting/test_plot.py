@@ -210,7 +210,7 @@ def test_another_ending_is_refused_and_the_three_are_named(trained, run):
 def test_a_strangers_file_is_not_replaced(copied, run, tmp_path):
     mine = tmp_path / "mine.png"
     mine.write_bytes(b"mine")
-    assert "no figure of lstmcli" in run("plot", copied, "--output", mine, exit_code=2).stderr
+    assert "not a figure of lstmcli" in run("plot", copied, "--output", mine, exit_code=2).stderr
     other = copied / "figures" / "loss.png"
     other.write_bytes(b"mine")
     run("plot", copied, exit_code=2)

@@ -213,7 +213,7 @@ TWICE = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (sign
 def test_a_second_signal_ends_native_code_at_once(number, code, python):
     ended, stderr = ended_by_two(number, HANDLED, python)
     assert ended == code
-    assert "error: stopped at once by a second" in stderr
+    assert "error: stopped immediately by a second" in stderr
 
 
 @pytest.mark.slow
@@ -222,5 +222,5 @@ def test_a_second_signal_ends_a_run_at_once_even_where_it_compiles(number, code,
     command = ["train", "--series-length", "900", "--layers", "1", "--out", "run"]
     ended, stderr = ended_by_two(number, COMPILING, python, *command)
     assert ended == code
-    assert "error: stopped at once by a second" in stderr
+    assert "error: stopped immediately by a second" in stderr
     assert json.loads(Path("run/run.json").read_text())["status"] == "running"

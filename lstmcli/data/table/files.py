@@ -264,7 +264,7 @@ def read_head(path: Path, known: Dialect = DEFAULT) -> Head:
     if not path.is_file():
         why = "it is a directory" if path.is_dir() else "there is no such file"
         if path.exists() and not path.is_dir():
-            why = "it is no ordinary file"
+            why = "it is not a regular file"
         raise FileError(f"cannot read the table `{path}`: {why}", "name the file of a table")
     dialect = _dialect(path, known)
     names = _guarded(path, known, lambda path: _raw_names(path, dialect))
