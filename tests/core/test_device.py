@@ -121,8 +121,8 @@ def test_a_process_that_took_the_cpu_says_so_where_a_gpu_would_be_faster(machine
     chosen()
     assert chosen(**TEXT) == (
         "cpu:0",
-        "an earlier run in this process chose the CPU, and a process cannot change that; a GPU is there; at this size "
-        "it would be some 24 times faster",
+        "an earlier run in this process chose the CPU, and a process cannot change that; "
+        "a GPU is there; at this size it would be some 24 times faster",
     )
     with pytest.raises(DeviceError) as caught:
         chosen("gpu")
