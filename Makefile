@@ -6,7 +6,7 @@ SEED := $(shell date +%s)
 KILLS ?= 100
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo docs docs-run test test-slow test-all test-gpu torture torture-kills audit bench bench-data lint clean
+.PHONY: demo docs docs-run screenshots test test-slow test-all test-gpu torture torture-kills audit bench bench-data lint clean
 
 demo: .venv/installed  ## the article's experiment: three layers learn to echo
 	$(BIN)/lstmcli train --layers 3
@@ -39,6 +39,9 @@ docs: .venv/installed-dev  ## docs/_build/index.html
 
 docs-run: .venv/installed-dev  ## what the commands in docs/ print, written below them anew
 	$(BIN)/python tests/support/docs_run.py
+
+screenshots: .venv/installed-dev  ## docs/images/: an answer, the live view and a page; needs Chromium or Chrome
+	$(BIN)/python tests/support/screenshots.py
 
 torture: .venv/installed-dev torture-kills  ## random settings, damages, power losses and files, from a seed
 	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"

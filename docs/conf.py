@@ -20,6 +20,8 @@ maximum_signature_line_length = 79
 nitpick_ignore_regex = [("py:.*", r".*")]
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["docs.css"]
 html_title = f"lstmcli {release}"
 html_show_sphinx = False
 html_copy_source = False

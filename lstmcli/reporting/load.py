@@ -130,7 +130,11 @@ def _schema(run: RunDirectory) -> Schema:
         ) from error
 
 
-LOSSES = ["loss", "val_loss", "bayes_loss", "chance", "reference_loss"]
+LOSSES = [
+    "loss", "val_loss", "test_loss", "iqm", "ci_low", "ci_high", "bayes_loss", "chance",
+    "reference_loss",
+]  # fmt: skip
+"""Columns of any table that are in the units of a loss."""
 
 
 def curve_of(run: RunDirectory, known: ReportInputs) -> Curve | None:
@@ -215,7 +219,13 @@ def figures_of_sweep(path: Path) -> dict[str, Figure]:
             table.merge(chosen).drop(columns=tuned) for table in (trials, curves, summary)
         )
         swept = [name for name in swept if name not in tuned]
-    task, unit = _words(files, swept)
+    task, unit = "", PER_STEP
+    if known := _first_run(files):
+        task = formatting.task(known.config.data, swept)
+        unit, convert = formatting.display_unit(known.schema)
+        if known.baselines:  # Those of the validation part.
+            curves = _with_baselines(curves, known.schema, known.baselines)
+        trials, summary, curves = (_in_units(table, convert) for table in (trials, summary, curves))
     return sweep_figures(trials, summary, curves, swept, task, unit, _answer(files))
 
 
@@ -233,12 +243,12 @@ def _tuned(files: SweepFiles) -> list[str]:
     return []
 
 
-def _words(files: SweepFiles, swept: Sequence[str]) -> tuple[str, str]:
-    """What was learned, and what losses are in: as the first trial that is there knows it."""
+def _first_run(files: SweepFiles) -> ReportInputs | None:
+    """What is known of the first trial that has a checkpoint: its data are those of all."""
     for folder in sorted(files.settings.glob("*/")):
         run = RunDirectory(folder)
         with suppress(LstmcliError):
             config = Config.build(run_dir.read_config(run.config))
             schema = checkpoints.read(load.find_checkpoint(folder)).schema
-            return formatting.task(config.data, swept), schema.target_kind.loss_unit
-    return "", PER_STEP
+            return ReportInputs(config, schema, baselines=_baselines(run))
+    return None

@@ -12,8 +12,11 @@ from matplotlib.axes import Axes
 
 import lstmcli
 from lstmcli.config import Config
+from lstmcli.data.baselines import Baseline
 from lstmcli.data.datasets import open_source
-from lstmcli.reporting import plot
+from lstmcli.data.schema import Numeric, Schema
+from lstmcli.reporting import load, plot
+from lstmcli.reporting.load import ReportInputs
 from lstmcli.reporting.plot import figures_of
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training.run_dir import RunDirectory
@@ -132,6 +135,27 @@ def test_figures_of_several_seeds_and_of_a_sweep_can_be_read(trained, swept):
     for path in (trained, swept[0]):
         for figure in figures_of(path).values():
             assert_readable(figure)
+
+
+def test_a_sweep_on_a_table_is_drawn_in_the_targets_units_beside_the_best_baseline(
+    swept, tmp_path, monkeypatch
+):
+    sweep = shutil.copytree(swept[0], tmp_path / "sweep")
+    for name in ("trials.csv", "curves.csv"):  # Of data whose Bayes loss nobody knows.
+        pd.read_csv(sweep / name).assign(bayes_loss=None).to_csv(sweep / name, index=False)
+    schema = Schema("series", (), (), (Numeric("level", mean=3.0, scale=2.0),))
+    baselines = [Baseline("mean", 1.0, None, None), Baseline("last value", 0.25, None, None)]
+    known = ReportInputs(Config.build(data="room.csv"), schema, baselines=baselines)
+    monkeypatch.setattr(load, "_first_run", lambda files: known)
+    figures = figures_of(sweep)
+    for figure in figures.values():
+        assert_readable(figure)
+    [depth], [curves] = (figures[name].axes for name in ("depth", "curves"))
+    assert depth.get_ylabel() == "test RMSE (level)"
+    table = pd.read_csv(sweep / "summary.csv")
+    bars = [line.get_ydata()[0] for line in depth.lines if line.get_marker() == "_"]
+    assert bars == pytest.approx(2 * np.sqrt(table.iqm))
+    assert [text.get_text().split(" is ")[0] for text in curves.texts] == ["last value 1"]
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,11 @@ def legend_above(axes: Axes, columns: int, title: str = "") -> None:
     legend.set_in_layout(False)  # It may be wider than the axes.
 
 
+def loss_label(which: str, unit: str) -> str:
+    """What stands beside an axis of losses: `test loss (nats per step)`, `test RMSE (level)`."""
+    return f"{which} {unit}" if unit.startswith("RMSE") else f"{which} loss ({unit})"
+
+
 def shades(count: int) -> npt.NDArray[Any]:
     """Colours in an order: `[count, 4]`, from blue over red to yellow."""
     from matplotlib.colors import LinearSegmentedColormap

@@ -44,7 +44,7 @@ def sweep_figures(
     if summary.iqm.isna().all():
         return {}
     title = _title(task, summary, curves)
-    if "chance" in trials:
+    if "chance" in trials and "reference" not in curves:
         keys = ["layers", "state_size", *swept]
         curves = curves.merge(trials[[*keys, "chance"]].drop_duplicates(keys), on=keys, how="left")
     answered = "\n".join(filter(None, [style.shown(answer, WIDEST), title]))
@@ -99,7 +99,7 @@ def depth_figure(
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.set_xticks(range(len(places)), _labels(summary, first, varied))
     axes.set_xlabel(setting_words(first) if first else ", ".join(map(setting_words, varied)))
-    axes.set_ylabel(f"test loss ({unit})")
+    axes.set_ylabel(figure_style.loss_label("test", unit))
     if others:
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure_style.head(figure, title, "points: seeds; bar: interquartile mean and its 95 % interval")
@@ -176,10 +176,9 @@ def heat_map(
     shades = -np.log(np.fmax(known, smallest))
     texts = style.numbers(known, 2)
     ends = (float(np.nanmin(shades)), float(np.nanmax(shades)) + 1e-9)
+    of = "nats per step above" if unit == PER_STEP else "above"
     heading = (
-        "excess loss (nats per step above the Bayes loss)"
-        if column == "gap"
-        else f"test loss ({unit})"
+        f"excess loss ({of} the Bayes loss)" if column == "gap" else style.loss_label("test", unit)
     )
     _cells(right, gaps, texts, shades, f"median {heading}", ends)
     for each in (left, right):
@@ -259,7 +258,7 @@ def curves_figure(curves: pd.DataFrame, varied: list[str], title: str, unit: str
     for each in axes.flat[len(panels) :]:
         each.set_visible(False)
     figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel(f"validation loss ({unit})", fontsize=10)
+    figure.supylabel(style.loss_label("validation", unit), fontsize=10)
     handles = [axes.flat[0].plot([], [], **style)[0] for style in styles.values()]
     figure.legend(
         handles, [setting_text(value) for value in styles], title=setting_words(first),
