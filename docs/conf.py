@@ -19,6 +19,8 @@ autodoc_class_signature = "separated"
 maximum_signature_line_length = 79
 nitpick_ignore_regex = [("py:.*", r".*")]
 
+smartquotes_action = "qe"  # No dashes: `--device` stays as it is typed.
+
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["docs.css"]
