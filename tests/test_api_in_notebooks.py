@@ -145,7 +145,7 @@ def test_forecast_gives_what_the_command_writes(from_memory, run, tmp_path):
     assert f"{found.table.prediction[4]:.4g}" in found._repr_html_()
     other = lstmcli.forecast(from_memory, 5, data=readings())
     assert list(other.table.prediction) == list(told.prediction)
-    assert "behind the end of data in memory" in other._repr_html_()
+    assert "after the end of data in memory" in other._repr_html_()
 
 
 def test_a_row_that_cannot_be_predicted_for_is_empty_and_named(from_memory):

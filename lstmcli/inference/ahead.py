@@ -99,9 +99,9 @@ def _add_calendar(
     """
     if labels is None:
         raise UsageError(
-            f"the dates of `{index.name}` have no distance that is always the same, and the model "
-            f"is given their {', '.join(index.calendar)}",
-            "give the dates that follow in a column of that name: `--future FILE`",
+            f"the dates of `{index.name}` are not evenly spaced, and the model needs the "
+            f"{', '.join(index.calendar)} of the next ones",
+            "give the next dates in a column of that name: `--future FILE`",
         )
     made = time_index.calendar_inputs(time_index.Labels(index, labels), index.calendar)
     for place, column in enumerate(schema.numbers):
@@ -120,7 +120,7 @@ def check_known(schema: Schema, steps: int, rows: int, direct: int) -> None:
     names = listed([f"`{name}`" for name in unknown])
     less = f"; or pass `--steps {direct}`, for which the past is enough" if direct else ""
     raise UsageError(
-        f"`--steps {steps}` needs inputs that are not known behind the end of the data: {names}",
+        f"`--steps {steps}` needs inputs that are not known beyond the end of the data: {names}",
         f"give them, a row for each step ({rows:,}): `--future FILE`{less}",
     )
 
@@ -163,7 +163,7 @@ def _dates(last: Any, frequency: str, steps: int) -> npt.NDArray[Any]:
         return _dates_in_reach(last, frequency, steps)
     except (ValueError, OverflowError) as error:
         raise UsageError(
-            f"`--steps {steps}` goes beyond the last year that dates have", "take fewer steps"
+            f"`--steps {steps}` goes beyond the last year that dates can have", "take fewer steps"
         ) from error
 
 
@@ -196,7 +196,7 @@ def _read(path: Path, schema: Schema, config: DataConfig, rows: int) -> table_fi
     if len(table) < rows:
         raise FileError(
             f"`{path}` has {len(table):,} rows, and inputs are needed for {rows:,} steps",
-            f"add rows to it, or take fewer steps: `--steps` by {rows - len(table):,} smaller",
+            f"add rows to it, or make `--steps` smaller by {rows - len(table):,}",
         )
     return table
 
@@ -211,7 +211,7 @@ def _check_begin(table: table_files.Table, index: Index, last: Any) -> None:
     if first is not None and first[0] <= last:
         [end] = written(np.array([last]))
         raise table.error(
-            0, index.name, f"a step behind the end of the data, `{end}`", "leave known steps out"
+            0, index.name, f"a step after the end of the data, `{end}`", "leave out earlier steps"
         )
 
 
@@ -233,7 +233,7 @@ def _fill(
     try:
         _encode(table, schema, given, symbols)
     except FileError as error:
-        raise FileError(error.message, "mend the cell: the model knows such columns") from error
+        raise FileError(error.message, "correct the cell: the model needs this column") from error
 
 
 def _encode(
@@ -261,5 +261,5 @@ def _encode(
 def _check(table: table_files.Table, column: str, empty: Sequence[bool] | Any) -> None:
     if np.any(empty):
         raise table.error(
-            int(np.argmax(empty)), column, "what is known of the step", "fill the cell"
+            int(np.argmax(empty)), column, "a value known in advance", "fill the cell"
         )

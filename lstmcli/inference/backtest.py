@@ -83,7 +83,7 @@ def backtest(opened: Opened, part: Series, steps: int) -> Backtest:
     schema = opened.schema
     if schema.classes is not None:
         raise UsageError(
-            "`--ahead` is about forecasts of numbers, and the model gives classes",
+            "`--ahead` scores forecasts of numbers, and the model predicts classes",
             "leave `--ahead` out: `eval` scores the classes",
         )
     errors: dict[str, Floats] = {}
@@ -91,8 +91,8 @@ def backtest(opened: Opened, part: Series, steps: int) -> Backtest:
         found = errors_of(roller_of(opened.model, [seed]), part, steps)
         if found is None:
             raise FileError(
-                f"there is nothing to forecast in the part: it has {len(part):,} steps",
-                "take a longer file, or a larger `--test-fraction` in training",
+                f"the part is too short to forecast: it has {len(part):,} steps",
+                "use a longer file, or a larger `--test-fraction` in training",
             )
         errors[f"seed {seed}"], origins = found.errors, found.origins
     fitting = None if opened.source is None else opened.source.fitting
@@ -118,12 +118,12 @@ def _without_network(
         name = f"seasonal naive ({' or '.join(map(str, periods))} steps ago)"
         found[name] = happened - _seasonal(known, origins, steps, [period or 1 for period in each])
     else:
-        notes.append("no seasonal naive: the training part shows no season")
+        notes.append("no seasonal naive: the training part has no season")
     linear = schema.autoregression
     if linear is None and fitting is not None and fitting.training is not None:
         linear = autoregression.fit(fitting.training, fitting.validation, fitting.bptt)
     if linear is None:
-        notes.append("no linear autoregression: the training part is not at hand, or has no inputs")
+        notes.append("no linear autoregression: the training part is missing or has no inputs")
     else:
         alone = Roller(schema, roller.leads, [], linear)
         forecasts = alone.roll(Inputs.of(series), origins, steps)

@@ -224,7 +224,7 @@ class Layout:
             return None, None
         at, date = read_index(text, index)
         if at is not None and carried.index is not None and at < carried.index:
-            raise CellError(index.name, text, "a value that is not before that of the line above")
+            raise CellError(index.name, text, "a value not before that of the previous line")
         return at, date
 
     def _hot(self, cells: Sequence[str]) -> int:

@@ -96,8 +96,8 @@ def export(
 
 
 _STATEFUL = {
-    "onnx": "is of Keras alone: tf2onnx converts no LSTM layer that is given a state",
-    "safetensors": "is of Keras alone: this file holds tensors, and PyTorch returns the state",
+    "onnx": "is for Keras only: tf2onnx cannot convert an LSTM layer that is given a state",
+    "safetensors": "is for Keras only: this file holds tensors, and PyTorch returns the state",
     SAVED_MODEL: "has no effect: a SavedModel takes and returns the state",
 }
 
@@ -109,7 +109,7 @@ def _format_of(out: Path, asked: str | None) -> str:
             raise UsageError(
                 f"expected a file that ends in {', '.join(ENDINGS)}, or the name of a directory "
                 f"for a SavedModel, got `{out.name}`",
-                f"or say which it is with `--format`: {', '.join(FORMATS)}",
+                f"or choose one with `--format`: {', '.join(FORMATS)}",
             )
         return by_ending or SAVED_MODEL
     if asked not in FORMATS:
@@ -140,15 +140,15 @@ def _check_possible(schema: Schema, format: str, stateful: bool) -> None:
     lags = 0 if schema.autoregression is None else len(schema.autoregression.weights)
     if stateful and lags > 1:
         raise UsageError(
-            f"this model gives a residual: what is on top of a linear autoregression on {lags} "
-            "steps' inputs, which no layer of Keras keeps from call to call",
+            f"this model predicts the residual of a linear autoregression on {lags} steps' inputs, "
+            "which no layer of Keras keeps from call to call",
             "a SavedModel takes and returns them beside the state: give the name of a directory",
         )
     if format == "onnx" and lags:
         raise UsageError(
-            "this model gives a residual: what is on top of a linear autoregression in double "
-            "precision, for which ONNX Runtime has no convolution",
-            "`.keras`, a SavedModel (the name of a directory) and `.safetensors` carry it",
+            "this model predicts the residual of a linear autoregression in double precision, for "
+            "which ONNX Runtime has no convolution",
+            "`.keras`, a SavedModel (the name of a directory) and `.safetensors` support it",
         )
 
 

@@ -59,11 +59,11 @@ def _inputs(schema: Schema, format: str) -> list[Tensor]:
     if symbols := [column.name for column in schema.symbols]:
         about = "as words"
         if schema.symbols[0].values is None:
-            about = "as numbers from 0 on; as many as there are stands for an unknown one"
+            about = "as numbers from 0; the number of values stands for an unknown one"
         elif format == "onnx":
             about = (
-                "by their place among the `values` in `schema`, from 0 on; as many as there are "
-                "stands for an unknown one"
+                "as places among the `values` in `schema`, from 0; the number of values stands for "
+                "an unknown one"
             )
         found.append(_tensor("symbols", _steps(len(symbols)), symbols, about))
     return found
@@ -76,7 +76,7 @@ def _features(model: Checkpoint) -> list[Tensor]:
     names += [column.name for column in schema.symbols]
     about = (
         "side by side: each number as (number - mean) / scale, then each word one-hot, by the "
-        "`values` in `schema`; nothing but zeros for an unknown one"
+        "`values` in `schema`; all zeros for an unknown one"
     )
     return [_tensor("features", _steps(model.metadata["features"]), names, about)]
 
@@ -94,7 +94,7 @@ def _carried(model: Checkpoint) -> list[Tensor]:
     found = [_tensor("state", shape, [], "of each layer c, then h; zeros at the beginning")]
     if linear is not None and len(linear.weights) > 1:
         lags, inputs, _ = linear.weights.shape
-        about = "the inputs before, standardised; NaN at the beginning"
+        about = "the previous inputs, standardised; NaN at the beginning"
         found.append(_tensor("past", ["batch", lags - 1, inputs], [], about))
     return found
 

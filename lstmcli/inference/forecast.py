@@ -76,8 +76,8 @@ class Opened:
         splits = None if self.source is None else self.source.splits
         if splits is None or not len(splits.test):
             raise UsageError(
-                f"there is no test part: nothing of `{self.name}` was held back",
-                "`--data FILE` forecasts in a file, whole",
+                f"there is no test part: nothing of `{self.name}` was held out",
+                "`--data FILE` scores forecasts in another file",
             )
         return splits.test
 
@@ -173,11 +173,11 @@ class Forecast:
         return pd.DataFrame(columns)
 
     def _repr_html_(self) -> str:
-        sentences = [f"behind the end of {self.opened.name}"]
+        sentences = [f"after the end of {self.opened.name}"]
         if self.coverage is not None:
             share, count = self.coverage
             sentences.append(
-                f"80 % intervals: on the test part they held {100 * share:.0f} % of {count:,}"
+                f"80 % intervals: on the test part they contained {100 * share:.0f} % of {count:,}"
             )
         return notebook.to_html(sentences, self.table)
 
@@ -215,9 +215,9 @@ def open_model(
     if data is None:
         if source is None:
             raise FileError(
-                f"the data that the model in `{opened.path}` was trained on is not at hand, or has "
+                f"the data that the model in `{opened.path}` was trained on is missing or has "
                 "changed since",
-                "`--data FILE` goes on behind the end of that file",
+                "`--data FILE` forecasts from the end of that file",
             )
         series, name = source.example.recording or source.example, str(source.config.data.data)
     else:
@@ -240,8 +240,8 @@ def _unknown_end(series: Series, roller: Roller, name: str) -> list[str]:
         return []
     rows = "row" if empty == 1 else f"{empty:,} rows"
     return [
-        f"the target is empty in the last {rows} of `{name}`: the forecast begins "
-        "behind the last one; leave them out for one that begins there"
+        f"the target is empty in the last {rows} of `{name}`: the forecast begins after them; "
+        "delete them to forecast from the last known value"
     ]
 
 
@@ -276,9 +276,9 @@ def forecast(opened: Opened, steps: int | None = None, future: Path | None = Non
     ahead = look_ahead(opened.series, opened.config, count, rows, future)
     if len(opened.series) <= roller.first_origin:
         raise FileError(
-            f"`{opened.name}` has {len(opened.series):,} steps, and the model looks "
-            f"{opened.direct:,} ahead",
-            "take a longer file",
+            f"`{opened.name}` has {len(opened.series):,} steps, and the model's horizon is "
+            f"{opened.direct:,}",
+            "use a longer file",
         )
     inputs = with_rows(Inputs.of(opened.series), ahead.numbers, ahead.symbols)
     [values] = roller.roll(inputs, np.array([len(opened.series) - 1]), count)
@@ -416,18 +416,18 @@ def _check_kind(model: Checkpoint, path: Path) -> None:
     kind, config, quoted = model.schema.kind, model.config.data, shell_quote(path)
     if kind == "text":
         raise FileError(
-            f"the model in `{path}` was trained on text, which `sample` goes on with",
+            f"the model in `{path}` was trained on text, which `sample` continues",
             f"`lstmcli sample {quoted} --length 200`",
         )
     if kind != "table":
         raise FileError(
-            f"the model in `{path}` was not trained on a table: nothing tells what its inputs are "
-            "behind the end of its data",
-            f"`lstmcli predict {quoted} FILE` predicts for inputs that are there",
+            f"the model in `{path}` was not trained on a table: its inputs beyond the end of the "
+            "data are not known",
+            f"`lstmcli predict {quoted} FILE` predicts for the inputs in a file",
         )
     if config.group is not None or config.labels is not None:
         raise FileError(
-            f"the model in `{path}` was trained on many sequences (`--group`), and a forecast goes "
-            "on with one recording",
-            f"`lstmcli predict {quoted} FILE` predicts for each row of theirs",
+            f"the model in `{path}` was trained on many sequences (`--group`), and a forecast "
+            "continues one recording",
+            f"`lstmcli predict {quoted} FILE` predicts for each of their rows",
         )

@@ -127,7 +127,7 @@ class Stream:
         except (KeyError, TypeError, ValueError) as error:
             raise FileError(
                 f"`{path}` holds no state of such a stream, or is damaged: {error}",
-                "name another file with `--state`: one that is not there is made",
+                "name another file with `--state`: a new one is created",
             ) from error
 
     def save(self, path: Path) -> None:
@@ -275,7 +275,7 @@ def read_some(source: Any, file: Path | None, most: int) -> bytes:
         return bytes(source.read1(most))
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise FileError(
-            f"`{file}` is damaged: {error}", "compress the table anew, or give it as it is"
+            f"`{file}` is damaged: {error}", "compress the table again, or give it uncompressed"
         ) from error
 
 

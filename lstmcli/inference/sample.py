@@ -57,7 +57,7 @@ def encode_prompt(prompt: str, schema: Schema) -> list[int]:
         names = ", ".join(map(repr, unknown))
         raise UsageError(
             f"`--prompt` has characters that the model's training text does not have: {names}",
-            "leave them out: the model cannot be given them",
+            "leave them out: the model does not know them",
         )
     return [known[character] for character in prompt] or [known.get("\n", 0)]
 

@@ -83,8 +83,8 @@ def read(path: Path, checksum: str, model: StepModel) -> tuple[dict[str, Any], d
         if known["model"] != checksum:
             raise FileError(
                 f"`{path}` holds the state of another model, or of other seeds",
-                "name another file with `--state`, or begin anew: "
-                f"`rm {shell_quote(path)}`; a model that was trained on is another one",
+                "name another file with `--state`, or start over: "
+                f"`rm {shell_quote(path)}`; a model that was trained further is another one",
             )
         if known["arrays"] != _checksum(arrays):
             raise ValueError("its arrays do not match their checksum")
@@ -98,7 +98,7 @@ def read(path: Path, checksum: str, model: StepModel) -> tuple[dict[str, Any], d
         wrong = kinds.mismatch(path, "a state of `lstmcli predict`", kinds.CHECKPOINT)
         raise FileError(
             wrong or f"`{path}` holds no state of `lstmcli predict`, or is damaged: {why}",
-            "name another file with `--state`: one that is not there is made",
+            "name another file with `--state`: a new one is created",
         ) from error
 
 

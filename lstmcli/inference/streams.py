@@ -353,7 +353,7 @@ def _split(line: str, separator: str) -> list[str]:
     if '"' not in line:
         return line.split(separator)
     if line.count('"') % 2:
-        raise CellError(None, line, "quotes that are closed in their own line")
+        raise CellError(None, line, "quotes that are closed on the same line")
     try:
         return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
     except csv.Error as error:

@@ -84,9 +84,9 @@ def memory(subject: ProbeData, lags: int) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     if table.held_out.isna().all():
         raise UsageError(
-            f"there are too few steps: a readout needs {FEWEST_PAIRS} to be fitted on, as many to "
-            "be chosen and as many to be judged",
-            "pass more `--steps`, or a longer file",
+            f"there are too few steps: a readout needs {FEWEST_PAIRS} each for fitting, for "
+            "choosing the ridge and for scoring",
+            "pass more `--steps`, or use a longer file",
         )
     order = ["seed", "network", "input"]
     return table.sort_values(order, kind="stable", ignore_index=True)

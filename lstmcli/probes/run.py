@@ -81,8 +81,8 @@ def probe(
     """
     if gradient and ablate:
         raise UsageError(
-            "`--gradient` and `--ablate` are two questions, and a probe answers one",
-            "ask them one after the other",
+            "`--gradient` and `--ablate` exclude each other",
+            "run a probe with each of them",
         )
     if strange := settings.keys() & set(OF_TENSORFLOW):
         raise UsageError(f"`{min(strange)}` cannot be set: probing does without TensorFlow")
@@ -98,6 +98,6 @@ def _check(subject: ProbeData) -> None:
     """Refuses networks and series about which nothing can be said."""
     if not inputs_of(subject):
         raise FileError(
-            f"there is nothing to remember: no input of {subject.data} varies",
+            f"there is nothing to measure: no input of {subject.data} varies",
             f"`lstmcli inspect {shell_quote(subject.checkpoint)}` shows what the inputs are",
         )

@@ -207,7 +207,7 @@ def outputs_table(
         ]
         for row in rows.itertuples()
     ]
-    headings = ["target", "ahead", "rmse", "mae", "best without a network", "its rmse", "its mae"]
+    headings = ["target", "ahead", "rmse", "mae", "best baseline", "its rmse", "its mae"]
     return headings, cells
 
 
@@ -216,7 +216,7 @@ def unbeaten_outputs(rows: pd.DataFrame) -> str | None:
     count = int((rows.baseline_rmse <= rows.rmse).sum())
     if not count:
         return None
-    return f"for {count} of {len(rows)} what needs no network is as good or better"
+    return f"for {count} of {len(rows)} targets a baseline is as good or better"
 
 
 def said_of_rows_left_out(

@@ -126,7 +126,7 @@ def _schema(run: RunDirectory) -> Schema:
     except (KeyError, TypeError) as error:
         raise FileError(
             f"`{run.status}` is damaged: it has no {error}",
-            "put the run's own file back; nothing else tells what its columns are",
+            "restore the run's own file: nothing else says what its columns are",
         ) from error
 
 

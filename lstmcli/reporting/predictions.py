@@ -225,9 +225,8 @@ def check_unchanged(model: Checkpoint, source: Source, file: str) -> None:
     known = model.metadata.get("data_sha256")
     if source.splits is not None and known and not source.matches_checksums(known):
         raise FileError(
-            f"`{file}` has changed since the model was trained on it: what it was validated on is "
-            "lost",
-            f"`lstmcli eval RUN --data {shell_quote(file)}` scores the file as it is now, whole",
+            f"`{file}` has changed since the model was trained on it: its validation part is lost",
+            f"`lstmcli eval RUN --data {shell_quote(file)}` scores the whole file as it is now",
         )
 
 

@@ -86,7 +86,7 @@ def _metrics(run: RunDirectory, status: Mapping[str, Any]) -> pd.DataFrame:
         raise FileError(
             f"`{run.metrics}` has lost rows: it ends with epoch {there}, and `{run.status}` has "
             f"{done} epochs",
-            "put the whole table back",
+            "restore the whole table",
         )
     return table.astype(object).where(table.notna(), None)
 
@@ -220,7 +220,9 @@ def _each_number(path: Path) -> Iterator[Table]:
         headings, cells = formatting.outputs_table(
             formatting.beside_baselines(found, seed), MOST_ROWS
         )
-        yield Table(f"Validation of each number, in its own units, seed {seed}.", headings, cells)
+        yield Table(
+            f"Validation errors on each target, in its own units, seed {seed}.", headings, cells
+        )
 
 
 def _beside(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) -> Table:
@@ -267,7 +269,7 @@ def _epochs(table: pd.DataFrame) -> list[Table | Text]:
     rows = [[_cell(row[name]) for name in names] for row in shown.to_dict("records")]
     headings = [HEADINGS.get(str(name), str(name).replace("_", " ")) for name in names]
     more = "" if len(shown) == len(table) else f" {len(shown):,} of {len(table):,} rows are shown."
-    return [Table(f"Every epoch, as metrics.csv has it.{more}", headings, rows)]
+    return [Table(f"The losses by epoch, from metrics.csv.{more}", headings, rows)]
 
 
 def _thinned(table: pd.DataFrame) -> pd.DataFrame:

@@ -262,7 +262,7 @@ def commands_of_run(path: Path, config: Config) -> list[Command]:
         *_from_where(path),
         Command("Train it again, in a new directory.", train),
         Command(
-            "The same, from the settings that the run has kept.",
+            "The same, from the run's saved settings.",
             f"lstmcli train --config {shell_quote(RunDirectory(path).config)}",
         ),
         *_about(path),
@@ -276,7 +276,7 @@ def commands_of_sweep(path: Path, config: Config, found: Finished) -> list[Comma
     return [
         *_from_where(path),
         Command(
-            "Train every trial again, in a new directory: those that are there are not used.",
+            "Train every trial again, in a new directory, without the existing ones.",
             f"{again} --out {shell_quote(path.parent / AGAIN / path.resolve().name)}",
         ),
         Command(
@@ -324,15 +324,15 @@ def _from_where(path: Path) -> list[Command]:
     if path.is_absolute():
         return []
     here = Path.cwd()
-    does = "The commands are to be typed where this page was written: go there first."
+    does = "Go to the directory in which this page was written: the paths below start there."
     return [Command(does, f"cd {shell_quote(here)}")]
 
 
 def _about(path: Path) -> list[Command]:
     return [
         Command("Score it on data that it has not seen.", f"lstmcli eval {shell_quote(path)}"),
-        Command("What its checkpoint holds.", f"lstmcli inspect {shell_quote(path)}"),
-        Command("Write this page anew.", f"lstmcli report {shell_quote(path)}"),
+        Command("Show what its checkpoint holds.", f"lstmcli inspect {shell_quote(path)}"),
+        Command("Write this page again.", f"lstmcli report {shell_quote(path)}"),
     ]
 
 
@@ -377,17 +377,17 @@ SHOWN = {
     "95 % interval. The table below has the numbers.",
     "curves": "Validation loss by epoch: for each setting the median over the seeds, and the "
     "middle half of them.",
-    "loss": "Loss by epoch, in training and in validation, beside what it is to be held against. "
+    "loss": "Training and validation loss by epoch, with the Bayes loss, chance or baselines. "
     "The table of epochs has the numbers.",
 }
 """What figures show, by name, for who cannot see them."""
 HEAT_MAP = (
-    "By depth and the other setting that was swept: how many seeds solve the task, and how far the "
-    "median seed is from the best that is possible. The table of trials has the numbers."
+    "By depth and the other setting that was swept: how many seeds solve the task, and the median "
+    "excess loss (the loss minus the best predictor's). The table of trials has the numbers."
 )
 WINDOW = (
-    "The loss, and beside it some of the validation series: what was given, what was to be "
-    "predicted, and what the best checkpoint predicts. The table of epochs has the losses' numbers."
+    "The loss, and beside it some steps of the validation series: inputs, labels or targets, and "
+    "the best checkpoint's predictions. The table of epochs has the losses' numbers."
 )
 
 

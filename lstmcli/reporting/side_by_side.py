@@ -72,7 +72,7 @@ def read(paths: Sequence[Path]) -> SideBySide:
             notes.append(trial.note)
         row = runs.read(trial.run if trial else path)
         if row["status"] == DAMAGED:
-            raise FileError(row["error"], "leave it out; `lstmcli runs` lists those that are whole")
+            raise FileError(row["error"], "leave it out; `lstmcli runs` lists the others")
         rows.append(row)
     ends = [_ends(row) for row in rows]
     return SideBySide(
@@ -125,7 +125,7 @@ def figure(compared: SideBySide) -> Figure:
         if not epochs.empty:
             curves.append((label, epochs))
     if not curves:
-        raise FileError("no run has come to the end of an epoch", "wait until one has")
+        raise FileError("no run has completed an epoch", "wait until one has")
     return compared_figure(curves)
 
 

@@ -120,8 +120,8 @@ def _answer(answer: Answer) -> list[str | Part]:
         return [answer.sentence]
     headings, rows = answer.table(star="")
     marked = frozenset(place for place, row in enumerate(answer.rows) if row.marked)
-    caption = "What each has come to."
-    caption += " The one that the answer is about is marked." if marked else ""
+    caption = "The results behind the answer."
+    caption += " The marked one is what the answer names." if marked else ""
     return [
         Text(answer.title, strong=True),
         Table(caption, headings, rows, marked),
@@ -135,10 +135,10 @@ def _summary(found: Finished) -> Table:
     which = found.axis.alternative
     enough = found.summary.enough.astype("boolean").fillna(False)
     return Table(
-        f"Each {which}, as summary.csv has it: the interquartile mean of the test loss, in which "
-        "no seed is worth more than a guess, and its 95 % interval, the median number of epochs to "
-        f"solve the task, and p against the {which} that the answer is about. One that is enough "
-        "is marked.",
+        f"Each {which}, from summary.csv: the interquartile mean of the test losses (one above a "
+        "guess's counts as that) and its 95 % interval, the median number of epochs to solve the "
+        f"task, and the p-value against the {which} that the answer names. A {which} that is "
+        "enough is marked.",
         headings,
         rows,
         frozenset(place for place, each in enumerate(enough) if each),
@@ -148,4 +148,4 @@ def _summary(found: Finished) -> Table:
 def _trials(found: Finished) -> Table:
     headings, rows = overview.trials_table(found.trials, found.swept)
     more = f" The first {MOST_TRIALS:,} of {len(rows):,}." if len(rows) > MOST_TRIALS else ""
-    return Table(f"Each trial, as trials.csv has it.{more}", headings, rows[:MOST_TRIALS])
+    return Table(f"Each trial, from trials.csv.{more}", headings, rows[:MOST_TRIALS])

@@ -340,7 +340,7 @@ def _beside_baseline(kind: str, verdict: DepthResult, measure: Measure) -> list[
     row, axis = verdict.rows.loc[place], verdict.axis
     factor = measure.ratio(float(row.iqm) / base.loss)
     said = (
-        f"the best that needs no network, {conclusion.the(base.name)}: {measure.words(base.loss)}; "
+        f"the best baseline, {conclusion.the(base.name)}: {measure.words(base.loss)}; "
         f"{conclusion.with_verb(verdict, row, 'have')} "
         f"{conclusion.times(factor, factor, factor, measure.noun)[0]}"
     )

@@ -134,7 +134,7 @@ def why(verdict: DepthResult, bound: str, margin: str) -> str:
         return f"too few seeds are common to all {all_of} to support a claim"
     if math.isinf(worst.bound):
         few = f"{worst.pairs} common {plural(worst.pairs, 'seed')}"
-        return f"{few} can support no claim, {FEWEST} is the least"
+        return f"{few} {verb(worst.pairs, 'are')} too few for a claim, which needs {FEWEST}"
     theirs = named(verdict, verdict.rows.loc[worst.other])
     return f"{theirs} could be better by {bound}, more than {margin}"
 

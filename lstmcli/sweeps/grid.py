@@ -400,8 +400,8 @@ def _note(match: str, base: ModelConfig, target: int, counts: Mapping[str, int])
     units = f"{base.state_size} unit{'s' if base.state_size > 1 else ''}"
     listed = ", ".join(f"{name} has {own:,}" for name, own in counts.items())
     return (
-        f"`--match {match}` takes the state sizes that come closest to {target:,} {NAMES[match]}, "
-        f"those of {layers} of {units}: {listed}"
+        f"`--match {match}` chooses the state sizes closest to {target:,} {NAMES[match]}, as many "
+        f"as {layers} of {units} have: {listed}"
     )
 
 
@@ -415,6 +415,6 @@ def _far(match: str, target: int, counts: Mapping[str, int]) -> str:
     if not far:
         return ""
     return (
-        f"no state size comes nearer to {target:,} {NAMES[match]}: {', '.join(far)}; a larger "
-        "`--state-size` leaves less of a difference"
+        f"no state size comes closer to {target:,} {NAMES[match]}: {', '.join(far)}; a larger "
+        "`--state-size` makes the difference smaller"
     )

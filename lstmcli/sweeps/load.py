@@ -146,7 +146,7 @@ def read(path: Path) -> Finished:
     except DAMAGE as error:
         raise FileError(
             f"the sweep in `{path}` is damaged: {error}",
-            "the command that made it, with the same `--out`, makes its tables again",
+            "run the sweep's command again, with the same `--out`: it writes the tables anew",
         ) from error
     return Finished(directory, identity, files, margin, trials, summary, answers, best)
 
@@ -168,14 +168,14 @@ def _trials(path: Path, swept: Sequence[str]) -> pd.DataFrame:
     if table.empty:
         raise FileError(
             f"no trial of the sweep in `{path.parent}` has ended",
-            "wait until one has, or give the command that began it again",
+            "wait until one has, or run the sweep's command again",
         )
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     found = tables.trials_table(rows, swept)
     if tuning.is_tuning(found).all():
         raise FileError(
-            f"the trials of the sweep in `{path.parent}` that have ended only choose what is tuned",
-            "wait until others have, or give the command that began it again",
+            f"only tuning trials of the sweep in `{path.parent}` have ended",
+            "wait until others have, or run the sweep's command again",
         )
     return found
 

@@ -101,8 +101,8 @@ def on_ray(settings: Sequence[TrialGroup], gpus: float, asked: SweepConfig) -> P
     if any(map(execution.on_gpu, devices)):
         if gpus < share:
             raise DeviceError(
-                f"there is no GPU in the Ray cluster, as `--device {min(devices)}` asks for",
-                "`--device cpu` does without one; `ray status` shows what the cluster has",
+                f"`--device {min(devices)}` needs a GPU, and the Ray cluster has none",
+                "`--device cpu` needs none; `ray status` shows what the cluster has",
             )
         return Placement({each.shown: GPU for each in settings}, share=share)
     if devices != {"auto"} or gpus < share:
@@ -138,7 +138,7 @@ def _shared_out(
     names = ", ".join(gpus)
     notes = [_told(settings, devices, names)] if settings[0].device == "auto" else []
     if count > len(gpus):
-        notes.append(f"{count} jobs share {names}: each takes of its memory what it needs")
+        notes.append(f"{count} jobs share {names}: each takes the memory that it needs")
     return Placement(devices, [gpus[job % len(gpus)] for job in range(count)], jobs, notes=notes)
 
 
@@ -149,7 +149,7 @@ def _told(settings: Sequence[TrialGroup], devices: Mapping[str, str], gpus: str)
         for kind in (GPU, CPU)
     )
     if not on_gpu:
-        return "a GPU is there, and stays free: at these sizes the CPU is the faster one"
+        return "no GPU is used: at these sizes the CPU is faster"
     if not on_cpu:
-        return f"all trials are on {gpus}: at these sizes the CPU is the slower one"
+        return f"all trials run on {gpus}: at these sizes the CPU is slower"
     return f"trained where it is faster: {listed(on_gpu)} on {gpus}, {listed(on_cpu)} on the CPU"

@@ -183,7 +183,7 @@ def _tuned(
         if tuning.BY_DEFAULT in given:
             return {}, []
         if not validated:
-            return {}, ["no validation part is held out, so that the learning rate is not tuned"]
+            return {}, ["the learning rate is not tuned, as no validation part is held out"]
         return {tuning.BY_DEFAULT: tuning.ladder(base.training.learning_rate)}, []
     if asked and not validated:
         raise UsageError(
@@ -311,7 +311,7 @@ def _changed(name: str, known: str | None, asked: str | None) -> str:
     if known is None or asked is None:
         return f"`{option_name(name)}` {_file(known)} there, {_file(asked)} here"
     return (
-        f"the content that `{option_name(name)}` gives has changed: SHA-256 {known[:8]} there, "
+        f"the content of `{option_name(name)}` has changed: SHA-256 {known[:8]} there, "
         f"{asked[:8]} here"
     )
 

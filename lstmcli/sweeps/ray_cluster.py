@@ -99,7 +99,7 @@ def _choose(address: str | None) -> tuple[str | None, list[str]]:
         try:
             _check(known, asked)
         except NotThereError as error:
-            notes.append(f"{place} names a Ray cluster that is passed over: {error.message}")
+            notes.append(f"{place} names a Ray cluster that is not used: {error.message}")
         else:
             return asked, [*notes, f"the trials run on the Ray cluster at `{known}`: {place}"]
     if address == "auto":
@@ -163,9 +163,9 @@ def _parsed(address: str) -> tuple[str, int]:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise UsageError(
-            f"`{address}` is no address of a Ray cluster, expected `host:6379` or "
+            f"`{address}` is not the address of a Ray cluster, expected `host:6379` or "
             "`ray://host:10001`",
-            "`ray start --head` says where it listens",
+            "`ray start --head` prints the address",
         )
     return host.strip("[]"), int(port)
 
@@ -180,7 +180,7 @@ def _tried(address: str) -> str | None:
         try:
             said, logged = other.communicate(timeout=JOIN_SECONDS)
         except subprocess.TimeoutExpired:
-            return f"what listens there does not answer as one within {JOIN_SECONDS:.0f} s"
+            return f"what listens there did not answer as one within {JOIN_SECONDS:.0f} s"
         finally:
             other.kill()
     if "joined" in said.splitlines():

@@ -161,7 +161,7 @@ def test_the_page_of_a_run_has_a_row_for_each_number(trained, run):
     run("report", folder / "run", "--output", folder / "page.html")
     text = (folder / "page.html").read_text()
     model = pd.read_csv(folder / "run" / "targets.csv").query("predictor == 'model'")
-    assert "Validation of each number" in text
+    assert "Validation errors on each target" in text
     assert all(f"{rmse:.6g}" in text for rmse in model.rmse)
 
 
@@ -232,5 +232,5 @@ def test_of_many_horizons_evenly_spaced_ones_are_shown():
     assert {cell[4] for cell in cells} == {"last value"}
     assert (
         formatting.unbeaten_outputs(beside)
-        == "for 58 of 96 what needs no network is as good or better"
+        == "for 58 of 96 targets a baseline is as good or better"
     )

@@ -162,7 +162,7 @@ def test_the_default_is_what_the_past_is_enough_for(enter, run):
 def test_inputs_that_nobody_knows_are_refused_or_taken_from_a_file(enter, run):
     kind = enter("others")
     refused = run("forecast", kind, "--steps", 5, exit_code=2).stderr
-    assert "not known behind the end of the data: `flow`, `rain`, `state`" in refused
+    assert "not known beyond the end of the data: `flow`, `rain`, `state`" in refused
     assert "`--future FILE`; or pass `--steps 1`" in refused
     future = pd.read_csv("table.csv")[-8:].drop(columns=["level", "time"])
     future.to_csv("future.csv", index=False)
@@ -182,7 +182,7 @@ def test_inputs_of_steps_that_are_known_already_are_not_taken_for_later_ones(ent
     pd.read_csv("table.csv")[-8:].to_csv("known.csv", index=False)
     refused = run("forecast", kind, "--steps", 5, "--future", "known.csv", exit_code=4).stderr
     last = pd.read_csv("table.csv").time.iloc[-1]
-    assert "`known.csv`, line 2, column `time`: expected a step behind the end" in refused
+    assert "`known.csv`, line 2, column `time`: expected a step after the end" in refused
     assert f"the data, `{last}`, got `" in refused
     later = pd.date_range(last, periods=9, freq="h")[1:]
     pd.read_csv("known.csv").assign(time=later).to_csv("later.csv", index=False)
@@ -336,7 +336,7 @@ def test_dates_end_with_the_calendar(run, tmp_path):
     pd.DataFrame({"when": years, "y": np.sin(np.arange(60))}).to_csv("dates.csv", index=False)
     make_run(Path("run"), data="dates.csv", target="y", horizon=1, batch_size=1, bptt=5)
     refused = run("forecast", "run", "--steps", 8_000, exit_code=2).stderr
-    assert "`--steps 8000` goes beyond the last year that dates have" in refused
+    assert "`--steps 8000` goes beyond the last year that dates can have" in refused
 
 
 def test_numbers_that_order_rows_go_on_too(run, tmp_path):
@@ -464,7 +464,7 @@ def test_a_backtest_takes_another_file_whole_and_every_seed(enter, run):
 
 
 def test_what_cannot_be_backtested_is_named(enter, run):
-    assert "gives classes" in run("eval", enter("classes"), "--ahead", 2, exit_code=2).stderr
+    assert "predicts classes" in run("eval", enter("classes"), "--ahead", 2, exit_code=2).stderr
     for options, expected in [
         (("--ahead", 0), "must be at least 1"),
         (("--output", "x.png"), "no effect without `--ahead`"),

@@ -148,7 +148,7 @@ BAD = [
     ("2021-03-01 03:30:00,99,8.1,hail,high", "column `word`: expected one of", "`hail`"),
     ("2021-03-01 03:30:00,99,8.1", "expected 5 cells", "`2021-03-01 03:30:00,99,8.1`"),
     ("yesterday,99,8.1,dry,high", "column `time`: expected a date", "`yesterday`"),
-    ("2020-03-01,99,8.1,dry,high", "column `time`: expected a value that is not before", "2020"),
+    ("2020-03-01,99,8.1,dry,high", "column `time`: expected a value not before", "2020"),
     ('2021-03-01 03:30:00,99,8.1,"dry,high', "expected quotes that are closed", "dry"),
 ]
 

@@ -129,7 +129,7 @@ def test_numbers_of_sequences_are_remembered_as_r_squared(run):
 
 def test_what_cannot_be_probed_is_refused(trained, run, tmp_path):
     result = run("probe", trained, "--gradient", "--ablate", exit_code=2)
-    assert "two questions" in result.stderr
+    assert "exclude each other" in result.stderr
     assert "hint: " in result.stderr
     assert "must end with" in run("probe", trained, "--output", "a.jpeg", exit_code=2).stderr
     for name in ("mine.csv", "mine.png"):
@@ -193,4 +193,4 @@ def test_what_rows_are_too_short_for_has_no_gradient(trained, run):
     assert table.lag.max() == 30  # Half of rows of 60 steps; four windows are 60.
     printed = run("probe", trained, "--gradient", "--series-length", 300).stdout
     assert re.search(r"% with 15,\s+\S+% with 30,\s+-\s+with 60", printed)
-    assert "Rows of 60 steps" in printed
+    assert "The rows have 60 steps" in printed

@@ -144,7 +144,7 @@ def test_where_the_losses_do_not_tell_the_reason_is_the_first_caveat():
     assert [row.against[:16] for row in found.rows] == ["no clear differe", "-", "could be better "]
     few = answer.answer(verdict({1: HIGH[:3], 2: LOW[:3]}))
     assert few.rows[0].against == "too few seeds to tell"
-    assert "3 common seeds can support no claim" in few.caveats[0]
+    assert "3 common seeds are too few for a claim" in few.caveats[0]
 
 
 def test_one_depth_alone_and_trials_that_failed_have_their_rows():
@@ -201,7 +201,7 @@ def test_the_best_that_needs_no_network_is_that_of_pandas_on_an_hourly_load(hour
     some = answer.answer(on_a_file(losses, best.name, best.loss), unit)
     assert some.headline == "2 layers are enough"
     assert some.caveats[1] == (
-        "The best that needs no network, the seasonal naive (24 steps ago): RMSE "
+        "The best baseline, the seasonal naive (24 steps ago): RMSE "
         f"{rmse:.3g}; 2 layers have 25 % less RMSE; 1 of 2 depths does not beat it."
     )
 

@@ -80,7 +80,7 @@ def test_more_jobs_than_gpus_are_allowed_and_said(machine):
     machine(gpus=1)
     found = placed(device="gpu", sizes=(4, 5, 6), jobs=2)
     assert found.gpus == ["gpu:0", "gpu:0"]
-    assert found.notes == ["2 jobs share gpu:0: each takes of its memory what it needs"]
+    assert found.notes == ["2 jobs share gpu:0: each takes the memory that it needs"]
     assert placed(device="gpu", sizes=(4, 5, 6)).notes == []
 
 
@@ -113,9 +113,7 @@ def test_a_gpu_that_no_trial_needs_stays_free(machine):
     machine(gpus=1)
     found = placed(sizes=(4, 5))
     assert {each.device for each in found.place(settings(sizes=(4, 5)))} == {"cpu"}
-    assert found.notes == [
-        "a GPU is there, and stays free: at these sizes the CPU is the faster one"
-    ]
+    assert found.notes == ["no GPU is used: at these sizes the CPU is faster"]
 
 
 def test_workers_have_trials_of_their_kind_of_device(machine):
@@ -190,5 +188,5 @@ def test_a_trial_on_a_gpu_asks_ray_for_one_or_for_a_share(machine):
     assert [each.device for each in whole.place(settings("gpu:1"))] == ["gpu", "gpu"]
     assert whole.share == 1
     assert placement.on_ray(settings(), 0.0, asked) == placement.Placement()
-    with pytest.raises(DeviceError, match="no GPU in the Ray cluster"):
+    with pytest.raises(DeviceError, match="needs a GPU, and the Ray cluster has none"):
         placement.on_ray(settings("gpu"), 0.0, asked)

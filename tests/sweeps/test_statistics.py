@@ -261,13 +261,13 @@ def test_the_answer_admits_that_the_data_cannot_tell():
 def test_three_seeds_are_said_to_be_too_few():
     text = sentence({1: HIGH[:3], 2: LOW[:3]})
     assert "the data cannot tell" in text
-    assert "3 common seeds can support no claim, 5 is the least" in text
+    assert "3 common seeds are too few for a claim, which needs 5" in text
 
 
 def test_one_seed_gives_no_nan_and_no_best():
     text = sentence({1: HIGH[:1], 2: LOW[:1]})
     assert "nan" not in text
-    assert "1 common seed can support no claim" in text
+    assert "1 common seed is too few for a claim" in text
     assert "1 of 1 seed solves it" in text
 
 
@@ -330,7 +330,7 @@ def test_seeds_that_failed_at_either_depth_are_no_common_seeds():
     table = trials({1: HIGH[:5], 2: LOW[:5]})
     table.loc[(table.layers == 1) & (table.seed > 2), ["test_loss", "solved"]] = None
     table.loc[table.test_loss.isna(), "status"] = "failed"
-    assert "3 common seeds can support no claim" in conclusion.sentence(judge(table)[1][0])
+    assert "3 common seeds are too few for a claim" in conclusion.sentence(judge(table)[1][0])
 
 
 def test_depths_that_share_too_few_seeds_are_said_to_in_words_not_infinities():

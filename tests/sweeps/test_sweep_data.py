@@ -129,7 +129,7 @@ def test_a_changed_file_is_another_sweep_and_refused_with_words(on_text, run, tm
     changed = tmp_path / "book.txt"
     changed.write_text((folder / "book.txt").read_text()[:-1] + "a")
     result = run("sweep", "--data", changed, *ON_TEXT, "--out", folder / "s", exit_code=2)
-    assert "the content that `--data` gives has changed: SHA-256" in result.stderr
+    assert "the content of `--data` has changed: SHA-256" in result.stderr
     write_text(changed, "xyz")  # The same numbers under other names.
     run("sweep", "--data", changed, *ON_TEXT, "--out", folder / "s", exit_code=2)
     result = run("sweep", "--layers", "1", "--out", folder / "s", exit_code=2)

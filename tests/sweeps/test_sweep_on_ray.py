@@ -82,7 +82,7 @@ def test_a_cluster_that_was_there_is_passed_over_and_said(nobody, monkeypatch):
     monkeypatch.setattr("ray._private.utils.read_ray_address", lambda: None)
     address, notes = ray_cluster._choose(None)
     assert address is None
-    assert "`RAY_ADDRESS` names a Ray cluster that is passed over" in notes[0]
+    assert "`RAY_ADDRESS` names a Ray cluster that is not used" in notes[0]
     assert notes[-1] == "a local Ray cluster is started"
 
 

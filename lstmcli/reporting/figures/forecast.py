@@ -37,7 +37,7 @@ def forecast_figure(
     figure, axes = style.figure(7.5, 1.2 + 2.4 * len(names), len(names), sharex=True)
     for place, (panel, name) in enumerate(zip(axes[:, 0], names, strict=True)):
         labels, values = past
-        panel.plot(labels, values[:, place], color=style.GREY, linewidth=1, label="what was")
+        panel.plot(labels, values[:, place], color=style.GREY, linewidth=1, label="past")
         panel.plot(
             ahead[0],
             ahead[1][:, place],

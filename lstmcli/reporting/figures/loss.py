@@ -72,7 +72,7 @@ def loss_figure(curve: Curve) -> Figure:
 
 def _explained(curve: Curve) -> str:
     if curve.seeds == 1:
-        return "the loss of training is measured before each window's update"
+        return "training loss is measured before each window's update"
     words = "line: median over the seeds"
     if curve.seeds >= FEWEST_BANDED:
         words += "; area: the middle half of them"
