@@ -74,8 +74,8 @@ def test_matching_says_its_target_the_sizes_and_what_is_more_than_a_tenth_off(ru
     shown = run(*plan, "params", "--layers", "1,3,4,6").stderr
     assert (
         f"note: `--match params` chooses the state sizes closest to {count(3, 4)} "
-        f"parameters, as many as 3 layers of 4 units have: 1x9 has {count(1, 9)}, 3x4 has {count(3, 4)}, "
-        f"4x3 has {count(4, 3)}, 6x3 has {count(6, 3)}\n" in shown
+        f"parameters, as many as 3 layers of 4 units have: 1x9 has {count(1, 9)}, "
+        f"3x4 has {count(3, 4)}, 4x3 has {count(4, 3)}, 6x3 has {count(6, 3)}\n" in shown
     )
     more, fewer = (100 * abs(count(*each) / count(3, 4) - 1) for each in ((6, 3), (4, 3)))
     far = f"to {count(3, 4)} parameters: 4x3 has {fewer:.0f} % fewer, 6x3 has {more:.0f} % more"
