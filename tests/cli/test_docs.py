@@ -3,6 +3,7 @@
 Running them takes minutes and is slow therefore; that each can be typed is looked at in a second.
 """
 
+import html
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import pytest
 
 import docs_run
 import lstmcli
+import screenshots
 from command_lines import COMMANDS, OF_ALL, in_shell, options_of, parses
 from lstmcli import api
 from lstmcli.config import Config, SweepConfig
@@ -122,6 +124,20 @@ rm -rf everything
 
 
 @pytest.mark.slow
+def test_a_screenshot_shows_the_frame_with_a_few_wrong_and_fetches_no_font(tmp_path, monkeypatch):
+    bar, back = "\x1b[38;5;197m━━\x1b[0m", "\r\x1b[2K\x1b[1A\x1b[2K"
+    frames = [f"epoch {n} {bar}\r\n{wrong} of 75 wrong" for n, wrong in enumerate([39, 9, 0])]
+    frame = screenshots.frame_of(back.join(["loading", *frames]))
+    assert frame == frames[1]
+    monkeypatch.setattr(screenshots, "IMAGES", tmp_path)
+    screenshots.write_svg("live", "lstmcli train", frame)
+    drawn = (tmp_path / "live.svg").read_text()
+    shown = html.unescape(re.sub(r"<[^>]*>", "", drawn)).replace("\xa0", " ")
+    for text in ("lstmcli train", "epoch 1 ", "9 of 75 wrong"):
+        assert text in shown
+    assert "font-face" not in drawn
+
+
 def test_the_readmes_commands_run_one_after_the_other(run, tmp_path):
     subprocess.run([sys.executable, ROOT / "examples" / "room.py"], check=True)
     (tmp_path / "book.txt").write_text(README)
