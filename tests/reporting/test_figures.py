@@ -140,6 +140,14 @@ def test_sizes_stand_side_by_side_over_their_depth(drawn):
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]
 
 
+def test_a_figure_has_no_more_room_at_its_edges_than_its_layout_leaves(drawn):
+    figure = drawn(tables([1, 2, 3]))["depth"]
+    [axes] = figure.axes
+    box = axes.get_tightbbox(figure.canvas.get_renderer())
+    assert 0 < box.x0 < 10
+    assert 0 < box.y0 < 10
+
+
 def test_one_seed_that_diverged_hides_no_other():
     axis = LossAxis.around([0.0003, 0.0004, 1e29, np.inf, np.nan], REFERENCES)
     assert axis.high < 0.001

@@ -130,8 +130,9 @@ def _points(axes: Any, axis: LossAxis, places: Any, losses: Any, style: dict[str
     above = losses > axis.high
     style = style | {"markersize": 4, "mew": 0.9, "markerfacecolor": "none"}
     axes.plot(places[~above], losses[~above], **style)
-    edge = np.full(above.sum(), axis.high)
-    axes.plot(places[above], edge, **style | {"marker": "^", "markersize": 6, "clip_on": False})
+    if above.any():  # Else the layout would make room for an arrow.
+        edge = np.full(above.sum(), axis.high)
+        axes.plot(places[above], edge, **style | {"marker": "^", "markersize": 6, "clip_on": False})
 
 
 def _interval(axes: Any, place: float, room: float, row: pd.Series) -> None:
