@@ -15,6 +15,7 @@ from lstmcli.utils.files import check_figure_ending, check_figure_replaceable
 from lstmcli.utils.terminal import escape_unprintable
 
 if TYPE_CHECKING:
+    from lstmcli.cli.json_results import EvalAheadResult
     from lstmcli.inference.backtest import Backtest
 
 MOST_ROWS = 24
@@ -58,9 +59,14 @@ def run(
         _draw(found, name, output)
     if as_json:
         table = found.table()
-        rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        about = {"checkpoint": str(opened.path), "data": name}
-        print_json({**about, "ahead": ahead, "origins": found.origins, "results": rows})
+        result: EvalAheadResult = {
+            "checkpoint": str(opened.path),
+            "data": name,
+            "ahead": ahead,
+            "origins": found.origins,
+            "results": table.astype(object).where(table.notna(), None).to_dict("records"),
+        }
+        print_json(result)
         return
     typer.echo(f"checkpoint: {escape_unprintable(str(opened.path))}")
     print_sentence(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from lstmcli.cli.options import Json
 from lstmcli.cli.output import print_json
+
+if TYPE_CHECKING:
+    from lstmcli.cli.json_results import DevicesResult
 
 
 def devices(as_json: Json = False) -> None:
@@ -14,7 +19,8 @@ def devices(as_json: Json = False) -> None:
 
     found, chosen = device.available(), device.resolve("auto")
     if as_json:
-        print_json({"devices": found, "auto": chosen})
+        result: DevicesResult = {"devices": found, "auto": chosen}
+        print_json(result)
         return
     small, large = device.resolve("cpu"), chosen
     taken = {small: "auto, for small models", large: "auto, for larger ones"}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstmcli.cli.help import OUTPUT
 from lstmcli.cli.options import PATH_OPTION, RUN_PATH, Json
 from lstmcli.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from lstmcli.cli.json_results import PlotResult
 
 
 def plot(
@@ -53,7 +56,8 @@ def plot(
     for note in drawn.notes:
         say("note", note)
     if as_json:
-        print_json({"figures": [str(file) for file in files]})
+        result: PlotResult = {"figures": [str(file) for file in files]}
+        print_json(result)
         return
     for file in files:
         typer.echo(escape_unprintable(str(file)))

@@ -22,6 +22,23 @@ if TYPE_CHECKING:
     from lstmcli.data.series import Series
     from lstmcli.training.evaluate import Score
 
+COLUMNS = {
+    "seed": "The model's seed, where there are several.",
+    "step": "Which step it is, from 0 on: of its row, of its sequence or of the part.",
+    "row": "Of data without sequences, the row of the batch, from 0 on.",
+    "sequence": "Of data with sequences, which one it is, from 0 on.",
+    "input": "Of a task, the input.",
+    "<input>": "Of a file, each input, in its own units; `input_<input>` where the name is taken.",
+    "label": "Of classes, the true one; empty where a step is not scored.",
+    "probability_<class>": "The probability of each class.",
+    "predicted_<place>": "Of more than 100 classes, the most probable ones, the first place first.",
+    "probability_<place>": "The probability of each of these.",
+    "target": "Of a number, the true one in its own units; `target_<name>` of each of several.",
+    "predicted": "The prediction of it; `predicted_<name>` of each of several.",
+    "<label>": "Of a file, the name of the sequence, the index, and the `row` of the file, from 1 "
+    "on; `file_<label>` where the name is taken.",
+}
+"""What the columns mean; what stands in angle brackets is a name of the data."""
 PLACES = (["step", "row"], ["sequence", "step"])
 """The first columns: for one endless series, and for sequences."""
 CELLS = 1 << 20

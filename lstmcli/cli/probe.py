@@ -26,6 +26,7 @@ from lstmcli.utils.terminal import escape_unprintable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lstmcli.cli.json_results import ProbeOfCheckpoint, ProbeResult
     from lstmcli.probes.run import Probe
 
 
@@ -97,7 +98,8 @@ def probe(
     if output is not None:
         style.save(probe_figures.probe_figure(found), output)
     if as_json:
-        print_json({"probes": [_as_dict(each) for each in found]})
+        result: ProbeResult = {"probes": [_as_dict(each) for each in found]}
+        print_json(result)
         return
     for each in found:
         if len(found) > 1:
@@ -108,7 +110,7 @@ def probe(
             typer.echo(f"checkpoint: {escape_unprintable(str(each.subject.checkpoint))}")
 
 
-def _as_dict(found: Probe) -> dict[str, Any]:
+def _as_dict(found: Probe) -> ProbeOfCheckpoint:
     """What `--json` prints for a checkpoint, under the column names of the CSV file."""
     return {
         "checkpoint": str(found.subject.checkpoint),

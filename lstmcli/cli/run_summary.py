@@ -12,6 +12,7 @@ from lstmcli.reporting import formatting
 from lstmcli.utils.errors import LstmcliError, shell_quote
 
 if TYPE_CHECKING:
+    from lstmcli.cli.json_results import TrainResult, VerifyResult
     from lstmcli.config import Config
     from lstmcli.data.baselines import Baseline
     from lstmcli.data.datasets import Source
@@ -27,9 +28,12 @@ def print_rows(directory: RunDirectory, rows: Sequence[EpochRow]) -> None:
     """A run's status and each seed's last row, as JSON."""
     from lstmcli.training import metrics
 
-    results = [metrics.as_dict(row) for row in rows]
-    status = directory.read_status()["status"]
-    print_json({"run": str(directory.path), "status": status, "results": results})
+    result: TrainResult = {
+        "run": str(directory.path),
+        "status": directory.read_status()["status"],
+        "results": [metrics.as_dict(row) for row in rows],
+    }
+    print_json(result)
 
 
 def complete(found: ResumeState, as_json: bool) -> None:
@@ -67,8 +71,9 @@ def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
         LstmcliError: it did not.
     """
     if as_json:
-        same = not differences
-        print_json({"verified": same, "epochs": epochs, "differences": list(differences)})
+        same, where = not differences, list(differences)
+        result: VerifyResult = {"verified": same, "epochs": epochs, "differences": where}
+        print_json(result)
     if differences:
         raise LstmcliError(
             f"{epochs} epochs trained twice differ in {len(differences)} places, first in "

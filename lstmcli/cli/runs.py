@@ -16,6 +16,7 @@ from lstmcli.cli.output import print_json, print_sentence, print_table, say
 from lstmcli.utils.errors import UsageError
 
 if TYPE_CHECKING:
+    from lstmcli.cli.json_results import RunsCompared, RunsResult
     from lstmcli.reporting.runs import Row
     from lstmcli.reporting.side_by_side import SideBySide
 
@@ -89,7 +90,8 @@ def runs(
     if sort is not None:
         chosen = run_table.in_order(chosen, sort)
     if as_json:
-        print_json({"runs": [_named(row, names) for row in chosen]})
+        result: RunsResult = {"runs": [_named(row, names) for row in chosen]}
+        print_json(result)
     elif as_csv:
         shown = names or list(reading.COLUMNS)
         _print_csv(shown, [[row.get(name) for name in shown] for row in chosen])
@@ -165,7 +167,8 @@ def _show_side_by_side(
         style.save(side_by_side.figure(found), output)
     if as_json:
         runs = [row["run"] for row in found.rows]
-        print_json({"runs": runs, "settings": found.settings, "ends": found.ends})
+        result: RunsCompared = {"runs": runs, "settings": found.settings, "ends": found.ends}
+        print_json(result)
     elif as_csv:
         told = {**found.settings, **found.ends}
         _print_csv(["name", *found.names], [[name, *values] for name, values in told.items()])

@@ -27,6 +27,7 @@ from lstmcli.utils.settings import option_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lstmcli.cli.json_results import PlannedSetting, SweepPlan, SweepResult
     from lstmcli.sweeps.plan import Plan
     from lstmcli.sweeps.run import Result
     from lstmcli.sweeps.sweep_dir import SweepDirectory
@@ -163,7 +164,7 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
     from lstmcli.cli.run_summary import outside_share
     from lstmcli.sweeps import grid, rounds, run, tuning
 
-    settings = [
+    settings: list[PlannedSetting] = [
         {
             "setting": setting.label,
             "parameters": setting.parameters,
@@ -179,8 +180,14 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
     workers, seconds = run.forecast(plan, left)
     remaining = sum(len(each.trials) for each, _ in left)
     if as_json:
-        plan_of_all = {"trials": plan.trials, "to_run": remaining, "seconds": round(seconds)}
-        print_json({"sweep": str(directory.path), "settings": settings, **plan_of_all})
+        result: SweepPlan = {
+            "sweep": str(directory.path),
+            "settings": settings,
+            "trials": plan.trials,
+            "to_run": remaining,
+            "seconds": round(seconds),
+        }
+        print_json(result)
         return
     shares = [
         {"outside": outside_share(setting.material.facts.outside)} for setting in plan.settings
@@ -201,11 +208,15 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
 
 
 def _print_json(result: Result) -> None:
-    summary = result.summary
-    rows = summary.astype(object).where(summary.notna(), None).to_dict("records")
-    best = result.best and {"run": str(result.best.run), "seed": result.best.seed}
-    told = {"sweep": str(result.directory), "answer": result.answer, "summary": rows}
-    print_json({**told, "best": best, "parts": [part.record for part in result.parts]})
+    summary, best = result.summary, result.best
+    printed: SweepResult = {
+        "sweep": str(result.directory),
+        "answer": result.answer,
+        "summary": summary.astype(object).where(summary.notna(), None).to_dict("records"),
+        "best": {"run": str(best.run), "seed": best.seed} if best else None,
+        "parts": [part.record for part in result.parts],
+    }
+    print_json(printed)
 
 
 def _print(result: Result, argv: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,32 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-COLUMNS = ["seed", "predictor", "target", "ahead", "loss", "rmse", "mae", "labels"]
-"""Of a table of errors; a baseline has no seed."""
+
+class OutputRow(TypedDict):
+    """One of several numbers that are predicted: a row of `targets.csv`.
+
+    Attributes:
+        seed: the model's seed; empty for a baseline.
+        predictor: `model`, or the name of a baseline.
+        target: the number's column.
+        ahead: how many steps ahead it is.
+        loss: mean squared error of the standardised number.
+        rmse: root mean square error in the number's own units.
+        mae: mean absolute error in the number's own units.
+        labels: how many values are known.
+    """
+
+    seed: int | None
+    predictor: str
+    target: str
+    ahead: int
+    loss: float
+    rmse: float
+    mae: float
+    labels: int
+
+
+COLUMNS = list(OutputRow.__annotations__)
 MODEL = "model"
 """The predictor that is a network."""
 
@@ -148,8 +172,7 @@ def table(
         found: the seed of a model, or `None`; the predictor's name, and its errors.
 
     Returns:
-        The columns COLUMNS: `ahead` in steps, `loss` the mean squared error of the standardised
-        number, `rmse` and `mae` in its own units, `labels` how many are known.
+        The columns of OutputRow.
     """
     import pandas as pd
 

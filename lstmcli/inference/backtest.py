@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -20,6 +20,26 @@ from lstmcli.utils.errors import FileError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class AheadRow(TypedDict):
+    """How wrong forecasts of a number are, so many steps ahead.
+
+    Attributes:
+        target: the number's column.
+        ahead: how many steps ahead.
+        predictor: `seed 0` and so on for the models, or the name of a forecast without a network.
+        rmse: root mean square error in the number's own units.
+        mae: mean absolute error in the number's own units.
+        count: how many values these are of.
+    """
+
+    target: str
+    ahead: int
+    predictor: str
+    rmse: float
+    mae: float
+    count: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +70,7 @@ class Backtest:
         }
 
     def table(self) -> pd.DataFrame:
-        """A row for each target, step ahead and forecaster: RMSE, MAE and of how many errors."""
+        """A row for each target, step ahead and forecaster: the columns of AheadRow."""
         import pandas as pd
 
         return pd.DataFrame(

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
     from lstmcli.data.table.memory import InMemory
 
+COLUMNS = {
+    "<index>": "The index, as it goes on; of data without an index it is `step`.",
+    "prediction": "The forecast, in its own units; `prediction_<name>` of each of several. Of "
+    "classes the most probable one.",
+    "low": "Lower end of the 80 % interval; `low_<name>` of each of several. Empty where none is "
+    "known.",
+    "high": "Upper end.",
+    "probability": "Of classes, the probability of that class.",
+}
+"""What the columns of a forecast mean; what stands in angle brackets is a name of the data."""
+
 HIGH = 0.9
 """The quantile of its errors at which an interval ends; it begins at the one as far below."""
 MOST_ORIGINS = 500

@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 
     from lstmcli.data.table.memory import InMemory
 
+COLUMNS = {
+    "<index>": "The index of the row; of data without an index it is `step`, the line from 0 on.",
+    "prediction": "The most probable class, or the predicted number in its own units; "
+    "`prediction_<name>` of each of several.",
+    "probability": "Of classes, the probability of that class.",
+    "<kept>": "Each column that `--keep` names; `file_<kept>` where the name is taken.",
+}
+"""What the columns of predictions mean; what stands in angle brackets is a name of the data."""
+
 PIECE = 1 << 16
 """Bytes that are read at a time, at most: of a pipe, those that are there."""
 ARRAYS, PARQUET = ".npz", ".parquet"

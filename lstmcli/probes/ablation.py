@@ -7,7 +7,7 @@ written with R networks, L layers, S units, T steps.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,35 @@ class Variant(NamedTuple):
     unit: int | None = None
 
 
+class AblationRow(TypedDict):
+    """The loss of a network without a part of it.
+
+    Attributes:
+        seed: the network's seed.
+        layer: the layer, from 1 on.
+        zeroed: what was left out: `carried, every step` (what the layer carries from each step to
+            the next), `carried, window starts` (the same where a window begins) or `unit`.
+        unit: the unit that was left out, from 1 on; empty for the others.
+        loss: the loss without it.
+        added: how much that is above the loss of the whole network on the same steps.
+        steps: how many steps these are of.
+        input: of a unit, the input that its h is most closely related to.
+        lag: of a unit, how many steps ago that input was.
+        r_squared: of a unit, the share of that input's variance that its h explains linearly.
+    """
+
+    seed: int
+    layer: int
+    zeroed: str
+    unit: int | None
+    loss: float
+    added: float
+    steps: int
+    input: NotRequired[str | None]
+    lag: NotRequired[int | None]
+    r_squared: NotRequired[float]
+
+
 def ablation(subject: ProbeData, lags: int) -> pd.DataFrame:
     """The loss without each layer's carried state and without each unit, and each unit's lag.
 
@@ -49,10 +78,7 @@ def ablation(subject: ProbeData, lags: int) -> pd.DataFrame:
         lags: the longest at which a unit is held against the input.
 
     Returns:
-        A row for each seed and what was zeroed:
-        `seed,layer,zeroed,unit,loss,added,steps,input,lag,r_squared`. `added` is what the loss is
-        above the intact network's on the same steps; of a unit, `lag` is the one at which its h
-        says most of the input, the share `r_squared` of its variance.
+        The columns of AblationRow, a row for each seed and what was left out.
     """
     import pandas as pd
 
@@ -82,7 +108,8 @@ def steps_for(subject: ProbeData, variants: int) -> int:
     affordable = int(PRODUCTS / (variants * parameters))
     if affordable < min(FEWEST_STEPS, steps * rows):
         return 0
-    return int(max(1, min(steps, affordable // rows)))
+    read_before = int(_scored(subject, [0]).any((1, 2)).argmax())  # A recording's, not scored.
+    return int(max(1, min(steps, read_before + affordable // rows)))
 
 
 def _without(

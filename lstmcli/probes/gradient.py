@@ -8,7 +8,7 @@ none further. Shapes are written with L layers, S units, M losses, K + 1 steps o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,34 @@ class Norms(NamedTuple):
     states: Array
 
 
+class GradientRow(TypedDict):
+    """The gradient of a step's loss to something some steps before it.
+
+    Attributes:
+        seed: the network's seed.
+        network: `trained`, or `untrained`: its weights before training.
+        layer: the layer, from 1 on; 0 for the input.
+        to: to what the gradient is: the input `x`, or the layer's `h` or `c`.
+        lag: how many steps before.
+        window: steps of a window in training (`--bptt`).
+        norm: mean norm of the gradient without truncation.
+        norm_1: the same with truncation to windows as in training.
+        norm_2: with windows twice as long.
+        norm_4: with windows four times as long.
+    """
+
+    seed: int
+    network: str
+    layer: int
+    to: str
+    lag: int
+    window: int
+    norm: float
+    norm_1: float
+    norm_2: float
+    norm_4: float
+
+
 def gradient(subject: ProbeData, lags: int) -> pd.DataFrame:
     """The mean norm of the gradient of a step's loss, by lag and layer.
 
@@ -64,9 +92,7 @@ def gradient(subject: ProbeData, lags: int) -> pd.DataFrame:
             of the rows, so that what lies there can be measured for the other half.
 
     Returns:
-        A row for each: `seed,network,layer,to,lag,window,norm,norm_1,norm_2,norm_4`. `to` is `x`
-        (layer 0), `h` or `c`; `window` training's steps; `norm` without truncation, `norm_2` with
-        windows twice as long as training's.
+        The columns of GradientRow.
     """
     import pandas as pd
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,36 @@ class ReadoutScore:
         return float(np.maximum(0, self.held_out))
 
 
+class MemoryRow(TypedDict):
+    """What a part of a network's state knows of an input some steps ago.
+
+    Attributes:
+        seed: the network's seed.
+        network: `trained`, or `untrained`: its weights before training.
+        layer: the layer, from 1 on, or `all`: all layers' h together.
+        state: `h` or `c`.
+        input: the input's column.
+        unit: what `memory` is measured in: `bits` or `r_squared`.
+        lag: how many steps ago.
+        memory: what the part of the state knows: `held_out`, but at least 0.
+        held_out: what a linear readout recovers on steps that it was not fitted to.
+        most: what there is to know: 1, or the entropy of the input in bits.
+        ridge: strength of the readout's ridge; infinite where it gives nothing but the mean.
+    """
+
+    seed: int
+    network: str
+    layer: int | str
+    state: str
+    input: str
+    unit: str
+    lag: int
+    memory: float
+    held_out: float
+    most: float
+    ridge: float
+
+
 def memory(subject: ProbeData, lags: int) -> pd.DataFrame:
     """What is known of each input at each lag, by network, layer and part of the state.
 
@@ -62,8 +92,7 @@ def memory(subject: ProbeData, lags: int) -> pd.DataFrame:
         lags: the longest.
 
     Returns:
-        A row for each: `seed,network,layer,state,input,unit,lag,memory,held_out,most,ridge`. `unit`
-        is `bits` or `r_squared`.
+        The columns of MemoryRow.
 
     Raises:
         UsageError: there are too few steps for any lag.

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from lstmcli.config import FORMERLY, DataConfig
 from lstmcli.reporting import formatting
@@ -38,10 +38,51 @@ if TYPE_CHECKING:
 AnyPath = str | PathLike[str]
 DEEPEST = 4
 """Directories below the one that is named: further down nobody keeps runs."""
-COLUMNS = (
-    "name", "kind", "status", "data", "layers", "state_size", "seeds", "epochs", "epochs_planned",
-    "val_loss", "excess", "ratio", "seconds", "started", "run", "error", "answer",
-)  # fmt: skip
+
+
+class RunRow(TypedDict, total=False):
+    """A run or a sweep: a row of `lstmcli runs --csv`. What is not known is an empty cell.
+
+    Attributes:
+        name: its directory, from the one that was named.
+        kind: `run` or `sweep`.
+        status: `running`, `completed`, `interrupted`, `failed`, `diverged`, `killed` or `damaged`.
+        data: the task or the file.
+        layers: LSTM layers; of a sweep, all that there are.
+        state_size: units of a layer; of a sweep, all that there are.
+        seeds: how many seeds.
+        epochs: epochs completed.
+        epochs_planned: `--epochs` of a run.
+        val_loss: the lowest validation loss of any seed.
+        excess: excess loss: how far that is above the Bayes loss, where that is known.
+        ratio: that loss over the loss of the best baseline, where no Bayes loss is known.
+        seconds: how long it took.
+        started: when it began; of a sweep, when its settings were last written.
+        run: its directory.
+        error: what is damaged.
+        answer: the answer of a sweep in a few words.
+    """
+
+    name: str
+    kind: str
+    status: str
+    data: str | None
+    layers: int | list[int] | None
+    state_size: int | list[int] | None
+    seeds: int | None
+    epochs: int | None
+    epochs_planned: int | None
+    val_loss: float | None
+    excess: float | None
+    ratio: float | None
+    seconds: float | None
+    started: str | None
+    run: str
+    error: str | None
+    answer: str | None
+
+
+COLUMNS = tuple(RunRow.__annotations__)
 """What is known of each run, but for its settings, which can be asked for by name too."""
 DAMAGE = (
     LstmcliError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,

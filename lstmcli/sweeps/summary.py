@@ -37,12 +37,34 @@ SHORTEST_WAY = 0.01
 class SettingRow:
     """One setting of a sweep: a row of `summary.csv`, whose swept settings stand before it.
 
-    `mean`, `std` and `median` are of the test losses, as `trials.csv` has them; `iqm` is of the
-    losses as they are compared, of which none is worth more than a guess, and the interval is its
-    95 % bootstrap interval. `ratio` with its interval and `p_value` compare the setting's
-    losses with those of the depth that the answer is about; `bound` is how much worse than the best
-    of the other depths it could be (one-sided, 95 %); `enough` whether that is within the margin.
-    `reference` and `reference_loss` are those of its trials. `nan` where there is no number.
+    What is not known is an empty cell.
+
+    Attributes:
+        parameters: weights of the network.
+        seeds: how many trials there are.
+        failed: how many of them have no test loss.
+        mean: mean of the test losses, as `trials.csv` has them.
+        std: their standard deviation.
+        median: their median.
+        iqm: interquartile mean of the losses as they are compared: none counts as worse than a
+            guess.
+        ci_low: lower end of the 95 % bootstrap interval of `iqm`.
+        ci_high: upper end.
+        solve_rate: share of the seeds that solve the task, where its Bayes loss is known.
+        solve_low: lower end of the 95 % interval (Wilson's) of `solve_rate`.
+        solve_high: upper end.
+        epochs_to_solve: median epochs of the seeds that solve it.
+        p_value: of the test whether its losses differ from those of the setting that the answer is
+            about, corrected for all pairs of settings.
+        epoch_seconds: seconds of the fastest epoch.
+        ratio: its losses over those of the setting that the answer is about: the geometric mean
+            over the seeds.
+        ratio_low: lower end of the 95 % interval of `ratio`.
+        ratio_high: upper end.
+        bound: how much worse than the best of the other settings it could be (one-sided, 95 %).
+        enough: whether `bound` is within the margin.
+        reference: the best baseline of its trials.
+        reference_loss: loss of that baseline.
     """
 
     parameters: int

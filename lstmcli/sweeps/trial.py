@@ -77,14 +77,35 @@ class Status(StrEnum):
 class TrialRow:
     """One seed of a setting: a row of `trials.csv`, whose swept settings stand after the size.
 
-    Losses are in nats per step, or squared errors of standardised numbers, and the test loss is of
-    the best checkpoint, on a series that neither training nor the choice of the checkpoint saw.
-    `gap` is the test loss minus the oracle's on the same labels, `chance` the loss of a uniform
-    guess, `reference_loss` the lowest that needs no network, on the same labels, and `reference`
-    whose it is. `epoch_seconds` is the fastest epoch, with as many seeds side by side as `replicas`
-    says. `seconds` is from the start of the run, which it shares with these seeds, to the last
-    epoch of its own; `run_dir` is that run's directory, from the sweep's. `None` where there is no
-    number.
+    Losses are in nats per step, or squared errors of standardised numbers. What is not measured is
+    an empty cell.
+
+    Attributes:
+        trial: name of the trial: its settings and its seed.
+        seed: the seed.
+        parameters: weights of the network.
+        status: `completed`, `worse than chance`, `diverged` or `failed`; `tried` or `dropped` if it
+            only helped to choose what `--tune` names.
+        exit_code: what `lstmcli train` would have ended with.
+        epochs: epochs completed.
+        solved: whether the task is solved: the gap is below 1 % of the way from the Bayes loss to
+            chance.
+        epochs_to_solve: epochs until it was solved in validation.
+        best_val_loss: lowest validation loss.
+        test_loss: loss of the best checkpoint on a test series, which neither training nor the
+            choice of the checkpoint saw.
+        test_accuracy: share of the test steps guessed right; of classes.
+        bayes_loss: Bayes loss of the test series, where that is known.
+        gap: excess loss: the test loss minus the oracle's on the same labels.
+        epoch_seconds: seconds of its fastest epoch, with `replicas` seeds side by side.
+        error: why it failed.
+        chance: loss of a uniform guess of the class, or of the mean of a number.
+        replicas: how many seeds were trained side by side with it, itself among them.
+        reference: the best baseline: what has the lowest test loss without a network.
+        reference_loss: loss of that baseline on the same labels.
+        seconds: seconds from the start of the run, which it shares with other seeds, to its own
+            last epoch.
+        run_dir: directory of that run, from the sweep's.
     """
 
     trial: str

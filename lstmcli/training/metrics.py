@@ -22,9 +22,24 @@ if TYPE_CHECKING:
 class EpochRow:
     """One epoch of one seed: a row of `metrics.csv`.
 
-    Losses are in nats per step, or squared errors of standardised numbers; times in seconds.
-    `epoch` and `step` (windows) count what is completed; `None` is an unmeasured cell. `val_gap` is
-    the validation loss minus the oracle's on the same labels.
+    Losses are in nats per step, or squared errors of standardised numbers. What is not measured is
+    an empty cell.
+
+    Attributes:
+        epoch: epochs completed.
+        step: windows completed, which are steps of the optimizer.
+        seed: the seed.
+        loss: mean training loss of the epoch.
+        accuracy: share of the training steps guessed right; of classes.
+        val_loss: loss on the validation part, or on a new series of the task.
+        val_accuracy: share of the validation steps guessed right; of classes.
+        bayes_loss: Bayes loss of the training series, where that is known.
+        learning_rate: the learning rate of the epoch.
+        grad_norm: mean norm of the gradient over all weights, before it is clipped.
+        epoch_seconds: seconds of training, without validation and checkpoints; those of the first
+            row include the compilation.
+        elapsed_seconds: seconds since the start of the run, those of all its resumes together.
+        val_gap: excess loss: the validation loss minus the oracle's on the same labels.
     """
 
     epoch: int
@@ -44,7 +59,16 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class StepRow:
-    """One logged window of one seed: a row of `steps.csv`."""
+    """One logged window of one seed: a row of `steps.csv`.
+
+    Attributes:
+        epoch: which epoch, from 1 on.
+        step: windows completed, which are steps of the optimizer.
+        seed: the seed.
+        loss: training loss of the window.
+        accuracy: share of the window's steps guessed right; of classes.
+        grad_norm: norm of the gradient over all weights, before it is clipped.
+    """
 
     epoch: int
     step: int

@@ -1,17 +1,19 @@
 """The parts of README and of the reference in `docs/` that the program writes, by cog."""
 
 import inspect
-import json
-import re
-from dataclasses import fields
+import types
+import typing
 from pathlib import PurePosixPath
 
 import typer
 
+import schemas
 from lstmcli.cli.app import app
-from lstmcli.training import run_status
-from lstmcli.training.run_dir import WRITTEN_BY_A_RUN, RunDirectory
+from lstmcli.cli.json_results import RESULTS
+from lstmcli.training.run_dir import RunDirectory
 from lstmcli.utils import errors
+
+NONE = types.NoneType
 
 ARGUMENT = "argument"
 
@@ -137,46 +139,73 @@ def run_files():
 
 
 def columns(kind):
-    """The columns of a table with their types, and what its class says of them."""
-    prose = re.sub(r"\s+", " ", inspect.getdoc(kind))
-    lines = [prose, "", "| column | type |", "| --- | --- |"]
-    for spec in fields(kind):
-        lines.append(f"| `{spec.name}` | {_type(str(spec.type))} |")
-    return "\n".join(lines)
+    """What a class says of a table, and its columns: what each holds and means."""
+    hints, said = typing.get_type_hints(kind), schemas.attributes(kind)
+    rows = [f"| `{name}` | {_type(hint)} | {_cell(said[name])} |" for name, hint in hints.items()]
+    head = [schemas.prose(kind), "", "| column | holds | meaning |", "| --- | --- | --- |"]
+    return "\n".join([*head, *rows])
 
 
-def _type(name):
-    words = {"int": "whole number", "float": "number", "str": "text", "bool": "`True` or `False`"}
-    kind, _, optional = name.partition(" | ")
-    return words[kind] + (", or empty" if optional else "")
+WORDS = {int: "whole number", float: "number", str: "text", bool: "`True` or `False`"}
 
 
-KINDS = {
-    run_status.TEXT: {"type": "string"},
-    run_status.WHOLE: {"type": "integer"},
-    run_status.COUNT: {"type": "integer", "minimum": 0},
-    run_status.NUMBER: {"type": "number"},
-    run_status.TABLE: {"type": "object"},
-}
+def _type(hint):
+    inner = typing.get_args(hint) or (hint,)
+    words = [WORDS.get(typing.get_origin(each) or each, "list") for each in inner if each != NONE]
+    return " or ".join(words) + (", or empty" if NONE in inner else "")
 
 
-def run_schema():
-    """The JSON Schema of `run.json`, from the fields that its readers check."""
-    properties = {}
-    for kind, names in run_status.FIELDS.items():
-        for name in names.split():
-            properties[name] = {**KINDS[kind], "type": [KINDS[kind]["type"], "null"]}
-    for kind, names in run_status.LISTS.items():
-        for name in names.split():
-            properties[name] = {"type": ["array", "null"], "items": KINDS[kind]}
-    for name, inner in run_status.INNER.items():
-        own = {key: KINDS[kind] for key, kind in inner.items()}
-        properties[name]["items"] = {"type": "object", "properties": own, "required": list(own)}
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "run.json of lstmcli",
-        "type": "object",
-        "required": sorted(WRITTEN_BY_A_RUN),
-        "properties": dict(sorted(properties.items())),
-    }
-    return json.dumps(schema, indent=2)
+def predictions(which):
+    """The columns of a table of predictions."""
+    rows = [f"| `{_cell(name)}` | {_cell(meaning)} |" for name, meaning in which.items()]
+    return "\n".join(["| column | meaning |", "| --- | --- |", *rows])
+
+
+def json_results():
+    """A section for each result of `--json`: its fields, in the paths of jq."""
+    return "\n\n".join(map(_result, RESULTS))
+
+
+def _result(name):
+    schema = schemas.every()[name]
+    command, _, meaning = schema["description"].partition(": ")
+    lines = [
+        f"## {command.strip('`')}", "", f"{meaning[:1].upper()}{meaning[1:]} Schema: "
+        f"[`{name}.json`](schemas/{name}.json).", "",
+        "| field | holds | meaning |", "| --- | --- | --- |",
+    ]  # fmt: skip
+    return "\n".join([*lines, *_fields(schema, "")])
+
+
+def _fields(schema, path):
+    """A row for each field, and for those in it; of rows of tables, the table is named."""
+    for name, field in schema["properties"].items():
+        if not field.get("description"):
+            continue  # A setting.
+        optional = "" if name in schema["required"] else ", or absent"
+        where = f"{path}.{name}"
+        yield f"| `{where}` | {_holds(field)}{optional} | {_cell(field['description'])} |"
+        for end, item in (("", field), ("[]", field.get("items", {}))):
+            if "properties" in item and not _is_row(item):
+                yield from _fields(item, where + end)
+
+
+def _is_row(schema):
+    return any(f"of `{file}`" in schema.get("description", "") for file in ROWS)
+
+
+ROWS = ("metrics.csv", "summary.csv", "targets.csv", "lstmcli runs --csv")
+JSON_WORDS = {"integer": "whole number", "string": "text", "boolean": "`true` or `false`"}
+
+
+def _holds(field):
+    """What a field holds, in words."""
+    if "anyOf" in field:
+        return " or ".join(_holds(each) for each in field["anyOf"])
+    kinds = field.get("type", "any value")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    words = [JSON_WORDS.get(kind, kind.replace("null", "`null`")) for kind in kinds]
+    if words[0] == "array":
+        inner = _holds(field["items"]) if field.get("items") else "values"
+        return f"list of {inner}{'s' * (not inner.endswith(('s', 'text')))}"
+    return " or ".join(words)
