@@ -1,7 +1,7 @@
-"""The commands' verbs for Python: `lstmcli.train(layers=3)`, `lstmcli.sweep(layers=[1, 2, 3])`.
+"""The commands as Python functions: `lstmcli.train(layers=3)`, `lstmcli.sweep(layers=[1, 2, 3])`.
 
 Settings are keywords, named as the options are (`state_size` for `--state-size`), with the same
-defaults and checks. Nothing is printed. The commands of the command line are made of these.
+defaults and checks. Nothing is printed. The command line calls these functions.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from lstmcli.training.state import TrainingState
 
 MANY_CLASSES, MOST_PROBABLE = 100, 10
-"""Of more classes than the first, so many are kept of each step."""
+"""Above the first number of classes, only so many probabilities are kept for each step."""
 
 _OF_A_RUN = {spec.name for spec in fields(RunConfig)} - {"seed"}
 generate = with_settings("data", "run", leave_out={"data", *OF_THE_FILE, *_OF_A_RUN})(
@@ -104,7 +104,7 @@ class TrainedRun:
     directory: Path
 
     def __fspath__(self) -> str:
-        """It stands for its directory."""
+        """The run directory, so that a run can be passed wherever a path can."""
         return str(self.directory)
 
     @property
@@ -122,23 +122,23 @@ class TrainedRun:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Each seed's model as it was at its lowest validation loss."""
+        """The best checkpoint: each seed's model at its lowest validation loss."""
         return load.read_own_checkpoint(self.directory)[1]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the models of a checkpoint make of a series.
+    """The scores of a checkpoint's models on a series.
 
     Attributes:
         checkpoint: the file.
         data: what they were scored on, in words.
         scores: one for each seed.
-        notes: what is odd about the data.
-        baselines: what the same steps cost without a network.
+        notes: remarks on the data.
+        baselines: predictors without a network, scored on the same steps.
         epochs: how many each seed's model was trained for.
-        outputs: of several numbers that are predicted, the errors of each, of the models and of
-            the baselines: the columns of `targets.csv`; `None` where there is one, or classes.
+        outputs: if several numbers are predicted, the errors on each, of the models and of the
+            baselines: the columns of `targets.csv`; `None` for one number and for classes.
     """
 
     checkpoint: Path
@@ -151,7 +151,7 @@ class Evaluation:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each seed, then one for each baseline: its loss, and what goes with it."""
+        """A row for each seed, then one for each baseline, with the loss and other measures."""
         import pandas as pd
 
         models = [
@@ -181,17 +181,17 @@ def train(
     Args:
         out: the run directory; by default a new one in `runs`.
         overwrite: whether a run that is there already may be deleted.
-        resume: the directory of a run to go on with; one that is complete stays as it is.
-        other_device: whether such a run may go on with another `device`: its bits will differ.
+        resume: the directory of a run to continue; a complete run stays unchanged.
+        other_device: whether a resumed run may use another `device`; its last bits will differ.
         progress: whether a bar is shown; by default in a notebook that has `ipywidgets`.
         settings: of the model, the data, the training and the run. With `resume`, only more
-            `epochs`, another `patience`, and what no result depends on. `data` may be a pandas
-            DataFrame or arrays `[rows]` by name, which the run directory keeps as `data.parquet`;
-            or a Series, of which the next value is predicted unless `target` and `horizon` say
-            something else.
+            `epochs`, another `patience`, and settings that no result depends on. `data` may be a
+            pandas DataFrame or arrays `[rows]` by name, which the run directory keeps as
+            `data.parquet`; or a Series, whose next value is predicted unless `target` and
+            `horizon` say otherwise.
 
     Raises:
-        LstmcliError: as `lstmcli train` would say it.
+        LstmcliError: with the message that `lstmcli train` would print.
     """
     settings = plain_settings(settings)
     if not isinstance(progress, bool | None):
@@ -218,7 +218,7 @@ def _begin(
     progress: bool | None,
     table: bytes | None = None,
 ) -> TrainedRun:
-    """Trains from the beginning; a table that is given is kept beside what the run writes."""
+    """Trains a new run; `table` is saved in its directory as `data.parquet`."""
     opened = open_data(Config.build(**settings))
     directory = run_dir.create(Path(out) if out else None, label(opened.config), overwrite)
     with directory.lock():
@@ -263,7 +263,7 @@ def _train(run: TrainingState, progress: bool | None) -> None:
 
 
 def check_alone(name: str, others: Mapping[str, object]) -> None:
-    """Refuses options that have no effect beside another one.
+    """Refuses options that have no effect together with another one.
 
     Raises:
         UsageError: one of them is given.
@@ -277,10 +277,10 @@ def check_alone(name: str, others: Mapping[str, object]) -> None:
 
 
 def check_resumed(other_device: bool, resume: AnyPath | None) -> None:
-    """Refuses another device for a run that does not go on.
+    """Refuses `--other-device` for a new run.
 
     Raises:
-        UsageError: it is asked for.
+        UsageError: it is given without `--resume`.
     """
     if other_device and resume is None:
         raise UsageError(
@@ -291,31 +291,31 @@ def check_resumed(other_device: bool, resume: AnyPath | None) -> None:
 
 @contextmanager
 def held_run(directory: RunDirectory) -> Iterator[None]:
-    """Holds the directory of a run that is there.
+    """Locks the directory of an existing run.
 
     Raises:
-        FileError: there is none.
-        UsageError: somebody else writes to it.
+        FileError: it holds no run.
+        UsageError: another process is writing to it.
     """
-    resume_state.check_run(directory)  # Before a lock is put there.
+    resume_state.check_run(directory)  # Before a lock file is created there.
     with directory.lock():
         yield
 
 
 def label(config: Config) -> str:
-    """What a run directory is called behind its date, by default."""
+    """The part of a run directory's default name that follows the date."""
     data = config.data.data
     what = config.data.task if data is None else _word(files.shown(Path(data)).split(".")[0])
     return f"{what}-{config.model.layers}x{config.model.state_size}"
 
 
 def _word(name: str) -> str:
-    """A file's name as a part of a directory's."""
+    """A file's name, fit for a directory's name."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:24] or "data"
 
 
 def check_data(found: ResumeState) -> None:
-    """Checks the data that is named for a run that is complete: else nothing would look at it.
+    """Checks data that is given for a complete run, which would otherwise be ignored.
 
     Raises:
         LstmcliError: it is other data, or cannot be read.
@@ -326,14 +326,14 @@ def check_data(found: ResumeState) -> None:
 
 
 def open_data(config: Config, found: ResumeState | None = None) -> Source:
-    """The data of a run: what nobody has said of its settings follows from it.
+    """Opens the data of a run; settings that were not given follow from it.
 
     Args:
         config: all settings.
-        found: what is there of the run already.
+        found: the run to be resumed, if there is one.
 
     Raises:
-        LstmcliError: it cannot be used as asked.
+        LstmcliError: the data cannot be used with these settings.
     """
     from lstmcli.training import initial_weights, tensorboard_logging
 
@@ -349,17 +349,15 @@ def open_data(config: Config, found: ResumeState | None = None) -> Source:
 def prepare(
     opened: Source, directory: RunDirectory, found: ResumeState | None = None
 ) -> TrainingState:
-    """Loads TensorFlow, and readies a run.
-
-    How TensorFlow is to be set up depends on the data, which is open therefore.
+    """Loads TensorFlow, set up as the data requires, and prepares a run.
 
     Args:
         opened: the data.
         directory: of the run.
-        found: what is there of it already.
+        found: the run to be resumed, if there is one.
 
     Raises:
-        LstmcliError: the data or the device cannot be used as asked.
+        LstmcliError: the data or the device cannot be used.
     """
     _load(opened, found)
     from lstmcli.training import trainer
@@ -368,7 +366,7 @@ def prepare(
 
 
 def _load(opened: Source, found: ResumeState | None = None) -> None:
-    """Loads TensorFlow as the programs for some data ask for it."""
+    """Loads TensorFlow, set up for the programs that the data needs."""
     from lstmcli.core import execution, memory_use
 
     config = opened.config
@@ -382,10 +380,13 @@ def _load(opened: Source, found: ResumeState | None = None) -> None:
 
 
 def verify(config: Config) -> tuple[int, list[str]]:
-    """Trains the first epochs twice, and compares: how many, and what differs in any bit.
+    """Trains the first epochs twice and compares every bit.
+
+    Returns:
+        How many epochs were trained, and what differs.
 
     Raises:
-        LstmcliError: as training does.
+        LstmcliError: the training failed.
     """
     opened = open_data(config)
     _load(opened)
@@ -395,14 +396,14 @@ def verify(config: Config) -> tuple[int, list[str]]:
 
 
 def draw(directory: RunDirectory, source: Source | None = None) -> str | None:
-    """Draws the figures of a run that is over into its directory, which is held.
+    """Draws the figures of a finished run into its directory, which the caller has locked.
 
     Args:
         directory: of the run.
-        source: its data, where that is open already.
+        source: its data, if that is open already.
 
     Returns:
-        What went wrong, in words: a run without figures is a run all the same.
+        What went wrong, in words; `None` if nothing did. It is no error: the run is complete.
     """
     from lstmcli.reporting import plot
 
@@ -431,16 +432,16 @@ def evaluate(
     """Scores a checkpoint or a run directory on series that it has not seen.
 
     Args:
-        checkpoint: the file, or a run directory, of which the best checkpoint counts.
-        data: a dataset to score on, whole: a file, or what `train` takes. Without one it is a
-            fresh series, or the part of the dataset that was held back from training.
-        keep: whether the scores keep what was predicted at each step: above 100 classes, of the
-            ten most probable ones.
-        all_classes: whether of all then.
+        checkpoint: the file, or a run directory, whose best checkpoint is scored.
+        data: a whole dataset to score on: a file, or data in memory as for `train`. By default a
+            new series of the task, or the test part of the training file.
+        keep: whether the scores keep the predictions at each step; with more than 100 classes, the
+            probabilities of the ten most probable ones.
+        all_classes: whether all probabilities are kept even then.
         settings: those of the task and of the run that differ from the checkpoint's.
 
     Raises:
-        LstmcliError: as `lstmcli eval` would say it.
+        LstmcliError: with the message that `lstmcli eval` would print.
     """
     if data is not None and in_memory.is_in_memory(data):
         with in_memory.as_file(data) as file:
@@ -485,7 +486,7 @@ def evaluate(
 def _outputs(
     scores: Sequence[Score], baselines: Sequence[Baseline], horizon: int
 ) -> pd.DataFrame | None:
-    """The errors of each of several numbers that are predicted."""
+    """The errors on each of several targets."""
     from lstmcli.data import outputs
 
     models = [(score.seed, outputs.MODEL, score.outputs) for score in scores if score.outputs]
@@ -508,17 +509,16 @@ def sweep(
     """Trains every combination of settings with every seed, and says how many layers are enough.
 
     Args:
-        out: the sweep directory; by default one that the same sweep finds again.
-        compare: another setting that is the question in place of depth, and its values:
-            `{"state_size": [4, 8]}`.
-        tune: values of settings that each depth is to have at its best, by its validation loss:
+        out: the sweep directory; by default one in `runs`, the same for the same sweep.
+        compare: a setting to compare instead of depth, and its values: `{"state_size": [4, 8]}`.
+        tune: settings to tune for each depth by validation loss, and the values to try:
             `{"learning_rate": [0.1, 0.3]}`; by default some learning rates, if none is given.
-        overwrite: whether another sweep that is there may be deleted.
+        overwrite: whether another sweep in that directory may be deleted.
         settings: of the model, the data, the training, the run and the sweep; a list or a range of
             values is swept.
 
     Raises:
-        LstmcliError: as `lstmcli sweep` would say it.
+        LstmcliError: with the message that `lstmcli sweep` would print.
     """
     from lstmcli.sweeps import run
 
@@ -530,16 +530,16 @@ def sweep(
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:
-    """Answers, and writes the tables and the figures of a sweep of which no trial is missing.
+    """Writes the answer, the tables and the figures of a sweep whose trials have all ended.
 
     Raises:
-        FileError: the curves are not those of the trials; all is written nevertheless.
+        FileError: the curves do not match the trials; everything is written nevertheless.
     """
     from lstmcli.reporting import plot
     from lstmcli.sweeps import run, tables
 
     result = run.conclude(plan, directory)
-    if len(result.curves):  # Where all trials ended before their first epoch there are none.
+    if len(result.curves):  # There are none if all trials ended before their first epoch.
         plot.write_all(directory.path)
     tables.check_curves(result.trials, result.curves, plan.swept, directory.curves)
     return result
@@ -551,7 +551,7 @@ def plan_of(
     compare: Mapping[str, Any] | str | None = None,
     tune: Mapping[str, Any] | Iterable[str] | None = None,
 ) -> Plan:
-    """The sweep that some settings ask for; single values, lists, ranges, or texts like `1-5`."""
+    """Plans a sweep from settings: single values, lists, ranges, or texts like `1-5`."""
     from lstmcli.sweeps import axis, grid, plan, tuning
 
     settings = plain_settings(settings)

@@ -1,4 +1,4 @@
-"""What each layer is for: the loss without what it carries, or without one of its units.
+"""What each layer is for: the loss without its carried state, or without one of its units.
 
 Variants of a network run side by side, as further rows: N variants of B rows each. Shapes are
 written with R networks, L layers, S units, T steps.
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 EVERY_STEP, WINDOW_STARTS, UNIT = "carried, every step", "carried, window starts", "unit"
-"""What is zeroed: a layer's c and h from the step before, or one unit's c and h for good."""
+"""What is zeroed: a layer's c and h from the previous step, or one unit's c and h at all steps."""
 SIDE_BY_SIDE = 2**20
-"""Pre-activations of all variants of all networks at a step, at most."""
+"""The most pre-activations of all variants of all networks at a step."""
 PRODUCTS = 2.5e11
-"""Multiplications that leaving out units may take, for each network."""
+"""The most multiplications for the ablation of units, for each network."""
 FEWEST_STEPS = 1_000
-"""Below which units are not left out one by one."""
+"""With fewer steps than this, units are not ablated one by one."""
 
 
 class Variant(NamedTuple):
@@ -74,8 +74,8 @@ def ablation(subject: ProbeData, lags: int) -> pd.DataFrame:
     """The loss without each layer's carried state and without each unit, and each unit's lag.
 
     Args:
-        subject: the networks and what they read.
-        lags: the longest at which a unit is held against the input.
+        subject: the networks and the series that they read.
+        lags: the longest lag at which a unit is compared with the input.
 
     Returns:
         The columns of AblationRow, a row for each seed and what was left out.
@@ -207,7 +207,7 @@ def _repeated(given: NumpyInputs, count: int) -> NumpyInputs:
 
 
 def unit_lags(subject: ProbeData, lags: int) -> pd.DataFrame:
-    """The input and the lag that each unit's h says most of, by itself.
+    """The input and the lag that each unit's h explains best, by itself.
 
     Returns:
         `seed,layer,unit,input,lag,r_squared`, numbers from 1 on.

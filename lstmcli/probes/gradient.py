@@ -1,9 +1,8 @@
-"""How far the training signal reaches: the gradient of a step's loss to what came before it.
+"""How far the training signal reaches: gradients of a step's loss with respect to earlier steps.
 
-Many single losses are followed back side by side, as far as is asked and without truncation.
-Truncation to windows of W steps (Elman 1990; Williams and Peng 1990) takes nothing but steps away:
-from place p of a window, counted from 0, the gradient reaches p steps back as it would without, and
-none further. Shapes are written with L layers, S units, M losses, K + 1 steps of history.
+The gradients of many single losses are computed side by side, without truncation. Truncation to
+windows of W steps (Elman 1990; Williams and Peng 1990) only takes steps away: from place p of a
+window, counted from 0, the gradient reaches p steps back, unchanged, and no further. Shapes are written with L layers, S units, M losses, K + 1 steps of history.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ if TYPE_CHECKING:
 Integers = npt.NDArray[np.int64]
 
 WINDOWS = (1, 2, 4)
-"""Lengths of a window to compare, in those of training."""
+"""Window lengths to compare, as multiples of the one in training."""
 LARGEST = 2**22
 """Numbers that a network's history of all losses holds, at most."""
 LOSSES = (64, 1_000)
-"""Losses that are followed back: at least and at most."""
+"""Losses whose gradients are computed: at least and at most."""
 
 
 class Losses(NamedTuple):
-    """Steps whose losses are followed back.
+    """Steps whose losses' gradients are computed.
 
     Attributes:
         steps: their numbers in their rows: `[M]`.
@@ -87,9 +86,9 @@ def gradient(subject: ProbeData, lags: int) -> pd.DataFrame:
     """The mean norm of the gradient of a step's loss, by lag and layer.
 
     Args:
-        subject: the networks and what they read.
-        lags: the longest; four windows are looked at in any case, but no further back than half
-            of the rows, so that what lies there can be measured for the other half.
+        subject: the networks and the series that they read.
+        lags: the longest lag. At least four windows are covered, but never more than half of a
+            row, so that the steps of the other half can be measured.
 
     Returns:
         The columns of GradientRow.
@@ -110,7 +109,7 @@ def gradient(subject: ProbeData, lags: int) -> pd.DataFrame:
 
 
 def chosen(subject: ProbeData, replica: int, longest: int) -> Losses:
-    """Draws scored steps, with as much before them as is looked back, where there are such."""
+    """Draws scored steps, if possible such with `longest` steps before them."""
     arrays, there = subject.arrays[replica], ~subject.padding[..., replica]
     scored = there & arrays.get("scored", np.True_)
     late = scored & (np.arange(len(scored)) >= min(longest, len(scored) // 2))[:, None]
@@ -123,9 +122,9 @@ def chosen(subject: ProbeData, replica: int, longest: int) -> Losses:
 
 
 def norms_of(subject: ProbeData, run: TracedRun, losses: Losses, longest: int) -> Norms:
-    """Follows the gradients of some losses back, over `longest` steps.
+    """The gradients' norms of some losses over `longest` steps.
 
-    The beginning of a row or of a sequence ends them.
+    They end at the beginning of a row or of a sequence.
     """
     times = losses.steps - np.arange(longest, -1, -1)[:, None]  # [K + 1, M]
     there, rows = np.maximum(times, 0), losses.rows
@@ -146,7 +145,7 @@ def norms_of(subject: ProbeData, run: TracedRun, losses: Losses, longest: int) -
 def _followed(
     run: TracedRun, state: Array, given: NumpyInputs, targets: npt.NDArray[Any], target: Target
 ) -> Norms:
-    """Runs the network over the losses' histories, and their gradients back.
+    """Runs the network over the losses' histories, and backpropagates their gradients.
 
     Args:
         run: whose network it is.
@@ -189,7 +188,7 @@ def _frame(norms: Norms, steps: Integers, window: int) -> pd.DataFrame:
 
 
 def shares(table: pd.DataFrame) -> pd.DataFrame:
-    """How much of the gradient to the input each window leaves, of all that was followed back.
+    """The share of the gradient to the input that lies within each window.
 
     Args:
         table: as `gradient` gives it.

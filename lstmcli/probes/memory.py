@@ -1,8 +1,8 @@
-"""How far back each layer remembers: what a linear readout of its state knows of earlier inputs.
+"""How far back each layer remembers: how well a linear readout of its state recovers old inputs.
 
 The sum over the lags is Jaeger's memory capacity (2001, "Short term memory in echo state networks",
 GMD Report 152): for independent inputs it is at most the number of units in the readout. Here it is
-judged on steps that the readout was not fitted on, so that it does not grow with their number.
+measured on steps that the readout was not fitted on, so that overfitting does not raise it.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 ALL = "all"
-"""In the place of a layer's number: the h of all layers together."""
+"""Instead of a layer's number: the h of all layers together."""
 CALIBRATED = 4_000
-"""Steps on which probabilities are calibrated, at most."""
+"""The most steps on which probabilities are calibrated."""
 JUDGED = 2**21
-"""Probabilities that are judged at a lag, at most: steps times the symbol's values."""
+"""The most probabilities that are scored at a lag: steps times the symbol's values."""
 
 
 @dataclass(frozen=True)
 class ReadoutScore:
-    """What a readout knows of the input at some lag.
+    """How well a readout recovers the input at some lag.
 
     Attributes:
         lag: in steps.
-        held_out: R squared of a number, bits of a symbol, as judged; it can be below 0.
-        most: what there is to know: 1, or the symbol's entropy in bits.
-        ridge: the strength of the ridge, infinite where nothing was better than the mean.
+        held_out: R squared of a number, or bits of a symbol, on held-out steps; it can be negative.
+        most: the maximum: 1, or the symbol's entropy in bits.
+        ridge: the strength of the ridge; infinite if no strength was better than the mean.
     """
 
     lag: int
@@ -50,7 +50,7 @@ class ReadoutScore:
 
     @property
     def memory(self) -> float:
-        """`held_out`, and 0 where a readout knows nothing; `nan` where there are too few steps."""
+        """`held_out`, at least 0; `nan` if there are too few steps."""
         return float(np.maximum(0, self.held_out))
 
 
@@ -85,11 +85,11 @@ class MemoryRow(TypedDict):
 
 
 def memory(subject: ProbeData, lags: int) -> pd.DataFrame:
-    """What is known of each input at each lag, by network, layer and part of the state.
+    """How well each input can be recovered at each lag, by network, layer and part of the state.
 
     Args:
-        subject: the networks and what they read.
-        lags: the longest.
+        subject: the networks and the series that they read.
+        lags: the longest lag.
 
     Returns:
         The columns of MemoryRow.
@@ -142,11 +142,11 @@ def parts_of(run: TracedRun) -> Iterator[tuple[int | str, str, npt.NDArray[Any]]
 
 
 class ReadoutTask(NamedTuple):
-    """What is to be read out of states: the input at some lags.
+    """What is read out of states: the input at some lags.
 
     Attributes:
-        block: the lags, and the steps to fit, to choose and to judge on.
-        targets: on each of these.
+        block: the lags, and the steps for fitting, for choosing the ridge and for scoring.
+        targets: for each of these three.
     """
 
     block: Block
@@ -162,7 +162,7 @@ def _asked(values: npt.NDArray[Any], classes: int, block: Block) -> ReadoutTask:
 
 
 def recovered(states: npt.NDArray[Any], asked: Sequence[ReadoutTask]) -> Iterator[ReadoutScore]:
-    """What a linear readout of some states `[steps, B, S]` knows of an input, at each lag."""
+    """How well a linear readout of some states `[steps, B, S]` recovers an input at each lag."""
     flat = states.reshape(-1, states.shape[-1])
     for block, targets in asked:
         if min(map(len, block.parts)) < FEWEST_PAIRS:
@@ -175,7 +175,7 @@ def recovered(states: npt.NDArray[Any], asked: Sequence[ReadoutTask]) -> Iterato
 def _judged(
     parts: Sequence[Floats], targets: Sequence[Targets], lags: Sequence[int]
 ) -> Iterator[ReadoutScore]:
-    """Fits, chooses and judges the readouts of some lags."""
+    """Fits, chooses and scores the readouts of some lags."""
     fit, choose, judge = parts
     fitted = readout.fit_ridge(fit, targets[0], choose, targets[1])
     if not targets[0].classes:
@@ -195,11 +195,11 @@ def _known(
     place: int,
     lag: int,
 ) -> ReadoutScore:
-    """The bits of a symbol that a readout knows."""
+    """The bits of a symbol that a readout recovers."""
     classes, strength = targets[0].classes, float(fitted.strengths[place])
     calibrated_by, labels = targets[1].values[:, place], targets[2].values[:, place]
     most = readout.entropy(labels, classes)
-    if np.isinf(strength):  # What knows nothing guesses the frequencies, and loses the entropy.
+    if np.isinf(strength):  # It guesses the frequencies: its loss is the entropy.
         return ReadoutScore(lag, 0.0, most, strength)
     calibrating, judging = slice(CALIBRATED), slice(JUDGED // classes)
     known = readout.known_bits(

@@ -1,4 +1,4 @@
-"""What is probed: a checkpoint's networks, trained and untrained, and what they are given."""
+"""What is probed: a checkpoint's networks, trained and untrained, and the series that they read."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from lstmcli.utils import rng
 
 TRAINED, UNTRAINED = "trained", "untrained"
 MOST_HELD = 2**28
-"""Bytes of the states of networks that are run side by side."""
+"""The most bytes for the states of networks that run side by side."""
 
 
 class ProbeWindows(Windows):
-    """What a network reads: where one row ends, no other goes on."""
+    """The windows that a network reads; no row continues another one."""
 
     cut: PackedSequences | Spans
 
@@ -47,8 +47,8 @@ class ProbeData:
         checkpoint: the file.
         data: what the series are, in words.
         model: what the file holds.
-        windows: of each replica, all with as many rows and steps.
-        notes: what is odd about the data.
+        windows: of each replica, all with the same number of rows and steps.
+        notes: remarks on the data.
     """
 
     checkpoint: Path
@@ -86,9 +86,9 @@ class ProbeData:
 
     @cached_property
     def begins(self) -> npt.NDArray[np.bool_]:
-        """Where something begins of which the steps before say nothing: `[steps, B, R]`.
+        """Where the past ends: `[steps, B, R]`.
 
-        At the first step of each row, where a sequence begins, and in the padding behind the last.
+        At the first step of each row, where a sequence begins, and in the padding after the last.
         """
         found = self.padding.copy()
         for replica, arrays in enumerate(self.arrays):
@@ -97,7 +97,7 @@ class ProbeData:
         return found
 
     def judged(self, replica: int) -> ReadoutSplit:
-        """Which of a replica's steps say what it remembers: none of a warm-up."""
+        """Which of a replica's steps are used, and for what; none of the warm-up."""
         begins, outside = (each[..., replica] for each in (self.begins, self.padding))
         windows = self.windows[replica]
         if isinstance(windows.cut, Spans):
@@ -117,19 +117,19 @@ class ProbeData:
         return NumpyInputs(np.stack(numbers, 1), np.stack(symbols, 1), carried)
 
     def networks(self, kind: str, replicas: Sequence[int]) -> list[Network]:
-        """The parameters of some replicas, trained or as they were drawn."""
+        """The parameters of some replicas, trained or untrained."""
         tensors = self.model.tensors if kind == TRAINED else self._untrained
         return [numpy_lstm.network(tensors, each, self.spec) for each in replicas]
 
     @cached_property
     def _untrained(self) -> initialization.Arrays:
-        """The weights that the seeds draw, whatever of them training began with."""
+        """The weights drawn from the seeds, even if training began with others."""
         rngs = [rng.generator(seed, rng.Stream.WEIGHTS) for seed in self.model.seeds]
         spec = self.spec
         return initialization.initialise(self.model.config.model, spec.features, spec.outputs, rngs)
 
     def runs(self, kinds: Sequence[str]) -> Iterator[TracedRun]:
-        """Runs networks over their series, as many side by side as there is room for.
+        """Runs networks over their series, as many side by side as fit into memory.
 
         Args:
             kinds: TRAINED, UNTRAINED or both.
@@ -148,7 +148,7 @@ class ProbeData:
 
 @dataclass(frozen=True)
 class TracedRun:
-    """What a network did over its series.
+    """The states of a network over its series.
 
     Attributes:
         kind: TRAINED or UNTRAINED.
@@ -176,12 +176,12 @@ def states_of(
 
 
 def one_thread() -> threadpool_limits:
-    """NumPy's products on one thread, as those of single steps are too small for more."""
+    """Runs NumPy's products on one thread: those of single steps are too small for more."""
     return threadpool_limits(1)
 
 
 def subject_of(opened: LoadedCheckpoint, steps: int, to_score: bool = True) -> ProbeData:
-    """The networks of a checkpoint, and the beginning of the series that they are to read.
+    """The networks of a checkpoint, and the beginning of the series that they read.
 
     The series is cut into rows as for validation.
 
@@ -191,7 +191,7 @@ def subject_of(opened: LoadedCheckpoint, steps: int, to_score: bool = True) -> P
         to_score: whether targets must be there.
 
     Raises:
-        FileError: a series is not to be had, or too short for a window.
+        FileError: a series is missing, or too short for a window.
     """
     tested, training = opened.tested(to_score), opened.config.training
     chosen = [opened.trial.note] if opened.trial else []
@@ -236,8 +236,8 @@ class Input:
 def inputs_of(subject: ProbeData) -> list[Input]:
     """The inputs that vary.
 
-    A number that is only ever one of two is a symbol, as the echo task's bit, and several numbers
-    of which always one is 1 and the others are 0 are one symbol.
+    A number with only two values counts as a symbol, as the echo task's bit does. So do one-hot
+    numbers, together.
     """
     schema = subject.model.schema
     there = ~subject.padding

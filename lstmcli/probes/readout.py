@@ -1,4 +1,4 @@
-"""Linear readouts of a state: which steps fit, choose and judge them, and how much they know."""
+"""Linear readouts of a state: how they are fitted and scored, and on which steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 STRENGTHS = np.append(10.0 ** np.arange(-8, 3), np.inf)
-"""Of the ridge, with units of variance 1; with infinity the readout is the mean."""
+"""Strengths of the ridge, for units of variance 1; with infinity the readout is the mean."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Readout:
 def standardised(fit: Floats, *others: Floats) -> list[Floats]:
     """States `[n, S]` with the mean 0 and the variance 1 that `fit` then has.
 
-    A unit that does not vary at all is 0 there, and counts for nothing.
+    A unit that does not vary becomes 0 and has no effect.
     """
     mean, scale = fit.mean(0), fit.std(0)
     idle = scale <= 1e-9 * np.maximum(1, np.abs(mean))
@@ -111,7 +111,7 @@ def fit_ridge(states: Floats, targets: Targets, choose: Floats, chosen_by: Targe
         weights = cross / (np.maximum(variances, 0) + strength)[:, None, None]
         explained = 2 * other - _rotated(other_gram, weights)
         errors[place] = spread - (weights * explained).sum((0, 2))
-    # The last bits of the sums must not make an idle readout better than the mean.
+    # Rounding errors must not make a useless readout better than the mean.
     errors[-1] -= 1e-12 * spread
     strengths = STRENGTHS[errors.argmin(0)]  # [K]
     weights = cross / (np.maximum(variances, 0)[:, None] + strengths)[:, :, None]
@@ -137,9 +137,9 @@ def r_squared(readout: Readout, states: Floats, targets: Targets) -> Floats:
 Labels = npt.NDArray[np.int64]
 
 MOST_STEPS = 30
-"""Of Newton's method; it takes a dozen where values can be told apart."""
+"""The most steps of Newton's method; about twelve are enough where values can be told apart."""
 CONVERGED = 1e-7
-"""Nats that a step must still promise."""
+"""Newton's method stops when a step would gain fewer nats than this."""
 
 
 def entropy(labels: Labels, classes: int) -> float:
@@ -150,7 +150,7 @@ def entropy(labels: Labels, classes: int) -> float:
 
 
 def known_bits(scores: Floats, labels: Labels, judged: Floats, judged_by: Labels) -> float:
-    """The bits that scores know of a symbol, below 0 where they mislead.
+    """The bits of a symbol that scores give, below 0 if they mislead.
 
     Args:
         scores: to calibrate on: `[V, n]`.
@@ -216,7 +216,7 @@ def _loss(parameters: Floats, scores: Floats, targets: Floats) -> float:
 def _slopes(parameters: Floats, scores: Floats, targets: Floats) -> tuple[Floats, Floats]:
     """Gradient `[1 + V]` and Hessian of the loss.
 
-    The offsets are known up to a sum: a little is added to the Hessian's diagonal.
+    The offsets are determined only up to a sum, so a little is added to the Hessian's diagonal.
     """
     q = np.exp(_log_softmax(parameters[0] * scores + parameters[1:, None]))
     classes, count = q.shape
@@ -240,21 +240,21 @@ Bools = npt.NDArray[np.bool_]
 
 FIT, CHOOSE, JUDGE = range(3)
 SHARES = (0.6, 0.2, 0.2)
-"""Of the steps, or of the sequences, in each part."""
+"""The share of the steps, or of the sequences, in each part."""
 FEWEST_SEQUENCES = 20
-"""Below which a series of sequences is divided by time, as one without is."""
+"""With fewer sequences than this, the rows are divided by time, as without sequences."""
 FEWEST_PAIRS = 20
-"""Of a part, below which nothing is said about a lag."""
+"""With fewer steps in a part than this, a lag is not measured."""
 ENOUGH = 0.8
 """Share of the steps that must be as old as the longest lag for all lags to use the same ones."""
 
 
 class Block(NamedTuple):
-    """Lags that are judged on the same steps.
+    """Lags that are scored on the same steps.
 
     Attributes:
         lags: in steps.
-        parts: the places to fit, to choose and to judge on, counted through `[steps, B]`.
+        parts: the places for fitting, choosing and scoring, as indices into `[steps, B]`.
     """
 
     lags: list[int]
@@ -278,7 +278,7 @@ class ReadoutSplit:
         """Divides rows of sequences.
 
         Args:
-            begins: where something begins of which the steps before say nothing: `[steps, B]`.
+            begins: where the past ends, as `ProbeData.begins` has it: `[steps, B]`.
             padding: places without a step, or of a warm-up: `[steps, B]`.
         """
         steps, rows = begins.shape
@@ -299,8 +299,8 @@ class ReadoutSplit:
     def blocks(self, longest: int) -> Iterator[Block]:
         """Lags from 0 to the longest, with the steps that are old enough for them.
 
-        Where nearly all steps are old enough for the longest lag, all lags are judged on those;
-        among short sequences each lag has its own.
+        If nearly all steps are old enough for the longest lag, all lags are scored on those; in
+        short sequences each lag has its own steps.
         """
         there = self.part >= 0
         if (self.age >= longest).sum() >= ENOUGH * there.sum():

@@ -1,4 +1,4 @@
-"""Probing a checkpoint: its networks, a series that it has not seen, and what is asked of both."""
+"""Probing a checkpoint: its networks are run on a series that it has not seen."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ PROBES: dict[str, Callable[[ProbeData, int], pd.DataFrame]] = {
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe found.
+    """The result of a probe.
 
     Attributes:
         kind: `memory`, `gradient` or `ablation`.
-        subject: the networks, and what they read.
-        table: a row for each seed and what was measured.
+        subject: the networks, and the series that they read.
+        table: a row for each seed and measurement.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Probe:
 
     @property
     def title(self) -> str:
-        """Whose networks they are, and what they learned: `3 x 4 units, echo after 3 steps`."""
+        """The model and its task: `3 x 4 units, echo after 3 steps`."""
         series, model = self.subject.windows[0].series, self.subject.model.config.model
         known = TASKS.get(str(series.task.get("name")))
         learned = known.describe(series) if known else self.subject.data
@@ -61,23 +61,23 @@ def probe(
     steps: int = ProbeConfig.steps,
     **settings: Any,
 ) -> Probe:
-    """Looks into the models of a checkpoint: which layer remembers what.
+    """Measures what each layer of a checkpoint's models remembers of earlier inputs.
 
     Args:
-        checkpoint: the file, or a run directory, of which the best checkpoint counts.
-        data: a dataset to read. Without one it is a fresh series, or the part of the dataset that
-            was held back from training.
-        gradient: ask instead how far the gradient reaches.
-        ablate: ask instead what the loss is without a layer's carried state, or without a unit.
-        lags: steps back to look, at most.
-        steps: steps of the series to look at, at most.
+        checkpoint: the file, or a run directory, whose best checkpoint is probed.
+        data: a dataset to read. By default a new series of the task, or the test part of the
+            training file.
+        gradient: measure how far gradients reach instead.
+        ablate: measure the loss without a layer's carried state, or without a unit, instead.
+        lags: the largest lag, in steps.
+        steps: the most steps of the series that are read.
         settings: those of the task that differ from the checkpoint's.
 
     Returns:
-        What was found; its `table` is a pandas DataFrame.
+        The result; its `table` is a pandas DataFrame.
 
     Raises:
-        LstmcliError: as `lstmcli probe` would say it.
+        LstmcliError: with the message that `lstmcli probe` would print.
     """
     if gradient and ablate:
         raise UsageError(
@@ -95,7 +95,7 @@ def probe(
 
 
 def _check(subject: ProbeData) -> None:
-    """Refuses networks and series about which nothing can be said."""
+    """Refuses a series whose inputs never vary."""
     if not inputs_of(subject):
         raise FileError(
             f"there is nothing to measure: no input of {subject.data} varies",

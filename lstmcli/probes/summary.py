@@ -1,4 +1,4 @@
-"""What the seeds say together: means with intervals, capacities, and who holds what."""
+"""Summaries over the seeds: means with intervals, memory capacities, and the lags that are held."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 FEWEST_SEEDS = 5
-"""For an interval: the t distribution of fewer is too wide to say anything."""
+"""The fewest seeds for an interval: with fewer, the t distribution is too wide to be useful."""
 HOLDS = 0.5
-"""Of what there is to know of an input: what a layer has to know to hold it."""
+"""A layer holds an input if at least this share of it can be recovered."""
 PART = ["network", "input", "unit", "layer", "state"]
-"""What tells the parts of a state, and the inputs that are read out of them, apart."""
+"""The columns that identify a part of a state and an input that is read out of it."""
 
 
 def over_seeds(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def over_seeds(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataF
 
 
 def by_lag(memory: pd.DataFrame) -> pd.DataFrame:
-    """The memory of each part of the state at each lag, over the seeds, and what there is to know.
+    """The memory of each part of the state at each lag, over the seeds, and its maximum.
 
     Args:
         memory: as `memory.memory` gives it.
@@ -66,11 +66,11 @@ def capacities(memory: pd.DataFrame) -> pd.DataFrame:
     """
     sums = memory.groupby([*PART, "seed"], sort=False)["memory"].sum(min_count=1)
     found = over_seeds(sums.rename("capacity").reset_index(), PART, "capacity")
-    return found.assign(low=found.low.clip(lower=0))  # As no capacity is below it.
+    return found.assign(low=found.low.clip(lower=0))  # A capacity is never negative.
 
 
 def held(lags: pd.DataFrame) -> list[int]:
-    """The lags at which a part of the state holds the input: it knows half of what there is.
+    """The lags at which a part of the state holds the input: at least half can be recovered.
 
     Args:
         lags: the part's rows of `by_lag`.
