@@ -2,7 +2,8 @@
 
 The gradients of many single losses are computed side by side, without truncation. Truncation to
 windows of W steps (Elman 1990; Williams and Peng 1990) only takes steps away: from place p of a
-window, counted from 0, the gradient reaches p steps back, unchanged, and no further. Shapes are written with L layers, S units, M losses, K + 1 steps of history.
+window, counted from 0, the gradient reaches p steps back, unchanged, and no further. Shapes are
+written with L layers, S units, M losses, K + 1 steps of history.
 """
 
 from __future__ import annotations
@@ -55,13 +56,13 @@ class Norms(NamedTuple):
 
 
 class GradientRow(TypedDict):
-    """The gradient of a step's loss to something some steps before it.
+    """The gradient of a step's loss with respect to an earlier step.
 
     Attributes:
         seed: the network's seed.
         network: `trained`, or `untrained`: its weights before training.
         layer: the layer, from 1 on; 0 for the input.
-        to: to what the gradient is: the input `x`, or the layer's `h` or `c`.
+        to: what the gradient is with respect to: the input `x`, or the layer's `h` or `c`.
         lag: how many steps before.
         window: steps of a window in training (`--bptt`).
         norm: mean norm of the gradient without truncation.

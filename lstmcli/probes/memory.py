@@ -55,7 +55,7 @@ class ReadoutScore:
 
 
 class MemoryRow(TypedDict):
-    """What a part of a network's state knows of an input some steps ago.
+    """How well an earlier input can be recovered from a part of a network's state.
 
     Attributes:
         seed: the network's seed.
@@ -65,9 +65,9 @@ class MemoryRow(TypedDict):
         input: the input's column.
         unit: what `memory` is measured in: `bits` or `r_squared`.
         lag: how many steps ago.
-        memory: what the part of the state knows: `held_out`, but at least 0.
+        memory: `held_out`, but at least 0.
         held_out: what a linear readout recovers on steps that it was not fitted to.
-        most: what there is to know: 1, or the entropy of the input in bits.
+        most: the maximum: 1, or the entropy of the input in bits.
         ridge: strength of the readout's ridge; infinite where it gives nothing but the mean.
     """
 
