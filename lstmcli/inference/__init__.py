@@ -1,1 +1,1 @@
-"""Using a trained model: what it writes, predicts and forecasts, and the same model elsewhere."""
+"""Using a trained model: predictions, forecasts, text, and exports for other programs."""

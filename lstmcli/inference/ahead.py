@@ -1,4 +1,4 @@
-"""What is known of the steps behind the end of a recording: its index, and inputs that go on."""
+"""The steps after the end of a recording: their index, and the inputs known in advance."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ STEP = "step"
 
 @dataclass(frozen=True)
 class Ahead:
-    """The steps behind the end of a recording.
+    """The steps after the end of a recording.
 
     Attributes:
-        name: what they are known by: the index's name, or `step`.
-        labels: of each: dates, or numbers.
+        name: the index's name, or `step`.
+        labels: of each step: dates, or numbers.
         numbers: numeric inputs, standardised, `[rows, N]`: 0 where they are not known in advance.
         symbols: categorical inputs by number: `[rows, M]`.
     """
@@ -43,7 +43,7 @@ class Ahead:
 
 
 def unknown_inputs(schema: Schema) -> list[str]:
-    """Inputs that are neither the target's own past nor the calendar's."""
+    """Inputs that are neither the target's own past nor part of the calendar."""
     roles = schema_roles(schema)
     return [name for name in roles.inputs if name not in roles.targets]
 
@@ -51,18 +51,18 @@ def unknown_inputs(schema: Schema) -> list[str]:
 def look_ahead(
     series: Series, config: DataConfig, steps: int, rows: int, future: Path | None
 ) -> Ahead:
-    """What is known of some steps.
+    """What is known in advance of the next steps.
 
     Args:
         series: the recording.
         config: how its files are read.
         steps: how many are forecast.
-        rows: for how many of them inputs are needed.
+        rows: how many of them need inputs.
         future: a table with inputs that are known in advance, a row for each step.
 
     Raises:
         FileError: the table lacks a column, a row or a cell, or has other steps.
-        UsageError: inputs are needed that are not known, or the calendar of dates that are not.
+        UsageError: inputs or dates are needed that are not known.
     """
     schema = series.schema
     table = None
@@ -92,7 +92,7 @@ def look_ahead(
 def _add_calendar(
     schema: Schema, index: Index, labels: Any, given: npt.NDArray[np.float32]
 ) -> None:
-    """Puts the calendar's inputs where they belong.
+    """Fills in the calendar's inputs.
 
     Raises:
         UsageError: the dates are not known.
@@ -110,10 +110,10 @@ def _add_calendar(
 
 
 def check_known(schema: Schema, steps: int, rows: int, direct: int) -> None:
-    """Refuses a forecast that needs inputs which nobody knows yet.
+    """Refuses a forecast that needs unknown inputs.
 
     Raises:
-        UsageError: it does.
+        UsageError: it needs some.
     """
     if not rows or not (unknown := unknown_inputs(schema)):
         return
@@ -126,7 +126,7 @@ def check_known(schema: Schema, steps: int, rows: int, direct: int) -> None:
 
 
 def written(labels: npt.NDArray[Any]) -> list[str]:
-    """Labels as text: dates without a time where all are midnights."""
+    """Labels as text; dates have no time of day if all are at midnight."""
     if labels.dtype.kind != "M":
         return [f"{each:.10g}" if labels.dtype.kind == "f" else str(each) for each in labels]
     days = bool((labels == labels.astype("datetime64[D]")).all())
@@ -135,7 +135,7 @@ def written(labels: npt.NDArray[Any]) -> list[str]:
 
 
 def _continued(known: npt.NDArray[Any], index: Index, steps: int) -> npt.NDArray[Any] | None:
-    """The index goes on by its own distance; `None` where there is none."""
+    """The index continued at its own spacing; `None` if it is not evenly spaced."""
     if index.kind == "numbers":
         if len(known) < 2 or index.frequency is None:
             return None
@@ -154,10 +154,10 @@ def _continued(known: npt.NDArray[Any], index: Index, steps: int) -> npt.NDArray
 
 
 def _dates(last: Any, frequency: str, steps: int) -> npt.NDArray[Any]:
-    """Dates behind one, at a distance as pandas calls it: months on the same day, or the last.
+    """The dates after one, at a pandas frequency; of months on the same day, or the last one.
 
     Raises:
-        UsageError: a calendar does not reach so far.
+        UsageError: dates cannot reach that far.
     """
     try:
         return _dates_in_reach(last, frequency, steps)
@@ -202,7 +202,7 @@ def _read(path: Path, schema: Schema, config: DataConfig, rows: int) -> table_fi
 
 
 def _check_begin(table: table_files.Table, index: Index, last: Any) -> None:
-    """Refuses a table that begins within what is known: its rows would be taken for later ones.
+    """Refuses a table that begins before the end of the data: its rows would be misread as later.
 
     Raises:
         FileError: it does.
@@ -216,7 +216,7 @@ def _check_begin(table: table_files.Table, index: Index, last: Any) -> None:
 
 
 def _own(table: table_files.Table, index: Index, steps: int) -> npt.NDArray[Any] | None:
-    """The index of such a table, where it has one for each step."""
+    """The table's own index, if it has one for each step."""
     found = dates.read(table.frame[index.name], index.format) if index.kind == "dates" else None
     if found is None or len(found.values) < steps or np.isnat(found.values[:steps]).any():
         return None
@@ -229,7 +229,7 @@ def _fill(
     given: npt.NDArray[np.float32],
     symbols: npt.NDArray[np.int64],
 ) -> None:
-    """Puts the inputs of a table where they belong."""
+    """Fills in the inputs of a table."""
     try:
         _encode(table, schema, given, symbols)
     except FileError as error:

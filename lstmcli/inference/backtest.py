@@ -1,7 +1,7 @@
-"""Forecasts of a part that begin at many of its steps: how wrong they are by how far ahead.
+"""Backtests: the errors, by steps ahead, of forecasts that begin at many steps of a part.
 
-Beside a model stand forecasts that need no network: the last value, the value a season before, and
-a linear autoregression that is fed back as the network is.
+The baselines are the last value, the value one season earlier, and a linear autoregression whose
+forecasts are fed back as the network's are.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class AheadRow(TypedDict):
 
 @dataclass(frozen=True)
 class Backtest:
-    """What forecasts of a part were worth.
+    """The errors of forecasts of a part.
 
     Attributes:
-        targets: the names of what was forecast.
-        errors: of each forecaster, what came less what it said: `[origins, steps, targets]`, NaN
-            where that is not known. A model is called `seed 0`.
-        notes: what is to be known, in words.
+        targets: the names of the forecast columns.
+        errors: of each forecaster, the truth minus the forecast: `[origins, steps, targets]`, NaN
+            if the truth is not known. A model is called `seed 0`.
+        notes: remarks, in words.
     """
 
     targets: list[str]
@@ -59,7 +59,7 @@ class Backtest:
 
     @property
     def origins(self) -> int:
-        """From how many steps it was forecast."""
+        """The number of steps at which forecasts begin."""
         return len(next(iter(self.errors.values())))
 
     def rmse(self, target: int) -> dict[str, Floats]:
@@ -92,7 +92,7 @@ def backtest(opened: Opened, part: Series, steps: int) -> Backtest:
     """Forecasts a part from many of its steps.
 
     Args:
-        opened: the models, all seeds of which forecast, each alone.
+        opened: the models; each seed forecasts by itself.
         part: of a recording.
         steps: how many each time.
 
@@ -124,7 +124,7 @@ def backtest(opened: Opened, part: Series, steps: int) -> Backtest:
 def _without_network(
     roller: Roller, part: Series, origins: Indices, steps: int, fitting: Fitting | None
 ) -> tuple[dict[str, Floats], list[str]]:
-    """The errors of forecasts without a network, and which there are not, in words."""
+    """The errors of the baselines, and notes on those that are missing."""
     series, schema = part.recording or part, roller.schema
     end = (part.offset if part.recording is not None else 0) + len(part)
     known = _filled(truth(series, roller.leads))
@@ -152,7 +152,7 @@ def _without_network(
 
 
 def _seasonal(known: Floats, origins: Indices, steps: int, periods: list[int]) -> Floats:
-    """The value a season before, or as many as are needed: `[origins, steps, targets]`."""
+    """The value one season earlier, or several if that is needed: `[origins, steps, targets]`."""
     ahead = np.arange(1, steps + 1)
     columns = []
     for place, period in enumerate(periods):
@@ -164,7 +164,7 @@ def _seasonal(known: Floats, origins: Indices, steps: int, periods: list[int]) -
 
 
 def _filled(values: Floats) -> Floats:
-    """Each value that is not known becomes the last one before it: `[steps, targets]`."""
+    """Each unknown value replaced by the last known one before it: `[steps, targets]`."""
     steps = np.arange(len(values))[:, np.newaxis]
     last = np.maximum.accumulate(np.where(np.isnan(values), 0, steps), 0)
     return np.take_along_axis(values, last, 0)

@@ -1,7 +1,6 @@
-"""A cell of a line as a model sees it: a number, a word or a date, with neither pandas nor a table.
+"""A cell of a line as a model sees it: a number, a word or a date, read without pandas.
 
-What counts as empty, how numbers may be written and how words are told apart is as `data/table`
-has it, for one cell at a time.
+The rules for empty cells, numbers and words are those of `data/table`, for one cell at a time.
 """
 
 from __future__ import annotations
@@ -51,9 +50,9 @@ class Numbers:
     """How the numbers of a stream are written.
 
     Args:
-        missing: what stands for an empty cell by the user's word.
-        separator: what parts columns: beside another one than the comma, commas may be decimal.
-        decimal: what stands before decimals, where that is known already.
+        missing: further texts that the user says stand for an empty cell.
+        separator: of columns; unless it is the comma, commas may be decimal points.
+        decimal: the decimal point, if it is known already.
     """
 
     def __init__(self, missing: Iterable[str], separator: str, decimal: str | None = None) -> None:
@@ -63,7 +62,7 @@ class Numbers:
         self.decimal = "." if self._plain else decimal
 
     def look(self, cells: Iterable[str]) -> None:
-        """Learns from a line what stands before decimals, where that is not known yet."""
+        """Detects the decimal point from a line, if it is not known yet."""
         if self.decimal is None:
             texts = [cell.strip() for cell in cells]
             if any(map(POINT.fullmatch, texts)):
@@ -114,7 +113,7 @@ class Numbers:
 
 
 def bounds(mean: float, scale: float) -> tuple[float, float]:
-    """Between which a column's numbers must lie, so that 32 bits hold them, standardised too."""
+    """The range of a column's numbers that 32 bits can hold, standardised too."""
     reach = min(LARGEST * 0.999 * scale, LARGEST)
     return max(-LARGEST, mean - reach), min(LARGEST, mean + reach)
 
@@ -181,7 +180,7 @@ def read_date(text: str, how: str | None) -> datetime:
 
 
 def read_index(text: str, index: Index) -> tuple[float | None, datetime | None]:
-    """A value of the index, as something that can be compared, and as a date if it is one.
+    """A value of the index as a number that can be compared, and as a date if it is one.
 
     Raises:
         CellError: it is not what the index of the training part has.

@@ -1,4 +1,4 @@
-"""Which cells of a line are what for a trained model, by the names in a stream's first line."""
+"""Which cells of a line are a model's inputs and targets, by the names in the first line."""
 
 from __future__ import annotations
 
@@ -155,10 +155,10 @@ class Layout:
         return NumericCells(self.names.index(name), name, *bounds(column.mean, column.scale))
 
     def read(self, cells: Sequence[str], carried: Carried) -> Row:
-        """What a line holds; what it leaves for the next one is kept as soon as all of it is read.
+        """Reads a line; `carried` is updated only if the whole line is valid.
 
         Raises:
-            CellError: a cell is not what its column holds; nothing has changed.
+            CellError: a cell does not fit its column; nothing has changed.
         """
         if self.numbers.decimal is None:
             self.numbers.look(cells)
@@ -215,7 +215,7 @@ class Layout:
     def _place(
         self, cells: Sequence[str], carried: Carried
     ) -> tuple[float | None, datetime | None]:
-        """The index of a line: as something that grows, and as a date."""
+        """The index of a line: as a number that grows, and as a date."""
         index = self._schema.index
         if self.index is None or index is None or index.kind == "words":
             return None, None
@@ -253,7 +253,7 @@ def names_of(cells: Sequence[str]) -> list[str]:
 
 
 def separator_of(line: str, needed: Sequence[str]) -> str:
-    """What parts the columns of a stream, by its first line: that with which it names most."""
+    """The separator with which a stream's first line names most of the needed columns."""
 
     def named(separator: str) -> int:
         return len({cell.strip(' "#') for cell in line.split(separator)} & set(needed))

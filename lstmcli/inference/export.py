@@ -40,10 +40,10 @@ class Exported:
         path: the file or the directory.
         format: `keras`, `onnx`, `safetensors` or `saved_model`.
         checkpoint: where it comes from.
-        seed: of the seeds there, whose.
-        description: what stands in it as JSON: `inputs` and `outputs`, each a list of its tensors
-            (`name`, `shape`, `columns` and `about` them), `schema` and others.
-        notes: what is to be known of the model, in words.
+        seed: of the exported model.
+        description: the JSON that it contains: `inputs` and `outputs`, each a list of tensors with
+            `name`, `shape`, `columns` and `about`; `schema` and others.
+        notes: remarks on the model, in words.
     """
 
     path: Path
@@ -63,18 +63,18 @@ def export(
     stateful: bool = False,
     overwrite: bool = False,
 ) -> Exported:
-    """Writes a trained model as another framework reads it, whole or not at all.
+    """Writes a trained model for another framework, completely or not at all.
 
     Args:
         checkpoint: a checkpoint file, or the directory of a run or of a sweep.
         out: the file (`.keras`, `.onnx`, `.safetensors`) or the directory (SavedModel).
-        format: one of FORMATS; by default what the ending says, a SavedModel where there is none.
-        seed: whose model, where there are several; by default the best by validation.
-        stateful: whether a Keras model keeps its state from call to call, of one row.
-        overwrite: whether an exported model that is there already may be replaced.
+        format: one of FORMATS; by default by the file's ending, without one a SavedModel.
+        seed: of the model; by default the one with the lowest validation loss.
+        stateful: whether a Keras model keeps its state from call to call, for one row.
+        overwrite: whether an existing exported model may be replaced.
 
     Raises:
-        UsageError: the file cannot be written, or a model of this kind not in this format.
+        UsageError: the file cannot be written, or the format does not support this model.
         FileError: there is no checkpoint, or it is damaged.
     """
     out = Path(out)
@@ -132,10 +132,10 @@ def _chosen(model: Checkpoint, seed: int | None) -> tuple[int, list[str]]:
 
 
 def _check_possible(schema: Schema, format: str, stateful: bool) -> None:
-    """Refuses what a format cannot carry.
+    """Refuses a model that the format does not support.
 
     Raises:
-        UsageError: the model is one of a residual, which needs the inputs of many steps before.
+        UsageError: the model predicts a residual, which needs the inputs of many earlier steps.
     """
     lags = 0 if schema.autoregression is None else len(schema.autoregression.weights)
     if stateful and lags > 1:
@@ -204,7 +204,7 @@ def _named_by_pytorch(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
 
 
 def _columns(model: Checkpoint, format: str) -> Columns:
-    """What a model does to its columns; words are numbers in ONNX, which knows no vocabulary."""
+    """A model's scales and vocabularies; ONNX has no vocabularies and takes words as numbers."""
     from lstmcli.core.keras_model import Columns, Lags
 
     schema, linear = model.schema, model.schema.autoregression
@@ -225,7 +225,7 @@ def _columns(model: Checkpoint, format: str) -> Columns:
 
 
 def _last_values(model: Checkpoint) -> tuple[int, ...] | None:
-    """Which numeric input is the last value of each target; none where it is to be given besides.
+    """The numeric input that is each target's last value; empty if that is an input of its own.
 
     Returns:
         `None` where the model needs no last value.

@@ -1,4 +1,4 @@
-"""What an exported model takes and gives, as JSON: it stands in the file, and is told."""
+"""The description of an exported model's inputs and outputs, as JSON in its file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Tensor = dict[str, Any]
 def describe(
     model: Checkpoint, replica: int, format: str, last: tuple[int, ...] | None
 ) -> dict[str, Any]:
-    """What stands in an exported model, for people and for programs.
+    """The description that an exported model contains.
 
     Args:
         model: the checkpoint that it comes from.

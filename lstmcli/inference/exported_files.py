@@ -1,4 +1,4 @@
-"""Exported models as files: written whole or not at all, and known again before one is replaced."""
+"""Exported models as files: written completely or not at all; only such files are overwritten."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ EXTRA = "assets.extra"
 
 
 def check_free(out: Path, is_directory: bool, overwrite: bool) -> None:
-    """Checks that a model can be written, and replaces nothing but another one of lstmcli.
+    """Checks that a model can be written, and overwrites only another one of lstmcli.
 
     Raises:
-        UsageError: it cannot be written, or what is there is not to be replaced.
+        UsageError: it cannot be written, or would overwrite something else.
     """
     if not is_directory:
         files.check_replaceable(out, _is_own_file, "is not an exported model", overwrite)
@@ -54,7 +54,7 @@ def _is_own_file(path: Path) -> bool:
 
 
 def _is_own_directory(path: Path) -> bool:
-    """Whether a directory holds what lstmcli wrote there, as it wrote it, and nothing else."""
+    """Whether a directory holds an unchanged export of lstmcli, and nothing else."""
     try:
         known = json.loads(files.read_small(path / EXTRA / DESCRIPTION))["sha256"]
         return bool(known == _digests(path))
@@ -74,7 +74,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def write_keras(out: Path, content: bytes, description: Mapping[str, Any]) -> None:
-    """Writes a `.keras` file, and the description into it, of which Keras takes no notice."""
+    """Writes a `.keras` file with the description in it, which Keras ignores."""
     buffer = io.BytesIO(content)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr(DESCRIPTION, json.dumps(description))
@@ -94,9 +94,9 @@ def write_tensors(
 def write_directory(
     out: Path, fill: Callable[[Path], object], description: Mapping[str, Any]
 ) -> None:
-    """Writes a directory beside `out`, puts it on the disk, and lets it take that place.
+    """Writes a directory next to `out`, syncs it to disk, and renames it to `out`.
 
-    One that is there already is moved away, and deleted afterwards.
+    An existing one is moved away first, and deleted afterwards.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
@@ -120,7 +120,7 @@ def write_directory(
 
 
 def _sync(folder: Path) -> None:
-    """Puts a directory and all that is in it on the disk."""
+    """Syncs a directory and all that is in it to disk."""
     for path in [*folder.rglob("*"), folder]:
         if path.is_dir():
             files.sync_directory(path)

@@ -1,4 +1,4 @@
-"""What comes after the end of a recording, with intervals that its errors before have earned."""
+"""Forecasts beyond the end of a recording, with intervals from past errors."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ COLUMNS = {
 """What the columns of a forecast mean; what stands in angle brackets is a name of the data."""
 
 HIGH = 0.9
-"""The quantile of its errors at which an interval ends; it begins at the one as far below."""
+"""The quantile of the errors at which an interval ends; it begins at one minus that."""
 MOST_ORIGINS = 500
-"""From which a part is forecast: as many, evenly, of a longer one."""
+"""The most steps of a part at which forecasts begin, evenly spaced."""
 FEWEST = 9
-"""Errors of which an interval is made, at least."""
+"""The fewest errors for an interval."""
 FEW = 20
-"""Errors below which a quantile of 10 % says little."""
+"""With fewer errors than this, a note says so: a quantile of 10 % is then unreliable."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Opened:
     Attributes:
         model: the checkpoint.
         seeds: whose networks forecast.
-        roller: they.
-        series: the recording that is gone on with.
-        source: the dataset that it was trained on; `None` where that is not at hand.
+        roller: these networks, as they forecast together.
+        series: the recording that is continued.
+        source: the dataset that the model was trained on; `None` if it is missing or has changed.
         config: of the data.
-        name: what is gone on with, in words.
+        name: of the recording, in words.
         path: the checkpoint's file.
-        notes: what is to be known, in words.
+        notes: remarks, in words.
     """
 
     model: Checkpoint
@@ -79,10 +79,10 @@ class Opened:
     notes: list[str]
 
     def test_part(self) -> Series:
-        """The part of the dataset that was held back for a test.
+        """The test part of the dataset.
 
         Raises:
-            UsageError: nothing was.
+            UsageError: there is none.
         """
         splits = None if self.source is None else self.source.splits
         if splits is None or not len(splits.test):
@@ -99,18 +99,18 @@ class Opened:
 
     @property
     def direct(self) -> int:
-        """Steps that the past is enough for."""
+        """How many steps can be forecast from the past alone."""
         return self.roller.leads[-1]
 
 
 @dataclass(frozen=True)
 class Errors:
-    """How wrong forecasts were that began at several steps of a part.
+    """Forecasts that began at several steps of a part, and the truth.
 
     Attributes:
         origins: the last known step of each: `[origins]`.
         forecasts: `[origins, steps, targets]`, or `[origins, steps, C]`.
-        truth: what came: `[origins, steps, targets]`, NaN where that is not known.
+        truth: the true values: `[origins, steps, targets]`, NaN where these are not known.
     """
 
     origins: Indices
@@ -119,22 +119,22 @@ class Errors:
 
     @property
     def errors(self) -> Floats:
-        """What came, less what was forecast: `[origins, steps, targets]`; of numbers."""
+        """The truth minus the forecast: `[origins, steps, targets]`; for numbers only."""
         return self.truth - self.forecasts
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What comes.
+    """A forecast beyond the end of a recording.
 
     Attributes:
         opened: the model and its data.
-        ahead: the steps.
+        ahead: the steps that are forecast.
         values: `[steps, targets]` in their own units, or the classes' probabilities `[steps, C]`.
-        low, high: of the intervals, `[steps, targets]`; `None` where there are none.
-        counts: from how many errors each step's come: `[steps, targets]`.
-        coverage: the share of the test part's values that lay within such intervals, and how many
-            values these were; `None` where there is no test part.
+        low, high: ends of the 80 % intervals, `[steps, targets]`; `None` if there are none.
+        counts: how many errors each step's interval comes from: `[steps, targets]`.
+        coverage: the share of the test part's values within such intervals, and how many values
+            that part has; `None` if there is no test part.
     """
 
     opened: Opened
@@ -152,17 +152,17 @@ class Forecast:
 
     @property
     def outside(self) -> int:
-        """How many of the forecasts lie outside their intervals, as errors were to one side."""
+        """How many forecasts lie outside their intervals, because past errors had the same sign."""
         if self.low is None or self.high is None:
             return 0
         return int(((self.values < self.low) | (self.values > self.high)).sum())
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row for each step: the index or the step, what is forecast, and its interval.
+        """A row for each step: the index or the step, the forecast, and its interval.
 
         Of classes: `prediction` and `probability`. Of numbers, in their own units: `prediction`,
-        `low` and `high`, with the column's name behind them where there are several.
+        `low` and `high`, followed by the column's name if there are several.
         """
         import pandas as pd
 
@@ -201,18 +201,18 @@ def open_model(
     settings: Mapping[str, Any] | None = None,
     all_seeds: bool = False,
 ) -> Opened:
-    """Opens a model, and the recording that it goes on with: its own, or another file.
+    """Opens a model, and the recording that it continues: its own, or another file.
 
     Args:
         checkpoint: a checkpoint or a run directory.
-        data: another file; `None` for that of the training.
-        seed: whose network forecasts; `None` for the best by validation.
-        ensemble: whether it is the mean of all.
+        data: another file; `None` for the training file.
+        seed: of the network; `None` for the one with the lowest validation loss.
+        ensemble: whether to use the mean of all seeds' networks.
         settings: those of the data that differ from the checkpoint's.
-        all_seeds: whether all seeds are asked for, and nothing is said of the best.
+        all_seeds: whether each seed forecasts by itself, so that no note on the choice is needed.
 
     Raises:
-        FileError: it cannot forecast, or its data is not there or has changed.
+        FileError: the model cannot forecast, or its data is missing or has changed.
         UsageError: there is no such seed.
     """
     opened = load.open_checkpoint(checkpoint, data, settings or {})
@@ -244,7 +244,7 @@ def open_model(
 
 
 def _unknown_end(series: Series, roller: Roller, name: str) -> list[str]:
-    """That the target's last values are not known, in words: a forecast begins behind them."""
+    """A note if the target's last values are not known: the forecast begins after them."""
     known = np.flatnonzero(np.isfinite(truth(series, roller.leads)).all(axis=1))
     empty = len(series) - 1 - int(known[-1]) if len(known) else len(series)
     if not empty:
@@ -257,27 +257,27 @@ def _unknown_end(series: Series, roller: Roller, name: str) -> list[str]:
 
 
 def roller_of(model: Checkpoint, seeds: list[int]) -> Roller:
-    """The networks of some seeds, as what forecasts together."""
+    """The networks of some seeds, which forecast together."""
     schema, spec = model.schema, model.schema.spec(False, False)
     networks = [numpy_lstm.network(model.tensors, model.seeds.index(seed), spec) for seed in seeds]
     return Roller(schema, model.config.data.leads, networks, schema.autoregression)
 
 
 def forecast(opened: Opened, steps: int | None = None, future: Path | None = None) -> Forecast:
-    """Forecasts what comes behind the end of the recording.
+    """Forecasts beyond the end of the recording.
 
     An interval is that of split-conformal prediction (Vovk, Gammerman and Shafer 2005; for
     sequences by lead time, Stankeviciute, Alaa and van der Schaar 2021): the forecast plus the 10 %
-    and the 90 % quantile of the errors that forecasts so far ahead had on the validation part.
+    and the 90 % quantile of the errors that forecasts that far ahead had on the validation part.
 
     Args:
         opened: the model and its data.
-        steps: how many; `None` for as many as the past is enough for.
+        steps: how many; `None` for as many as can be forecast from the past alone.
         future: a table with inputs that are known in advance.
 
     Raises:
         FileError: the table does not fit, or the recording is too short.
-        UsageError: inputs are needed that nobody knows.
+        UsageError: inputs are needed that are not known.
     """
     roller = opened.roller
     count = steps or max(1, opened.direct)
@@ -313,21 +313,22 @@ def forecast_checkpoint(
     seed: int | None = None,
     ensemble: bool = False,
 ) -> Forecast:
-    """Forecasts what comes behind the end of a table.
+    """Forecasts beyond the end of a table, with 80 % intervals.
 
     Args:
         checkpoint: the file, or the directory of a run or of a sweep.
-        steps: how many; by default as many as the past alone is enough for.
-        data: go on behind the end of this table, and not of the training's: a file, or in memory.
-        future: inputs that are known in advance, a row for each step, likewise.
-        seed: whose model forecasts; by default the best by validation.
-        ensemble: whether the mean of all seeds' models counts instead.
+        steps: how many; by default as many as can be forecast from the past alone.
+        data: forecast from the end of this table instead of the training file: a file, or a table
+            in memory.
+        future: a table of inputs that are known in advance, with a row for each step.
+        seed: of the model; by default the one with the lowest validation loss.
+        ensemble: whether to use the mean of all seeds' models.
 
     Returns:
         The forecast, whose `table` is a pandas DataFrame.
 
     Raises:
-        LstmcliError: as `lstmcli forecast` would say it.
+        LstmcliError: with the message that `lstmcli forecast` would print.
     """
     if steps is not None and steps < 1:
         raise UsageError(f"`--steps` must be at least 1, got {steps}")
@@ -339,16 +340,16 @@ def forecast_checkpoint(
 
 
 def errors_of(roller: Roller, part: Series, steps: int, most: int = MOST_ORIGINS) -> Errors | None:
-    """Forecasts of a part that begin at many of its steps, and what came.
+    """Forecasts of a part that begin at many of its steps, and the truth.
 
     Args:
-        roller: what forecasts.
-        part: of a recording; a forecast begins with its first step at the earliest.
-        steps: how many each time.
-        most: from how many origins at most.
+        roller: the networks.
+        part: of a recording; the first step that is forecast is its first one at the earliest.
+        steps: how many steps each forecast has.
+        most: the most origins.
 
     Returns:
-        `None` where the part has no step to forecast.
+        The forecasts; `None` if the part has no step to forecast.
     """
     series = part.recording or part
     begin = part.offset if part.recording is not None else 0
@@ -367,7 +368,7 @@ def errors_of(roller: Roller, part: Series, steps: int, most: int = MOST_ORIGINS
 
 
 def came(series: Series, roller: Roller, origins: Indices, steps: int, end: int) -> Floats:
-    """What came behind each origin, up to a step: `[origins, steps, targets]`, NaN behind it."""
+    """The truth after each origin, up to step `end`: `[origins, steps, targets]`, then NaN."""
     known = truth(series, roller.leads)
     wanted = origins[:, np.newaxis] + 1 + np.arange(steps)
     found = known[np.minimum(wanted, len(known) - 1)]
@@ -419,10 +420,10 @@ def covered(errors: Floats, low: Floats, high: Floats) -> tuple[float, int] | No
 
 
 def _check_kind(model: Checkpoint, path: Path) -> None:
-    """Refuses a model that knows no recording that goes on.
+    """Refuses a model that cannot continue a recording.
 
     Raises:
-        FileError: it is one of text, of sequences or of drawn series.
+        FileError: it was trained on text, on sequences or on a generated task.
     """
     kind, config, quoted = model.schema.kind, model.config.data, shell_quote(path)
     if kind == "text":

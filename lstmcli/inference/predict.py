@@ -1,4 +1,4 @@
-"""Predicting for a stream with a trained model: from its bytes to lines, whatever its kind."""
+"""Predictions of a trained model for a stream of lines, of characters or of arrays."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COLUMNS = {
 """What the columns of predictions mean; what stands in angle brackets is a name of the data."""
 
 PIECE = 1 << 16
-"""Bytes that are read at a time, at most: of a pipe, those that are there."""
+"""The most bytes that are read at a time; from a pipe, those that have arrived."""
 ARRAYS, PARQUET = ".npz", ".parquet"
 UNREADABLE = "surrogateescape"
 """How a byte that the encoding does not have is read: so that the line that has it can be named."""
@@ -84,7 +84,7 @@ def seed_note(model: Checkpoint) -> str:
 
 @dataclass
 class Stream:
-    """A stream that is predicted for.
+    """A stream, and the networks that predict for it.
 
     Attributes:
         model: the checkpoint.
@@ -110,13 +110,13 @@ class Stream:
         self._goes_on = False
         codec = self._config.encoding or "utf-8-sig"
         decoder = codecs.getincrementaldecoder(codec)(UNREADABLE)
-        # A model of an older version may know the line ends as they are in its file.
+        # A model of an older version may have kept the line ends of its file.
         as_it_is = self._text is not None and "\r" in (schema.symbols[0].values or ())
         self._decoder = io.IncrementalNewlineDecoder(decoder, translate=not as_it_is)
         self._rest = ""
 
     def restore(self, path: Path) -> None:
-        """Goes on where another call has ended.
+        """Restores the state that another call has saved.
 
         Raises:
             FileError: the file does not hold the state of this model.
@@ -140,7 +140,7 @@ class Stream:
             ) from error
 
     def save(self, path: Path) -> None:
-        """Keeps where the stream is.
+        """Saves the stream's state.
 
         Raises:
             OSError: the file cannot be written.
@@ -164,18 +164,18 @@ class Stream:
         return state_file.model_checksum(self.model, self.seeds)
 
     def begin(self) -> list[Answer]:
-        """What is written before anything is read: of a text, the names of the columns."""
+        """The output before anything is read: for a text, the header."""
         return [self._text.header()] if self._text and not self._goes_on else []
 
     def feed(
         self, data: bytes, strict: bool = False, final: bool = False
     ) -> Iterator[list[Answer]]:
-        """Predicts for some bytes more.
+        """Predicts for the next bytes.
 
         Args:
-            data: they.
-            strict: whether nothing is looked at behind the first bad line.
-            final: whether nothing follows on them: then they are a last line, or its end.
+            data: the bytes.
+            strict: whether to stop at the first invalid line.
+            final: whether these are the last bytes: then they end the last line.
 
         Yields:
             Some lines of the output, one for each line or character of the input.
@@ -206,7 +206,7 @@ class Stream:
             yield self._lines.feed(lines[begin : begin + AT_ONCE], strict)
 
     def feed_arrays(self, path: Path) -> Iterator[list[Answer]]:
-        """Predicts for a dataset of arrays, which is read whole.
+        """Predicts for a dataset of arrays, which is read completely first.
 
         Raises:
             FileError: it is missing or damaged, or does not fit the model.
@@ -231,7 +231,7 @@ class Stream:
 def _as_table(
     model: Checkpoint, seeds: Sequence[int], source: Path | bytes, where: str
 ) -> pd.DataFrame:
-    """What is predicted for a whole stream, as a pandas DataFrame.
+    """The predictions for a whole stream, as a pandas DataFrame.
 
     Args:
         model: the checkpoint.
@@ -275,7 +275,7 @@ def opened(file: Path) -> IO[bytes]:
 
 
 def read_some(source: Any, file: Path | None, most: int) -> bytes:
-    """Some bytes more, as soon as there are any; none at the end.
+    """The next bytes, as soon as there are any; none at the end.
 
     Raises:
         FileError: a compressed file is damaged.
@@ -297,7 +297,7 @@ def check_file(file: Path, model: Checkpoint, checkpoint: Path) -> None:
     """Refuses a file that cannot be read line by line.
 
     Raises:
-        FileError: it is not there, or of such a kind.
+        FileError: it is missing, or of a wrong kind.
     """
     kind = model.schema.kind
     plain = kinds.WRITTEN_AS_TEXT if kind == "text" else ()
@@ -331,17 +331,17 @@ def predict(
 
     Args:
         checkpoint: the file, or the directory of a run or of a sweep.
-        data: a file as `lstmcli predict` takes it, or a table in memory; the target may lack.
-        seed: whose model predicts; by default the best by validation.
-        ensemble: whether the mean of all seeds' models counts instead.
+        data: a file as `lstmcli predict` takes it, or a table in memory; the target may be missing.
+        seed: of the model; by default the one with the lowest validation loss.
+        ensemble: whether to use the mean of all seeds' models.
 
     Returns:
-        `prediction`, in the target's own units and words, and of classes `probability`: a row for
-        each of the data, with its index or that of the file. A row that cannot be predicted for
-        is empty, with a warning.
+        `prediction`, in the target's own units or words, and for classes `probability`: a row for
+        each row of the data, with its index. A row that cannot be predicted is empty, with a
+        warning.
 
     Raises:
-        LstmcliError: as `lstmcli predict` would say it.
+        LstmcliError: with the message that `lstmcli predict` would print.
     """
     path, model = load.read_own_checkpoint(Path(checkpoint))
     seeds = choose_seeds(model, seed, ensemble)

@@ -1,4 +1,4 @@
-"""Forecasts of a recording from several of its steps at once: what is predicted is fed back.
+"""Forecasts of a recording from several of its steps at once; predictions are fed back as inputs.
 
 From an *origin*, the last step that is known, a model of a horizon h gives h steps without more:
 the last h of its predictions. Further ones come step by step: a target among the inputs is what was
@@ -28,7 +28,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a recording gives at each step, those ahead of its end included.
+    """The inputs at each step of a recording, and at the steps after its end.
 
     Attributes:
         series: the recording: T steps.
@@ -47,7 +47,7 @@ class Inputs:
 
 
 class Roller:
-    """Models that forecast together, by their mean, or a linear model of the last steps alone.
+    """Networks whose mean is the forecast, or a linear model of the last steps alone.
 
     Args:
         schema: of their columns.
@@ -76,7 +76,7 @@ class Roller:
         self._fed_words = self._fed_back()
 
     def rows_ahead(self, steps: int) -> int:
-        """How many steps behind the origin are read, to forecast so many."""
+        """How many steps after the origin must be read to forecast this many."""
         first, last = self.leads[0], self.leads[-1]
         return max(0, (steps - 1) // last * last if last > first else steps - last)
 
@@ -112,7 +112,7 @@ class Roller:
 
     @property
     def first_origin(self) -> int:
-        """The first step from which all steps ahead of it can be forecast."""
+        """The first possible origin."""
         return max(0, self.leads[0] - 1)
 
     @property
@@ -121,7 +121,7 @@ class Roller:
         return len(self.leads) if self.schema.classes is None else 1
 
     def _place(self, found: Floats, out: Floats, row: int) -> None:
-        """Puts what a row predicts to the steps that it is about."""
+        """Copies a row's predictions to the steps that they are for."""
         apart = self._leads_apart
         if apart > 1 and row % apart:
             return  # Those of the row before are at hand.
@@ -225,7 +225,7 @@ class Roller:
 
 
 def truth(series: Series, leads: Sequence[int]) -> Floats:
-    """What the target was at each step of a recording, in its own units.
+    """The target at each step of a recording, in its own units.
 
     Returns:
         `[steps, targets]`, NaN where it is not known; classes by their number.

@@ -1,4 +1,4 @@
-"""Text as a trained model goes on: character by character, each drawn after all before it."""
+"""Text written by a trained model: each character is drawn given all before it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def text_schema(model: Checkpoint, path: Path) -> Schema:
 
 
 def encode_prompt(prompt: str, schema: Schema) -> list[int]:
-    """What a model is given before it writes: the prompt, or else as at the beginning of a line.
+    """The characters that a model reads before it writes: the prompt, or else a line's end.
 
     Raises:
         UsageError: the model does not know a character of the prompt.

@@ -1,6 +1,6 @@
-"""What a stream of predictions carries from one call of `lstmcli predict` to the next, in a file.
+"""The file in which `lstmcli predict --state` keeps a stream's state from one call to the next.
 
-The format is that of safetensors: no code runs when it is read. It says of which model it is.
+It is a safetensors file, so no code runs when it is read. It has the checksum of its model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A trained model that is given step after step, and what it carries from each to the next.
+"""A trained model that reads step after step, and the state that it carries.
 
-What a step's target is on top of (the last value, an autoregression) is made as in training, but a
-step at a time. Nothing depends on how many steps are given at once, to the bit.
+The last value or autoregression that predictions are added to is computed as in training, but a
+step at a time. How many steps are given at once changes no bit of the results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OF_NO_UNIT = 7
 
 @dataclass
 class Carried:
-    """What one sequence carries from a step to the next.
+    """The state of one sequence between two steps.
 
     Attributes:
         states: of each network: `[L, 2, S]`, 0 = c, 1 = h.
@@ -62,7 +62,7 @@ class Steps(NamedTuple):
 
 
 class StepModel:
-    """One or several networks of a checkpoint, of which the mean counts.
+    """One or several networks of a checkpoint, whose mean is the prediction.
 
     Args:
         model: the checkpoint.

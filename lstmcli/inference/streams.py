@@ -1,6 +1,6 @@
-"""A stream of lines or of characters, and a trained model's prediction for each of them.
+"""A trained model's prediction for each line or character of a stream.
 
-What is held does not grow with the stream: a state for each of the sequences that are under way.
+Memory does not grow with the stream: only the states of recent sequences are kept.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from lstmcli.inference.steps import Carried, Floats, StepModel, Steps
 from lstmcli.utils.terminal import escape_unprintable
 
 AT_ONCE = 256
-"""Steps that are taken at a time: as many as a processor's cache holds what they need."""
+"""Steps per call of the model, so that its arrays fit into a processor's cache."""
 MOST_SEQUENCES = 10_000
-"""Whose state is kept at a time; of more, that of the one whose last row is farthest back goes."""
+"""The most sequences whose state is kept; then the least recent one is dropped."""
 PROBABILITY_DECIMALS = 7
 """As many as single precision knows."""
 

@@ -1,1 +1,1 @@
-"""All that is drawn or written for people to look at later: figures, pages, tables."""
+"""Figures, pages and tables of results."""

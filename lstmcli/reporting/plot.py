@@ -26,7 +26,7 @@ MAIN_OF_SWEEP = "depth"
 
 @dataclass
 class Drawn:
-    """What was drawn.
+    """Figures, and notes on those that are missing.
 
     Attributes:
         figures: by name.
@@ -38,16 +38,16 @@ class Drawn:
 
     @property
     def main(self) -> str:
-        """The name of the figure that says most: a sweep's depths, a run's window."""
+        """The name of the main figure: a sweep's depths, a run's predictions."""
         return MAIN_OF_SWEEP if MAIN_OF_SWEEP in self.figures else list(self.figures)[-1]
 
 
 def figures_of(path: AnyPath) -> dict[str, Figure]:
     """The figures of a run directory, a sweep directory or a checkpoint file, by name.
 
-    A sweep has `depth` and `curves`. A run has `loss` and, where its data can be had, a window of
-    its validation series with what the best checkpoint makes of it: named as its task (`echo`,
-    `adding`, ...) or, of a file, `text`, `classes` or `regression`. A checkpoint has that alone.
+    A sweep has `depth` and `curves`. A run has `loss` and, if its data is available, the best
+    checkpoint's predictions for a window of the validation series: named after the task (`echo`,
+    `adding`, ...) or, for a file, `text`, `classes` or `regression`. A checkpoint has only that.
 
     Raises:
         FileError: there is nothing to draw, or a file is missing or damaged.
@@ -120,14 +120,14 @@ def plot(path: AnyPath, output: AnyPath | None = None) -> list[Path]:
 
     Args:
         path: its directory, or the file.
-        output: a file (`.png`, `.svg`, `.pdf`) for the one that it is named after, else for the one
-            that says most; by default all go into the directory's `figures/`.
+        output: a file (`.png`, `.svg`, `.pdf`) for one figure: the one of that name, else the main
+            one. By default all figures go into the directory's `figures/`.
 
     Returns:
         The files.
 
     Raises:
-        LstmcliError: as `lstmcli plot` would say it.
+        LstmcliError: with the message that `lstmcli plot` would print.
     """
     path, file = Path(path), Path(output) if output else None
     if file is not None:
@@ -153,7 +153,7 @@ def save(drawn: Drawn, output: Path | None, folder: Path) -> list[Path]:
 
     Args:
         drawn: the figures.
-        output: a file for the one that it is named after, else the main one.
+        output: a file for the figure of that name, else the main one.
         folder: where all of them go as PNG files, if there is no `output`.
     """
     if output is not None:

@@ -1,4 +1,4 @@
-"""What a network makes of a window of its data, in NumPy: for figures and while it is trained."""
+"""A network's predictions for a window of its data, in NumPy: for figures and the live view."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs as a table: which of them, in what order, and the columns that a screen has room for."""
+"""Runs as a table: filtered, sorted, with the columns that fit on the screen."""
 
 from __future__ import annotations
 

@@ -381,14 +381,14 @@ def _answers(known: Mapping[str, Any]) -> str | None:
 
 
 def runs(*directories: AnyPath) -> pd.DataFrame:
-    """The runs and sweeps in some directories, the newest first: a row each.
+    """The runs and sweeps in some directories, the newest first: a row for each.
 
     Args:
         directories: where to look; by default in `runs`.
 
     Returns:
-        The columns that `lstmcli runs --csv` has, then every setting; of a damaged directory the
-        status is `damaged`, and `error` says why.
+        The columns of `lstmcli runs --csv`, then every setting. A damaged directory has the status
+        `damaged`, and `error` says why.
 
     Raises:
         FileError: there is no such directory.

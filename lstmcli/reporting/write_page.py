@@ -1,4 +1,4 @@
-"""Writing a page: what a directory holds, its page, the file."""
+"""Writes the page of a run or a sweep to a file."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ ELSEWHERE = "write it elsewhere with `--output FILE`"
 
 
 def report(path: AnyPath, output: AnyPath | None = None) -> Path:
-    """Writes the page about a run or a sweep, whole or not at all.
+    """Writes the HTML page about a run or a sweep, completely or not at all.
 
     Args:
         path: its directory.
-        output: the file; by default `report.html` in that directory. One that is there is replaced
-            if it is a page of lstmcli, as lstmcli wrote it.
+        output: the file; by default `report.html` in that directory. An existing file is replaced
+            only if it is a page that lstmcli wrote and nobody has changed.
 
     Returns:
         The file.
 
     Raises:
-        UsageError: the file cannot be written, or is something else; or somebody else writes to the
-            directory that it is in.
+        UsageError: the file cannot be written or is something else, or another process is writing
+            to its directory.
         FileError: there is neither a run nor a sweep, or its files are damaged.
     """
     path = Path(path)
