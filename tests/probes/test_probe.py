@@ -135,7 +135,7 @@ def test_what_cannot_be_probed_is_refused(trained, run, tmp_path):
     for name in ("mine.csv", "mine.png"):
         (tmp_path / name).write_text("mine,of,course\n")
     assert "no probe" in run("probe", trained, "--csv", "mine.csv", exit_code=2).stderr
-    assert "no figure" in run("probe", trained, "--output", "mine.png", exit_code=2).stderr
+    assert "is not a figure" in run("probe", trained, "--output", "mine.png", exit_code=2).stderr
     run("probe", tmp_path, exit_code=4)
     run("probe", trained, "--lags", 0, exit_code=2)
     with pytest.raises(lstmcli.utils.errors.UsageError, match="device"):

@@ -300,7 +300,7 @@ def test_a_page_is_replaced_and_what_is_no_page_is_not(run, trained, tmp_path):
     copy = shutil.copytree(trained, tmp_path / "r")
     page = copy / "report.html"
     page.write_text("<p>mine</p>")
-    assert "not replaced" in run("report", copy, exit_code=2).stderr
+    assert "already exists" in run("report", copy, exit_code=2).stderr
     assert page.read_text() == "<p>mine</p>"
     page.unlink()
     run("report", copy)
