@@ -85,12 +85,16 @@ def test_a_stale_word_of_a_page_is_found_and_another_time_is_not():
     old = "| seed 0: loss 0.581, 3 epochs  1.25 s\nrun: 2026-11-28-120000 in 0:17\n"
     assert not docs_run.differences(old, old.replace("1.25 s", "8 s").replace("0:17", "1:17"))
     assert not docs_run.differences(
-        old, old.replace("0.581", "0.60").replace("epochs  ", "epochs ")
+        old, old.replace("0.581", "0.575").replace("epochs  ", "epochs ")
     )
     assert not docs_run.differences(old, old.replace("28-120000", "29-130000"))
     assert docs_run.differences(old, old.replace("seed", "sead"))
-    assert docs_run.differences(old, old.replace("0.581", "0.8"))
-    assert docs_run.differences(old, old + "more\n")
+    assert docs_run.differences(old, old.replace("0.581", "0.60"))
+    assert docs_run.differences(old, old.replace("3 epochs", "4 epochs"))
+    assert docs_run.differences("loss 0.00032\n", "loss 0.00035\n")
+    assert not docs_run.differences("loss 3.2e-04\n", "loss 3.3e-04\n")
+    assert docs_run.differences(old, old + "more\n") == [("", "more")]
+    assert docs_run.differences(old, "more\n" + old) == [("", "more")]
 
 
 def test_a_page_is_run_and_its_outputs_are_written():

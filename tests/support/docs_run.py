@@ -1,4 +1,4 @@
-"""The outputs that the documentation shows, written by the program.
+"""The outputs that README and the documentation show, written by the program.
 
 `python tests/support/docs_run.py PAGE` writes those of a page anew; without a page, of all.
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import tty
+from difflib import SequenceMatcher
 from functools import partial
 from itertools import zip_longest
 from math import isclose
@@ -32,14 +33,15 @@ PROGRESS = re.compile(r"^(epoch \d+/\d+  .*\n(?=epoch )|\d+ of \d+  .*\n)", re.M
 """Lines in place of a bar: all but the last one of a run, all of a sweep."""
 NEVER_THE_SAME = re.compile(
     r"\d{4}-\d\d-\d\d([ T-]?\d\d:?\d\d(:?\d\d)?)?|\d+:\d\d(\.\d|:\d\d)?"
-    r"|[\d.,]+ (s|ms|min|h|minutes?|hours?|seconds?)\b"
+    r"|[\d.,]+ (s|ms|min|h|minutes?|hours?|seconds?|[KMG]i?B)\b"
 )
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 
 
 def pages():
-    """Every page of the documentation in which something is run."""
-    return [page for page in sorted(DOCS.rglob("*.md")) if BLOCK.search(page.read_text())]
+    """README and every page of the documentation in which something is run."""
+    found = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    return [page for page in found if BLOCK.search(page.read_text())]
 
 
 def commands(text):
@@ -165,22 +167,41 @@ def shown(output, folder):
 def differences(old, new):
     """The lines of a page that are not what the program prints now, as pairs.
 
-    Words are compared exactly, numbers within a quarter, as losses differ by processor; times,
-    dates and the widths of columns do not count.
+    Words are compared exactly. So are numbers, but that they may differ by 2 % or by one in their
+    last digit, as the last bits of results differ by processor. Times, sizes, dates and the widths
+    of columns do not count.
     """
-    pairs = zip_longest(old.splitlines(), new.splitlines(), fillvalue="")
-    return [(line, now) for line, now in pairs if not _same(line, now)]
+    lines = old.splitlines(), new.splitlines()
+    masked = [[_words(line) for line in each] for each in lines]
+    found = []
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, *masked, autojunk=False).get_opcodes():
+        pairs = zip_longest(lines[0][i1:i2], lines[1][j1:j2], fillvalue="")
+        found += [pair for pair in pairs if tag != "equal" or not _same_numbers(*pair)]
+    return found
 
 
-def _same(line, now):
-    line, now = (NEVER_THE_SAME.sub("TIME", text) for text in (line, now))
-    words = [re.sub(r"[\s─━┄|-]+", " ", NUMBER.sub("N", text)).strip() for text in (line, now)]
-    if words[0] != words[1]:
-        return False
-    numbers = [
-        [float(number.replace(",", "")) for number in NUMBER.findall(text)] for text in (line, now)
-    ]
-    return all(isclose(a, b, rel_tol=0.25, abs_tol=0.05) for a, b in zip(*numbers, strict=True))
+def _words(line):
+    """A line without its numbers."""
+    text = NUMBER.sub("N", NEVER_THE_SAME.sub("TIME", line))
+    return re.sub(r"[\s─━┄|-]+", " ", text).strip()
+
+
+def _same_numbers(line, now):
+    numbers = [NUMBER.findall(NEVER_THE_SAME.sub("TIME", text)) for text in (line, now)]
+    return all(map(_close, *numbers))
+
+
+def _close(number, now):
+    """Whether two numbers, as they are written, are the same but for the processor."""
+    one, other = (float(text.replace(",", "")) for text in (number, now))
+    return isclose(one, other, rel_tol=0.02, abs_tol=1.001 * _last_digit(number))
+
+
+def _last_digit(number):
+    """What a one in the last digit of a number is worth; 0 of a whole number, which is a count."""
+    digits, _, exponent = number.partition("e")
+    decimals = len(digits.partition(".")[2])
+    return 10.0 ** (int(exponent or 0) - decimals) if decimals else 0.0
 
 
 def main(names):
