@@ -1,1 +1,1 @@
-"""Many runs, and how many layers are enough."""
+"""Sweeps: many runs that together answer how many layers are enough."""

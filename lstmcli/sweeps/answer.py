@@ -1,4 +1,4 @@
-"""What a sweep answers: a headline, a row for each depth, and what else is to be said."""
+"""A sweep's answer: a headline, a row for each depth, and caveats."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENOUGH, UNKNOWN, NO_BETTER, ALONE, NOTHING = "enough", "unknown", "no better", "alone", "nothing"
-"""What can come of a question: a depth is enough, the losses do not tell, none beats what needs no
-network, there is one depth alone, or no trial has a loss."""
+"""The verdicts: a depth is enough, the losses do not tell, no depth beats the baselines, there is
+only one depth, or no trial has a loss."""
 LOOKS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
@@ -46,7 +46,7 @@ def answers(
 
 
 def data_words(data: DataConfig, swept: Sequence[str]) -> str:
-    """What is learned: a file's name, a task's, or its echo step where that is one."""
+    """The data in words: the name of a file or a task, or the echo step."""
     if data.data is not None:
         return shown(Path(data.data))
     if data.task != "echo":
@@ -118,7 +118,7 @@ class Measure:
 
     @property
     def noun(self) -> str:
-        """Of what there is so many times as much."""
+        """The noun for ratios: `5 times the loss`."""
         return self.name if self.name.isupper() else "loss"
 
     @property
@@ -126,11 +126,11 @@ class Measure:
         return not self.excess and self.unit.familiar(1.0) is not None
 
     def of(self, loss: float) -> float:
-        """A test loss in it."""
+        """A test loss, converted to this measure."""
         return float(self.unit.familiar(max(0.0, loss))) if self._familiar else loss
 
     def ratio(self, factor: float) -> float:
-        """How many times as much it is, where a loss is so many times another."""
+        """A ratio of losses, converted to this measure."""
         return self.of(factor) / self.of(1.0)
 
     def words(self, loss: float) -> str:
@@ -144,7 +144,7 @@ class Measure:
         )
 
     def more(self, amount: float, loss: float) -> str:
-        """By how much a loss is above one that is lower, or the like: `0.0069 nats`, `0.2 RMSE`."""
+        """A difference from a loss, in words: `0.0069 nats`, `0.2 RMSE`."""
         if not self._familiar:
             return self.unit.amount(abs(amount))
         return f"{abs(self.of(loss + amount) - self.of(loss)):.2g} {self.name}"
@@ -156,7 +156,7 @@ class Measure:
 
 
 def _headline(kind: str, verdict: DepthResult, measure: Measure) -> tuple[str, str]:
-    """What came of it, and in three words."""
+    """The headline, and its short form."""
     axis = verdict.axis
     if kind == NOTHING:
         return "no trial ended with a loss: there is nothing to compare", "no result"
@@ -173,7 +173,7 @@ def _headline(kind: str, verdict: DepthResult, measure: Measure) -> tuple[str, s
 
 
 def _no_better(verdict: DepthResult, row: pd.Series, measure: Measure) -> str:
-    """That no depth beats what needs no network, or not by enough; and how near the best comes."""
+    """Says that no depth beats the best baseline, or not by enough, and how close the best is."""
     base, axis = verdict.baseline, verdict.axis
     if base.name == GUESS:
         margin = measure.unit.amount(verdict.margin)
@@ -200,7 +200,7 @@ def _context(verdict: DepthResult, about: str) -> str:
 
 
 def _size(verdict: DepthResult) -> list[str]:
-    """The depth and the state size that all have, where these are not what is compared."""
+    """The depth and the state size shared by all, if these are not compared."""
     of_all = [axis for axis in (DEPTH, Axis("state_size")) if axis != verdict.axis]
     values = [(axis, verdict.rows[axis.column].unique()) for axis in of_all]
     return [axis.named(found[0]) for axis, found in values if len(found) == 1]
@@ -230,9 +230,9 @@ def _solved(row: pd.Series, marked: bool) -> str | None:
 
 
 def _excess(verdict: DepthResult, row: pd.Series) -> float:
-    """The interquartile mean of what the seeds lose beyond the best predictor on their labels.
+    """The interquartile mean of the seeds' excess losses.
 
-    Of a seed that diverged that predictor's loss is as other trials of the seed have it.
+    For a seed that diverged, the best predictor's loss is taken from other trials of that seed.
     """
     oracle = (verdict.trials.test_loss - verdict.trials.gap).astype(float)
     of_seed = oracle.groupby(verdict.trials.seed).transform("median")
@@ -243,7 +243,7 @@ def _excess(verdict: DepthResult, row: pd.Series) -> float:
 
 
 def _against(kind: str, verdict: DepthResult, place: int, measure: Measure) -> str:
-    """What the losses say of a depth beside the answer's."""
+    """A depth compared with the one that the answer names, in words."""
     findings, row = verdict.findings, verdict.rows.loc[place]
     if kind in (ALONE, NOTHING) or math.isnan(row.iqm):
         return "-"
@@ -273,7 +273,7 @@ def _against(kind: str, verdict: DepthResult, place: int, measure: Measure) -> s
 
 
 def _undecided(verdict: DepthResult, place: int, loss: float, measure: Measure) -> str:
-    """Of the depth that could be better than the lowest by most, by how much; of others nothing."""
+    """For the depth that could be better than the lowest by most: by how much."""
     assert verdict.findings.reference is not None
     worst = verdict.findings.worst[verdict.findings.reference]
     if math.isinf(worst.bound):
@@ -296,7 +296,7 @@ def _caveats(kind: str, verdict: DepthResult, measure: Measure) -> list[str]:
 
 
 def _reason(verdict: DepthResult, measure: Measure) -> str:
-    """Why the losses do not tell."""
+    """Why the losses do not tell which depth is enough."""
     row = verdict.rows.loc[verdict.findings.reference]
     assert verdict.findings.reference is not None
     bound = verdict.findings.worst[verdict.findings.reference].bound
@@ -307,7 +307,7 @@ def _reason(verdict: DepthResult, measure: Measure) -> str:
 
 
 def _within(kind: str, verdict: DepthResult, measure: Measure) -> str:
-    """That what is better than the answer's depth is so within the margin, where something is."""
+    """If some depth is better than the one that is enough: says that the margin covers that."""
     ratios = verdict.findings.ratios.values()
     if kind != ENOUGH or not any(each.mean < 1 and each.p_value < LEVEL for each in ratios):
         return ""
@@ -316,7 +316,7 @@ def _within(kind: str, verdict: DepthResult, measure: Measure) -> str:
 
 
 def _seeds(kind: str, verdict: DepthResult) -> str:
-    """How many seeds there are, when they decided, and how often that is wrong."""
+    """The number of seeds, the look at which they decided, and the error rate."""
     counts = sorted({int(count) for count in verdict.rows.seeds})
     said = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     said += f" {plural(counts[-1], 'seed')}"
@@ -330,7 +330,7 @@ def _seeds(kind: str, verdict: DepthResult) -> str:
 
 
 def _beside_baseline(kind: str, verdict: DepthResult, measure: Measure) -> list[str]:
-    """How far below what needs no network the answer's depth is, and what the margin is of that."""
+    """The best baseline beside the answer's depth, and the margin as a share of its loss."""
     base, place = verdict.baseline, verdict.findings.reference
     if base.name == GUESS or place is None or kind == NOTHING:
         return []
@@ -351,7 +351,7 @@ def _beside_baseline(kind: str, verdict: DepthResult, measure: Measure) -> list[
 
 
 def _longer(verdict: DepthResult) -> dict[str, str]:
-    """Lists of tuned settings that go on where the best value stands at their end."""
+    """Longer lists for tuned settings whose best value is the first or last that was tried."""
     found = {}
     for column, tried in verdict.tuned.items():
         best = set(verdict.rows[column])
@@ -368,7 +368,7 @@ def _longer(verdict: DepthResult) -> dict[str, str]:
 
 
 def _next(before: float, last: float) -> float:
-    """What comes after two numbers whose factor stays the same; whole numbers stay whole."""
+    """The next number of a geometric series; whole numbers stay whole."""
     found = last * last / before
     if isinstance(last, int):
         return round(found)

@@ -1,4 +1,4 @@
-"""The parts of a sweep's answer, as they are kept and shown: headline, rows and caveats."""
+"""The parts of a sweep's answer, as they are saved and shown: headline, rows and caveats."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class AnswerRow:
     """A setting in the table of an answer.
 
     Attributes:
-        setting: its values by column: what is compared, a size of its own, what it was tuned in.
-        solved: how many seeds solve the task, `2 of 8`; `None` where nobody can know.
-        loss: as the answer's `measure` has it; `None` where there is none.
-        against: what the losses say of it beside the one that `against` names, in words.
-        marked: whether it is the one that the answer is about.
+        setting: its values by column: what is compared, its state size, its tuned settings.
+        solved: how many seeds solve the task, `2 of 8`; `None` if the Bayes loss is not known.
+        loss: in the answer's `measure`; `None` if there is none.
+        against: its comparison with the row that the answer's `against` names, in words.
+        marked: whether it is the row that the answer names.
     """
 
     setting: Mapping[str, Any]
@@ -33,22 +33,22 @@ class AnswerRow:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a sweep says to one question: a combination of the settings swept besides depth.
+    """A sweep's answer for one combination of the settings that are swept besides depth.
 
     Attributes:
-        sentence: all of it in a sentence.
-        headline: what came of it: `3 layers are enough`.
-        context: on what: `echo step 10, 4 units`.
-        verdict: one of `enough`, `unknown`, `no better`, `alone` and `nothing`; empty if it is that
-            of an older version, of which the sentence is all there is.
-        short: the headline in three words.
+        sentence: the whole answer in one sentence.
+        headline: the answer in short: `3 layers are enough`.
+        context: the data and sizes: `echo step 10, 4 units`.
+        verdict: one of `enough`, `unknown`, `no better`, `alone` and `nothing`; empty for an older
+            version's answer, which has only the sentence.
+        short: the headline in about three words.
         where: the values of the other swept settings.
-        measure: what `loss` of the rows is.
-        against: what the rows are held against; empty for a row alone.
+        measure: what the rows' `loss` is.
+        against: what the rows are compared with; empty if there is only one row.
         rows: a row for each depth, the smallest first.
-        caveats: what else is to be said, a sentence each.
-        longer: of a tuned setting whose best value is at an end of its list, a list that goes on,
-            by option: `{"learning-rate": "0.1,0.3,1"}`.
+        caveats: further remarks, a sentence each.
+        longer: for a tuned setting whose best value is at the end of its list, a longer list, by
+            option: `{"learning-rate": "0.1,0.3,1"}`.
     """
 
     sentence: str
@@ -90,7 +90,7 @@ class Answer:
         """Headings and cells.
 
         Args:
-            star: what stands before the depth that the answer is about.
+            star: the mark of the row that the answer names.
         """
         first, *others = self.rows[0].setting if self.rows else ["layers"]
         solved = any(row.solved for row in self.rows)
@@ -120,5 +120,5 @@ def value_text(value: Any) -> str:
 
 
 def _figure(loss: float) -> str:
-    """A loss to two or three digits that mean something."""
+    """A loss to two or three digits."""
     return f"{loss:.3g}" if abs(loss) >= 0.1 else f"{loss:.2g}"

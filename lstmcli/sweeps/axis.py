@@ -1,4 +1,4 @@
-"""What the settings of a question differ in, depth or another one, and the words for it."""
+"""The setting that a sweep compares, depth or another one, and the words for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstmcli.utils.errors import UsageError, plural
 from lstmcli.utils.settings import option_name, setting_types
 
 COUNTED = {"layers": ("layer", "depth"), "state_size": ("unit", "size")}
-"""Columns whose values are counts: of what, and what one of them is called."""
+"""Columns whose values are counts: the noun, and the word for one of the values."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Axis:
     """What is compared.
 
     Attributes:
-        column: of the setting that differs.
-        ordered: whether less of it is better, if it is enough; names have no order.
+        column: of the setting that is compared.
+        ordered: whether a smaller value that is enough is preferred; names have no order.
     """
 
     column: str = "layers"
@@ -30,19 +30,19 @@ class Axis:
 
     @property
     def alternative(self) -> str:
-        """What one of its values is called: no other `depth` is better."""
+        """The word for one of its values: `depth`."""
         if self.column in COUNTED:
             return COUNTED[self.column][1]
         return "value" if self.ordered else words(self.column)
 
     @property
     def alternatives(self) -> str:
-        """Several of them: `depths`."""
+        """Its plural: `depths`."""
         return f"{self.alternative}s"
 
     @property
     def question(self) -> str:
-        """What is asked: `how many layers are enough`."""
+        """The question: `how many layers are enough`."""
         counted = COUNTED.get(self.column)
         if counted:
             return f"how many {counted[0]}s are enough"
@@ -61,12 +61,12 @@ class Axis:
         return " and ".join(filter(None, [", ".join(texts), self.named(last)]))
 
     def verb(self, value: Any, several: str) -> str:
-        """What goes with a value: 1 layer `is`, 2 layers `are`."""
+        """The verb's form for a value: 1 layer `is`, 2 layers `are`."""
         return verb(value if self.column in COUNTED else 1, several)
 
 
 DEPTH = Axis()
-"""What is compared where nothing else is asked for."""
+"""What is compared by default."""
 
 
 def axis_of(name: str | None) -> Axis:
@@ -115,5 +115,5 @@ def verb(count: float, several: str) -> str:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting's value has a size, and is no name."""
+    """Whether a setting's value is a number, not a name."""
     return not isinstance(value, str | bool)

@@ -1,12 +1,12 @@
 """Comparing depths by a few losses each, paired by seed: tests, and bounds on what is lost.
 
-Two questions need two devices.
+Three questions need different tests.
 
-*Could A be worse than B by more than a margin?* Here an outlier must not decide: one seed that B
-fails would, by Student's t, widen the bound against A. So the bound is Hartigan's (1969, "Using
-subsample values as typical values", JASA 64): if the differences are symmetric about a centre, it
-lies above each mean of a subset of them with the same chance, so that counting the 2^n - 1 means
-gives exact bounds whatever the tails. It is Fisher's (1935) sign-flip test, solved for the centre.
+*Could A be worse than B by more than a margin?* An outlier must not decide this: with Student's t,
+one seed with which B fails would widen the bound on A. So the bound is Hartigan's (1969, "Using
+subsample values as typical values", JASA 64): if the differences are symmetric about a centre, that
+centre is equally likely to lie above any number of the 2^n - 1 means of their subsets, so counting
+these gives exact bounds for any tails. It is Fisher's (1935) sign-flip test, solved for the centre.
 No bound exists for fewer than five differences: 2^-4 is above 5 %.
 
 *Is A enough?* It is where it is worse than none by the margin or more. "The first that passes" has
@@ -49,24 +49,24 @@ Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.05
 FEWEST = 5
-"""Pairs below which nothing is claimed."""
+"""The fewest pairs for a claim."""
 
 LARGEST_EXACT = 16
-"""Differences up to which all subsets count; above it, RANDOM_SUBSETS drawn at random."""
+"""Up to this many differences all subsets are used; above it, RANDOM_SUBSETS random ones."""
 
 RANDOM_SUBSETS = 9_999
 LARGEST_FLIPPED = 10
-"""The same of the flips of signs by which several depths are tested."""
+"""The same for the sign flips that test several depths."""
 
 RANDOM_FLIPS = 1_999
 SEARCH_STEPS = 20
-"""Halvings of what may be a bound: to a millionth."""
+"""Bisection steps for a bound: to a millionth."""
 
 LARGEST_STEPS = 1e9
 """Where the search for a bound ends, in losses' standard deviations."""
 
 POWER = 0.8
-"""With which seeds are to tell."""
+"""The power for which the number of seeds is estimated."""
 
 SMALLEST_LOSS = 1e-12
 
@@ -85,10 +85,10 @@ class Losses(NamedTuple):
     """Test losses in nats per step, `[seeds, settings]`; `nan` where a trial has none.
 
     Attributes:
-        reached: as the trials ended; one that diverged, or ended worse than that, is worth a
-            uniform guess.
-        reachable: the best that a trial could have reached: the oracle's loss if it was stopped
-            once it had solved the task, and what it reached otherwise.
+        reached: as the trials ended; a loss above a uniform guess's, or of a trial that diverged,
+            counts as a guess.
+        reachable: the lowest that a trial could have reached: the best predictor's loss if it was
+            stopped after solving the task, otherwise the loss it reached.
     """
 
     reached: Floats
@@ -101,9 +101,9 @@ class Worst:
 
     Attributes:
         place: of the one that could be worse.
-        at_this_look: how likely it would look as good if it were worse than the best by the margin
+        at_this_look: the p-value of looking this good while being worse than the best by the margin
             or more, corrected for all settings.
-        of: all losses, the settings that are there, the margin in nats, and the level.
+        of: all losses, the settings that have some, the margin in nats, and the level.
     """
 
     place: int
@@ -112,12 +112,12 @@ class Worst:
 
     @property
     def p_value(self) -> float:
-        """The same corrected for all looks: from `LEVEL` down it is enough."""
+        """The same, corrected for all looks: at most `LEVEL` means enough."""
         return over_looks(self.at_this_look, self.of[3])
 
     @cached_property
     def other(self) -> int:
-        """The one that could be better by most, if the two were alone."""
+        """The one that could be better by most, in a comparison of the two alone."""
         return max(self._bounds, key=lambda other: self._bounds[other])
 
     @cached_property
@@ -127,7 +127,7 @@ class Worst:
 
     @cached_property
     def bound(self) -> float:
-        """By how much it could be worse, in nats: from this margin on it is enough."""
+        """By how much it could be worse, in nats: it is enough for any margin above this."""
         losses, places, margin, level = self.of
         alone = self._bounds[self.other]
         if len(places) == 2 or math.isinf(alone):
@@ -142,14 +142,14 @@ class Worst:
 
 
 class Comparison(NamedTuple):
-    """What the losses of some settings say; settings by their places, the smallest depth first.
+    """The comparison of some settings, by their places, the smallest depth first.
 
     Attributes:
-        worst: the setting that each could be worse than by most.
-        enough: the first that is worse than none by more than the margin; `None` if the data cannot
-            tell.
-        reference: which the others are compared with: the one that is enough, or else the one with
-            the lowest interquartile mean; `None` if there is no loss at all.
+        worst: for each setting, by how much it could be worse than another.
+        enough: the first that is not worse than any by more than the margin; `None` if the data
+            cannot tell.
+        reference: the one that others are compared with: the one that is enough, or else the one
+            with the lowest interquartile mean; `None` if there is no loss at all.
         ratios: the losses of each against the reference's. The p-values are corrected for all pairs
             of settings, so it does not matter that the same losses choose the reference.
         seeds_needed: about how many would tell; infinite if no number would.
@@ -171,16 +171,16 @@ def compare_depths(
     level: float = LEVEL,
     ordered: bool = True,
 ) -> Comparison:
-    """Weighs the losses of settings that differ in depth, or in something else.
+    """Compares the losses of settings that differ in depth, or in another setting.
 
     Args:
         losses: of two settings at least, for `worst` and `enough` to say anything.
         margin: in nats.
         compare: whether the losses may be compared at all.
-        level: in what part of all sweeps this look may be wrong (`looks.level`).
-        ordered: whether the first setting that passes is the answer; else it is the one of them
-            with the lowest loss, as names have no order. All are tested together: whichever of
-            them is taken, the error is the same.
+        level: the share of all sweeps in which this look may be wrong (`looks.level`).
+        ordered: whether the first setting that passes is the answer; otherwise, as names have no
+            order, it is the one with the lowest loss of those that pass. All are tested together,
+            so the error rate is the same.
     """
     places = [place for place, column in enumerate(losses.reached.T) if not np.isnan(column).all()]
     p_values = enough_p_values(losses, places, margin) if len(places) > 1 else {}
@@ -206,15 +206,14 @@ def compare_depths(
 
 
 def over_looks(p_value: float, level: float) -> float:
-    """A p-value that is to be held against `LEVEL`, of one that is to be held against `level`."""
+    """A p-value to be compared with `level`, rescaled to be compared with `LEVEL`."""
     return min(1.0, p_value * (LEVEL / level))
 
 
 def interquartile_mean(losses: Floats) -> float:
     """The mean of the middle half: a quarter of the values is cut off at either end.
 
-    It is the one statistic by which a setting is chosen, quoted and drawn. `nan` counts for
-    nothing.
+    Settings are chosen, quoted and drawn by this statistic. `nan` is ignored.
     """
     from scipy import stats
 
@@ -222,13 +221,13 @@ def interquartile_mean(losses: Floats) -> float:
 
 
 def _differences(losses: Losses, place: int, other: int) -> Floats:
-    """How much worse a setting is than another could be, for the seeds that both have."""
+    """How much worse a setting is than another could have been, for their common seeds."""
     found = losses.reached[:, place] - losses.reachable[:, other]
     return found[~np.isnan(found)]
 
 
 def enough_p_values(losses: Losses, places: Sequence[int], margin: float) -> dict[int, float]:
-    """For each setting, how likely it looks as good if it is worse than the best by a margin.
+    """For each setting, the p-value of looking this good while worse than the best by the margin.
 
     Args:
         losses: of all settings.
@@ -293,7 +292,7 @@ def _bound_over_all(
     alone: float,
     level: float,
 ) -> float:
-    """From which margin on a setting is enough, beside all others.
+    """The smallest margin for which a setting is enough, among all others.
 
     Args:
         losses: of all settings.
@@ -346,7 +345,7 @@ def _ratio(reached: Floats, place: int, other: int, level: float) -> Ratio:
 
 
 def _seeds_needed(losses: Losses, place: int, places: Sequence[int], margin: float) -> float:
-    """About how many seeds would show a setting to be enough, if it goes on like this."""
+    """About how many seeds would show a setting to be enough, if the trend continues."""
     found = [_differences(losses, place, other) for other in places if other != place]
     if any(len(differences) < 2 for differences in found):
         return math.inf
@@ -383,7 +382,7 @@ def ratio(losses: Floats, others: Floats, level: float = LEVEL) -> Ratio:
     Args:
         losses: `[seeds]`.
         others: `[seeds]`.
-        level: in what part of all sweeps this look may be wrong.
+        level: the share of all sweeps in which this look may be wrong.
     """
     from scipy import stats
 
@@ -408,7 +407,7 @@ def seeds_for_bound(differences: Floats, margin: float, comparisons: int = 1) ->
     Args:
         differences: of two settings' losses, at least two.
         margin: in nats.
-        comparisons: among how many this one has to stand out (Bonferroni).
+        comparisons: how many there are, to correct for (Bonferroni).
     """
     from scipy import stats
 
@@ -422,7 +421,7 @@ def seeds_for_bound(differences: Floats, margin: float, comparisons: int = 1) ->
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's (1979) step-down correction: the k-th smallest of m is multiplied by m - k + 1.
 
-    `nan` stays, and counts for nothing.
+    `nan` stays `nan`, and is not counted.
     """
     values = np.asarray(p_values, float)
     order = [index for index in np.argsort(values) if not np.isnan(values[index])]

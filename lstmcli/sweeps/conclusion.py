@@ -1,4 +1,4 @@
-"""The answer of a sweep in a sentence for each verdict: how many layers the task needs."""
+"""A sweep's answer in one sentence: how many layers the task needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MANY = ("bigrams", "5-grams", "class frequencies")
 """Baselines that are plural."""
 ONE = ("mean", "last value", "last label", "linear autoregression", "seasonal naive")
-"""Baselines that there is one of, or what their names begin with."""
+"""Baselines that are singular, or what their names begin with."""
 
 ENDED = {
     Status.DIVERGED: "diverged",
@@ -30,11 +30,11 @@ ENDED = {
 """How a trial can be lost, in words."""
 
 SMALLEST_P = 1e-4
-"""P-values below it are not told apart."""
+"""Smaller p-values are written as `p < ` this."""
 
 
 def sentence(verdict: DepthResult, unit: Target = NATS) -> str:
-    """How many layers the task needs; or that the data cannot tell, and why.
+    """Says how many layers the task needs; or that the data cannot tell, and why.
 
     Args:
         verdict: what the trials say.
@@ -74,20 +74,20 @@ def _head(verdict: DepthResult, unit: Target) -> str:
 
 
 def alone_says(verdict: DepthResult) -> str:
-    """That one depth alone is no comparison."""
+    """Says that one depth alone is no comparison."""
     axis = verdict.axis
     needed = "how many are needed" if axis.column in COUNTED else "which is needed"
     return f"one {axis.alternative} alone does not say {needed}"
 
 
 def cannot_tell(verdict: DepthResult) -> str:
-    """That the losses do not tell."""
+    """Says that the losses do not tell."""
     unsolved = f"no {verdict.axis.alternative} solves it, and " if _solves_none(verdict) else ""
     return f"{unsolved}the data cannot tell {verdict.axis.question}"
 
 
 def _no_better(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
-    """That no depth beats what is known without a network; and how low the lowest loss is."""
+    """Says that no depth beats the best baseline, and how low the lowest loss is."""
     baseline, margin = baseline_words(verdict, unit), _margin(verdict, unit)
     said = f"no {verdict.axis.alternative} is better than {baseline} by more than {margin}"
     if verdict.baseline.name == GUESS or math.isnan(row.iqm):
@@ -103,9 +103,9 @@ def _is_enough(verdict: DepthResult, row: pd.Series, unit: Target) -> str:
 
 
 def enough(verdict: DepthResult, row: pd.Series) -> str:
-    """That a depth is enough; or, where its seeds do not all solve the task, as good as any.
+    """Says that a depth is enough; or, if no depth solves the task, that it does as well as any.
 
-    A name that has the lowest loss of all is the best.
+    A name, which has no order, is called the best.
     """
     axis = verdict.axis
     if axis.ordered:
@@ -119,7 +119,7 @@ def enough(verdict: DepthResult, row: pd.Series) -> str:
 
 
 def why(verdict: DepthResult, bound: str, margin: str) -> str:
-    """What keeps the depth with the lowest loss from being called enough.
+    """Why the depth with the lowest loss cannot be called enough.
 
     Args:
         verdict: what the trials say, of which none is enough.
@@ -156,7 +156,7 @@ def margin_is(verdict: DepthResult) -> str | None:
 
 
 def baseline_words(verdict: DepthResult, unit: Target) -> str:
-    """`bigrams (2.44 nats)`; a uniform guess is known without its loss."""
+    """`bigrams (2.44 nats)`; a uniform guess is named without its loss."""
     name, loss = verdict.baseline.name, verdict.baseline.loss
     return name if name == GUESS else f"{the(name)} ({unit.amount(loss, '.3g')})"
 
@@ -167,7 +167,7 @@ def the(baseline: str) -> str:
 
 
 def _beaten(verdict: DepthResult, unit: Target) -> list[str]:
-    """How many of the depths do not beat what is known without a network, where some do."""
+    """How many depths do not beat the best baseline, if some do."""
     depths, beaten = len(verdict.rows), verdict.beaten_by
     if verdict.baseline.name == GUESS or not verdict.better_than_a_guess or beaten == depths:
         return []
@@ -191,7 +191,7 @@ def _solves_none(verdict: DepthResult) -> bool:
 
 
 def _differences(verdict: DepthResult, unit: Target) -> list[str]:
-    """The depths whose losses differ from the reference's, and the smaller ones that may."""
+    """The depths whose losses differ from the reference's, and the smaller ones that could."""
     found: list[str] = []
     if not verdict.better_than_a_guess:
         return found
@@ -210,7 +210,7 @@ def _differences(verdict: DepthResult, unit: Target) -> list[str]:
 
 
 def _rate(row: pd.Series, unit: Target) -> str:
-    """How many seeds of the next smaller depth solve the task, where that is known."""
+    """How many seeds of a depth solve the task, if that is known."""
     if math.isnan(row.solve_rate):
         return ""
     return f", {_result(row, unit)}" if row.solve_rate > 0 else ", no seed solves it"
@@ -253,7 +253,7 @@ def lost(verdict: DepthResult) -> list[str]:
 
 
 def ends_of_lists(verdict: DepthResult) -> list[str]:
-    """Where the best value of a tuned setting is the first or the last that was tried."""
+    """Says which tuned settings have their best value at an end of the list."""
     found = []
     for column, tried in verdict.tuned.items():
         if len(tried) < 2 or not all(map(is_number, tried)):

@@ -1,4 +1,4 @@
-"""What a setting knows of its data, what losses on it are called, and what makes it the same."""
+"""A setting's data: its facts, the unit of its losses, and its checksum."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from lstmcli.training.estimate import DataFacts
 from lstmcli.utils.errors import FileError, UsageError
 
 NATS: Target = ClassTarget((Categorical("target", 2),))
-"""What knows losses to be in nats."""
+"""A target whose losses are in nats."""
 
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a setting knows of its data.
+    """A setting's data.
 
     Attributes:
         spec: what a program has to be compiled for.
-        facts: what the data makes possible.
-        unit: what losses are in.
+        facts: labels, windows, chance and baselines.
+        unit: the target, which knows what losses are in.
         baseline: the chance loss, which with the Bayes loss says what counts as solved; `None`
             where the Bayes loss is not known.
         digest: of a dataset's parts and of what its columns are; `None` for series that are drawn.
@@ -74,9 +74,9 @@ def data_info(source: Source) -> DataInfo:
 
 
 def digest(source: Source) -> str | None:
-    """SHA-256 of all that a dataset gives a model, wherever its files lie.
+    """SHA-256 of all that a dataset gives a model, whatever its files are called.
 
-    An autoregression follows from that, and its last bits from the machine.
+    A linear autoregression is left out: it follows from the data, up to its last bits.
     """
     if source.file_checksums is None:
         return None

@@ -1,11 +1,12 @@
-"""Which of a depth's candidates are worth training to the end, and which of them it is judged by.
+"""Which of a depth's tuning candidates are trained to the end, and which of them is chosen.
 
-After a part of the epochs those that are clearly behind are given up: successive halving (Jamieson
-and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization",
-AISTATS). What is behind may be what is slow: of two learning rates the smaller one starts later and
-may end lower. So losses are compared, seed by seed, where they will be if they go on falling by the
-same factor; and what is lowest now stays too. `tests/support/operating_figures.py` simulates how
-often the choice is that of all candidates, and what it costs.
+After a part of the epochs, candidates that are clearly behind are stopped: successive halving
+(Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
+optimization", AISTATS). A candidate that is behind may only be slow: a smaller learning rate learns
+later and may end lower. So losses are extrapolated, seed by seed, as if they kept falling by the
+same factor, and then compared; the one that is lowest now stays too.
+`tests/support/operating_figures.py` simulates how often the choice is that of training all
+candidates, and what it costs.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ Floats = npt.NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)
 
 RUNG = 0.25
-"""Part of the epochs after which candidates are given up."""
+"""The part of the epochs after which candidates can be stopped."""
 
 FEWEST = 2
-"""Candidates that go on."""
+"""The fewest candidates that continue."""
 
 CLEARLY = 2.0
 """Standard errors of the seeds' differences by which a candidate has to be behind."""
 
 AHEAD = 3
-"""How often a candidate's last fall is repeated: a quarter of the epochs becomes five eighths."""
+"""How often a candidate's last decrease is repeated: from a quarter of the epochs to 5/8."""
 
 SMALLEST_LOSS = 1e-12
 
@@ -44,9 +45,9 @@ def survivors(
     Args:
         losses: of each candidate one validation loss a seed, in nats, after `RUNG` of the epochs;
             `nan` or infinite where the seed diverged. The same seeds in each.
-        guess: the loss of a guess: what is worse, or diverged, is worth that.
-        earlier: the same after half as many epochs, from which follows how fast they fall; without
-            it they are compared as they are.
+        guess: the loss of a guess, which replaces those that are worse or diverged.
+        earlier: the losses after half as many epochs, to extrapolate; by default none, so that the
+            losses are compared as they are.
 
     Returns:
         In the order given: two or more, if so many have not diverged with all seeds; one at least.
@@ -70,7 +71,7 @@ def choose(losses: Mapping[Key, Floats], guess: float) -> Key:
 
     Args:
         losses: of each candidate one validation loss a seed, as in `survivors`.
-        guess: what a loss that is worse, or diverged, is worth.
+        guess: replaces losses that are worse or diverged.
     """
     return min(losses, key=lambda key: float(_worth(losses[key], guess).mean()))
 

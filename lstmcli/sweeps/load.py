@@ -1,4 +1,4 @@
-"""What a sweep has come to, kept beside its tables, and read back without training anything."""
+"""A sweep's results: saved beside its tables, and read back without training anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a sweep whose seeds are trained as needed looks at what it has, and when it has seen enough.
+"""With `--seeds auto`: after how many seeds a sweep looks at its results, and when it stops.
 
 Each look has a chance to be wrong, so each may spend a part of the 5 % only (Lan and DeMets 1983,
 "Discrete sequential boundaries for clinical trials", Biometrika 70), and most is kept for the last,
@@ -18,14 +18,14 @@ import math
 from lstmcli.sweeps.comparison import Comparison
 
 LOOKS = (8, 12, 20)
-"""Seeds after which it is judged."""
+"""After how many seeds the results are tested."""
 
 LEVELS = (0.004, 0.012, 0.042)
-"""Of the tests of each look, found by simulation: what is wrongly found at one look is often found
-at another, so they may add up to more than 5 %."""
+"""The levels of each look's tests, found by simulation. They may add up to more than 5 %, as wrong
+findings at different looks often coincide."""
 
 HOPELESS = 0.02
-"""Chance of being found enough at the last look, below which no depth is waited for."""
+"""With less chance than this to be found enough at the last look, a depth is not waited for."""
 
 
 def level(look: int) -> float:

@@ -1,4 +1,4 @@
-"""A sweep at a glance, in words and as a table: for the terminal and for its page."""
+"""Tables of a sweep's results, for the terminal and for its page."""
 
 from __future__ import annotations
 

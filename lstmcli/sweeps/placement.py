@@ -1,4 +1,4 @@
-"""Which device each setting of a sweep is trained on, and how many at once, where GPUs are."""
+"""Which device each setting of a sweep is trained on, and how many at once, if there are GPUs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep is asked to do: its settings, its seeds, and what makes it one sweep."""
+"""The plan of a sweep: its settings, its seeds, and its identity."""
 
 from __future__ import annotations
 

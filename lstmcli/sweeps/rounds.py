@@ -1,9 +1,9 @@
-"""What a sweep trains next: all values of what is tuned, those that are left, then more seeds.
+"""What a sweep trains next: all tuning candidates, those that are left, then more seeds.
 
 Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and
-hyperparameter optimization", AISTATS): all values are trained for a part of their epochs, and those
-that are clearly behind by then go no further. What comes next follows from what is on disk alone,
-so that a sweep which was stopped goes on as if it had not been.
+hyperparameter optimization", AISTATS): all candidates are trained for a part of their epochs, and
+those that are clearly behind by then are stopped. What comes next depends only on what is on disk,
+so that an interrupted sweep continues as if nothing had happened.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Running a sweep: from its plan over its trials to its answer."""
+"""Runs a sweep: from its plan through its trials to its answer."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class More:
-    """What may tell where the data cannot: so many seeds of these depths, in so many seconds."""
+    """More seeds of some depths, which may be enough to tell, and the seconds that they take."""
 
     layers: list[int]
     seeds: int
@@ -87,15 +87,14 @@ class More:
 
 @dataclass(frozen=True)
 class Result:
-    """What a sweep leaves.
+    """The results of a sweep.
 
     Attributes:
-        directory: where it is.
+        directory: the sweep's directory.
         trials, curves, summary: the columns of `trials.csv`, `curves.csv` and `summary.csv`.
-        parts: an answer to each combination of the settings swept besides depth.
-        more: what may tell, where the data cannot.
-        best: the trial that stands for all, of the depth that the answer is about; `None` where no
-            trial has a loss.
+        parts: an answer for each combination of the settings that are swept besides depth.
+        more: how many more seeds may be enough to tell, if the data cannot.
+        best: the best trial, of the depth that the answer names; `None` if no trial has a loss.
     """
 
     directory: Path
@@ -118,7 +117,7 @@ class Result:
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The trials without a test loss, but for those that were not to have one."""
+        """The trials without a test loss, except those that only tune."""
         return summaries.without_result(self.trials)
 
     def _repr_html_(self) -> str:

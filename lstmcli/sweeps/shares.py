@@ -1,4 +1,4 @@
-"""Which worker of a sweep trains what: shares that end together, and few that compile the same."""
+"""Divides a sweep among workers, so that they end together and compile few programs twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the trials of a sweep say: a row for each setting, and a verdict for each question.
+"""The summary of a sweep's trials: a row for each setting, and a verdict for each question.
 
 A question is a group of settings that differ in depth alone (and in the size that goes with it).
 The interquartile mean and its bootstrap interval are what Agarwal et al. 2021 ("Deep Reinforcement

@@ -1,4 +1,4 @@
-"""The tables of a sweep, and what is in them already."""
+"""Reads and writes the tables of a sweep."""
 
 from __future__ import annotations
 

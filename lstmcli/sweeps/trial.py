@@ -1,4 +1,4 @@
-"""One setting of a sweep, trained and tested: what a worker does, on this machine or another."""
+"""Trains and tests one setting of a sweep, in a worker on this machine or another."""
 
 from __future__ import annotations
 

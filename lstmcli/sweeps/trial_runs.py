@@ -1,4 +1,4 @@
-"""Which run of a sweep is which: by the settings in it, whatever its directory is called."""
+"""Finds the run of each trial by its settings, whatever its directory is called."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Settings that each depth has at its own best: what is tried of them, and which value is chosen.
+"""Tuned settings: which values are tried for each depth, and which one is chosen.
 
-The choice is made by validation losses alone, so that test losses compare depths that they have not
-chosen.
+The choice uses validation losses alone, so that the test losses which compare depths are unbiased.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BY_DEFAULT = "learning_rate"
-"""What a sweep tunes that is not told what to."""
+"""The setting that a sweep tunes by default."""
 LADDER = (0.1, 1 / 3, 1.0, 10 / 3)
-"""Of its default, what is tried."""
+"""The values tried, as multiples of its default."""
 SEEDS, FIRST_SEED = 4, 10_000
-"""That choose, and how far the first of them is from those that are compared.
+"""How many seeds choose, and the offset of the first of them from the seeds that are compared.
 
-They are others, as a rate that has been lucky with some seeds would look better on the same ones
-than it is: with eight that both chose and were compared, up to 12 % of sweeps called a depth enough
-that was worse by the margin (CONTRIBUTING.md has the simulation).
+They are different seeds, because a rate that was lucky with some would look better on the same ones
+than it is: with eight seeds for both purposes, up to 12 % of sweeps called a depth enough that was
+worse by the margin (CONTRIBUTING.md has the simulation).
 """
 NOT_TUNED = {"layers", grid.HORIZON, *ONE_IN_A_SWEEP, *NOT_SWEPT}
 
 
 def ladder(value: float) -> list[float]:
-    """What is tried around a value: a tenth, a third, itself, and about three times as much."""
+    """The values to try around a default: a tenth, a third, itself, and about three times it."""
     return [value if factor == 1 else float(f"{value * factor:.0e}") for factor in LADDER]
 
 

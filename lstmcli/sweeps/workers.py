@@ -1,4 +1,4 @@
-"""Running settings in parallel on this machine: one worker process per core."""
+"""Trains settings in parallel on this machine, with a worker process per core."""
 
 from __future__ import annotations
 
