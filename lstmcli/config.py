@@ -109,8 +109,8 @@ class DataConfig(Settings):
     )
     data: str | None = setting(
         None,
-        "Table (.csv, .csv.gz, .parquet), text (.txt), arrays (.npz), a folder of files, or a "
-        "pattern: `'books/*.txt'`.",
+        "Table (.csv, .csv.gz, .parquet), text (.txt), arrays (.npz), a folder, or a pattern: "
+        "`'*.txt'`.",
         swept=False,
     )
     val_fraction: float = of_file(
@@ -154,7 +154,7 @@ class DataConfig(Settings):
     )
     target: str | None = of_table(
         None,
-        "Column to predict, or several numeric ones: `temp,load`.",
+        "Column to predict, or several: `temp,load`.",
         several=True,
         metavar="COLUMN",
     )
@@ -326,7 +326,7 @@ class TrainingConfig(Settings):
     )
     patience: int | None = setting(
         None,
-        "Stop after this many epochs without improvement; 0: never (default: off; file a tenth of "
+        "Epochs without improvement before it stops; 0: never (default: off; file a tenth of "
         f"--epochs, at least {defaults.FEWEST_PATIENCE}).",
         ge=0,
         metavar="EPOCHS",
@@ -401,14 +401,14 @@ class RunConfig(Settings):
     )
     replicas: int = setting(
         1,
-        "Number of seeds to train at once, starting at --seed.",
+        "Seeds to train at once, from --seed on.",
         ge=1,
         of_model=True,
         swept=False,
     )
     device: str = setting(
         "auto",
-        "auto (the faster one), cpu, gpu or gpu:1.",
+        "auto (the faster), cpu, gpu, gpu:1.",
         pattern=r"auto|(cpu|gpu)(:[0-9]+)?",
         expected="`auto`, `cpu`, `gpu` or one such as `gpu:1`",
         metavar="DEVICE",

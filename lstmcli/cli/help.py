@@ -23,7 +23,7 @@ USUAL = frozenset(
     {
         *("data", "target", "inputs", "horizon", "task", "echo_step", "layers", "state_size"),
         *("epochs", "batch_size", "bptt", "optimizer", "learning_rate", "dropout", "patience"),
-        *("seed", "replicas", "device", "resume", "config_file", "out", "overwrite", "as_json"),
+        *("seed", "replicas", "device", "resume", "out", "overwrite", "as_json"),
         *("seeds", "tune", "compare", "jobs", "dry_run"),
         *("help", "help_all"),
     }

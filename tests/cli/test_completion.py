@@ -93,6 +93,7 @@ _lstmcli_completion
         ("lstmcli s", ["sweep", "sample"]),
         ("lstmcli train --la", ["--layers", "--labels"]),
         ("lstmcli train --optimizer a", ["adagrad", "adam"]),
+        ("lstmcli train --device ", ["auto", "cpu", "gpu"]),
         ("lstmcli eval ", ["runs/deep", "runs/first", "runs/second"]),
         ("lstmcli plot nowhere", ["files"]),
     ],
@@ -109,6 +110,8 @@ def test_zsh_completes_commands_options_choices_and_runs(environment, runs, type
     [
         ("lstmcli s", ["sample", "sweep"]),
         ("lstmcli train --la", ["--labels", "--layers"]),
+        ("lstmcli train --optimizer a", ["adagrad", "adam"]),
+        ("lstmcli train --device ", ["auto", "cpu", "gpu"]),
         ("lstmcli eval runs/", ["runs/deep", "runs/first", "runs/second"]),
     ],
 )
