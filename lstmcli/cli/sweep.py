@@ -21,7 +21,7 @@ from lstmcli.cli.options import (
 )
 from lstmcli.cli.output import print_json, print_sentence, print_table, say
 from lstmcli.config import DEPTHS, NOT_SWEPT
-from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, shell_quote
+from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, plural, shell_quote
 from lstmcli.utils.settings import option_name
 
 if TYPE_CHECKING:
@@ -202,9 +202,16 @@ def _show_plan(plan: Plan, directory: SweepDirectory, as_json: bool) -> None:
         print_sentence(
             f"these seeds choose the {words}; {plan.looks[0]} others are compared at the best value"
         )
+    count = plural(workers, "worker")
     print_sentence(
-        f"{plan.trials} trials, {remaining} to run: about {seconds:.0f} s with {workers} worker(s)"
+        f"{plan.trials} trials, {remaining} to run: about {seconds:.0f} s with {workers} {count}"
     )
+    if len(plan.looks) > 1:
+        _, most = run.forecast(plan, rounds.ahead(plan, directory, -1))
+        print_sentence(
+            f"where these seeds do not decide, up to {plan.looks[-1]} are compared: about "
+            f"{most:.0f} s in all"
+        )
 
 
 def _print_json(result: Result) -> None:

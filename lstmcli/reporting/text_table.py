@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
+from lstmcli.utils.terminal import cells_of
+
 INDENT = 4  # of the lines that a row goes on in
 LEAST = 24  # columns in which words are broken into lines
 NUMBER = re.compile(r"(\* )?(?=.*\d)[-+\d.,/e%]+( s)?")
@@ -52,7 +54,7 @@ def rows_with_words(
     *others, words = columns
     for titles, widths, gap in _layouts(others):
         room = None if width is None else width - _total(widths, gap) - 2
-        if room is None or room >= min(LEAST, max(map(_wide, words))):
+        if room is None or room >= min(LEAST, max(map(cells_of, words))):
             break
     else:
         room = LEAST
@@ -97,7 +99,7 @@ def _total(widths: Sequence[int], gap: int) -> int:
 
 def _widths(columns: Sequence[Sequence[str]], titles: Sequence[Sequence[str]]) -> list[int]:
     return [
-        max(_wide(text) for text in [*title, *cells])
+        max(cells_of(text) for text in [*title, *cells])
         for title, (_, *cells) in zip(titles, columns, strict=True)
     ]
 
@@ -139,17 +141,8 @@ def _lines(
 
 
 def _justified(cell: str, width: int, right: bool) -> str:
-    blanks = " " * (width - _wide(cell))
+    blanks = " " * (width - cells_of(cell))
     return blanks + cell if right else cell + blanks
-
-
-def _wide(text: str) -> int:
-    """Columns of the terminal that a text takes: a Chinese character has two, an accent none."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
 
 
 def is_numbers(cells: Sequence[str]) -> bool:

@@ -93,12 +93,12 @@ def judged(plan: Plan, directory: SweepDirectory) -> tuple[pd.DataFrame, list[De
     )
 
 
-def ahead(plan: Plan, directory: SweepDirectory) -> list[tuple[TrialGroup, float]]:
-    """What is left to train for the first look, and the part of its epochs that each may get.
+def ahead(plan: Plan, directory: SweepDirectory, look: int = 0) -> list[tuple[TrialGroup, float]]:
+    """What is left to train for a look, and the part of its epochs that each may get.
 
     Where it is not known yet which value will be the best, the first stands for it.
     """
-    stage = _Stage(plan, directory, plan.looks[0], (), directory.begun(plan.swept))
+    stage = _Stage(plan, directory, plan.looks[look], (), directory.begun(plan.swept))
     found: list[tuple[TrialGroup, float]] = []
     for cell in plan.cells:
         best = cell[0]
@@ -116,10 +116,22 @@ def may_train(plan: Plan, directory: SweepDirectory) -> bool:
 
 
 def _share(cell: Sequence[TrialGroup]) -> float:
-    """What part of its epochs a value that is tried gets on average."""
+    """What part of its epochs a value that is tried gets on average.
+
+    Where all may stop at the pause, it is the mean, in proportion, of that and of what they get
+    when some go on.
+    """
     epochs, kept = cell[0].config.training.epochs, halving.FEWEST
     pause = _pause(epochs, len(cell))
-    return (kept + (len(cell) - kept) * pause / epochs) / len(cell) if pause else 1.0
+    if not pause:
+        return 1.0
+    some_go_on = (kept + (len(cell) - kept) * pause / epochs) / len(cell)
+    return math.sqrt(some_go_on * pause / epochs) if _may_be_enough(cell[0]) else some_go_on
+
+
+def _may_be_enough(setting: TrialGroup) -> bool:
+    """Whether it is known how near losses are to the best, and none stops when it is solved."""
+    return setting.material.baseline is not None and not setting.config.training.until_solved
 
 
 @dataclass(frozen=True)
@@ -176,7 +188,7 @@ class _Stage:
             left: what is missing of it.
         """
         chance = setting.material.baseline
-        if chance is None or setting.config.training.until_solved:
+        if chance is None or not _may_be_enough(setting):
             return False
         floors = [
             each.bayes_loss.max() for each in self.directory.curves_of(setting, left).values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from lstmcli.sweeps.comparison import FEWEST
 from lstmcli.sweeps.grid import TrialGroup
 from lstmcli.sweeps.placement import Placement
 from lstmcli.sweeps.plan import Plan
+from lstmcli.sweeps.shares import program
 from lstmcli.sweeps.summary import DepthResult
 from lstmcli.sweeps.sweep_dir import SweepDirectory, usual
 from lstmcli.sweeps.tables import WAITING, Row
@@ -325,8 +327,14 @@ def forecast(plan: Plan, left: Sequence[tuple[TrialGroup, float]]) -> tuple[int,
         left: the settings, and the part of its epochs that each may get.
     """
     count = max(1, min(workers(plan.asked), len(left)))
-    seconds = [each.seconds * share for each, share in left]
-    return count, max([*seconds, sum(seconds) / count]) + START_SECONDS / 2
+    programs = Counter(program(each) for each, _ in left)
+    compiling = {program(each): each.preflight.compiling for each, _ in left}
+    trained = [each.preflight.training * share for each, share in left]
+    alone = [each.preflight.compiling + own for (each, _), own in zip(left, trained, strict=True)]
+    shared = [seconds for name, seconds in compiling.items() if programs[name] > 1]
+    again = (count - 1) * max(shared, default=0.0)  # By workers that help another.
+    total = sum(trained) + sum(compiling.values()) + again
+    return count, max([*alone, total / count]) + START_SECONDS / 2
 
 
 def _watch(setting: TrialGroup, directory: SweepDirectory) -> tables.MetricsTail:

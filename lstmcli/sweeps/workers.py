@@ -335,17 +335,20 @@ class Remaining:
     """The clock of a sweep.
 
     Settings that have ended say how many times as long as guessed one takes, loading and compiling
-    included; before the first has, those under way do, as far as they are trained.
+    included; before the first has, those under way do, as far as they are trained. Of settings that
+    share a program, the first that is begun compiles it.
 
     Args:
         settings: what is to be trained, and the part of its epochs that each may get.
     """
 
     def __init__(self, settings: Sequence[tuple[TrialGroup, float]]) -> None:
-        self._guessed = {setting.shown: setting.seconds for setting, _ in settings}
+        self._settings = {setting.shown: setting for setting, _ in settings}
+        self._programs = {setting.shown: program(setting) for setting, _ in settings}
+        self._compiled: set[str] = set()
         self._expected = {setting.shown: share for setting, share in settings}
-        self._share = dict.fromkeys(self._guessed, 0.0)
-        self._begun: dict[str, tuple[float, float]] = {}
+        self._share = dict.fromkeys(self._settings, 0.0)
+        self._begun: dict[str, tuple[float, float, float]] = {}
         self._took = self._trained = 0.0
 
     def note(self, name: str, share: float) -> None:
@@ -353,7 +356,10 @@ class Remaining:
 
         What it had when it was first noted was trained by a sweep that was stopped.
         """
-        self._begun.setdefault(name, (time.monotonic(), share if share < 1 else 0))
+        if name not in self._begun:
+            before = share if share < 1 else 0
+            self._begun[name] = time.monotonic(), before, self._compiling(name)
+            self._compiled.add(self._programs[name])
         self._share[name] = share
         if share == 1:
             self.pause(name)
@@ -367,13 +373,14 @@ class Remaining:
 
     def expect(self, setting: TrialGroup) -> None:
         """Expects a setting to be trained to its end: one that may be new."""
-        self._guessed.setdefault(setting.shown, setting.seconds)
+        self._settings.setdefault(setting.shown, setting)
+        self._programs.setdefault(setting.shown, program(setting))
         self._share.setdefault(setting.shown, 0.0)
         self._expected[setting.shown] = 1.0
 
     def forget(self, name: str) -> None:
         """Leaves a setting out that does not go on."""
-        for known in (self._guessed, self._expected, self._share):
+        for known in (self._settings, self._programs, self._expected, self._share):
             known.pop(name, None)
 
     @property
@@ -382,8 +389,11 @@ class Remaining:
         factor = self._factor()
         if factor is None:
             return None
+        first = {self._programs[name]: name for name, share in self._share.items() if not share}
+        to_compile = set(first.values())  # Any of those that share a program stands for them.
         left = [
-            factor * self._guessed[name] * max(0.0, self._expected[name] - share)
+            factor * self._training(name, max(0.0, self._expected[name] - share))
+            + factor * (self._compiling(name) if name in to_compile else 0.0)
             for name, share in self._share.items()
         ]
         at_once = max(1, len(self._begun))
@@ -394,7 +404,7 @@ class Remaining:
         if self._trained:
             return self._took / self._trained
         under_way = [
-            name for name, (_, before) in self._begun.items()
+            name for name, (_, before, _) in self._begun.items()
             if self._share[name] - before >= ENOUGH
         ]  # fmt: skip
         so_far = [self._so_far(name) for name in under_way]
@@ -403,5 +413,15 @@ class Remaining:
 
     def _so_far(self, name: str) -> tuple[float, float]:
         """Seconds since a setting was noted, and those that were guessed for what it had since."""
-        begun, before = self._begun[name]
-        return time.monotonic() - begun, (self._share[name] - before) * self._guessed[name]
+        begun, before, compiling = self._begun[name]
+        trained = self._training(name, self._share[name] - before)
+        return time.monotonic() - begun, trained + compiling
+
+    def _training(self, name: str, share: float) -> float:
+        """Seconds that are guessed for a part of a setting's training."""
+        return share * self._settings[name].preflight.training
+
+    def _compiling(self, name: str) -> float:
+        """Seconds that are guessed for a setting's program; none once it is compiled."""
+        is_compiled = self._programs[name] in self._compiled
+        return 0.0 if is_compiled else self._settings[name].preflight.compiling

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
@@ -69,16 +68,26 @@ def wrapped(text: str, columns: int | None, indent: str = "") -> str:
         columns: of the terminal; `None` for a pipe, where lines stay whole.
         indent: before each further line.
     """
-    if not columns or len(text) <= columns:
+    if not columns or cells_of(text) <= columns:
         return text
-    joined = COMMAND.sub(lambda command: command[0].replace(" ", "\0"), text)
-    return textwrap.fill(
-        joined,
-        columns,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ).replace("\0", " ")
+    first, *words = COMMAND.sub(lambda command: command[0].replace(" ", "\0"), text).split(" ")
+    lines, room = [first], columns - len(indent)
+    for word in words:
+        goes_on = cells_of(f"{lines[-1]} {word}") <= columns
+        if goes_on or (lines == [first] and cells_of(word) > room):
+            lines[-1] += f" {word}"  # Too long for any line, it begins behind a label all the same.
+        else:
+            lines.append(f"{indent}{word}")
+    return "\n".join(lines).replace("\0", " ")
+
+
+def cells_of(text: str) -> int:
+    """Columns of the terminal that a text takes: a Chinese character has two, an accent none."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 @contextmanager

@@ -124,6 +124,19 @@ def test_notes_warnings_errors_and_hints_break_between_words_and_in_no_command(m
     whole, *lines = capsys.readouterr().err.splitlines()
     assert whole == f"hint: {hint}"
     assert " ".join(line.strip() for line in lines) == whole
-    assert lines[1].strip() == command  # It is longer than the line, and whole all the same.
+    assert lines[0] == f"hint: {command}"  # It is longer than the line, and whole all the same.
     assert all(len(line) <= 40 for line in lines if command not in line)
     assert all(line.startswith("      ") for line in lines[1:])
+
+
+def test_wide_characters_count_twice_where_a_sentence_breaks():
+    text = "note: 数据数据 has no column 数据数据 that could be given"
+    lines = terminal.wrapped(text, 24, "      ").splitlines()
+    assert [terminal.cells_of(line) <= 24 for line in lines] == [True] * len(lines)
+    assert " ".join(map(str.strip, lines)) == text
+
+
+def test_a_command_that_fits_in_no_line_stands_beside_what_it_is():
+    command = f"`lstmcli train --resume {'deep/' * 20}run`"
+    shown = terminal.wrapped(f"hint: {command} goes on with it", 80, "      ")
+    assert shown == f"hint: {command}\n      goes on with it"

@@ -5,13 +5,14 @@ import re
 import signal
 import socket
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 import ray_at_once
 from lstmcli import api
-from lstmcli.sweeps import ray_cluster, ray_workers, run, trial
+from lstmcli.sweeps import ray_cluster, ray_workers, rounds, run, trial
 from lstmcli.sweeps.workers import Remaining
 from lstmcli.training import checkpoint as checkpoints
 from lstmcli.training import metrics
@@ -256,16 +257,46 @@ def test_the_time_left_follows_from_what_settings_took_and_the_sizes_of_the_othe
     now = [0.0]
     monkeypatch.setattr("lstmcli.sweeps.workers.time.monotonic", lambda: now[0])
     small, large = settings()
-    guessed = small.seconds, large.seconds
+    compiling, training = small.preflight.compiling, small.preflight.training
     clock = Remaining([(small, 1.0), (large, 1.0)])
     assert clock.seconds is None
     clock.note(small.name, 0.5)  # Of a sweep that was stopped.
     now[0] = 10.0
     clock.note(small.name, 0.75)
-    factor = 10 / (0.25 * guessed[0])
-    left = 0.25 * guessed[0] + guessed[1]
+    factor = 10 / (compiling + 0.25 * training)
+    left = 0.25 * training + large.seconds
     assert clock.seconds == pytest.approx(factor * left)
     clock.note(small.name, 1)
-    assert clock.seconds == pytest.approx(10 / (0.5 * guessed[0]) * guessed[1])
+    assert clock.seconds == pytest.approx(10 / (compiling + 0.5 * training) * large.seconds)
     clock.note(large.name, 1)
     assert clock.seconds == 0
+
+
+def test_settings_that_share_a_program_compile_it_once(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("lstmcli.sweeps.workers.time.monotonic", lambda: now[0])
+    asked = {"layers": [2], "seeds": 4, "series_length": 1500}
+    plan = api.plan_of(asked, tune={"learning_rate": [0.1, 0.3, 1.0]})
+    left = [(replace(each, tuning=True), 1.0) for each in plan.settings]
+    known, first = left[0][0].preflight, left[0][0].shown
+    compiling, training = known.compiling, known.training
+    clock = Remaining(left)
+    clock.note(first, 0.0)
+    now[0] = 10.0
+    clock.note(first, 1)
+    assert clock.seconds == pytest.approx(10 / (compiling + training) * 2 * training)
+    _, alone = run.forecast(replace(plan, asked=replace(plan.asked, jobs=1)), left)
+    assert alone == pytest.approx(compiling + 3 * training + run.START_SECONDS / 2)
+    _, both = run.forecast(replace(plan, asked=replace(plan.asked, jobs=2)), left)
+    assert both == pytest.approx(compiling + 1.5 * training + run.START_SECONDS / 2)
+
+
+def test_rates_that_may_all_stop_are_expected_to_be_trained_for_less():
+    asked = {"layers": [2], "seeds": 4, "series_length": 1500, "epochs": 100}
+    rates = {"learning_rate": [0.03, 0.1, 0.3, 1.0]}
+    shares = {}
+    for until_solved in (False, True):
+        plan = api.plan_of({**asked, "until_solved": until_solved}, tune=rates)
+        [(_, shares[until_solved]), *_] = rounds.ahead(plan, run.find_directory(plan, None))
+    assert shares[True] == pytest.approx((2 + 2 * 0.25) / 4)
+    assert shares[False] == pytest.approx((0.25 * shares[True]) ** 0.5)
