@@ -1,4 +1,4 @@
-"""Results in the data's own language: names, units, figures, and tables as plain text."""
+"""Results as text, with the data's own names and units."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NAMED = 5
 
 
 def name(text: str, quoted: bool = False) -> str:
-    """The name of a column or a class, to be shown: harmless, cut, and never nothing at all.
+    """The name of a column or a class, to be shown: escaped, shortened, and never empty.
 
     Args:
         text: as the file has it.
-        quoted: whether it stands in quotes, as blanks and characters of a text have to.
+        quoted: whether it is put in quotes, as characters of a text are.
     """
     shown = escape_unprintable(text)
     if ascii_only(sys.stdout):
@@ -66,7 +66,7 @@ def target(schema: Schema) -> str:
 
 
 def baseline_loss(schema: Schema, known: Baseline) -> str:
-    """What a baseline loses, as `loss` has it, with the mean absolute error of a number."""
+    """A baseline's loss, as `loss` writes it, with the mean absolute error for a number."""
     shown, error = loss(schema, known.loss), schema.target_kind.in_units(known.mae)
     return shown if error is None else f"{shown.removesuffix(')')}, mae {error:.3g})"
 
@@ -78,16 +78,16 @@ def baseline_figures(schema: Schema, known: Baseline) -> dict[str, str]:
 
 
 def loss(schema: Schema, nats: float) -> str:
-    """A loss, with what it is in bits a character of a text, or in the units of a number."""
+    """A loss, with bits per character for a text, or an RMSE in the units of a number."""
     target, text = schema.target_kind, f"{nats:.3g}"
     familiar = target.familiar(nats)
     return text if familiar is None else f"{text} ({target.short.format(familiar)})"
 
 
 def display_unit(schema: Schema) -> tuple[str, Callable[[Any], Any]]:
-    """What people measure losses in, for an axis, and how losses come to be in that.
+    """The usual unit of losses, for an axis, and the conversion to it.
 
-    Bits per character of a text, the target's units of one number; else the loss's own.
+    Bits per character for a text, the target's units for one number; otherwise the loss's own.
     """
     target = schema.target_kind
     if target.familiar(1.0) is None:
@@ -137,9 +137,9 @@ def does_not_beat(seed: int, found: float | None, name: str, best: float) -> str
 
 
 def outcome(schema: Schema, row: Mapping[str, Any]) -> str:
-    """What a seed's last row says: `training loss 0.012, accuracy 0.99812, validation loss 0.011`.
+    """A seed's last row as text: `training loss 0.012, accuracy 0.99812, validation loss 0.011`.
 
-    Each loss has the Bayes loss of its own part behind it, where that is known.
+    Each loss is followed by the Bayes loss of its own part, if that is known.
 
     Args:
         schema: of the model's columns.
@@ -165,13 +165,13 @@ def _beside_bayes(schema: Schema, measured: float | None, best: float | None) ->
 
 
 MOST_OUTPUT_ROWS = 24
-"""Numbers that have a row on the screen; of more, evenly spaced horizons do."""
+"""The most targets that have a row on the screen; of more, evenly spaced horizons do."""
 OUTPUT_KEYS = ["target", "ahead"]
-"""What tells one number from another."""
+"""The columns that identify a target."""
 
 
 def beside_baselines(errors: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """A row for each number: the errors of a seed's model, and of the baseline with the least loss.
+    """A row for each target: the errors of a seed's model, and of the best baseline.
 
     Args:
         errors: the columns of `data.outputs.table`.
@@ -191,7 +191,7 @@ def beside_baselines(errors: pd.DataFrame, seed: int) -> pd.DataFrame:
 def outputs_table(
     rows: pd.DataFrame, most: int = MOST_OUTPUT_ROWS
 ) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of what `beside_baselines` gives, of so many numbers at most."""
+    """Headings and cells of the table of `beside_baselines`, for at most `most` targets."""
     leads, targets = rows.ahead.unique(), rows.target.nunique()
     if len(rows) > most:
         rows = rows[rows.ahead.isin(_spread(leads, max(2, most // targets)))]
@@ -212,7 +212,7 @@ def outputs_table(
 
 
 def unbeaten_outputs(rows: pd.DataFrame) -> str | None:
-    """Says of how many numbers a baseline knows as much as the model; `None` of none."""
+    """Says for how many targets a baseline is as good as the model; `None` for none."""
     count = int((rows.baseline_rmse <= rows.rmse).sum())
     if not count:
         return None
@@ -222,14 +222,14 @@ def unbeaten_outputs(rows: pd.DataFrame) -> str | None:
 def said_of_rows_left_out(
     rows: Sequence[object], all_rows: Sequence[object], where: str
 ) -> str | None:
-    """Says that not all numbers have a row; `None` where they have."""
+    """Says that not all targets have a row; `None` if all have."""
     if len(rows) == len(all_rows):
         return None
     return f"{len(rows)} of {len(all_rows)} are shown; all are in {where}"
 
 
 def _spread(leads: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
-    """Some of many, evenly, the first and the last among them."""
+    """Evenly spaced elements, with the first and the last."""
     import numpy as np
 
     places = np.linspace(0, len(leads) - 1, min(count, len(leads)))

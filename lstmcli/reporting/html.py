@@ -1,6 +1,6 @@
-"""A page that needs nothing but itself: one HTML file, which opens from the disk.
+"""A self-contained HTML page that opens from the disk, with its figures as SVG.
 
-HTML is a tree of elements, so that what is put into it cannot become markup; figures are SVG.
+It is built as a tree of elements, so that no text can become markup.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HALF_A_PAGE = 640
-"""Pixels of a figure up to which two stand side by side."""
+"""Figures of at most this many pixels' width stand side by side."""
 TALL = 100
-"""Rows of a table up to which it is shown whole, without scrolling in its box."""
+"""Tables with more rows than this scroll in a box."""
 MANY = 9
-"""Columns of a table above which they are set closer."""
+"""Tables with more columns than this are set more closely."""
 ONE_LINE = 32
-"""Characters of a cell up to which it is not broken."""
+"""Cells with more characters than this are broken into lines."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; one that warns is marked by more than its colour, and one can be strong."""
+    """A paragraph: plain, strong, or a warning, which begins with `Note:`."""
 
     text: str
     warns: bool = False
@@ -49,8 +49,8 @@ class Table:
     Attributes:
         caption: what it is.
         headings: one for each column.
-        rows: cells; the first of each names the row.
-        marked: the numbers of rows that stand out.
+        rows: cells; the first of each row is its name.
+        marked: the numbers of highlighted rows.
     """
 
     caption: str
@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure with what it shows, in words, for who cannot see it."""
+    """A figure, with a description for readers who cannot see it."""
 
     figure: Figure
     title: str
@@ -70,7 +70,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line to be pasted, and what it does."""
+    """A command line to paste, and what it does."""
 
     does: str
     line: str
@@ -92,10 +92,10 @@ class Page:
     """A page.
 
     Attributes:
-        title: what it is about.
-        kind: what that is, above the title.
-        answer: what came of it, in sentences and tables: the first thing that is read.
-        facts: names and values beside it.
+        title: the name of the run or sweep.
+        kind: `lstmcli run` or `lstmcli sweep`, above the title.
+        answer: the results in sentences and tables, at the top of the page.
+        facts: names and values below the title.
         sections: the rest.
     """
 
@@ -149,7 +149,7 @@ def _head(page: Page, style: str, script: str, bodies: Sequence[Element]) -> Ele
 
 
 def _policy(style: str, script: str, bodies: Sequence[Element]) -> str:
-    """What a browser may do: read this page's own style and script, and images within it."""
+    """The content security policy: only the page's own style, script and embedded images."""
     allowed = {
         "default-src": "'none'",
         "style-src": _checksum(style),
@@ -198,7 +198,7 @@ def _answer(page: Page) -> Element:
 
 
 def _sentence(text: str) -> Element:
-    """A sentence whose beginning, up to its first colon or semicolon, stands out."""
+    """A sentence with its beginning, up to the first colon or semicolon, in bold."""
     first, *rest = re.split(r"(?=[:;])", text, maxsplit=1)
     return element("p", element("strong", first), *rest)
 
@@ -229,7 +229,7 @@ def _part(name: str, part: Part) -> Element:
 
 
 def _table(name: str, table: Table) -> Element:
-    """A table in a box of its own, in which it scrolls where the page is too narrow."""
+    """A table in a box, in which it scrolls if the page is too narrow."""
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.headings)
     kinds = [_kind_of(cells) for cells in columns]
     headings = [
@@ -249,7 +249,7 @@ def _table(name: str, table: Table) -> Element:
 
 
 def _kind_of(cells: Sequence[str]) -> str:
-    """How a column is set: numbers, words on one line, or a text that is broken into lines."""
+    """A column's CSS class: numbers, words on one line, or text that is broken into lines."""
     if text_table.is_numbers(cells):
         return "number"
     return "word" if max(map(len, cells), default=0) <= ONE_LINE else "long"
@@ -278,7 +278,7 @@ def _picture(name: str, picture: Picture) -> Element:
 
 
 def _box(content: Element, named_by: str, kind: str = "box") -> Element:
-    """A region that scrolls: it can be reached by the keyboard, and has a name."""
+    """A scrollable region with a name, which the keyboard can reach."""
     return element(
         "div", content, class_=kind, role="region", aria_labelledby=named_by, tabindex="0"
     )
@@ -297,7 +297,7 @@ Content = Element | str
 
 
 def element(tag: str, *children: Content, **attributes: str) -> Element:
-    """An element, its attributes named as in HTML but for the sign between their words.
+    """An element; attributes are named as in HTML, with `_` instead of `-`.
 
     Args:
         tag: its name.
@@ -313,7 +313,7 @@ def element(tag: str, *children: Content, **attributes: str) -> Element:
 
 
 def add(parent: Element, *children: Content) -> None:
-    """Puts elements and texts at the end of an element."""
+    """Appends elements and texts to an element."""
     for child in children:
         if isinstance(child, Element):
             parent.append(child)
@@ -324,7 +324,7 @@ def add(parent: Element, *children: Content) -> None:
 
 
 def raw(tag: str, code: str) -> Element:
-    """A style or a script of the program's own: browsers read neither as text."""
+    """A `style` or `script` element with the program's own code, which is not escaped."""
     made = Element(tag)
     made.text = code
     return made
@@ -353,7 +353,7 @@ FORMAT: Any = {"svg.fonttype": "none", "svg.hashsalt": "lstmcli"}
 """Text stays text (small, found by a search, read aloud), and the same figure gives the same
 bytes."""
 FONTS = "'DejaVu Sans', Verdana, sans-serif"
-"""The font that the figure was laid out with, and one as wide, which most machines have."""
+"""The font that figures are laid out with, then a common one of the same width."""
 PIXELS_A_POINT = 96 / 72
 FONT = re.compile(r"(?P<before>.*?)(?P<size>[\d.]+px)\s+(?P<family>.*)")
 LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
@@ -362,14 +362,14 @@ REFERENCE = re.compile(r"url\(#([^)]*)\)")
 
 
 def inline_svg(figure: Figure, name: str, title: str, description: str) -> Element:
-    """A figure as an SVG element that may stand in a page beside others.
+    """A figure as an SVG element that can share a page with others.
 
-    A policy that forbids inline styles leaves it as it is: its styles become attributes.
+    Its styles become attributes, as the page's policy forbids inline styles.
 
     Args:
         figure: of matplotlib.
-        name: begins each of its identifiers, so that those of several figures differ.
-        title: its name for who cannot see it.
+        name: prefix of its identifiers, so that those of several figures differ.
+        title: its name for readers who cannot see it.
         description: what it shows.
     """
     root = _plain(ElementTree.fromstring(_drawn(figure)))
@@ -388,7 +388,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> Eleme
 
 
 def has_colour_scale(drawn: Element) -> bool:
-    """Whether colours in a figure stand for numbers, so that they may not be changed."""
+    """Whether colours in a figure stand for numbers, so that they must not be changed."""
     return next(drawn.iter("image"), None) is not None
 
 
@@ -402,7 +402,7 @@ def _drawn(figure: Figure) -> bytes:
 
 
 def _plain(found: Element) -> Element:
-    """The element without namespaces, styles, metadata and needless digits."""
+    """The element without namespaces, styles, metadata and superfluous digits."""
     made = Element(_local(found.tag))
     for name, value in found.attrib.items():
         attributes = _styles(value) if name == "style" else {_local(name): _short(name, value)}
@@ -435,7 +435,7 @@ def _styles(text: str) -> dict[str, str]:
 
 
 def _on_any_ground(value: str) -> str:
-    """A grey as a mixture of the page's ink and paper, so that it suits light and dark pages."""
+    """A grey as a mixture of the page's text and background colours, for light and dark pages."""
     if not (grey := GREY.fullmatch(value)):
         return value
     ink = 100 - 100 * int(grey[1], 16) / 255
@@ -450,7 +450,7 @@ def _short(name: str, value: str) -> str:
 
 
 def _rename(root: Element, name: str) -> None:
-    """Begins the identifiers that something refers to with a name, and drops the others."""
+    """Prefixes the identifiers that are referred to, and drops the others."""
     used = set()
     for each in root.iter():
         for key, value in each.attrib.items():

@@ -1,4 +1,4 @@
-"""What figures are made from: the files of a run, of a checkpoint or of a sweep."""
+"""Loads what figures are made from: the files of a run, a checkpoint or a sweep."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class ReportInputs:
         config: its settings.
         schema: what its columns are.
         model: its best checkpoint, else the last; `None` before there is one.
-        source: its data; `None` where that cannot be had.
-        baselines: what the validation part of a file costs without a network.
-        notes: what cannot be had, and why.
+        source: its data; `None` if that is not available.
+        baselines: scored on the validation part of a file.
+        notes: what is not available, and why.
     """
 
     config: Config
@@ -62,7 +62,7 @@ def of_checkpoint(path: Path) -> ReportInputs:
     """What is known of a checkpoint file.
 
     Raises:
-        FileError: it is missing or damaged, or its data cannot be had.
+        FileError: it is missing or damaged, or its data is not available.
     """
     model = checkpoints.read(path)
     source = _source_of(model, load.folder_of(path))
@@ -138,11 +138,11 @@ LOSSES = [
 
 
 def curve_of(run: RunDirectory, known: ReportInputs) -> Curve | None:
-    """What `metrics.csv` and `steps.csv` say, in the units that people measure it in.
+    """The losses in `metrics.csv` and `steps.csv`, in a usual unit.
 
     Args:
         run: the directory.
-        known: its settings and columns, and what needs no network.
+        known: its settings, columns and baselines.
 
     Returns:
         `None` before the first epoch's end.
@@ -177,7 +177,7 @@ def run_title(config: Config, seeds: Sequence[int]) -> str:
 def _with_baselines(
     epochs: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]
 ) -> pd.DataFrame:
-    """The table with columns for the loss of a guess, and for the best that needs no network."""
+    """The table with columns for the loss of chance and of the best baseline."""
     _, chance, _ = schema.target_kind.chance(baselines)
     best = min(baselines, key=lambda each: each.loss, default=None)
     return epochs.assign(
@@ -237,7 +237,7 @@ def _answer(files: SweepFiles) -> str:
 
 
 def _tuned(files: SweepFiles) -> list[str]:
-    """The names of the settings that each depth has at its own best."""
+    """The names of the tuned settings."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return list(tomllib.loads(read_small(files.config).decode())["sweep"]["tuned"])
     return []

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 MOST_SEEDS = 4
-"""Seeds that have a sentence each."""
+"""The most seeds that have a sentence each."""
 WHAT = "what"
-"""The heading of the names of rows."""
+"""The heading of the column with the rows' names."""
 HEADINGS = {"bayes_loss": "Bayes loss", "val_gap": "val excess loss"}
 """Columns of `metrics.csv` whose headings differ from their names."""
 MOST_ROWS = 1000
-"""Rows of a table; of more, evenly spaced epochs are shown."""
+"""The most rows of a table; of more epochs, evenly spaced ones are shown."""
 
 
 def page(path: Path) -> Page:
@@ -155,7 +155,7 @@ def _compared(
 
 
 def _without_network(schema: Schema, baselines: Sequence[Baseline]) -> list[Baseline]:
-    """What needs no network: of a task, chance, with which it can be held against something."""
+    """The baselines; for a task without any, chance."""
     guess = Baseline(*schema.target_kind.chance(baselines))
     known = any(each.name == "mean" for each in baselines)
     return [*baselines] if known else [*baselines, guess]
@@ -185,7 +185,7 @@ def _best(table: pd.DataFrame) -> dict[int, Row]:
 
 
 def _notes(status: Mapping[str, Any]) -> list[Text]:
-    """What is wrong: seeds that ended worse than chance, or that did not end."""
+    """Warnings: seeds that ended worse than chance, or an incomplete run."""
     found = []
     if worse := status.get("worse_than_chance"):
         found.append(f"worse than chance at the end: seed {', '.join(map(str, worse))}")
@@ -242,15 +242,17 @@ def _beside(table: pd.DataFrame, schema: Schema, baselines: Sequence[Baseline]) 
         rows.append({WHAT: name, **formatting.baseline_figures(schema, each)})
     headings = [name for name in rows[0] if any(row.get(name, "-") != "-" for row in rows)]
     cells = [[row.get(name, "-") for name in headings] for row in rows]
-    return Table(
-        f"Validation, compared with the {'Bayes loss' if floor is not None else 'baselines'}.",
-        headings,
-        cells,
-    )
+    beside = "baselines, which need no network."
+    if floor is not None:
+        beside = (
+            "Bayes loss, the lowest that any model can expect. Excess loss: the loss minus the "
+            "best predictor's on the same labels."
+        )
+    return Table(f"Validation, compared with the {beside}", headings, cells)
 
 
 def _validated(name: str, schema: Schema, row: Row) -> dict[str, str]:
-    """A row of figures by their headings."""
+    """A row of figures, by heading."""
     loss, excess = row["val_loss"], row.get("val_gap")
     loss = float("nan") if loss is None else loss
     figures = schema.target_kind.figures(loss, row["val_accuracy"], None)

@@ -300,7 +300,7 @@ def _named(names: Sequence[str], line: str) -> dict[str, str]:
 
 
 def _sweep(path: Path) -> Row:
-    """A sweep's row: what it is held against is that of its best trial, on the test series.
+    """A sweep's row: excess loss and ratio are those of its best trial, on the test series.
 
     Raises:
         OSError, ValueError, KeyError: a file of it is damaged.

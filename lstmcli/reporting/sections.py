@@ -1,4 +1,4 @@
-"""The sections of a page: settings, where results come from, commands and figures."""
+"""The sections of a page: settings, provenance, commands and figures."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Setting(NamedTuple):
 
     Attributes:
         name, value, default, help: as the config has them.
-        follows: whether its value may have followed from the data: files have it resolved, and what
-            was said is not known any more.
+        follows: whether its value may have been derived from the data; whether it was given is not
+            recorded.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Setting(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        """Whether it is known to differ from what it is where nothing is said."""
+        """Whether it is known to differ from its default."""
         return not self.follows and self.value != self.default
 
 
@@ -76,7 +76,7 @@ def settings_of_group(group: Settings) -> list[Setting]:
 
 
 def _by_rule(setting: Setting, config: Config) -> Setting:
-    """What follows from the data: the article's for what is drawn; else it is the file's own."""
+    """A setting with the default that follows from the data."""
     if setting.name not in BY_RULE:
         return setting
     drawn = config.data.data is None
@@ -106,7 +106,7 @@ def settings_table(settings: list[Setting]) -> Table:
 
 
 def _setting_text(value: Any, help: str) -> str:
-    """A value; of one that is not set, what its help says of that."""
+    """A value; if it is not set, the default that its help names."""
     if value is None:
         known = DEFAULT.search(help)
         return known[1] if known else "not set"
@@ -116,7 +116,7 @@ def _setting_text(value: Any, help: str) -> str:
 
 
 def setting_options(settings: list[Setting]) -> list[str]:
-    """The words of a command line that make the settings what they are."""
+    """The command-line options that give these settings."""
     return [
         word
         for each in settings
@@ -154,11 +154,11 @@ NAMES = {
     "ended": "ended (UTC)",
     "elapsed_seconds": "seconds in all",
 }
-"""What people call the fields of `run.json`, in the order of the table."""
+"""Readable names of the fields of `run.json`, in the order of the table."""
 OF_A_RUN = ("status", "seeds", "data_seeds", "data", "started", "ended", "elapsed_seconds", "error")
 """Fields that a sweep's runs need not share; a sweep has them elsewhere, or in sum."""
 MOST = 8
-"""Different values of a field that are shown."""
+"""The most values of a field that are shown."""
 WHOLE, DIGITS = 2, 12
 """Checksums that are shown whole, and digits of each where there are more."""
 
@@ -182,7 +182,7 @@ def provenance_table(status: Mapping[str, Any]) -> Table:
 
 
 def provenance_of_many(statuses: Sequence[Mapping[str, Any]]) -> Table:
-    """The provenance of a sweep: what its runs share, and the values of what they do not."""
+    """The provenance of a sweep: the values of each field over its runs."""
     flat = [{**each, **(each.get("libraries") or {})} for each in statuses]
     libraries = {name: name for each in statuses for name in each.get("libraries") or {}}
     fields = {field: name for field, name in NAMES.items() if field not in OF_A_RUN} | libraries
@@ -212,7 +212,7 @@ def _times(statuses: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _value(field: str, status: Mapping[str, Any]) -> str:
-    """A field's value; of the checksums of many series, as many digits as tell them apart."""
+    """A field's value; of many checksums only the first digits."""
     value = status[field]
     if field == "data_sha256" and isinstance(value, list) and len(value) > WHOLE:
         value = [str(each)[:DIGITS] for each in value]
@@ -239,7 +239,7 @@ def _range(values: Sequence[Any]) -> str | None:
 
 
 def _time(text: str) -> str:
-    """A time of `run.json` as people read it; any other text as it is."""
+    """A time of `run.json` in a readable form; any other text unchanged."""
     try:
         return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}" if "T" in text else text
     except ValueError:
@@ -247,15 +247,15 @@ def _time(text: str) -> str:
 
 
 AGAIN = "again"
-"""The directory in which a sweep finds no sweep beside it whose trials it could take over."""
+"""A directory without neighbouring sweeps, whose finished trials would be reused."""
 
 
 def commands_of_run(path: Path, config: Config) -> list[Command]:
     """Commands about a run.
 
     Args:
-        path: its directory, as it was given: the commands are to be typed from the same place.
-        config: its settings, with paths that lead to its files from there.
+        path: its directory, as it was given: the commands work from the same place.
+        config: its settings, with paths that are valid there.
     """
     train = shlex.join(["lstmcli", "train", *setting_options(settings_of(config))])
     return [
@@ -293,7 +293,7 @@ def commands_of_sweep(path: Path, config: Config, found: Finished) -> list[Comma
 
 
 def _compared(found: Finished) -> list[str]:
-    """The words that ask for what is compared in place of depth."""
+    """The options that say what is compared instead of depth."""
     if found.compared is None:
         return []
     return ["--compare", f"{option_name(found.compared)[2:]}={_values(found)}"]
@@ -305,7 +305,7 @@ def _values(found: Finished) -> str:
 
 
 def _sweep_options(config: Config, found: Finished) -> list[str]:
-    """The words that make a sweep what it is: what is tuned, and a learning rate that is not."""
+    """The options for what is tuned, or for a fixed learning rate."""
     tuned = {grid.setting_of(name): name for name in found.tuned}
     apart = {*tuned, found.compared}
     plain = [each for each in of_a_sweep(config, found) if each.name not in apart]
@@ -320,7 +320,7 @@ def _sweep_options(config: Config, found: Finished) -> list[str]:
 
 
 def _from_where(path: Path) -> list[Command]:
-    """Where the commands are to be typed, if their paths depend on it."""
+    """The command that changes to the right directory, if the paths depend on it."""
     if path.is_absolute():
         return []
     here = Path.cwd()
@@ -337,7 +337,7 @@ def _about(path: Path) -> list[Command]:
 
 
 def of_a_sweep(config: Config, found: Finished) -> list[Setting]:
-    """The settings of a sweep: those of its trials, with what has several values, and its own."""
+    """The settings of a sweep: those of its trials, some with several values, and its own."""
     identity, depths = found.identity, sorted(found.trials.layers.unique())
     lists = {name: ",".join(map(str, values)) for name, values in identity["swept"].items()}
     for column in found.tuned:
@@ -380,7 +380,7 @@ SHOWN = {
     "loss": "Training and validation loss by epoch, with the Bayes loss, chance or baselines. "
     "The table of epochs has the numbers.",
 }
-"""What figures show, by name, for who cannot see them."""
+"""Descriptions of figures, by name, for readers who cannot see them."""
 HEAT_MAP = (
     "By depth and the other setting that was swept: how many seeds solve the task, and the median "
     "excess loss (the loss minus the best predictor's). The table of trials has the numbers."

@@ -1,4 +1,4 @@
-"""Runs side by side: the settings that differ, the ends of their curves, and all curves at once."""
+"""Runs compared side by side: the settings that differ, the final losses, and all curves."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ ENDS = {
     "accuracy": "accuracy",
     "validation accuracy": "val_accuracy",
 }
-"""What is said of the last epoch, the mean over the seeds, by the column of `metrics.csv`."""
+"""What is shown of the last epoch, as a mean over the seeds: columns of `metrics.csv`."""
 NEITHER = ("data_seed", "checkpoint_every", "cache")
-"""Settings that say nothing of what was learned."""
+"""Settings that do not affect what is learned."""
 
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Some runs.
+    """Runs to compare.
 
     Attributes:
         rows: as `runs.read` gives them; of a sweep its best trial's run.
         settings: those that differ, by name: a value for each run, `None` where it is off.
-        ends: how the runs have ended, likewise.
-        notes: which trials stand for sweeps.
+        ends: the final losses, likewise.
+        notes: which trials represent sweeps.
     """
 
     rows: list[Row]
@@ -130,7 +130,7 @@ def figure(compared: SideBySide) -> Figure:
 
 
 def _labels(compared: SideBySide) -> list[str]:
-    """What a curve is called: by the settings that differ where these are few, else by its run."""
+    """The curves' labels: the settings that differ if these are few, else the runs' names."""
     if not 0 < len(compared.settings) <= 2:
         return compared.names
     texts = {

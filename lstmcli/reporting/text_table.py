@@ -1,4 +1,4 @@
-"""Tables as plain text, as wide as the screen; light, as every command loads it."""
+"""Tables as plain text that fit the screen. Every command loads this module, so it is small."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def render_table(headings: Sequence[str], rows: Sequence[Sequence[str]], width: 
 def rows_with_words(
     headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
 ) -> list[list[str]]:
-    """The lines of a table whose last column is a few words, which go on below themselves.
+    """The lines of a table whose last column is words, which wrap within their column.
 
     Args:
         headings: one for each column.
@@ -85,7 +85,7 @@ def fits(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | No
 def _layouts(
     columns: Sequence[Sequence[str]],
 ) -> Iterator[tuple[list[list[str]], list[int], int]]:
-    """How a table can stand: its headings' words, its columns' widths, and the gap between them."""
+    """Possible layouts: headings as lines of words, column widths, and spaces between columns."""
     headings = [heading for heading, *_ in columns]
     whole = [[heading] for heading in headings]
     stacked = [re.split(" (?!%)", heading) for heading in headings]
@@ -105,7 +105,7 @@ def _widths(columns: Sequence[Sequence[str]], titles: Sequence[Sequence[str]]) -
 
 
 def _bands(widths: Sequence[int], width: int) -> list[range]:
-    """Which columns stand in which line of a row: as many as fit."""
+    """Which columns are in which line of a row: as many as fit."""
     bands, begin, used = [], 0, widths[0]
     for place, wide in enumerate(widths[1:], 1):
         if used + 2 + wide > width:
