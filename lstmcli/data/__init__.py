@@ -1,1 +1,1 @@
-"""Series from files and tasks, how they are cut, and what they cost without a network."""
+"""Series from files and tasks, their windows, and baselines."""

@@ -1,6 +1,6 @@
-"""Datasets in files: `.npz`, or `.csv` with its metadata in a `.json` beside it.
+"""Datasets in files: `.npz`, or `.csv` with its metadata in a `.json` file next to it.
 
-And a series as a schema that is not its own describes it: other scales, one-hot or symbols.
+Also converts a series to another schema: other scales, one-hot inputs or symbols.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ FORMATS = (".npz", ".csv")
 
 
 def check_format(path: Path) -> None:
-    """Raises UsageError where the ending names no format of a dataset."""
+    """Raises UsageError if the ending is not that of a dataset."""
     if path.suffix not in FORMATS:
         raise UsageError(
-            f"a dataset's name ends in {' or '.join(FORMATS)}, got `{path.name}`",
+            f"a dataset's name must end in {' or '.join(FORMATS)}, got `{path.name}`",
             f"for example `{path.name.partition('.')[0] or 'x'}.npz`",
         )
 
 
 def dataset_files(path: Path) -> list[Path]:
-    """The files that a dataset of this name consists of."""
+    """The files of a dataset."""
     return [path, csv_series.sidecar_of(path)] if path.suffix == ".csv" else [path]
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Refuses a name under which no dataset may be written.
+    """Checks that a dataset may be written.
 
     Raises:
-        UsageError: it names no format, its directory cannot be written to, or a file is there that
-            is not to be replaced.
+        UsageError: the ending is wrong, the directory is not writable, or there is a file that must
+            not be replaced.
     """
     check_format(path)
     for file in dataset_files(path):
@@ -69,7 +69,7 @@ def check_free(path: Path, overwrite: bool) -> None:
 
 
 def as_written(series: Series) -> Series:
-    """What `read` gives of a series after `write`: an echo series' symbols are one-hot."""
+    """The series that `read` returns after `write`: symbols of the echo task are one-hot."""
     drawn = series.task.get("name") == "echo" and series.schema.symbols
     return one_hot(series) if drawn else series
 
@@ -77,14 +77,14 @@ def as_written(series: Series) -> Series:
 def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
     """Writes a dataset.
 
-    A series whose columns have no names, as those of echo, is written as ever: inputs and classes.
-    Any other has its arrays by their names, and its schema in the metadata.
+    A series without column names, as of the echo task, is written as `inputs` and `targets`; any
+    other with its arrays by name, and its schema in the metadata.
 
     Args:
-        path: its ending names the format.
+        path: its ending decides the format.
         series: the arrays.
-        metadata: what else is known of it; the task, the classes, the SHA-256 of the arrays, the
-            format and the seal of the whole file are added.
+        metadata: further metadata; the task, the classes, the SHA-256 of the arrays, the format and
+            the checksum of the whole file are added.
     """
     check_format(path)
     series = as_written(series)
@@ -101,7 +101,7 @@ def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
         write_atomically(path, npz.to_bytes({**arrays, "metadata": text}))
     else:
         table = csv_series.csv_text(series.arrays).encode()
-        # The metadata first: alone they are known as ours, the table is not.
+        # Metadata first: without a table they are recognised as ours; a table alone is not.
         write_atomically(csv_series.sidecar_of(path), csv_series.sidecar_bytes(known, table))
         write_atomically(path, table)
 
@@ -110,16 +110,16 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
     """Reads a dataset and its metadata.
 
     Args:
-        path: its ending names the format.
-        numbers: whether targets of which the file says nothing are numbers, whole or not.
+        path: its ending decides the format.
+        numbers: whether targets are numbers, not classes, if the file does not say.
 
     Raises:
-        FileError: it is missing or damaged, is no series, or does not match its checksum.
+        FileError: it is missing or damaged, is not a series, or does not match its checksum.
     """
     check_format(path)
     if path.exists() and not path.is_file():
         why = "is a directory" if path.is_dir() else "is not a regular file"
-        raise FileError(f"`{path}` {why}, expected the file of a dataset", "name such a file")
+        raise FileError(f"`{path}` {why}, expected a dataset's file", "name such a file")
     if not path.is_file():
         raise FileError(
             f"there is no dataset `{path}`", f"`lstmcli generate {shell_quote(path)}` makes one"
@@ -140,17 +140,17 @@ def read(path: Path, numbers: bool = False) -> tuple[Series, dict[str, Any]]:
 
 
 def check_seal(table: Path) -> None:
-    """Checks a `.csv` dataset that `write` has sealed; any other table passes.
+    """Checks the checksum of a `.csv` dataset; a table without one passes.
 
     Raises:
-        FileError: it is not as it was sealed.
+        FileError: the checksum does not match.
     """
     if csv_series.is_unchanged(table) is False:
         raise _changed(table)
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a dataset that is there is as `write` wrote it: replacing it loses nobody's work."""
+    """Whether a dataset is unchanged since `write`, so that replacing it loses no work."""
     try:
         if path.suffix != ".csv":
             metadata = read(path)[1]
@@ -164,15 +164,15 @@ def is_ours(path: Path) -> bool:
 
 
 def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
-    """The three parts of the dataset that the settings name, and what is odd about it.
+    """The three parts of the settings' dataset, and notes about it.
 
-    One endless series is cut by time, sequences are drawn by the split seed. A part that has a file
-    of its own takes no share of the main one. Targets that are numbers in a stranger's file are
+    One long series is split by time, sequences at random by the split seed. A part with its own
+    file takes nothing from the main one. Numeric targets of a file without a schema are
     standardised by the training part.
 
     Raises:
-        FileError: a file is missing or damaged or does not fit the main one, or a part has nothing
-            to score.
+        FileError: a file is missing, damaged or does not fit the main one, or a part has no scored
+            step.
     """
     path = Path(str(config.data))
     series, metadata = read(path)
@@ -186,7 +186,7 @@ def read_parts(config: DataConfig) -> tuple[Parts, list[str]]:
 
 
 def read_whole(path: Path, schema: Schema, _: DataConfig) -> tuple[Series, list[str]]:
-    """A whole file, as a model with this schema sees it, and what is odd about it.
+    """A whole file in a model's schema, and notes about it.
 
     Raises:
         FileError: the file is missing or damaged, or does not fit the model.
@@ -198,17 +198,20 @@ def read_whole(path: Path, schema: Schema, _: DataConfig) -> tuple[Series, list[
 
 
 def _read_alike(file: Path, training: Series, path: Path) -> Series:
-    """The file of another part, as the training part is.
+    """The file of another part, in the training part's schema.
 
     Raises:
-        FileError: its columns are others, or one of the two alone has sequences.
+        FileError: its columns differ, or only one of the two has sequences.
     """
     series, _ = read(file, training.schema.classes is None)
-    hint = "the parts of a dataset must be alike"
+    hint = "all parts of a dataset must have the same columns"
     if (series.starts is None) != (training.starts is None):
         names = f"`{file}`", f"`{path}`"
         with_starts, without = names if training.starts is None else names[::-1]
-        raise FileError(f"{with_starts} has `starts` of sequences, {without} has none", hint)
+        raise FileError(
+            f"{with_starts} has `starts` of sequences, but {without} has not",
+            "either all parts of a dataset must have sequences, or none",
+        )
     return fit_to_schema(series, training.schema, f"`{file}`", f"`{path}` has", hint)
 
 
@@ -225,25 +228,25 @@ def _divided(series: Series, config: DataConfig) -> list[Series]:
 
 
 def _check_parts(path: Path, sequences: int, parts: Parts, config: DataConfig) -> None:
-    """Raises FileError where a file has too few sequences for its parts, or one counts nowhere."""
+    """Raises FileError if there are too few sequences, or a part has no scored step."""
     wanted = (1, config.val_data or config.val_fraction, config.test_data or config.test_fraction)
     empty = [not len(part) and bool(share) for part, share in zip(parts, wanted, strict=True)]
     if parts.training.starts is not None and any(empty):
         raise FileError(
-            f"`{path}` has {sequences} sequence(s): too few for a training, a validation and a "
-            "test part",
-            "use a file with more, or name one for a part with `--val-data` or `--test-data`",
+            f"`{path}` has {sequences} {plural(sequences, 'sequence')}: too few for a training, a "
+            "validation and a test part",
+            "use a file with more, or a separate file for `--val-data` or `--test-data`",
         )
     for name, part in zip(parts._fields, parts, strict=True):
         if part.scored is not None and len(part) and not part.scored.any():
             raise FileError(
                 f"none of the {len(part):,} steps of the {name} part of `{path}` is scored",
-                "use a longer file, or give the part a larger fraction or a file of its own",
+                "use a longer file, or give the part a larger fraction or a separate file",
             )
 
 
 def _notes(path: Path, series: Series) -> list[str]:
-    """Says how many steps of an endless series do not count."""
+    """A note on how many steps of a long series are not scored."""
     if series.scored is None or series.starts is not None:
         return []
     missing = len(series) - int(series.scored.sum())
@@ -254,7 +257,7 @@ def _changed(path: Path) -> FileError:
     where = f"`{csv_series.sidecar_of(path)}`" if path.suffix == ".csv" else "its metadata"
     return FileError(
         f"`{path}` does not match the checksum in {where}: it is truncated or was changed",
-        f"if the change is meant, take {where} away; else generate it anew under another name",
+        f"if the change is intended, remove {where}; else generate it again under another name",
     )
 
 
@@ -270,7 +273,7 @@ def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
     )
     csv_series.check_sidecar_format(path, metadata)
     if is_whole is None and "lstmcli_format" in metadata:
-        raise _changed(path)  # Where the seal was is damaged.
+        raise _changed(path)  # The checksum itself is damaged.
     # `numbers` are `inputs` where there is nothing else.
     names = {name: name for name in csv_series.PREFIXES if name in found}
     if "inputs" in found:
@@ -289,12 +292,12 @@ def _read_npz(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
 
 
 def _read_csv(path: Path, numbers: bool) -> tuple[Series, dict[str, Any]]:
-    csv_series.columns_of(path)  # Of another table, what lies beside it is another's too.
+    csv_series.columns_of(path)  # First: another table's `.json` file is not its metadata.
     metadata = csv_series.read_sidecar(path) if csv_series.sidecar_of(path).is_file() else {}
     csv_series.check_sidecar_format(path, metadata)
     arrays, cell = csv_series.read_arrays(path)
     series = to_series(arrays, metadata, cell, numbers, exact=True)
-    is_whole = csv_series.is_unchanged(path)  # Last, as a cell that is wrong is better named.
+    is_whole = csv_series.is_unchanged(path)  # Last, as an error that names a cell says more.
     if is_whole is False or (is_whole is None and "lstmcli_format" in metadata):
         raise _changed(path)
     return series, metadata
@@ -306,10 +309,7 @@ def _flat(columns: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def one_hot(series: Series) -> Series:
-    """A series of one categorical input as numbers, one for each value.
-
-    As files have it since before there were symbols.
-    """
+    """A series of one categorical input, one-hot: a number for each value, as files hold it."""
     size = series.schema.symbols[0].size
     numbers = np.eye(size, dtype=np.float32)[series.symbols[:, 0]]
     columns = tuple(Numeric(f"input_{number}") for number in range(size))
@@ -318,17 +318,17 @@ def one_hot(series: Series) -> Series:
 
 
 def fit_to_schema(series: Series, schema: Schema, name: str, other: str, hint: str) -> Series:
-    """A series as a schema describes it.
+    """A series converted to a schema.
 
     Args:
-        series: with a schema of its own.
-        schema: the one to have.
-        name: what the series is, for an error.
-        other: whose the schema is, for an error.
+        series: with its own schema.
+        schema: the new schema.
+        name: the series' name, for an error.
+        other: the schema's owner, for an error.
         hint: what to do about an error.
 
     Raises:
-        FileError: it has other inputs, or another or larger target.
+        FileError: it has other inputs, another target or more classes.
     """
     series = _alike(series, schema)
     if not _fits(series.schema, schema):
@@ -342,7 +342,7 @@ def fit_to_schema(series: Series, schema: Schema, name: str, other: str, hint: s
 
 
 def standardised(parts: Parts) -> Parts:
-    """Parts whose targets are numbers, with the mean and the scale of the training part's."""
+    """Parts with numeric targets standardised by the training part's mean and scale."""
     training = parts.training
     targets = training.targets if training.scored is None else training.targets[training.scored]
     own = training.schema.numeric_targets
@@ -361,14 +361,14 @@ def standardised(parts: Parts) -> Parts:
 
 
 def _part_of(recording: Series | None, part: Series) -> Series | None:
-    """The same steps of a recording; `None` for what is no part of one."""
+    """The same steps of a recording; `None` if the part has none."""
     if recording is None or part.recording is None:
         return None
     return recording.part(slice(part.offset, part.offset + len(part)))
 
 
 def _alike(series: Series, schema: Schema) -> Series:
-    """The series, with symbols for numbers or the other way round if the schema has those."""
+    """The series with one-hot numbers as symbols or the reverse, as the schema has them."""
     own, wanted = series.schema, [column.size for column in schema.symbols]
     if not own.numbers and len(own.symbols) == 1 and not wanted:
         return one_hot(series)
@@ -405,7 +405,7 @@ def _features(schema: Schema) -> str:
 
 
 def _other(own: Schema, schema: Schema) -> str:
-    """What another schema has, in words that follow those for one's own."""
+    """Another schema's features and target, in words that follow those of the own one."""
     target = schema.target_kind
     if own.target_kind.head == target.head:
         return f"{_inputs(schema)} and {target.size}"
@@ -413,7 +413,7 @@ def _other(own: Schema, schema: Schema) -> str:
 
 
 def _rescaled(series: Series, schema: Schema) -> Series:
-    """The series with a schema's means and scales; what has them already keeps its bits."""
+    """The series with a schema's means and scales; if they are equal, its bits stay the same."""
     own = series.schema
     targets = own.target_kind.rescaled(series.targets, schema.target_kind)
     numbers = rescaled(series.numbers, own.numbers, schema.numbers)

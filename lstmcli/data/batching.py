@@ -1,4 +1,4 @@
-"""How a series is cut into rows and windows, and the windows themselves, cut when they are due."""
+"""Cuts a series into rows and windows, which are copied only when they are needed."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from lstmcli.utils.errors import FileError
 
 Arrays = dict[str, npt.NDArray[Any]]
 WARM_WINDOWS, WARM_STEPS = 4, 256
-"""What a row reads before its first scored step, at least: the more of the two."""
+"""A row reads at least the larger of these before its first scored step."""
 
 MOST_TWICE = 1.05
-"""Steps that rows are to read, at most, for each one that there is."""
+"""Most steps that overlapping rows read, per step of the recording."""
 
 PADDING = -1
-"""In the place of a step's number: no step, not scored."""
+"""Stands for a step's number where there is no step."""
 
 
 class Windowing(Protocol):
-    """How many rows and windows there are."""
+    """How a series is cut into rows and windows."""
 
     @property
     def rows(self) -> int:
-        """Rows, side by side: B."""
+        """Rows of a batch: B."""
 
     @property
     def bptt(self) -> int:
@@ -48,10 +48,10 @@ class Windowing(Protocol):
 
 @dataclass(frozen=True)
 class ContiguousWindows:
-    """One endless series: how many rows and windows one of a given length gives.
+    """One long series, cut as in the article.
 
-    A series is cut into `rows` consecutive pieces of `row_length` steps, and each row into
-    `windows` consecutive windows of `bptt` steps; what is left over is dropped.
+    It is cut into `rows` consecutive pieces of `row_length` steps, and each row into `windows`
+    consecutive windows of `bptt` steps; the remainder is dropped.
     """
 
     steps: int
@@ -79,7 +79,7 @@ class ContiguousWindows:
         return self.steps - self.rows * self.used
 
     def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
-        """As `Cut.places`."""
+        """As `Windowing.places`."""
         steps = np.arange(begin * self.bptt, end * self.bptt)
         return self.row_length * np.arange(self.rows)[:, np.newaxis] + steps
 
@@ -92,7 +92,7 @@ class ContiguousWindows:
 
 @dataclass(frozen=True)
 class PackedSequences:
-    """Many sequences: whole ones, one after the other in the rows.
+    """Many sequences, packed one after the other into the rows; none is split between rows.
 
     Attributes:
         steps: the number of the step at each place, or PADDING: `[rows, windows * bptt]`.
@@ -109,16 +109,16 @@ class PackedSequences:
 
     @property
     def windows(self) -> int:
-        """Windows in an epoch: as the longest row needs."""
+        """Windows in an epoch, as many as the longest row needs."""
         return int(self.steps.shape[1]) // self.bptt
 
     @property
     def dropped(self) -> int:
-        """None: every sequence is used, whole."""
+        """None: every sequence is used."""
         return 0
 
     def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
-        """As `Cut.places`."""
+        """As `Windowing.places`."""
         return self.steps[:, begin * self.bptt : end * self.bptt]
 
 
@@ -126,14 +126,14 @@ class PackedSequences:
 class Spans:
     """One long recording: each row is a span of its steps, and spans may overlap.
 
-    A row is made of windows up to its end, and padded there. What lies before its first scored step
-    is a warm-up: steps that are there, as padding is not, and not scored, as padding is not.
+    A row is padded at its end to whole windows. The steps before its first scored one are a
+    warm-up: they are read, but not scored.
 
     Attributes:
-        begins: the first step that each row reads: `[rows]`.
-        counted: the first that is scored: `[rows]`.
-        ends: the step behind its last: `[rows]`.
-        windows: in an epoch.
+        begins: the first step that each row reads, `[rows]`.
+        counted: the first step that is scored, `[rows]`.
+        ends: the step after the last, `[rows]`.
+        windows: windows in an epoch.
         bptt: steps of a window.
     """
 
@@ -150,7 +150,7 @@ class Spans:
 
     @property
     def dropped(self) -> int:
-        """None: every step that is to be used is."""
+        """None: every step is used."""
         return 0
 
     @property
@@ -166,32 +166,31 @@ class Spans:
 
     @property
     def length(self) -> int:
-        """Places of a row."""
+        """Steps of a row, with padding."""
         return self.windows * self.bptt
 
     @property
     def warm_up_windows(self) -> int:
-        """Windows at the beginning in which no row has a step that counts."""
+        """Windows at the beginning in which no row has a scored step."""
         return int((self.counted - self.begins).min()) // self.bptt
 
     def places(self, begin: int, end: int) -> npt.NDArray[np.int64]:
-        """As `Cut.places`; eight bytes for each place that is asked for, and not for all."""
+        """As `Windowing.places`."""
         steps = self.begins[:, np.newaxis] + np.arange(begin * self.bptt, end * self.bptt)
         return np.where(steps < self.ends[:, np.newaxis], steps, PADDING)
 
     def scored(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Which of some places `[rows, …]` count."""
+        """Which of some places `[rows, …]` are scored."""
         return places >= self.counted[:, np.newaxis]
 
 
 def overlapping(steps: int, rows: int, bptt: int, turn: int = 0) -> Spans:
-    """Rows of whole windows that leave no step out: where they fill more, neighbours overlap.
+    """Rows of whole windows that together read every step; neighbouring rows may overlap.
 
-    A single row has no neighbour: it leaves less than a window out, at its end and at its beginning
-    in turns.
+    A single row leaves out less than a window, alternately at its end and at its beginning.
 
     Args:
-        steps: of the recording, as many as one window of each row has at least.
+        steps: length of the recording; at least one window for each row.
         rows: B.
         bptt: T.
         turn: the epoch.
@@ -204,16 +203,16 @@ def overlapping(steps: int, rows: int, bptt: int, turn: int = 0) -> Spans:
 
 
 def fitting(steps: int, rows: int, bptt: int, shortest: int | None = None) -> tuple[int, int]:
-    """Rows and steps of a window that fit a recording: few steps are read twice or left out.
+    """Rows and steps of a window for which few steps of a recording are read twice or left out.
 
-    Of several rows the longest windows that do, then the most rows; else one row.
+    Prefers several rows with the longest windows, then the most rows; else it is one row.
 
     Args:
-        steps: of the recording.
-        rows: B, at most.
-        bptt: T, at most.
-        shortest: T, at least, of several rows, of which each is to have more than one window, so
-            that it carries its state; by default T is `bptt`, and one window will do.
+        steps: length of the recording.
+        rows: largest B.
+        bptt: largest T.
+        shortest: smallest T for several rows, each of more than one window so that its state is
+            carried over; by default T is `bptt`, and one window is enough.
     """
     for window in range(bptt, (shortest or bptt) - 1, -1):
         most = (steps - bool(shortest)) // window
@@ -224,14 +223,14 @@ def fitting(steps: int, rows: int, bptt: int, shortest: int | None = None) -> tu
 
 
 def continuation(part: slice, rows: int, bptt: int, warm_up: int) -> Spans:
-    """A part of a recording in rows, each of which has read what comes before it.
+    """A part of a recording in rows, each with a warm-up on the steps before it.
 
     Args:
-        part: the steps to score, each once: one at least.
-        rows: B. Where there are fewer steps than rows, some are all padding.
+        part: the steps to score, each once; at least one.
+        rows: B; if there are fewer steps, some rows are all padding.
         bptt: T.
-        warm_up: steps that a row reads before its first scored one, at least; fewer only where the
-            recording begins.
+        warm_up: fewest steps that a row reads before its first scored one; the beginning of the
+            recording may allow fewer.
     """
     length = -(-(part.stop - part.start) // rows)
     counted = np.minimum(part.start + length * np.arange(rows), part.stop)
@@ -248,17 +247,17 @@ def pack(
     rng: np.random.Generator | None = None,
     windows: int | None = None,
 ) -> PackedSequences:
-    """Packs a series' sequences into rows: longest first, into the emptiest row.
+    """Packs a series' sequences into rows: the longest first, each into the emptiest row.
 
-    The number of windows depends on the lengths alone.
+    The number of windows depends only on the lengths.
 
     Args:
         series: with `starts`.
         rows: B.
         bptt: T.
-        rng: draws which of equally long sequences comes first, and the order in a row; without it
-            they stay in the series' order.
-        windows: how many there are to be, at least; by default as the longest row needs.
+        rng: draws the order of equally long sequences, and the order in a row; by default the
+            series' order.
+        windows: fewest windows; by default as many as the longest row needs.
     """
     bounds = series.bounds()
     lengths = np.diff(bounds)
@@ -282,10 +281,10 @@ def pack(
 
 @dataclass(frozen=True)
 class Windows:
-    """A series in the order in which it is trained on; nothing is copied before it is asked for.
+    """A series and its windows; nothing is copied before it is needed.
 
     Attributes:
-        series: all of it.
+        series: the whole series.
         cut: how it is cut.
     """
 
@@ -299,12 +298,12 @@ class Windows:
         """The arrays of some windows, by the names that a series has for them.
 
         Args:
-            begin: the first window, from 0 on.
+            begin: the first window, from 0.
             count: how many; fewer at the end.
 
         Returns:
-            `numbers` `[count, T, B, N]`, `symbols` `[count, T, B, M]`, `targets` `[count, T, B]` or
-            `[count, T, B, D]`, `scored` and `starts` `[count, T, B]`: those that there are.
+            Those that the series has of `numbers` `[count, T, B, N]`, `symbols` `[count, T, B, M]`,
+            `targets` `[count, T, B]` or `[count, T, B, D]`, `scored` and `starts` `[count, T, B]`.
         """
         end = min(begin + count, len(self))
         if isinstance(self.cut, ContiguousWindows):
@@ -323,9 +322,9 @@ class Windows:
         return self.in_rows(self.take(0, len(self))[name])
 
     def laid(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """`[steps, …]` of the series as its windows have them: `[rows, windows * bptt, …]`.
+        """`[steps, …]` of the series in the order of its windows: `[rows, windows * bptt, …]`.
 
-        At padding stands whatever the series ends with.
+        Padding has the value of the last step.
         """
         if isinstance(self.cut, ContiguousWindows):
             return self.cut.cut_rows(array)
@@ -333,7 +332,7 @@ class Windows:
 
     @property
     def read(self) -> Series:
-        """All that precedes what is scored in its file, and that; `scored` tells them apart."""
+        """The series from its file's beginning; `scored` is true for the steps of the windows."""
         if isinstance(self.cut, Spans):
             part = self.cut.part
             counted = np.arange(part.stop) >= part.start
@@ -352,7 +351,7 @@ class Windows:
         return np.moveaxis(windows, 2, 0).reshape(rows, count * bptt, *windows.shape[3:])
 
     def _scored(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
-        """Which places are no padding and no warm-up; `None` where there is none of either."""
+        """Which places are neither padding nor warm-up; `None` if there is neither."""
         if not isinstance(self.cut, Spans):
             return np.asarray(places != PADDING)
         return None if self.cut.full else self.cut.scored(places)
@@ -380,10 +379,10 @@ def windows_of(
         rows: B.
         bptt: T.
         rng: draws the order of the sequences.
-        windows: how many windows sequences are to fill, at least.
+        windows: fewest windows, for sequences.
 
     Raises:
-        FileError: the series is too short for one window, or has no step that is scored.
+        FileError: the series is too short for one window.
     """
     if series.has_sequences:
         return Windows(series, pack(series, rows, bptt, rng, windows))
@@ -405,14 +404,14 @@ def of_training(
     windows: int | None = None,
     turn: int = 0,
 ) -> Windows:
-    """The windows to train on: of a stranger's recording every step, some of them twice.
+    """The windows to train on; every step of a user's recording is read, some twice.
 
     Args:
-        series: as `windows_of` takes it, as the rest.
+        series: as for `windows_of`.
         rows: B.
         bptt: T.
         rng: draws the order of the sequences.
-        windows: how many windows sequences are to fill, at least.
+        windows: fewest windows, for sequences.
         turn: the epoch.
 
     Raises:
@@ -426,16 +425,16 @@ def of_training(
 def to_score(
     series: Series, rows: int, bptt: int, windows: int | None = None, warm_up: int | None = None
 ) -> Windows:
-    """The windows to score a model on: of a stranger's recording every step, once.
+    """The windows to score a model on; every step of a user's recording is scored once.
 
-    A part of a recording is read after what precedes it there.
+    A part of a recording has a warm-up on the steps before it.
 
     Args:
-        series: a part that knows its recording, or all that is to be read.
+        series: a part with its recording, or a whole series.
         rows: B.
         bptt: T.
-        windows: how many windows sequences are to fill, at least.
-        warm_up: steps that each row reads before its first scored one, where there are so many.
+        windows: fewest windows, for sequences.
+        warm_up: steps that each row reads before its first scored one, if there are as many.
 
     Raises:
         FileError: a series of a task is too short for one window.
@@ -448,5 +447,5 @@ def to_score(
 
 
 def warm_up_of(bptt: int) -> int:
-    """Steps after which a state is taken to have forgotten where it began."""
+    """Steps of a warm-up, after which the initial state hardly matters."""
     return max(WARM_WINDOWS * bptt, WARM_STEPS)

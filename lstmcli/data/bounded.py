@@ -1,7 +1,7 @@
-"""Files whose size nobody knows before they are read: in pieces, and refused once too large.
+"""Reads files of unknown size in pieces, and stops once they are too large.
 
-A few bytes may become gigabytes: compressed, run-length encoded, or as a hole in a file. So a line
-and a cell have a largest length, and what is kept of a file is held against the free memory
+A few bytes may become gigabytes: compressed, run-length encoded, or in a sparse file. So lines and
+cells have a maximum length, and the memory taken is compared with what is free
 (`memory.most_kept`) after each piece.
 """
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 LONGEST_LINE = 1 << 22
 """Characters."""
 LONGEST_CELL = 131_072
-"""Characters: what Python's reader of CSV files takes, too."""
+"""Characters; the same limit as in Python's `csv`."""
 CELLS = 1 << 20
-"""That are read at a time."""
+"""Cells read at a time."""
 FEW_ROWS, MANY_ROWS = 1 << 10, 1 << 16
-"""Of a Parquet file at a time: where texts may be long, and else."""
+"""Rows of a Parquet file read at a time: with texts, which may be long, and without."""
 NUMBER = 8
-"""Bytes of a cell, at least."""
+"""Fewest bytes of a cell."""
 
 
 class Rows:
-    """The rows of a CSV file, as `csv.reader` has them; no line and no cell of it is endless.
+    """The rows of a CSV file, as of `csv.reader`, with a limit for lines and cells.
 
-    Raises, while it goes on:
+    Raises while iterating:
         FileError: a line or a cell is too long.
     """
 
@@ -64,7 +64,7 @@ class Rows:
             yield line
 
     def _refused(self, error: csv.Error) -> FileError:
-        """The error for the row under way, with the column where a cell is too long."""
+        """The error for the current row, with the column if a cell is too long."""
         first = self.line_num - len(self._record) + 1
         before = csv.field_size_limit(sum(map(len, self._record)) + 1)
         try:
@@ -78,12 +78,12 @@ class Rows:
                 return too_long(f"`{self._path}`, line {first}, column {column}")
         return FileError(
             f"`{self._path}`, line {first}: {error}",
-            "open it with the program that it came from, and save it anew",
+            "open it in the program that wrote it, and save it again",
         )
 
 
 def opened(path: Path) -> IO[str]:
-    """A CSV file as text, whether it is compressed or not."""
+    """A CSV file as text, compressed or not."""
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8", newline="")
     return path.open(encoding="utf-8", newline="")
@@ -104,10 +104,10 @@ def lines(path: Path, file: IO[str]) -> Iterator[str]:
 
 
 def too_long(place: str) -> FileError:
-    """The error for a cell that is too long; a quote that is never closed makes such ones."""
+    """The error for a cell that is too long, perhaps because a quote is not closed."""
     return FileError(
         f"{place}: expected a cell of at most {LONGEST_CELL:,} characters, got a longer one",
-        'shorten the cell; a quote (`"`) that is never closed makes one of all that follows',
+        'shorten the cell; after a quote (`"`) that is not closed, all the rest is one cell',
     )
 
 
@@ -115,14 +115,14 @@ def read_csv(path: Path, file: IO[str], columns: int, **options: Any) -> pd.Data
     """Reads a CSV file with pandas, some rows at a time.
 
     Args:
-        path: how errors name it.
-        file: it, opened.
-        columns: how many it has.
-        options: of `pandas.read_csv`.
+        path: the file's name in errors.
+        file: the open file.
+        columns: number of columns.
+        options: options of `pandas.read_csv`.
 
     Raises:
-        FileError: a line is too long, or there is more than fits into memory.
-        Exception: whatever pandas says of it.
+        FileError: a line is too long, or the content does not fit into memory.
+        Exception: any error of pandas.
     """
     import pandas as pd
 
@@ -140,8 +140,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """Reads a Parquet file, some rows at a time; an index that pandas wrote is a column.
 
     Raises:
-        FileError: there is more than fits into memory.
-        Exception: whatever pyarrow says of it.
+        FileError: the content does not fit into memory.
+        Exception: any error of pyarrow.
     """
     import pyarrow as pa
     import pyarrow.parquet as parquet
@@ -160,7 +160,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _promised(metadata: Any) -> int:
-    """Values that a Parquet file has by its own account, those of lists too."""
+    """Number of values that a Parquet file says it has, including those of lists."""
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     return sum(
         max(group.num_rows, group.column(column).num_values)
@@ -177,7 +177,7 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _joined(pieces: list[pd.DataFrame]) -> pd.DataFrame:
-    """The pieces below each other, a column at a time, so that they are never there twice."""
+    """The pieces concatenated, a column at a time, so that memory never holds all of them twice."""
     import pandas as pd
 
     if len(pieces) == 1:
@@ -190,10 +190,10 @@ def _joined(pieces: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 class Watched:
-    """A CSV file for pandas, which asks for some characters at a time.
+    """A CSV file for pandas that checks lengths and memory as it is read.
 
-    Raises, as it is read:
-        FileError: a line is too long, or there is more than fits into memory.
+    Raises while reading:
+        FileError: a line is too long, or the content does not fit into memory.
     """
 
     def __init__(self, path: Path, file: IO[str]) -> None:
@@ -203,7 +203,7 @@ class Watched:
         self._line = 1
 
     def read(self, size: int = -1) -> str:
-        """Some characters more."""
+        """Reads at most `size` characters."""
         text = self._file.read(size)
         self._pending += len(text)
         memory.check_kept(self._path, self._kept + self._pending, self._most)
@@ -215,7 +215,7 @@ class Watched:
         return text
 
     def keep(self, size: int) -> None:
-        """Counts the bytes that have become of what was read."""
+        """Counts the bytes in memory of what was read."""
         self._kept, self._pending = self._kept + size, 0
         memory.check_kept(self._path, self._kept, self._most)
 
@@ -227,5 +227,5 @@ def _long_line(path: Path, number: int) -> FileError:
     return FileError(
         f"`{path}`, line {number}: expected a line of at most {LONGEST_LINE:,} characters, got a "
         "longer one",
-        "save it with a line for each row",
+        "save it with one line per row",
     )

@@ -1,4 +1,4 @@
-"""A recording that goes on in another file."""
+"""A recording that continues in another file."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from lstmcli.utils.errors import UsageError
 
 
 def check_recording(series: Series, file: str) -> None:
-    """Raises UsageError where a file is none that another can continue."""
+    """Raises UsageError if no other file can continue a file."""
     if not series.is_recording:
-        what = "was drawn by a task" if series.task else "has sequences"
+        what = "is a generated series" if series.task else "has sequences"
         raise UsageError(
-            f"`--continues` has no effect: `{file}` {what}, and begins from a state of zeros",
+            f"`--continues` has no effect: `{file}` {what}, so its state begins at zero",
             "leave `--continues` out",
         )
 
 
 def continued(parts: Parts, config: DataConfig) -> Parts:
-    """Parts whose own files follow on what precedes them: the main file, then the validation's.
+    """Parts in separate files as continuations of the training data, validation before test.
 
     Raises:
-        UsageError: no part has a file of its own, or they are no recordings.
+        UsageError: no part has a separate file, or they are not recordings.
     """
     if not (config.val_data or config.test_data):
         raise UsageError(
-            "`--continues` has no effect without `--val-data` or `--test-data`: it says that "
-            "such a file follows the training data",
+            "`--continues` has no effect without `--val-data` or `--test-data`: it means that such "
+            "a file continues the training data",
             "leave `--continues` out, or name such a file",
         )
     check_recording(parts.training, str(config.data))
@@ -48,10 +48,10 @@ def continued(parts: Parts, config: DataConfig) -> Parts:
 
 
 def following(first: Series, second: Series) -> Series:
-    """The second of two recordings, as the part of both that follows on the first.
+    """The second of two recordings, as a part of both together.
 
-    Between two texts there is a step more: the last character of the first, and the first one of
-    the second.
+    Between two texts there is one more step: from the last character of the first to the first
+    character of the second.
     """
     pieces = [first, second]
     if second.schema.kind == "text" and len(first) and len(second):
@@ -105,7 +105,7 @@ def _mask(series: Series, mask: Bools | None, otherwise: bool) -> Bools:
 
 
 def _last_values(pieces: Sequence[Series]) -> npt.NDArray[Any] | None:
-    """The latest known values: where the second file has none yet, the first one's last."""
+    """The latest known values; until the second file has any, the first one's last."""
     if any(each.last_values is None for each in pieces):
         return None
     first, *_, second = (each.last_values for each in pieces)

@@ -1,4 +1,4 @@
-"""A `.csv` dataset: a series' arrays as columns, and its metadata in a `.json` file beside it."""
+"""A `.csv` dataset: a series' arrays as columns, and its metadata in a `.json` file next to it."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ PREFIXES = {
     "scored": "scored",
     "starts": "starts",
 }
-"""How the columns of each array are called, in the order in which they stand."""
+"""The names of each array's columns, in the order of the file."""
 
 
 def csv_text(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """The table, with its line of names."""
+    """The table, with its header."""
     import pandas as pd
 
     frames = [
@@ -47,12 +47,12 @@ def csv_text(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def columns_of(path: Path) -> dict[str, list[str]]:
-    """The names of the columns of each array, by the file's first line.
+    """The names of each array's columns, from the file's first line.
 
     Raises:
         OSError: there is no such file.
         ValueError: its columns are not those of a series.
-        FileError: its first line has no end.
+        FileError: its first line is too long.
     """
     import pandas as pd
 
@@ -62,7 +62,7 @@ def columns_of(path: Path) -> dict[str, list[str]]:
 
 
 def read_arrays(path: Path) -> tuple[dict[str, npt.NDArray[Any]], Cell]:
-    """The arrays, with NaN for what is no number, and how the file names a cell of theirs.
+    """The arrays, with NaN where a cell is not a number, and a function that locates a cell.
 
     Raises:
         ValueError: its columns are not those of a series.
@@ -100,7 +100,7 @@ def _names(name: str, count: int) -> list[str]:
 
 
 def _shortest(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array as whole numbers, where that says as much."""
+    """The array as integers, if that loses nothing."""
     if array.dtype.kind == "b":
         return array.astype(np.int8)
     if array.dtype.kind != "f":
@@ -112,7 +112,7 @@ def _shortest(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _read_frame(path: Path, columns: int) -> pd.DataFrame:
-    """The table as it stands; a first column without a name is not taken for names of rows."""
+    """The table; a first column without a name is not taken for an index."""
     import pandas as pd
 
     with bounded.opened(path) as file, warnings.catch_warnings():
@@ -120,13 +120,13 @@ def _read_frame(path: Path, columns: int) -> pd.DataFrame:
         try:
             return bounded.read_csv(path, file, columns, index_col=False, low_memory=False)
         except pd.errors.ParserWarning as error:
-            raise ValueError("its rows have more cells than its first line has names") from error
+            raise ValueError("its rows have more cells than its header") from error
 
 
 def _cell(
     path: Path, columns: Mapping[str, list[str]], name: str, step: int, column: int
 ) -> tuple[str, str]:
-    """Place and value of a cell; lines are counted as an editor does, the header's is 1."""
+    """Place and value of a cell; lines are counted as in an editor, the header's is 1."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = bounded.Rows(path, file)
         # As pandas reads it: empty lines are none.
@@ -139,29 +139,29 @@ def _cell(
 
 
 SIDECAR_FORMAT = 1
-"""Of datasets; those from before there were seals have none."""
+"""Format of datasets; older ones, without a checksum of the file, have none."""
 CHECKSUM_MARK = b'"lstmcli_sha256": "'
-"""What stands before the seal. A text cannot hold it: quotes are escaped there."""
+"""What precedes the checksum. No JSON string can contain it, as quotes are escaped there."""
 BLOCK = 1 << 20  # bytes that are read at a time
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where a CSV file's metadata lie."""
+    """The path of a CSV file's metadata."""
     return path.with_suffix(".json")
 
 
 def sidecar_bytes(metadata: Mapping[str, Any], table: bytes) -> bytes:
-    """The content of the file for a table, sealed together with it."""
+    """The content of the metadata file, with a checksum of it and the table."""
     text = json.dumps({**metadata, "lstmcli_sha256": files.BLANK_CHECKSUM}, indent=2)
     return files.with_checksum(f"{text}\n".encode(), CHECKSUM_MARK, [table])
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """What the file beside a CSV file says.
+    """The metadata of a CSV file.
 
     Raises:
-        OSError: there is none.
-        ValueError: it is damaged.
+        OSError: there are none.
+        ValueError: they are damaged.
     """
     try:
         return checked_metadata(json.loads(read_small(sidecar_of(path))))
@@ -170,7 +170,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
 
 
 def is_unchanged(path: Path) -> bool | None:
-    """Whether a CSV file and what is beside it are as they were sealed; `None` without a seal."""
+    """Whether a CSV file and its metadata match their checksum; `None` if there is none."""
     beside = sidecar_of(path)
     if not (beside.is_file() and path.is_file()):
         return None
@@ -178,19 +178,19 @@ def is_unchanged(path: Path) -> bool | None:
 
 
 def is_own_table(path: Path) -> bool:
-    """Whether a table is a dataset of `arrays.write`, and no other one.
+    """Whether a table is a dataset that `arrays.write` wrote.
 
-    What lies beside it tells, or its first line. Columns besides inputs and one target must have a
-    schema beside them: `symbol` and `target` are names that anybody's table may have.
+    Its metadata tell, or its first line. With columns besides inputs and one target, the metadata
+    must have a schema: any table may have columns `symbol` and `target`.
     """
-    if not path.is_file():  # A pipe would wait for somebody to write to it.
+    if not path.is_file():  # Reading a pipe would wait for a writer.
         return False
     try:
         metadata = read_sidecar(path)
     except OSError:
         metadata = {}
     except ValueError:
-        metadata = {"schema": None}  # Damaged, and to be said if the columns are a dataset's.
+        metadata = {"schema": None}  # Damaged: an error if the columns are those of a dataset.
     if metadata.keys() >= {"lstmcli_format", "lstmcli_sha256"}:
         return True
     try:
@@ -202,21 +202,21 @@ def is_own_table(path: Path) -> bool:
 
 
 def checked_metadata(metadata: Any) -> dict[str, Any]:
-    """A dataset's metadata, if that is what they are.
+    """A dataset's metadata, unchanged.
 
     Raises:
-        ValueError: it is not.
+        ValueError: they are not valid.
     """
     if not isinstance(metadata, dict) or not isinstance(metadata.get("task", {}), dict):
-        raise ValueError("the metadata, and the task in them, must be JSON objects")
+        raise ValueError("the metadata and their `task` must be JSON objects")
     return metadata
 
 
 def check_sidecar_format(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Refuses a dataset of a format that this version does not know.
+    """Checks that this version can read a dataset's format.
 
     Raises:
-        FileError: it is.
+        FileError: it cannot.
     """
     if metadata.get("lstmcli_format", SIDECAR_FORMAT) != SIDECAR_FORMAT:
         raise FileError(

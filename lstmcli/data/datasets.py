@@ -1,4 +1,4 @@
-"""Where a run's series come from: drawn afresh from the seeds, or the parts of a file."""
+"""The source of a run's series: generated from the seeds, or the parts of a file."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from lstmcli.utils.errors import FileError, UsageError, listed, shell_quote
 from lstmcli.utils.rng import Stream, generator
 
 MOST_COUNTED = 1_000
-"""Classes up to which a checkpoint keeps their numbers."""
+"""Most classes whose counts a checkpoint keeps."""
 
 FEW_CHARACTERS = 20_480
-"""Of a text, up to which a model learns it by heart."""
+"""Length of a text up to which a model memorises it."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Source:
     """The series of a run.
 
     Attributes:
-        config: all settings; how series are cut is resolved.
-        splits: the parts of a dataset file; `None` for series that are drawn.
-        warnings: what is odd about the file, in words.
-        known_baselines: those that are computed already, by the part and how it is cut.
+        config: all settings, resolved.
+        splits: the parts of a dataset file; `None` for generated series.
+        warnings: notes about the file.
+        known_baselines: those that are computed already, by part, rows and steps.
     """
 
     config: Config
@@ -72,14 +72,14 @@ class Source:
         ]
 
     def validation(self) -> list[Windows]:
-        """The windows that choose the checkpoint, for each replica: the same after every epoch.
+        """The validation windows of each replica, which choose the best checkpoint.
 
-        None where nothing is held out for them.
+        They are the same after every epoch; none if no part is held out.
         """
         return self._held_out(Stream.VALIDATION, 1)
 
     def test(self) -> list[Windows]:
-        """The windows to report on, for each replica; none where nothing is held out for them."""
+        """The test windows of each replica; none if no part is held out."""
         return self._held_out(Stream.TEST, 2)
 
     @property
@@ -94,12 +94,12 @@ class Source:
 
     @property
     def schema(self) -> Schema:
-        """What the columns are."""
+        """The columns."""
         return self.example.schema
 
     @property
     def spec(self) -> ModelSpec:
-        """What a program has to be compiled for."""
+        """The model's inputs and outputs."""
         return self.example.spec
 
     @cached_property
@@ -114,17 +114,17 @@ class Source:
 
     @cached_property
     def file_checksums(self) -> list[str] | None:
-        """SHA-256 of the dataset's parts; `None` for series that are drawn."""
+        """SHA-256 of the dataset's parts; `None` for generated series."""
         return self.checksums() if self.splits else None
 
     def matches_checksums(self, checksums: Sequence[str]) -> bool:
-        """Whether the parts have the checksums that a model knows; version 1 had two, tail last."""
+        """Whether the parts have the checksums of a checkpoint; format 1 has two, the test last."""
         known, now = list(checksums), self.file_checksums or []
         return known == now or (len(known) == 2 and known[-1] == now[-1])
 
     @cached_property
     def label_counts(self) -> list[int] | None:
-        """How many steps of a file's training part have each class; `None` for very many."""
+        """How many steps of a file's training part have each class; `None` for many classes."""
         if self.splits is None or not 0 < self.splits.training.classes <= MOST_COUNTED:
             return None
         counts: list[int] = self.splits.training.label_counts().tolist()
@@ -132,17 +132,17 @@ class Source:
 
     @property
     def validation_baselines(self) -> Baselines:
-        """What a file's validation part costs without a network; none for series that are drawn."""
+        """The baselines of a file's validation part; none for generated series."""
         return self._baselines("validation", self.validation)
 
     @property
     def baselines_of_test_part(self) -> Baselines:
-        """What a file's test part costs without a network; none for series that are drawn."""
+        """The baselines of a file's test part; none for generated series."""
         return self._baselines("test", self.test)
 
     @property
     def fitting(self) -> Fitting:
-        """What the baselines of a file are fitted to."""
+        """The data that a file's baselines are fitted to."""
         validation = self.validation()
         return Fitting(
             self.schema,
@@ -153,7 +153,7 @@ class Source:
         )
 
     def _baselines(self, part: str, windows: Callable[[], list[Windows]]) -> Baselines:
-        """Computed when they are asked for first, and once for all settings that cut alike."""
+        """Computed on first use, and once for all settings with the same windows."""
         training = self.config.training
         cut = (part, training.rows, training.steps)
         if cut not in self.known_baselines:
@@ -164,25 +164,25 @@ class Source:
         return self.known_baselines[cut]
 
     def notes(self) -> list[str]:
-        """What is odd about the dataset, in words."""
+        """Notes about the dataset."""
         found = list(self.warnings)
         if self.splits and self.schema.kind == "text":
             characters = sum(map(len, self.splits))
             if characters <= FEW_CHARACTERS:
                 found.append(
                     f"`{self.config.data.data}` has about {characters:,} characters, so few that a "
-                    "model learns them by heart (overfits) and little of the language"
+                    "model memorises them (overfits) and learns little of the language"
                 )
         if self.splits and not len(self.splits.validation):
             found.append("no part is held out for validation: the last checkpoint counts as best")
         if self.splits and not len(self.splits.test):
-            found.append("no part is held out for a test: `eval` needs a file of its own")
+            found.append("no part is held out for testing: `eval` needs another file (`--data`)")
         if self.splits and (note := unused_classes(f"`{self.config.data.data}`", *self.splits)):
             found.append(note)
         return found
 
     def with_config(self, config: Config) -> Source:
-        """The same data for other settings of the model and the training; nothing is read again.
+        """The same data with other settings of model and training; nothing is read again.
 
         Raises:
             FileError: a part is too short for a window.
@@ -193,22 +193,22 @@ class Source:
         return replace(self, config=resolved)
 
     def of_task(self, task: Mapping[str, Any] | None) -> Source:
-        """The same data as what a task drew, though its file may have lost what lay beside it."""
+        """The same data with its task, which a file that lost its metadata does not name."""
         if self.splits is None or not task or self.example.task:
             return self
         held = Parts(*(replace(part, task=task, recording=None) for part in self.splits))
         return replace(self, splits=held)
 
     def resolved(self, config: Config) -> Config:
-        """Some settings, with those that nobody gave as this data has them."""
+        """Settings with this data's defaults for those that are not set."""
         return _resolved(config, self.splits)
 
     def check_floor_known(self) -> None:
-        """Raises UsageError where it is not known how good a loss can be."""
+        """Raises UsageError if the Bayes loss is unknown."""
         if floor_of(self.windows(self.example)) is None:
             raise UsageError(
-                "`--until-solved` has no effect: the best possible loss is known for the echo task "
-                f"and its datasets, and not for `{self.config.data.data or self.config.data.task}`",
+                "`--until-solved` has no effect: the Bayes loss is known only for the echo task "
+                f"and its datasets, not for `{self.config.data.data or self.config.data.task}`",
                 "leave `--until-solved` out, and set `--epochs` or `--patience`",
             )
 
@@ -223,18 +223,18 @@ class Source:
         return [self.scored(series)] * len(self.seeds) if len(series) else []
 
     def windows(self, series: Series, epoch: int = 0) -> Windows:
-        """A series to train on as this run cuts it: every drawn one into as many windows."""
+        """The training windows of a series; generated series all have the same number."""
         training = self.config.training
         return of_training(series, training.rows, training.steps, windows=self._windows, turn=epoch)
 
     def scored(self, series: Series) -> Windows:
-        """A series to score the models on, in as many rows as those that they are trained on."""
+        """The windows of a series to score the models on, with as many rows as in training."""
         training = self.config.training
         return to_score(series, training.rows, training.steps, self._windows)
 
     @property
     def _windows(self) -> int | None:
-        """Windows that hold any series that is drawn."""
+        """Windows that are enough for any generated series."""
         if self.splits is not None:
             return None
         training = self.config.training
@@ -242,13 +242,13 @@ class Source:
 
 
 class EvaluationData(NamedTuple):
-    """What a model is scored on.
+    """The data that a model is scored on.
 
     Attributes:
-        name: what it is, in words.
+        name: its name for users.
         series: one for each replica.
-        notes: what is odd about it.
-        source: what the model was trained on, where that is at hand.
+        notes: notes about it.
+        source: the model's training data, if it was read.
     """
 
     name: str
@@ -258,16 +258,16 @@ class EvaluationData(NamedTuple):
 
 
 def open_source(config: Config, known: Schema | None = None) -> Source:
-    """The source that a run's settings name.
+    """The source of the series that a run's settings name.
 
     Args:
         config: the settings.
-        known: the columns of a model that is to read it, as `readers.read_parts` takes them.
+        known: the schema of a model that reads the data, as for `readers.read_parts`.
 
     Raises:
         FileError: the dataset is missing or damaged, or one of its parts is too short for a window.
-        UsageError: a setting has no effect on data of this kind, or drawn series do not fit into
-            memory.
+        UsageError: a setting has no effect on this kind of data, or generated series do not fit
+            into memory.
     """
     if config.data.data is None:
         memory.check_series(config.data.series_length, config.run.replicas)
@@ -290,24 +290,24 @@ def series_to_test(
     before: Config | None = None,
     to_score: bool = True,
 ) -> EvaluationData:
-    """The series to score a model on, for each replica, and what they are.
+    """The series to score a model on, for each replica.
 
     Args:
         config: the model's settings.
-        data: a dataset to score on, whole. Without one it is a fresh series from the test stream,
-            or for a model trained on a dataset, the part of that which was held back for it.
-        schema: what the model knows of its columns.
-        trained_on: checksums of the parts of the dataset that the model was trained on, as known.
-        before: the settings with which it was trained, where `data` follows on that file.
-        to_score: whether targets must be there.
+        data: a dataset to score on as a whole. By default the test part of the model's dataset, or
+            a series from the test stream.
+        schema: the model's columns.
+        trained_on: checksums of the parts of the model's dataset, if known.
+        before: the settings of the training, if `data` continues its data.
+        to_score: whether targets are required.
 
     Raises:
-        FileError: the dataset is missing, damaged or too short, or not what it was.
-        UsageError: nothing was held back for a test, or there is nothing to follow on.
+        FileError: the dataset is missing, damaged, too short or has changed.
+        UsageError: there is no test part, or nothing that `data` can continue.
     """
     if data is not None:
         series, notes = readers.read_whole(data, schema, config.data, to_score)
-        if series.task:  # Its floor is that of whole windows.
+        if series.task:  # Its Bayes loss is that of whole windows.
             check_whole(config, series, data)
         if before is not None:
             continuation.check_recording(series, str(data))
@@ -321,8 +321,8 @@ def series_to_test(
     _check_same(source, trained_on)
     if not len(source.splits.test):
         raise UsageError(
-            f"there is no test part: `--test-fraction 0` held nothing of `{file}` back",
-            "`--data FILE` scores a file, whole",
+            f"there is no test part: `{file}` was used with `--test-fraction 0`",
+            "`--data FILE` scores a whole file",
         )
     test = [source.splits.test] * config.run.replicas
     name = config.data.test_data or f"{file} (test part)"
@@ -330,21 +330,21 @@ def series_to_test(
 
 
 def _check_same(source: Source, trained_on: Sequence[str] | None) -> None:
-    """Raises FileError where a file is not what a model was trained on."""
+    """Raises FileError if a file is not the one that a model was trained on."""
     if trained_on is not None and not source.matches_checksums(trained_on):
         file = str(source.config.data.data)
         raise FileError(
-            f"`{file}` has changed since the model was trained on it: what was held back is lost",
-            f"`--data {shell_quote(file)}` scores the file as it is now, whole",
+            f"`{file}` has changed since the model was trained on it: its test part is lost",
+            f"`--data {shell_quote(file)}` scores the whole file as it is now",
         )
 
 
 def _recording(before: Config, trained_on: Sequence[str] | None, schema: Schema) -> Series:
-    """The recording that a model was trained on a part of."""
+    """The recording whose training part a model was trained on."""
     if before.data.data is None:
         raise UsageError(
-            "`--continues` has no effect: the model was trained on drawn series, on which no file "
-            "follows",
+            "`--continues` has no effect: the model was trained on generated series, which no file "
+            "can continue",
             "leave `--continues` out",
         )
     source = open_source(before, schema)
@@ -354,12 +354,12 @@ def _recording(before: Config, trained_on: Sequence[str] | None, schema: Schema)
 
 
 def floor_of(windows: Windows) -> BayesLoss | None:
-    """The best that any predictor can do on some windows, where that is known."""
+    """The Bayes loss on some windows, if it is known."""
     return tasks.floor(windows.series, windows.cut)
 
 
 def unused_classes(name: str, *parts: Series) -> str | None:
-    """Says which classes have no label in a dataset's parts; `None` if each has one."""
+    """A note on classes that never occur in a dataset's parts; `None` if all occur."""
     target = parts[0].schema.target
     if not isinstance(target, Categorical):
         return None
@@ -376,7 +376,7 @@ def unused_classes(name: str, *parts: Series) -> str | None:
 
 
 def _alike(parts: Parts) -> Parts:
-    """The parts, with `scored` and `starts` in each if in one: one program serves them all."""
+    """The parts, all with `scored` and `starts` if one has them, so that they share a program."""
     starts = any(part.starts is not None for part in parts)
     if not starts and all(part.scored is None for part in parts):
         return parts
@@ -394,7 +394,7 @@ def _with_masks(part: Series, starts: bool) -> Series:
 
 
 def _resolved(config: Config, held: Parts | None) -> Config:
-    """The settings, with those that nobody gave as the data has them by rule."""
+    """The settings with the data's defaults for those that are not set."""
     if held is None and config.data.task == "echo":
         return config.resolved(ARTICLE)
     if held is None and not config.data.resolved_sequence_length:
@@ -421,7 +421,7 @@ def _resolved(config: Config, held: Parts | None) -> Config:
 
 
 def _fitting(training: Series, given: TrainingConfig) -> tuple[int, int]:
-    """Rows and steps of a window: up to 32 and 64, and of several rows 32 steps or more."""
+    """Rows and steps of a window: up to 32 and 64; with several rows, at least 32 steps."""
     if training.has_sequences:
         sequences = np.diff(training.bounds())
         return min(ROWS, len(sequences)), min(STEPS, int(sequences.max()))
@@ -430,7 +430,7 @@ def _fitting(training: Series, given: TrainingConfig) -> tuple[int, int]:
 
 
 def check_parts(config: Config, parts: Parts) -> None:
-    """Raises FileError where a part of a dataset is too short to train on, or to be scored."""
+    """Raises FileError if a part of a dataset is too short to train on or to score."""
     data = config.data
     shares = f"`--val-fraction {data.val_fraction:g}`", f"`--test-fraction {data.test_fraction:g}`"
     of = {"training": ", ".join(shares), "validation": shares[0], "test": shares[1]}
@@ -453,7 +453,7 @@ def check_parts(config: Config, parts: Parts) -> None:
 
 
 def check_bits(config: DataConfig, rows: int = 1) -> None:
-    """Raises UsageError where a row of a series has no label of which all bits are seen."""
+    """Raises UsageError if a row of a series is shorter than the bits of a parity label."""
     row = config.series_length // rows
     if config.task == "parity" and config.bits > row:
         raise UsageError(
@@ -464,17 +464,17 @@ def check_bits(config: DataConfig, rows: int = 1) -> None:
 
 
 def check_split_seed(config: DataConfig, parts: Parts) -> None:
-    """Raises UsageError where no sequences are divided."""
+    """Raises UsageError if a split seed is given but there are no sequences."""
     if config.split_seed and not parts.training.has_sequences:
         raise UsageError(
-            f"`--split-seed` has no effect on `{config.data}`: it has no sequences, and one long "
-            "series is divided by time",
+            f"`--split-seed` has no effect on `{config.data}`: it is one long series, which is "
+            "split by time",
             "leave `--split-seed` out",
         )
 
 
 def check_whole(config: Config, series: Series, file: Path) -> None:
-    """Raises FileError where a dataset is too short to be scored."""
+    """Raises FileError if a dataset is too short to be scored."""
     rows, bptt = config.training.rows, config.training.steps
     if series.starts is None and ContiguousWindows(len(series), rows, bptt).windows == 0:
         raise FileError(
@@ -485,7 +485,7 @@ def check_whole(config: Config, series: Series, file: Path) -> None:
 
 
 def _longer_parts(name: str, steps: int, training: TrainingConfig, length: int) -> str:
-    """How a dataset gets parts that are long enough: by a fraction, or by smaller windows."""
+    """The hint for a part that is too short: a larger fraction, or smaller windows."""
     rows, bptt = training.rows, training.steps
     ways = []
     fraction = math.ceil(100 * (rows * bptt + 0.5) / steps) / 100

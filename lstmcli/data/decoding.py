@@ -1,4 +1,4 @@
-"""Bytes to text: the encoding of a file, and under which other one it would read as text."""
+"""Text encodings: decoding a file, and guessing the encoding of one that is not UTF-8."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from lstmcli.utils.errors import FileError
 
 READ = 1 << 20
-"""Bytes that are looked at to guess an encoding."""
+"""Bytes used to guess an encoding."""
 CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
-"""What a text does not have: control characters but those that lay it out."""
+"""Control characters that do not occur in text."""
 UTF16 = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def opened(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    """The bytes of a file, unpacked where its name ends in `.gz`."""
+    """A file in binary mode, decompressed if its name ends in `.gz`."""
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
 def codec_of(path: Path, encoding: str | None) -> str:
-    """Python's name for how a file is to be decoded; a mark of UTF-8 is for the caller to skip.
+    """Python's name of a file's encoding; the caller skips a UTF-8 byte-order mark.
 
     Args:
         path: the file.
-        encoding: as `--encoding` names it; `None` for UTF-8.
+        encoding: the value of `--encoding`; `None` for UTF-8.
     """
     name = codecs.lookup(encoding or "utf-8").name
     if name == "utf-8-sig":
@@ -39,12 +39,12 @@ def codec_of(path: Path, encoding: str | None) -> str:
 
 
 def undecodable(path: Path, offset: int, encoding: str | None) -> FileError:
-    """The error for a byte that an encoding does not have; lines are counted as an editor does.
+    """The error for a byte that is invalid in an encoding; lines are counted as in an editor.
 
     Args:
         path: the file.
-        offset: of the byte, from 0 on.
-        encoding: in which the file was read; `None` for UTF-8.
+        offset: offset of the byte, from 0.
+        encoding: the encoding used; `None` for UTF-8.
     """
     with opened(path) as file:
         beginning = file.read(2)
@@ -61,11 +61,11 @@ def undecodable(path: Path, offset: int, encoding: str | None) -> FileError:
 
 
 def first_undecodable(path: Path, encoding: str | None) -> int:
-    """Offset of the first byte that an encoding does not have, of a file that has one; from 0 on.
+    """Offset, from 0, of the first byte of a file that is invalid in an encoding.
 
     Args:
-        path: the file.
-        encoding: in which it was read; `None` for UTF-8.
+        path: the file, which has such a byte.
+        encoding: the encoding used; `None` for UTF-8.
     """
     decoder = codecs.getincrementaldecoder(codec_of(path, encoding))()
     end = 0
@@ -83,18 +83,18 @@ def first_undecodable(path: Path, encoding: str | None) -> int:
 
 
 def hint(encoding: str | None) -> str:
-    """What to type where a file is in another encoding than the one it was read in."""
+    """The hint for a file in another encoding."""
     if encoding is None:
         return "if it is text, name its encoding with `--encoding`"
     return f"it reads as text in {encoding}: pass `--encoding {encoding}`"
 
 
 def readable_as(beginning: bytes, content: bytes) -> str | None:
-    """The usual encoding under which bytes are text without control characters, if there is one.
+    """A common encoding in which bytes are text without control characters, if there is one.
 
     Args:
-        beginning: of the file, for its byte-order mark.
-        content: a part of it that UTF-8 cannot read.
+        beginning: the file's first bytes, for its byte-order mark.
+        content: a part of the file that is not valid UTF-8.
     """
     zeros = [content[first::2].count(0) > len(content) / 8 for first in (0, 1)]
     guesses = {

@@ -1,7 +1,7 @@
-"""Arrays in an `.npz` file: sealed when written, and nothing that it promises believed when read.
+"""Arrays in an `.npz` file: written with a checksum, and read without trusting its headers.
 
-An `.npz` file is a zip archive, which may end in a comment: the seal stands there, and neither
-NumPy nor zip programs mind it.
+An `.npz` file is a zip archive, which may end in a comment. The checksum is in that comment, which
+NumPy and zip programs ignore.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from numpy.lib import format as npy
 from lstmcli.utils import files, memory
 
 SEAL = b"lstmcli sha256 "
-"""The zip archive's comment, before the seal."""
+"""The zip archive's comment, before the checksum."""
 END = len(SEAL) + files.CHECKSUM_DIGITS
 PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""How NumPy writes arrays."""
+"""The compressions that NumPy uses."""
 MOST_DEFLATED = 1032  # times: what a byte of a deflated member can at most become
 
 
 def to_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """The content of a file of some arrays, with its seal."""
+    """The content of a file of some arrays, with its checksum."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **dict(arrays))  # type: ignore[arg-type]
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -37,18 +37,18 @@ def to_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
 
 
 def is_whole(content: bytes) -> bool | None:
-    """Whether a file is as it was sealed; `None` where it has no seal."""
+    """Whether a file matches its checksum; `None` if it has none."""
     return files.matches_checksum(content[-END:], SEAL, [memoryview(content)[:-END]])
 
 
 def read(content: bytes, names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
-    """Those of some arrays that a file's content has. No Python object is ever unpickled.
+    """The named arrays that a file's content has; Python objects are never unpickled.
 
-    Nothing is allocated that the file cannot fill: an archive's and an array's header are held
-    against each other and against what its bytes can become at most.
+    No more memory is allocated than the file can fill: the headers of the archive and of its arrays
+    are compared with each other and with the largest possible size of the compressed bytes.
 
     Raises:
-        ValueError, zipfile.BadZipFile and others: it is no such file, or promises more than it has.
+        ValueError, zipfile.BadZipFile and others: it is not such a file, or its headers are wrong.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {info.filename: info for info in archive.infolist()}
@@ -58,10 +58,10 @@ def read(content: bytes, names: Collection[str]) -> dict[str, npt.NDArray[Any]]:
 
 
 def _check_sizes(members: Collection[zipfile.ZipInfo]) -> None:
-    """Refuses members that cannot be what they say, or that are too large all together.
+    """Raises ValueError if members cannot have the size they claim, or do not fit into memory.
 
-    Each may be what deflating can make of it at most, which a genuine array of zeros is: there is
-    no ratio that tells it from a bomb. So the sum is held against the free memory.
+    An array of zeros reaches deflate's highest ratio, so the ratio does not tell it from a zip
+    bomb; therefore the sum is compared with the free memory.
     """
     for each in members:
         if each.compress_type not in PLAIN:
@@ -73,7 +73,7 @@ def _check_sizes(members: Collection[zipfile.ZipInfo]) -> None:
             )
     size, most = sum(each.file_size for each in members), memory.most_kept()
     if size > most:
-        raise ValueError(f"its arrays are {size:,} bytes, and this machine has room for {most:,}")
+        raise ValueError(f"its arrays have {size:,} bytes, but there is memory for {most:,} only")
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
@@ -87,10 +87,10 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
 
 
 def _check_header(file: IO[bytes], info: zipfile.ZipInfo) -> None:
-    """Refuses an array whose header asks for other bytes than follow it, or for objects.
+    """Checks an array's header.
 
     Raises:
-        ValueError: it does.
+        ValueError: the bytes that follow do not match it, or it is of Python objects.
     """
     version = npy.read_magic(file)
     read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

@@ -1,4 +1,4 @@
-"""What a model makes of the steps of a series, summed up; of several numbers, of each of them."""
+"""Sums of a model's losses and errors over the steps of a series, for each target."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ MODEL = "model"
 
 @dataclass(frozen=True)
 class OutputErrors:
-    """How far a predictor is off, of each number that it predicts; none of those not known.
+    """Sums of a predictor's errors for each numeric target, without missing ones.
 
     Attributes:
-        squared: the sum of the squared errors of the standardised number: `[D]`.
-        absolute: that of the absolute ones: `[D]`.
-        labels: how many there are: `[D]`.
+        squared: sum of squared errors, standardised: `[D]`.
+        absolute: sum of absolute errors, standardised: `[D]`.
+        labels: how many targets are known: `[D]`.
     """
 
     squared: Floats
@@ -63,7 +63,7 @@ class OutputErrors:
 
     @classmethod
     def of(cls, errors: npt.NDArray[np.floating[Any]]) -> OutputErrors:
-        """Of errors `[steps, D]`, NaN where a number is not known."""
+        """From errors `[steps, D]`, NaN where a target is missing."""
         errors = errors.astype(np.float64)
         return cls(
             np.nansum(np.square(errors), 0),
@@ -72,33 +72,33 @@ class OutputErrors:
         )
 
     def __add__(self, other: OutputErrors) -> OutputErrors:
-        """Of the steps of both."""
+        """The sums over the steps of both."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return OutputErrors(*(one + another for one, another in pairs))
 
     @property
     def loss(self) -> float:
-        """Mean over all that are known, as a model's loss is."""
+        """Mean squared error over all known targets, as a model's loss."""
         return float(self.squared.sum() / self.labels.sum())
 
     @property
     def mae(self) -> float:
-        """Likewise of the absolute errors."""
+        """Mean absolute error over all known targets."""
         return float(self.absolute.sum() / self.labels.sum())
 
 
 MOST_CLASSES = 1_000
-"""Up to which all pairs of labels are counted."""
+"""Most classes for which a confusion matrix is counted."""
 
 
 class Tally(ABC):
-    """What a model makes of the scored steps of a series, summed up.
+    """Sums over the scored steps of a series.
 
     Attributes:
         labels: how many steps were scored.
-        confusion: how often each label (row) was taken for each other (column):
-            `[classes, classes]`; empty for numbers, and for very many classes.
-        outputs: the errors of each of several numbers.
+        confusion: confusion matrix `[classes, classes]`: rows true, columns predicted; empty for
+            numeric targets and for more than MOST_CLASSES classes.
+        outputs: the errors of each of several numeric targets.
     """
 
     labels: int = 0
@@ -112,26 +112,26 @@ class Tally(ABC):
 
     @abstractmethod
     def add(self, readout: npt.NDArray[np.float32], targets: npt.NDArray[Any]) -> None:
-        """Takes in what the head gave for some scored steps, `[steps, C or D]`."""
+        """Adds some scored steps: the head's readout `[steps, C or D]` and the targets."""
 
     @property
     def loss(self) -> float:
-        """Mean over the scored steps; of several numbers over all that are known."""
+        """Mean over the scored steps; with several numeric targets, over all known ones."""
         return self.outputs.loss if self.outputs else self._loss / self.labels
 
     @property
     def accuracy(self) -> float | None:
-        """Share of steps guessed right; `None` for numbers."""
+        """Fraction of steps predicted correctly; `None` for numeric targets."""
         return None if self._hits is None else self._hits / self.labels
 
     @property
     def mae(self) -> float | None:
-        """Mean absolute error of one number, standardised; `None` for classes, or several."""
+        """Standardised mean absolute error of one numeric target; `None` for classes or several."""
         return None if self._absolute is None else self._absolute / self.labels
 
 
 class ClassTally(Tally):
-    """Of classes: the readout is their log-probabilities."""
+    """For classes: the readout is log-probabilities."""
 
     def add(self, readout: npt.NDArray[np.float32], targets: npt.NDArray[Any]) -> None:
         """As `Tally` has it."""
@@ -147,7 +147,7 @@ class ClassTally(Tally):
 
 
 class NumberTally(Tally):
-    """Of standardised numbers."""
+    """For standardised numbers."""
 
     def add(self, readout: npt.NDArray[np.float32], targets: npt.NDArray[Any]) -> None:
         """As `Tally` has it."""
@@ -164,12 +164,12 @@ class NumberTally(Tally):
 def table(
     schema: Schema, horizon: int, found: Iterable[tuple[int | None, str, OutputErrors]]
 ) -> pd.DataFrame:
-    """A row for each predictor and number, in the order of both.
+    """A table of errors with a row for each predictor and target.
 
     Args:
-        schema: what the numbers are.
-        horizon: how many steps ahead they lie, where that is not the schema's.
-        found: the seed of a model, or `None`; the predictor's name, and its errors.
+        schema: the columns.
+        horizon: steps ahead of targets for which the schema does not say.
+        found: a model's seed or `None`, the predictor's name, and its errors.
 
     Returns:
         The columns of OutputRow.

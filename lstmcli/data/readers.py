@@ -1,4 +1,4 @@
-"""Which reader a dataset's file gets, by its ending and its first line."""
+"""Chooses the reader of a dataset's file, by its ending and its first line."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from lstmcli.utils.settings import option_name
 
 TABLES = (".csv", ".csv.gz", ".parquet")
 ENCODED = (".txt", ".csv", ".csv.gz")
-"""What is text, in an encoding."""
+"""Endings of files that are text, and so have an encoding."""
 ENDINGS: dict[str, ModuleType] = {".txt": text, ".npz": arrays}
 KINDS = {text: "text", table: "table"}
-"""What the data of a reader always is; arrays may be of any kind."""
+"""The kind of data that a reader returns; `arrays` returns any kind."""
 
 
 def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, list[str]]:
-    """The three parts of the dataset that the settings name, and what is odd about it.
+    """The three parts of the settings' dataset, and notes about it.
 
     Args:
         config: the settings.
-        known: the columns of a model that is to read it: a text is read in its vocabulary, and a
-            table is predicted on top of its autoregression.
+        known: the schema of a model that reads it, whose vocabulary (of a text) or autoregression
+            (of a table) is used.
 
     Raises:
-        FileError: the file is missing, damaged or not what the settings say.
-        UsageError: its ending names no format, or a setting has no effect on this kind of file.
+        FileError: the file is missing, damaged or does not fit the settings.
+        UsageError: its ending is unknown, or a setting has no effect on this kind of file.
     """
     path = Path(str(config.data))
     reader = _reader(path, config)
@@ -54,12 +54,12 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
 def read_whole(
     path: Path, schema: Schema, config: DataConfig, to_score: bool = True
 ) -> tuple[Series, list[str]]:
-    """A whole file, as a model with this schema sees it, and what is odd about it.
+    """A whole file in a model's schema, and notes about it.
 
     Args:
         path: the file.
         schema: the model's.
-        config: how the file is read.
+        config: the settings of the file.
         to_score: whether a table must have targets.
 
     Raises:
@@ -69,7 +69,7 @@ def read_whole(
     kind = KINDS.get(reader, schema.kind)
     if kind != schema.kind:
         raise FileError(
-            f"`{path}` is a {kind}, and the model was trained on "
+            f"`{path}` is a {kind}, but the model was trained on "
             f"{'a ' + schema.kind if schema.kind != 'series' else 'a dataset of numbers'}",
             "`lstmcli inspect CHECKPOINT` shows what it was trained on",
         )
@@ -81,18 +81,18 @@ def read_whole(
 
 
 def check_encoded(path: Path, own: bool) -> None:
-    """Checks that a file is text, of which it can be said how it is encoded.
+    """Checks that `--encoding` has an effect on a file.
 
     Args:
         path: the file.
-        own: whether it is a dataset of `lstmcli generate`, or is to be read as one.
+        own: whether it is read as a dataset of `lstmcli generate`.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it has none.
     """
     if own or not _example(path).name.endswith(ENCODED):
         raise UsageError(
-            f"`--encoding` has no effect on `{path}`: it is about a text (`.txt`) and a table "
+            f"`--encoding` has no effect on `{path}`: it applies to texts (`.txt`) and tables "
             "(`.csv`, `.csv.gz`)",
             "leave `--encoding` out",
         )
@@ -100,46 +100,46 @@ def check_encoded(path: Path, own: bool) -> None:
 
 @contextmanager
 def _bounded(path: Path) -> Iterator[None]:
-    """Raises FileError where what a file holds, or is made of it, does not fit into memory."""
+    """Raises FileError if a file's content does not fit into memory."""
     try:
         yield
     except MemoryError as error:
         raise FileError(
             f"`{path}` does not fit into memory: {error or 'none is left'}",
-            "take a part of the file, or a machine with more memory",
+            "use a part of the file, or a machine with more memory",
         ) from error
 
 
 def _check_different(config: DataConfig) -> None:
-    """Refuses one file for two parts, be it a copy."""
+    """Raises UsageError if two parts are the same file, or copies of it."""
     names = [Path(name) for name in (config.data, config.val_data, config.test_data) if name]
     parts = [files.matching(name) or [name] for name in names]
     pairs = chain.from_iterable(product(*both) for both in combinations(parts, 2))
     for one, other in (pair for pair in pairs if all(map(Path.is_file, pair))):
         if one.samefile(other) or filecmp.cmp(one, other, shallow=False):
             raise UsageError(
-                "two of `--data`, `--val-data` and `--test-data` are the same file: parts share "
-                "no step",
-                "leave the second out: a part without a file is cut from `--data`",
+                "two of `--data`, `--val-data` and `--test-data` are the same file: parts must not "
+                "share steps",
+                "leave the second out: a part without a file is taken from `--data`",
             )
 
 
 def _check_same_kind(path: Path, reader: ModuleType, part: str | None) -> None:
-    """Raises UsageError where the file of a part is of another kind than the main file."""
+    """Raises UsageError if the file of a part is of another kind than the main file."""
     endings = [each for each, its in ENDINGS.items() if its is reader] or list(TABLES)
     if reader is arrays:
         endings = list(arrays.FORMATS)
     if part is not None and not _example(Path(part)).name.endswith(tuple(endings)):
         kind = kinds.kind_of(Path(part)) or "of another kind"
         raise UsageError(
-            f"`{part}` is to be a part of `{path}`, but is {kind}: expected a name that ends in "
+            f"`{part}` cannot be a part of `{path}`, as it is {kind}: expected a name that ends in "
             f"{' or '.join(endings)}",
-            "the parts of a dataset must be alike: name a file with the same columns",
+            "all parts of a dataset must have the same columns",
         )
 
 
 def _example(path: Path) -> Path:
-    """A file that tells of which kind a dataset is: its own, or the first of several.
+    """A dataset's file, or the first of several, which tells its kind.
 
     Raises:
         FileError: a folder or a pattern has no such file.
@@ -156,7 +156,7 @@ def _example(path: Path) -> Path:
         raise UsageError(
             f"`{path}` has both texts and tables, `{found[0].name}` and "
             f"`{found[texts.index(not texts[0])].name}`",
-            f"say which are meant: `--data {shell_quote(folder / '*.csv')}`",
+            f"choose one kind: `--data {shell_quote(folder / '*.csv')}`",
         )
     return found[0]
 
@@ -169,29 +169,29 @@ def _no_data(path: Path, wrong: str) -> UsageError:
 
 
 def _check_known(path: Path) -> None:
-    """Raises UsageError where a name's ending is none that is read."""
+    """Raises UsageError if a file's ending is unknown."""
     if path.suffix not in ENDINGS and not path.name.endswith(TABLES):
         if wrong := kinds.mismatch(path, "data", *kinds.DATA):
             raise _no_data(path, wrong)
         raise UsageError(
-            f"`{path}` has an ending that lstmcli does not know: it reads "
+            f"`{path}` has an ending that lstmcli cannot read: it reads "
             f"{', '.join([*ENDINGS, *TABLES])}",
-            "rename the file after what is in it",
+            "rename the file to match its content",
         )
 
 
 def _check_unpacked(path: Path, otherwise: str = "") -> None:
-    """Raises UsageError for a compressed dataset of `generate`, which a table's reader misreads."""
+    """Raises UsageError for a compressed dataset of `generate`, which is not a table."""
     if path.suffix == ".gz" and csv_series.is_own_table(path):
         raise UsageError(
-            f"`{path}` has the columns of a dataset of `lstmcli generate`, which is read from a "
-            "plain `.csv`",
-            f"`gunzip {shell_quote(path)}` makes one{otherwise}",
+            f"`{path}` has the columns of a dataset of `lstmcli generate`, which must be an "
+            "uncompressed `.csv` file",
+            f"`gunzip {shell_quote(path)}` uncompresses it{otherwise}",
         )
 
 
 def _whole_reader(path: Path, schema: Schema) -> ModuleType:
-    """The reader of a file for a model: which table it is depends on what the model knows."""
+    """The reader of a file for a model; for a table it depends on the model's kind of data."""
     example = _example(path)
     _check_known(example)
     if example.suffix == ".csv" and schema.kind == "series":
@@ -202,7 +202,7 @@ def _whole_reader(path: Path, schema: Schema) -> ModuleType:
 
 
 def _table_reader(path: Path) -> ModuleType:
-    """The reader of tables, for one that is whole if it is a dataset of `generate`."""
+    """The reader of tables, once the checksums of datasets of `generate` are checked."""
     for file in files.files_with_endings(path, TABLES) or [path]:
         arrays.check_seal(file)
     return table
@@ -222,7 +222,7 @@ def _reader(path: Path, config: DataConfig) -> ModuleType:
     if given:
         option = f"`{option_name(given[0])}`"
         raise UsageError(
-            f"{option} has no effect on `{path}`: it is about the columns of a table",
+            f"{option} has no effect on `{path}`: it applies to tables",
             f"leave {option} out",
         )
     return ENDINGS[example.suffix]

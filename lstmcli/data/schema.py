@@ -1,4 +1,4 @@
-"""What the columns of a series are: names, vocabularies and scales, as a model keeps them."""
+"""The columns of a series: names, vocabularies and scales, as a checkpoint stores them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from lstmcli.model_spec import ModelSpec
 from lstmcli.utils.terminal import escape_unprintable
 
 DIGITS, OF_THE_SCALE = 6, 4
-"""Decimals of a number in its own units that may be known in single precision: of its size, and at
-least so many of its scale."""
+"""Significant digits that single precision can give a number in its own units: of its size, and at
+least this many of its scale."""
 
 
 @dataclass(frozen=True)
 class Numeric:
-    """A column of numbers, which a model sees as (number - mean) / scale.
+    """A numeric column, which a model sees standardised: (value - mean) / scale.
 
     Attributes:
-        name: the column's.
+        name: the column's name.
         mean, scale: of the training part, in the column's own units.
-        lead: of a target that is predicted at several horizons, how many steps ahead this is.
+        lead: steps ahead, for a target that is predicted at several horizons.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Numeric:
     lead: int | None = None
 
     def standardised(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Numbers in the column's units, as a model sees them."""
+        """Standardised values, from values in the column's units."""
         return np.asarray((values - self.mean) / self.scale, np.float32)
 
     def in_units(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -45,7 +45,7 @@ class Numeric:
     def written(
         self, values: npt.NDArray[Any], scored: npt.NDArray[np.bool_] | None = None
     ) -> npt.NDArray[Any]:
-        """Numbers in their own units, to as many digits as the model sees; NaN if not scored."""
+        """Values in their own units, rounded to single precision; NaN if not scored."""
         if (self.mean, self.scale) != (0, 1):
             size = math.floor(math.log10(max(abs(self.mean), self.scale)))
             digits = max(DIGITS - size, OF_THE_SCALE - math.floor(math.log10(self.scale)))
@@ -55,12 +55,12 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Categorical:
-    """A column of one value of several, as their numbers from 0 on.
+    """A categorical column, whose values have codes from 0.
 
     Attributes:
-        name: the column's.
-        size: how many values the training part has.
-        values: their names, by number; `None` where the numbers are the names.
+        name: the column's name.
+        size: number of different values in the training part.
+        values: the values, by code; `None` if they are the codes themselves.
     """
 
     name: str
@@ -68,19 +68,19 @@ class Categorical:
     values: tuple[str, ...] | None = None
 
     def label(self, number: int) -> str:
-        """The name of a value; `?` for one that the training part does not have."""
+        """The value of a code; `?` for one that the training part does not have."""
         if not 0 <= number < self.size:
             return "?"
         return str(number) if self.values is None else self.values[number]
 
     def in_units(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """The numbers, which have no unit."""
+        """The codes, which have no unit."""
         return np.asarray(numbers, np.float64)
 
     def written(
         self, numbers: npt.NDArray[Any], scored: npt.NDArray[np.bool_] | None = None
     ) -> Any:
-        """Values by their names, or numbers where these are the names; nothing if not scored."""
+        """The values of some codes; missing if not scored."""
         import pandas as pd
 
         hidden = np.zeros(len(numbers), np.bool_) if scored is None else np.logical_not(scored)
@@ -104,7 +104,7 @@ UNITS = {"D": "day", "h": "hour", "min": "minute", "s": "second", "ms": "millise
     "MS": "month",
     "ME": "month",
 }
-"""What pandas calls frequencies, in words."""
+"""pandas' names of frequencies, in words."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,13 @@ class Index:
     """The column of a table that orders and labels its rows. A model does not see it.
 
     Attributes:
-        name: the column's; `""` for a first column without a name.
+        name: the column's name; `""` for a first column without a name.
         kind: `dates`, `numbers` or `words`.
-        frequency: from a row to the next: of dates as pandas calls it (`h`, `15min`, `MS`), of
-            numbers the difference; `None` where it is not always the same but for gaps, and for
-            words.
-        format: how dates are written, as `pandas.to_datetime` takes it.
-        calendar: what of its dates a model sees, by names of `data/table/index.py`; these
-            inputs are the last ones of the schema's numbers.
+        frequency: distance between rows, apart from gaps: pandas' name for dates (`h`, `15min`,
+            `MS`), the difference for numbers; `None` if it varies, and for words.
+        format: the format of dates for `pandas.to_datetime`.
+        calendar: which calendar inputs are added (`data/table/index.py`); they are the last of the
+            schema's numbers.
     """
 
     name: str
@@ -146,13 +145,12 @@ class Index:
 
 @dataclass(frozen=True)
 class Autoregression:
-    """A linear model of standardised numbers, which adds to the last values of the target.
+    """A linear autoregression of standardised values, added to the target's last value.
 
     Attributes:
-        weights: of each lag, a step's own one first, input and output: `[lags, inputs, D]`.
+        weights: `[lags, inputs, D]`; lag 0, the current step, comes first.
         intercept: `[D]`.
-        symbols: whether the inputs have those of the categorical columns behind the numeric ones, a
-            number for each value.
+        symbols: whether one-hot categorical inputs follow the numeric ones.
     """
 
     weights: npt.NDArray[np.float64]
@@ -160,7 +158,7 @@ class Autoregression:
     symbols: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, of which every bit is read back."""
+        """As JSON, without loss of bits."""
         return {
             "weights": self.weights.tolist(),
             "intercept": self.intercept.tolist(),
@@ -172,18 +170,18 @@ class Autoregression:
         """The inverse of `to_dict`.
 
         Args:
-            saved: it.
-            inputs: numeric inputs, and values of the categorical ones.
+            saved: the result of `to_dict`.
+            inputs: number of numeric inputs, and of one-hot inputs.
             outputs: D.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none of so many inputs and outputs.
+            KeyError, TypeError, ValueError: it is invalid, or has other inputs or outputs.
         """
         weights, intercept = (np.array(saved[name], float) for name in ("weights", "intercept"))
         symbols = bool(saved["symbols"])
         wanted = (inputs[0] + inputs[1] * symbols, outputs)
         if weights.ndim != 3 or weights.shape[1:] != wanted or intercept.shape != wanted[1:]:
-            raise ValueError("its autoregression is not one of its columns")
+            raise ValueError("its autoregression does not fit its columns")
         if not (np.isfinite(weights).all() and np.isfinite(intercept).all()):
             raise ValueError("its autoregression is not finite")
         return cls(weights, intercept, symbols)
@@ -191,20 +189,20 @@ class Autoregression:
 
 @dataclass(frozen=True)
 class Schema:
-    """What a model is given and gives at each step.
+    """The inputs and the target of a model at each step.
 
-    A categorical input whose number is the vocabulary's size is unknown: none of its inputs is 1.
+    A categorical input whose code is the vocabulary's size is unknown; one-hot, it is all zeros.
 
     Attributes:
-        kind: `series` (drawn, or numbers in a file), `text` or `table`.
+        kind: `series` (generated, or arrays in a file), `text` or `table`.
         numbers: the numeric inputs.
         symbols: the categorical inputs.
         target: classes, or one or more numbers.
-        change: whether a model gives what comes on top of the target's last value. Its scale is
-            that of the changes then, and the mean that of the target all the same.
-        index: what orders a table's rows, if there is such a column. Models do not differ by it.
-        autoregression: a linear model of the target, if a model gives what comes on top of that:
-            its residual. The target's scale is that of the residuals then.
+        change: whether the model predicts the change since the target's last value. The target's
+            scale is then that of the changes; the mean is still the target's.
+        index: the column that orders a table's rows, if any. It does not affect a model.
+        autoregression: a linear model of the target, if the model predicts its residual. The
+            target's scale is then that of the residuals.
     """
 
     kind: str
@@ -217,12 +215,12 @@ class Schema:
 
     @property
     def predicts(self) -> str:
-        """What a model gives of a number: its `level`, `change` or `residual`."""
+        """What a model predicts of a numeric target: its `level`, `change` or `residual`."""
         return "residual" if self.autoregression else "change" if self.change else "level"
 
     @property
     def target_kind(self) -> Target:
-        """All that depends on what kind of target there is."""
+        """The kind of target: losses, baselines, words."""
         if not isinstance(self.target, Categorical):
             return NumberTarget(self.target, self.predicts)
         return (TextTarget if self.kind == "text" else ClassTarget)((self.target,))
@@ -234,7 +232,7 @@ class Schema:
 
     @property
     def numeric_targets(self) -> tuple[Numeric, ...]:
-        """Those that are numbers."""
+        """The columns of a numeric target; none for classes."""
         return () if isinstance(self.target, Categorical) else self.target
 
     @property
@@ -243,10 +241,10 @@ class Schema:
         return self.target.size if isinstance(self.target, Categorical) else None
 
     def spec(self, scored: bool, starts: bool) -> ModelSpec:
-        """What a program has to be compiled for.
+        """The model's inputs and outputs.
 
         Args:
-            scored: whether there are steps that do not count.
+            scored: whether some steps are not scored.
             starts: whether sequences begin within rows.
         """
         return ModelSpec(
@@ -259,7 +257,7 @@ class Schema:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, for a checkpoint; without an index or a calendar as it was before these."""
+        """As JSON, for a checkpoint; absent parts are left out, as in older versions."""
         saved = asdict(self)
         if self.index is None:
             del saved["index"]
@@ -280,7 +278,7 @@ class Schema:
         """The inverse of `to_dict`.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none.
+            KeyError, TypeError, ValueError: it is invalid.
         """
         target = saved["target"]
         found = cls(
@@ -305,9 +303,9 @@ def plain(features: int, classes: int, symbols: int = 0) -> Schema:
     """The schema of a series whose columns have no names.
 
     Args:
-        features: numeric inputs.
-        classes: of the target.
-        symbols: the size of the one categorical input, or 0 for none.
+        features: number of numeric inputs.
+        classes: number of classes of the target.
+        symbols: vocabulary size of the one categorical input, or 0 for none.
     """
     names = ["input"] if features == 1 else [f"input_{number}" for number in range(features)]
     categorical = (Categorical("input", symbols),) if symbols else ()
@@ -317,7 +315,7 @@ def plain(features: int, classes: int, symbols: int = 0) -> Schema:
 def rescaled(
     values: npt.NDArray[Any], own: Sequence[Numeric], wanted: Sequence[Numeric]
 ) -> npt.NDArray[np.float32]:
-    """`[steps, columns]` in the units of other columns; what is in them already keeps its bits."""
+    """`[steps, columns]` in other columns' units; if they are equal, the bits stay the same."""
     pairs = list(zip(own, wanted, strict=True))
     if all((a.mean, a.scale) == (b.mean, b.scale) for a, b in pairs):
         return np.asarray(values, np.float32)
@@ -326,7 +324,7 @@ def rescaled(
 
 
 def symbol_type(size: int) -> npt.DTypeLike:
-    """The smallest type that holds a vocabulary's numbers, and the one of an unknown value."""
+    """The smallest integer type for a vocabulary's codes and the code of an unknown value."""
     return np.min_scalar_type(size)
 
 

@@ -1,4 +1,4 @@
-"""A series: what is given and what is to be predicted at each step; and its three parts."""
+"""A series: inputs and targets at each step; and its three parts."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from lstmcli.utils.rng import Stream, generator
 Bools = npt.NDArray[np.bool_]
 
 BLOCK = 2**20
-"""Steps of a piece."""
+"""Steps of a block."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """A run of steps.
+    """Inputs and targets at consecutive steps.
 
     Attributes:
-        schema: what the columns are.
+        schema: the columns.
         numbers: numeric inputs, standardised: `[steps, N]`, float32.
-        symbols: categorical inputs: `[steps, M]`, the smallest unsigned type that holds them.
-        targets: `[steps]`, whole numbers of any type, for classes; `[steps, D]`, float32, for
-            numbers (standardised): of several, NaN where one is not known.
-        scored: `[steps]`: whether a step counts in loss, accuracy and gradient; `None` for all.
-        starts: `[steps]`: whether a sequence begins here, before which the state is zero; `None`
-            for one endless sequence a row, as in the article.
-        task: what generated it, by name and parameters; empty for a stranger's series.
-        offset: where in its task's series, or in its recording, a part begins that was cut off.
-        recording: of a part that follows on what precedes it, all that it was cut from.
-        last_values: the latest value of the target that is known at each step, in a file's steps up
-            to it and within its sequence: for numbers `[steps, D]`, float32, standardised, NaN
-            where there is none; for classes `[steps]`, int32, -1 where there is none. `None` where
-            the target of a step is not known at a later one. No input: no program sees it.
-        base: what a model's numbers are on top of, standardised: `[steps, D]`, float32; `None` for
+        symbols: codes of categorical inputs: `[steps, M]`, the smallest unsigned type.
+        targets: class labels `[steps]`, of any integer type, or standardised numbers `[steps, D]`,
+            float32; with several targets, NaN where one is missing.
+        scored: `[steps]`, loss mask: whether a step counts in loss, accuracy and gradient; `None`
+            for all.
+        starts: `[steps]`, whether a sequence begins here, from a state of zero; `None` for one long
+            sequence per row, as in the article.
+        task: the task that generated it, with its parameters; empty for a user's series.
+        offset: where a part begins in its task's series, or in its recording.
+        recording: the recording that a part was cut from and continues.
+        last_values: the latest known value of the target at each step, within its sequence:
+            standardised numbers `[steps, D]`, float32, NaN if there is none; classes `[steps]`,
+            int32, -1 if there is none. `None` if targets never become known. Not an input.
+        base: what is added to a model's output, standardised: `[steps, D]`, float32; `None` for
             nothing.
-        labels: what people know the steps of a table by: the sequence's name, the index, the row
-            of the file, from 1 on; `[steps]` each. No model sees them.
+        labels: what identifies a table's steps for users, `[steps]` each: the sequence's name, the
+            index, and the row of the file, from 1. Not an input.
     """
 
     schema: Schema
@@ -62,20 +62,20 @@ class Series:
 
     @property
     def is_recording(self) -> bool:
-        """Whether it is one long series of a stranger, and none that a task has drawn.
+        """Whether it is one long series of a user, not one that a task generated.
 
-        Of several texts it is one, in which the state begins anew at each of them.
+        Several texts are one recording; the state is reset at the beginning of each.
         """
         return not (self.has_sequences or self.task)
 
     @property
     def has_sequences(self) -> bool:
-        """Whether it is made of sequences, which stay whole whatever becomes of it."""
+        """Whether it consists of sequences, which are never split."""
         return self.starts is not None and self.schema.kind != "text"
 
     @cached_property
     def learned(self) -> npt.NDArray[Any]:
-        """The targets as a model is to give them: themselves, or what exceeds a base."""
+        """The targets of the model: the targets themselves, or their difference from the base."""
         return self.targets if self.base is None else self.targets - self.base
 
     @property
@@ -85,12 +85,12 @@ class Series:
 
     @property
     def features(self) -> int:
-        """Numbers in one step's input, as a model sees it."""
+        """Size of one step's input to the first layer."""
         return self.spec.features
 
     @property
     def spec(self) -> ModelSpec:
-        """What a program has to be compiled for."""
+        """The model's inputs and outputs."""
         sequences = self.starts is not None
         return self.schema.spec(self.scored is not None or sequences, sequences)
 
@@ -99,7 +99,7 @@ class Series:
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays that it has, by name: all that a program is given, and files keep."""
+        """Its arrays by name, for programs and files."""
         named = {
             "numbers": self.numbers,
             "symbols": self.symbols,
@@ -114,10 +114,7 @@ class Series:
         }
 
     def checksum(self) -> str:
-        """SHA-256 of the arrays' bytes (little endian), in hexadecimal.
-
-        What is fitted to them is none of them.
-        """
+        """SHA-256 of the arrays' bytes (little endian), in hexadecimal; without the base."""
         digest, arrays = hashlib.sha256(), self.arrays
         if self.schema.autoregression is not None:
             arrays["targets"] = self.targets
@@ -126,17 +123,17 @@ class Series:
         return digest.hexdigest()
 
     def cut(self, steps: slice) -> Series:
-        """Some of its steps, one after the other."""
+        """A slice of its steps."""
         begin, _, _ = steps.indices(len(self))
         return replace(self._at(steps), offset=self.offset + begin)
 
     def part(self, steps: slice) -> Series:
-        """As `cut`; of a stranger's recording the part follows on what precedes it there."""
+        """As `cut`; a part of a recording also knows the recording."""
         found = self.cut(steps)
         return replace(found, recording=self) if self.is_recording else found
 
     def blocks(self) -> Iterator[Series]:
-        """The series in pieces, for what would make much more of it at a time than it is."""
+        """The series in blocks, for computations that need much memory per step."""
         for begin in range(0, len(self), BLOCK):
             yield self.cut(slice(begin, begin + BLOCK))
 
@@ -155,7 +152,7 @@ class Series:
         return np.append(np.flatnonzero(self.starts), len(self))
 
     def pick(self, sequences: npt.NDArray[np.int64]) -> Series:
-        """Some of its sequences, by their numbers, whole and in that order."""
+        """Some of its sequences, by their numbers, in that order."""
         bounds = self.bounds()
         pieces = [np.arange(bounds[each], bounds[each + 1]) for each in sequences]
         return self._at(np.concatenate(pieces) if pieces else np.empty(0, np.int64))
@@ -175,17 +172,17 @@ class Series:
 
 
 def no_numbers(steps: int) -> npt.NDArray[np.float32]:
-    """Of a series without numeric inputs: `[steps, 0]`."""
+    """`numbers` of a series without numeric inputs: `[steps, 0]`."""
     return np.empty((steps, 0), np.float32)
 
 
 def no_symbols(steps: int) -> npt.NDArray[np.uint8]:
-    """Of a series without categorical inputs: `[steps, 0]`."""
+    """`symbols` of a series without categorical inputs: `[steps, 0]`."""
     return np.empty((steps, 0), np.uint8)
 
 
 def is_one_hot(numbers: npt.NDArray[Any]) -> bool:
-    """Whether several numbers of each step, `[steps, N]`, are one symbol, as in files of echo."""
+    """Whether the numbers `[steps, N]` are one-hot symbols, as in files of the echo task."""
     return numbers.shape[1] > 1 and bool(
         (numbers.sum(1) == 1).all() and (numbers.max(1) == 1).all()
     )
@@ -195,9 +192,9 @@ class Parts(NamedTuple):
     """A dataset's parts.
 
     Attributes:
-        training: what a model is trained on; vocabularies and scales come from it alone.
-        validation: chooses the checkpoint, and stops early.
-        test: is reported, and looked at once.
+        training: for training; vocabularies and scales come only from it.
+        validation: chooses the best checkpoint, and stops training early.
+        test: for the reported result, used once.
     """
 
     training: Series
@@ -208,7 +205,7 @@ class Parts(NamedTuple):
 def split_by_time(
     steps: int, val_fraction: float, test_fraction: float
 ) -> tuple[slice, slice, slice]:
-    """One long recording: the last part is the test part, the one before it the validation part."""
+    """Splits a recording: its end is the test part, what precedes that the validation part."""
     test = steps - round(steps * test_fraction)
     validation = test - round(steps * val_fraction)
     return slice(0, validation), slice(validation, test), slice(test, steps)
@@ -217,12 +214,11 @@ def split_by_time(
 def split_by_sequence(
     sequences: int, val_fraction: float, test_fraction: float, seed: int
 ) -> tuple[npt.NDArray[np.int64], ...]:
-    """Many sequences: whole ones are drawn for each part, by a seed that is the dataset's own.
+    """Assigns whole sequences to parts at random, by the split seed.
 
     Returns:
-        The numbers of the sequences of the training, the validation and the test part, each in
-        ascending order. A part with a fraction above 0 has one sequence at least, while there are
-        enough.
+        The numbers of the sequences of the training, validation and test parts, in ascending order.
+        A part with a fraction above 0 has at least one sequence, if there are enough.
     """
     order = generator(seed, Stream.SPLIT).permutation(sequences)
     counts = [

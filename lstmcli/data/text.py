@@ -1,11 +1,10 @@
-r"""Text as a series: at each step one character is given, and the next is to be predicted.
+r"""Text as a series: the input is a character, the target the next one.
 
-Line ends are `\n` whatever the file has, and a byte-order mark is no character.
+Line ends become `\n`, and a byte-order mark is skipped.
 
-A large text stays small: a file is read a piece at a time, and what is kept is one number of the
-smallest type for each character. `symbols` and `targets` are two views of these numbers, the
-second one a character later. So `targets` are of that small type too, and whoever cuts windows
-makes int32 of them: for 100 MB of ASCII the targets alone would else be 400 MB.
+A large text takes little memory: files are read in pieces, and each character is stored as one
+number of the smallest type. `symbols` and `targets` are two views of these numbers, the second one
+character later. `targets` become int32 only when windows are cut.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from lstmcli.data import decoding
 from lstmcli.data.schema import Categorical, Schema, symbol_type
 from lstmcli.data.series import Parts, Series, no_numbers, split_by_time
 from lstmcli.utils import files, memory
-from lstmcli.utils.errors import FileError
+from lstmcli.utils.errors import FileError, plural
 
 ENDING = ".txt"
 PIECE = 1 << 20
 """Bytes that are read and decoded at once."""
 CODE_POINTS = 0x110000
-"""How many characters Unicode has room for."""
+"""Number of Unicode code points."""
 LINE_ENDS = {"\r\n": "CR LF", "\r": "CR"}
-"""Those that are read as `\n`, and their names."""
+"""Line ends that are read as `\n`, and their names."""
 NAMED = 5
-"""Unknown characters that a note names."""
+"""Most unknown characters that a note names."""
 
 Numbers = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -87,19 +86,19 @@ class _Text:
 
 
 def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, list[str]]:
-    """Reads a text and divides it by time into its three parts.
+    """Reads a text and splits it by time into three parts.
 
-    A part that is a file of its own (`val_data`, `test_data`) takes no share of the main file. The
+    A part with its own file (`val_data`, `test_data`) takes nothing from the main file. The
     vocabulary is the sorted characters of the training part. A part of n characters has n - 1
     steps: `symbols` are `[n - 1, 1]`, `targets` `[n - 1]`, both of the smallest unsigned type. A
-    target that the vocabulary does not have is 0 and not scored.
+    target outside the vocabulary is 0 and not scored.
 
     Args:
         config: the files and their parts.
-        known: with the vocabulary of a model that is to read the text, in place of its own.
+        known: the schema of a model that reads the text, whose vocabulary is used.
 
     Returns:
-        The parts, and notes in words.
+        The parts, and notes.
 
     Raises:
         FileError: a file is missing, not in its encoding, or too short for its parts.
@@ -144,13 +143,13 @@ def read_whole(path: Path, schema: Schema, config: DataConfig) -> tuple[Series, 
         config: for the encoding.
 
     Returns:
-        The series, as `read_parts` has them, and notes in words.
+        The series, with arrays as in `read_parts`, and notes.
 
     Raises:
-        FileError: it is missing, is not in its encoding, has one character only, or none that the
-            model knows is to be predicted.
+        FileError: it is missing, is not in its encoding, has only one character, or no target that
+            the model knows.
     """
-    # A model of an older version may know the line ends as they are in its file.
+    # The vocabulary of an older model may have other line ends.
     newlines = "\r" not in (schema.symbols[0].values or ())
     text, steps = _whole(_File(path, config.encoding, newlines))
     _check_length(text, steps, None)
@@ -167,26 +166,26 @@ def _whole(file: _File) -> tuple[_Text, slice]:
 def _line_ends(text: _Text) -> str | None:
     if text.line_ends is None:
         return None
-    return f"`{text.path}` has line ends of {text.line_ends}: they are read as `\\n`"
+    return f"`{text.path}` has line ends {text.line_ends}, which are read as `\\n`"
 
 
 def _schema(text: _Text, training: slice) -> Schema:
-    """The schema whose vocabulary the beginning of a text has."""
+    """The schema of a text, with the vocabulary of its training part."""
     characters = tuple(map(chr, np.flatnonzero(np.less(text.first, training.stop))))
     if training.stop >= 2 and len(characters) < 2:
         raise FileError(
-            f"the training part of `{text.path}` is one character over and over, "
-            f"{characters[0]!r}: expected two different ones at least",
-            "give a text in which there is something to predict",
+            f"the training part of `{text.path}` consists of one character, {characters[0]!r}: "
+            "expected at least two different ones",
+            "use a text with something to predict",
         )
     column = Categorical("character", len(characters), characters)
     return Schema("text", (), (column,), column)
 
 
 def _series(text: _Text, schema: Schema) -> Series:
-    """All of a text by its characters' numbers; the vocabulary's size is an unknown one.
+    """A whole text as a series; the vocabulary's size stands for an unknown character.
 
-    A file that follows on another is a sequence of its own, whose first character is not predicted.
+    Each of several files is a separate sequence, whose first character is not predicted.
     """
     codes, _ = _encode(text, slice(0, text.characters), schema.symbols[0])
     size = schema.symbols[0].size
@@ -203,17 +202,17 @@ def _series(text: _Text, schema: Schema) -> Series:
         schema,
         no_numbers(len(targets)),
         codes[:-1, np.newaxis],
-        cast("npt.NDArray[np.int32]", targets),  # As soon as a window is cut.
+        cast("npt.NDArray[np.int32]", targets),  # It is, once a window is cut.
         scored,
         starts,
     )
 
 
 def _unknown(series: Series, text: _Text, steps: slice, part: str | None) -> list[str]:
-    """A note on characters of a part that the vocabulary lacks, if there are any.
+    """A note on a part's characters that are not in the vocabulary, if there are any.
 
     Raises:
-        FileError: it lacks all that are to be predicted.
+        FileError: no target is in the vocabulary.
     """
     if series.scored is None or steps.start == steps.stop:
         return []
@@ -240,7 +239,7 @@ def _encode(text: _Text, steps: slice, vocabulary: Categorical) -> tuple[Numbers
             unknown.update(dict(zip(map(chr, points), counts.tolist(), strict=True)))
         position += len(piece)
     if position != text.characters - steps.start:
-        raise FileError(f"`{text.path}` was changed while it was read", "try it again")
+        raise FileError(f"`{text.path}` was changed while it was read", "try again")
     return codes, unknown
 
 
@@ -266,9 +265,9 @@ def _scan(file: _File) -> _Text:
         line_ends += [pieces.line_ends] if pieces.line_ends else []
     if count < 2:
         raise FileError(
-            f"`{file.path}` is {'one character' if count else 'empty'}: expected two characters at "
-            "least, as the next one is predicted",
-            "give a longer text",
+            f"`{file.path}` {'has only one character' if count else 'is empty'}: expected at least "
+            "two, as the next one is predicted",
+            "use a longer text",
         )
     ends = " and ".join(dict.fromkeys(line_ends)) or None
     return _Text(file, count, first, ends, tuple(begins) if paths != [file.path] else None)
@@ -343,13 +342,13 @@ def _check_length(text: _Text, steps: slice, part: str | None) -> None:
     length = steps.stop - steps.start
     if length < 2:
         file = {
-            "validation": ", other fractions, or a file of its own with `--val-data`",
-            "test": ", other fractions, or a file of its own with `--test-data`",
+            "validation": ", other fractions, or a separate file with `--val-data`",
+            "test": ", other fractions, or a separate file with `--test-data`",
         }
         raise FileError(
             f"{_place(text.path, part)} has {length} of its {text.characters} characters: "
-            "expected 2 at least",
-            f"give a longer text{file.get(part or '', ' or smaller fractions')}",
+            "expected at least 2",
+            f"use a longer text{file.get(part or '', ' or smaller fractions')}",
         )
 
 
@@ -357,19 +356,18 @@ def _check_known(scored: npt.NDArray[np.bool_], path: Path, part: str | None) ->
     if not scored.any():
         raise FileError(
             f"{_place(path, part)} has no character to predict that the training part has",
-            "give a text in the language and the script of the training part",
+            "use a text in the language and script of the training part",
         )
 
 
 def _note(unknown: Counter[str], path: Path, part: str | None) -> str:
-    """What is to be said of characters that the vocabulary lacks; none is written raw."""
+    """A note on characters that are not in the vocabulary; each is shown escaped."""
     total, different = unknown.total(), len(unknown)
     names = ", ".join(repr(character) for character, _ in unknown.most_common(NAMED))
     more = " and others" if different > NAMED else ""
     return (
-        f"{_place(path, part)} has {total:,} character{'s' if total > 1 else ''} "
-        f"({different:,} different) that the training part does not have, {names}{more}: "
-        "not scored"
+        f"{_place(path, part)} has {total:,} {plural(total, 'character')} ({different:,} "
+        f"different) that the training part does not have, {names}{more}: not scored"
     )
 
 

@@ -1,4 +1,4 @@
-"""From the numbers in a file to a series: what does not fit is refused by its place and value."""
+"""Makes a series of a file's arrays; an error names the place and the value of an invalid cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstmcli.data.series import Bools, Series, no_numbers, no_symbols
 from lstmcli.utils.errors import FileError
 
 Cell = Callable[[str, int, int], tuple[str, str]]
-"""Place and value, in words, of a cell: of an array by its name, a step and a column."""
+"""Place and value of a cell in words, from an array's name, a step and a column."""
 Arrays = Mapping[str, npt.NDArray[Any]]
 MOST_SHOWN = 60  # characters of a cell that an error quotes
 Targets = npt.NDArray[np.int32] | npt.NDArray[np.float32]
@@ -26,22 +26,23 @@ def to_series(
     numbers_asked: bool | None = None,
     exact: bool = False,
 ) -> Series:
-    """Makes a series of a file's numbers.
+    """Makes a series of a file's arrays.
 
-    If nothing is known of them, targets are classes where they are `[steps]` and whole numbers, or
-    of a type for such; else they are numbers, in their own units. One that is NaN is not scored.
+    Without metadata, targets `[steps]` that are whole numbers are classes, and others are numbers
+    in their own units. Steps whose target is NaN are not scored.
 
     Args:
-        arrays: any of `numbers` and `symbols` (`[steps]` or `[steps, columns]`), `targets`, and
-            where there are such `scored` and `starts` (`[steps]`).
-        metadata: `classes`, `task` and `schema`, where they are known.
-        cell: how the file names a cell of its.
-        numbers_asked: whether targets of which the metadata say nothing are numbers (or classes).
-        exact: whether NaN, too, is no target.
+        arrays: `numbers` or `symbols` or both (`[steps]` or `[steps, columns]`), `targets`, and
+            optionally `scored` and `starts` (`[steps]`).
+        metadata: `classes`, `task` and `schema`, if known.
+        cell: locates a cell in the file.
+        numbers_asked: whether targets are numbers, not classes, if the metadata do not say; `None`
+            to go by their type.
+        exact: whether NaN is an error in targets.
 
     Raises:
-        ValueError: the shapes are not a series', or not those of its schema.
-        FileError: a cell is not what it should be.
+        ValueError: the shapes are not those of a series, or do not fit the schema.
+        FileError: a cell is invalid.
     """
     _check_shapes(arrays)
     schema = Schema.from_dict(metadata["schema"]) if "schema" in metadata else None
@@ -65,7 +66,7 @@ def to_series(
 
 
 def _check_shapes(arrays: Arrays) -> None:
-    """Raises ValueError where the shapes are not a series'."""
+    """Raises ValueError if the shapes are not those of a series."""
     if "targets" not in arrays:
         raise ValueError("it has no `targets`")
     targets = arrays["targets"]
@@ -92,20 +93,20 @@ def _inputs(arrays: Arrays, cell: Cell) -> npt.NDArray[np.float32]:
 def _finite(
     name: str, array: npt.NDArray[Any], scored: Bools | None, cell: Cell
 ) -> npt.NDArray[np.float32]:
-    """`[steps, columns]` as finite numbers of 32 bits; what is not scored becomes 0."""
-    with np.errstate(over="ignore"):  # What does not fit is refused.
+    """`[steps, columns]` as finite 32-bit numbers; those that are not scored become 0."""
+    with np.errstate(over="ignore"):  # Overflow is an error below.
         columns = _numbers(array).astype(np.float32)
     if scored is not None:
         columns[~scored] = 0
     if not np.isfinite(columns).all():
         step, column = (int(where) for where in np.argwhere(~np.isfinite(columns))[0])
         found = cell(name, step, column)
-        _refuse(found, "a finite number of 32 bits", "mend it, or leave that step out")
+        _refuse(found, "a finite 32-bit number", "correct it, or leave that step out")
     return columns
 
 
 def _symbols(arrays: Arrays, limited: bool, cell: Cell) -> npt.NDArray[Any]:
-    """`[steps, M]`, whole numbers from 0 on; where no vocabulary is known, below the steps."""
+    """`[steps, M]`, whole numbers from 0; without a vocabulary, below the number of steps."""
     steps = len(arrays["targets"])
     if "symbols" not in arrays:
         return no_symbols(steps)
@@ -127,12 +128,12 @@ def _flags(name: str, array: npt.NDArray[Any], cell: Cell) -> Bools:
     values = _numbers(array)
     fits = (values == 0) | (values == 1)
     if not fits.all():
-        _refuse(cell(name, int(fits.argmin()), 0), "0 or 1", "mend it")
+        _refuse(cell(name, int(fits.argmin()), 0), "0 or 1", "correct it")
     return values.astype(np.bool_)
 
 
 def _scored(arrays: Arrays, known: Bools | None, cell: Cell) -> Bools | None:
-    """Which steps count: those that the file names, of those whose target is known."""
+    """Which steps are scored: those that the file marks and whose target is known."""
     scored = known
     if "scored" in arrays:
         asked = _flags("scored", arrays["scored"], cell)
@@ -161,11 +162,11 @@ def _targets(
     """The target and its values.
 
     Args:
-        targets: as the file has them.
-        asked: the target if it is known, or the number of classes if that is.
-        numbers_asked: what they are if nothing is known of them; `None` to go by their type.
-        known: which of them there are, `None` for all.
-        cell: how the file names a cell of its.
+        targets: as in the file.
+        asked: the target, or the number of classes, if known.
+        numbers_asked: as for `to_series`.
+        known: which targets are known; `None` for all.
+        cell: locates a cell in the file.
     """
     if asked is None and numbers_asked is None:
         numbers_asked = _are_numbers(targets)
@@ -176,7 +177,7 @@ def _targets(
 
 
 def _known(targets: npt.NDArray[Any]) -> Bools | None:
-    """Which steps have a target, where NaN is in the place of some: `[steps]`."""
+    """Which steps have a target that is not NaN: `[steps]`; `None` for all."""
     if targets.dtype.kind != "f":
         return None
     known = ~np.isnan(_columns(targets)).any(1)
@@ -184,7 +185,7 @@ def _known(targets: npt.NDArray[Any]) -> Bools | None:
 
 
 def _are_numbers(targets: npt.NDArray[Any]) -> bool:
-    """Whether targets are to be taken for numbers, and not for classes."""
+    """Whether targets are numbers, not classes."""
     if targets.dtype.kind != "f":
         return False
     known = targets[np.isfinite(targets)]
@@ -221,14 +222,14 @@ def _class_targets(
 
 
 def _classes(labels: npt.NDArray[np.float64], known: Any, cell: Cell) -> int:
-    """The number of classes: known, or the labels are counted from 0 to the largest.
+    """The number of classes: from the metadata, or the largest label plus 1.
 
     Raises:
-        ValueError: what is known is no number of classes.
-        FileError: there is a larger label, or a label larger than the number of steps.
+        ValueError: the metadata's number of classes is invalid.
+        FileError: a label is too large for it, or not below the number of steps.
     """
     if known is not None and (type(known) is not int or known < 2):
-        raise ValueError(f"its metadata say that there are {known!r} classes")
+        raise ValueError(f"its metadata say there are {known!r} classes")
     largest = int(labels.max())
     limit = max(2, len(labels)) if known is None else known
     if largest >= limit:
@@ -245,7 +246,7 @@ def _classes(labels: npt.NDArray[np.float64], known: Any, cell: Cell) -> int:
 def _found_schema(
     numbers: npt.NDArray[Any], symbols: npt.NDArray[Any], target: Categorical | tuple[Numeric, ...]
 ) -> Schema:
-    """The schema of arrays of which no more is known."""
+    """The schema of arrays without one."""
     sizes = [int(size) for size in symbols.max(0) + 1] if len(symbols) else []
     names = ["symbol"] if len(sizes) == 1 else [f"symbol_{number}" for number in range(len(sizes))]
     columns = tuple(map(Categorical, names, sizes))
@@ -253,13 +254,13 @@ def _found_schema(
 
 
 def _check_schema(schema: Schema, found: Schema) -> None:
-    """Raises ValueError where the arrays are not those of the schema in the metadata."""
+    """Raises ValueError if the arrays do not fit the schema in the metadata."""
     known, seen = schema.spec(False, False), found.spec(False, False)
     fits = (known.numbers, known.outputs) == (seen.numbers, seen.outputs)
     fits &= len(known.symbols) == len(seen.symbols)
     # A number that is the vocabulary's size stands for an unknown value.
     if not fits or any(s > k + 1 for s, k in zip(seen.symbols, known.symbols, strict=True)):
-        raise ValueError("its arrays are not those that the schema in its metadata describes")
+        raise ValueError("its arrays do not fit the schema in its metadata")
 
 
 def _columns(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -268,7 +269,7 @@ def _columns(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array if it is one of numbers; else as many NaN."""
+    """The array if it is numeric, else NaN of the same shape."""
     return values if values.dtype.kind in "biuf" else np.full(values.shape, np.nan)
 
 

@@ -164,7 +164,7 @@ class SweepDirectory(SweepFiles):
             UsageError: it is one of these.
         """
         if os.path.lexists(self.path) and not self.path.is_dir():
-            raise UsageError(f"cannot write to `{self.path}`: it is no directory", OUT)
+            raise UsageError(f"cannot write to `{self.path}`: it is not a directory", OUT)
         if RunDirectory(self.path).holds_run():
             raise UsageError(f"`{self.path}` holds a run, not a sweep", "choose another `--out`")
         for path in self._written if not self.config.is_file() else ():
@@ -212,7 +212,7 @@ class SweepDirectory(SweepFiles):
         try:
             return make_directories(self.path)
         except OSError as error:
-            why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+            why = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
             raise UsageError(f"cannot write to `{self.path}`: {why}", OUT) from error
 
     def begin(self, plan: Plan) -> None:

@@ -186,7 +186,7 @@ def diverged(path: Path, checkpoint: Checkpoint) -> FileError | None:
         if not all(np.isfinite(checkpoint.tensors[name][replica]).all() for name in names):
             return FileError(
                 f"the weights of seed {seed} in `{path}` are not finite: its training diverged",
-                "train it anew with a smaller `--learning-rate`, or with `--clip-norm 1`",
+                "train it again with a smaller `--learning-rate`, or with `--clip-norm 1`",
             )
     return None
 

@@ -106,7 +106,7 @@ def _check_length(table: Path, length: int) -> None:
         raise FileError(
             f"`{table}` has lost rows: it holds {_size(table)} bytes, and held {length} when the "
             "checkpoint was written",
-            "put the whole table back, or begin anew with `--overwrite`",
+            "restore the whole table, or start again with `--overwrite`",
         )
 
 

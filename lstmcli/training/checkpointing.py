@@ -96,7 +96,7 @@ def stopped(run: TrainingState, windows: int, received: signal.Signals) -> Stopp
 def write_error(run: TrainingState, error: OSError) -> LstmcliError:
     """What is said of a run whose files could not be written, the disk being full for instance."""
     kept = os.path.exists(run.directory.last)  # noqa: PTH110 (of a directory that is shut, too)
-    hint = f"once that is mended, {_resuming(run)} goes on from the last checkpoint"
+    hint = f"when that is fixed, {_resuming(run)} goes on from the last checkpoint"
     return LstmcliError(describe_os_error(error), hint if kept else None)
 
 

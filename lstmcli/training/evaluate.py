@@ -195,7 +195,7 @@ def score(
     ]
     add_readouts(program, checkpoint.tensors, scores, keep)
     if not all(each.labels for each in scores):
-        raise FileError("there is no step to score: no target is known", None)
+        raise FileError("there is no step to score, as no target is known", None)
     return scores
 
 

@@ -84,7 +84,7 @@ def open_source(config: Config, kept: ResumeState | None = None) -> Source:
     if opened.schema.kind != "text":
         if config.training.extend_vocabulary:
             raise UsageError(
-                "`--extend-vocabulary` has no effect: it is about the characters of a text",
+                "`--extend-vocabulary` has no effect: it applies to texts",
                 "leave `--extend-vocabulary` out",
             )
         return opened
@@ -109,7 +109,7 @@ def _extended(path: Path, known: Schema, opened: Source) -> Schema:
         raise FileError(
             f"the model `{path}` does not know {len(new):,} of the characters of "
             f"`{opened.config.data.data}`: {listed([*map(repr, new)])}",
-            "`--extend-vocabulary` adds them, with weights drawn afresh, and keeps the rest",
+            "`--extend-vocabulary` adds them, with new random weights, and keeps the rest",
         )
     wider = Categorical(column.name, column.size + len(new), (*(column.values or ()), *new))
     return replace(known, symbols=(wider,), target=wider)
@@ -214,7 +214,7 @@ def _other_shape(
         )
     return FileError(
         f"`{begin.path}` is another model: its `{name}` is {_shape(there)}, expected "
-        f"{list(shape)} for each of {replicas} replica(s)",
+        f"{list(shape)} for each of {replicas} {plural(replicas, 'replica')}",
         f"`lstmcli inspect {shell_quote(begin.path)}` shows what it is",
     )
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lstmcli.data.schema import Schema
 from lstmcli.utils import memory
-from lstmcli.utils.errors import FileError
+from lstmcli.utils.errors import FileError, plural
 
 ENDING = ".keras"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
@@ -44,10 +44,10 @@ CELL: dict[str, tuple[Any, ...]] = {
     "go_backwards": (False,),
 }
 HEAD: dict[str, tuple[Any, ...]] = {"activation": ("linear", "softmax"), "use_bias": (True,)}
-"""What an LSTM layer and a dense one have to be like."""
+"""The accepted configurations of an LSTM layer and of the dense layer."""
 EXPECTED = (
-    "expected are LSTM layers of one size, with `tanh`, `sigmoid` and biases, one on top of the "
-    "other, and one dense layer, linear or softmax, on top of them"
+    "use a stack of LSTM layers of the same size, with `tanh`, `sigmoid` and biases, and one dense "
+    "layer on top, linear or softmax"
 )
 
 Tensors = dict[str, npt.NDArray[np.float32]]
@@ -203,7 +203,7 @@ def _chain(layers: dict[str, _Layer], end: str) -> list[_Layer]:
 
 
 def _check_order(path: Path, chain: Sequence[_Layer]) -> None:
-    """Checks that there are LSTM layers alike, then a dense one, and nothing of note between.
+    """Checks that there are LSTM layers of one size, then a dense one, and no others with weights.
 
     Raises:
         FileError: there are not.
@@ -211,8 +211,8 @@ def _check_order(path: Path, chain: Sequence[_Layer]) -> None:
     learned = [layer for layer in chain if layer.learned]
     if len(learned) < 2:
         raise FileError(
-            f"the model in `{path}` does not fit: it has {len(learned)} layers with weights, "
-            "expected two at least",
+            f"the model in `{path}` does not fit: it has {len(learned)} "
+            f"{plural(len(learned), 'layer')} with weights, expected at least two",
             EXPECTED,
         )
     *lstm, head = learned

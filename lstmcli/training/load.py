@@ -245,7 +245,7 @@ def best_trial(path: Path) -> BestTrial | None:
     if not found.run.is_dir():
         raise FileError(
             f"the sweep in `{path}` has its best trial in `{found.run}`, which is not there",
-            f"put it back; or {_such_as(sweep)}",
+            f"restore it; or {_such_as(sweep)}",
         )
     return found
 
@@ -329,7 +329,7 @@ def check_run_id(directory: RunDirectory, file: Path, checkpoint: Checkpoint) ->
     if _of_another(checkpoint, settings, status):
         raise RunMismatchError(
             f"`{file}` is of another run than `{directory.status}`",
-            "put the run's own checkpoint back, or begin anew with `--overwrite`; `lstmcli inspect "
+            "restore the run's own checkpoint, or start again with `--overwrite`; `lstmcli inspect "
             f"{shell_quote(file)}` tells what this one is",
         )
 

@@ -117,7 +117,7 @@ def read_metrics(path: Path) -> list[EpochRow]:
                 found.append(_row(cells))
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise FileError(
-            f"`{path}`, line {len(found) + 2}, is damaged: {error}", "put the table back as it was"
+            f"`{path}`, line {len(found) + 2}, is damaged: {error}", "restore the table"
         ) from error
     return found
 

@@ -89,7 +89,7 @@ class ResumeState:
             f"`{file}` has changed since the run began"
             if file
             else "the series drawn from the seed are not those that the run began with",
-            "put the file back as it was, or begin another run"
+            "restore the file, or start another run"
             if file
             else "resume it with the version of lstmcli and NumPy that `run.json` names",
         )

@@ -36,7 +36,7 @@ from lstmcli.utils.settings import option_name
 ROOT = Path("runs")
 REPORT = "report.html"
 """The page of a run or a sweep, in its directory."""
-OUT = "choose a directory of yours with `--out`"
+OUT = "choose a directory that you can write to with `--out`"
 WRITTEN_BY_A_RUN = {"status", "version", "argv", "seeds"}
 """What `run.json` has from the start: one without them is somebody else's."""
 FIGURES = "figures"
@@ -298,7 +298,7 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
     try:
         made = _make(follow_latest(path), overwrite) if path else _make_unused(label)
     except OSError as error:
-        why = "it is no directory" if isinstance(error, FileExistsError) else error.strerror
+        why = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
         raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
     with made.cleanup_on_error():
         check_writable(made.status, OUT)
@@ -319,7 +319,7 @@ def _make_unused(label: str) -> RunDirectory:
         path = ROOT / (begun if number == 1 else f"{begun}-{number}")
         with suppress(FileExistsError):
             return RunDirectory(path, make_directories(path, exist_ok=False))
-    raise AssertionError("numbers do not end")
+    raise AssertionError("unreachable")
 
 
 def _delete(directory: RunDirectory) -> None:
@@ -429,8 +429,8 @@ def _found(path: str, folder: Path, name: str) -> Path:
         return places[0]
     looked = " and at ".join(f"`{place}`" for place in dict.fromkeys(places))
     raise FileError(
-        f"the file `{path}` is not there: looked at {looked}",
-        f"pass `{option_name(name)} FILE` with the place where it is now",
+        f"the file `{path}` does not exist: looked at {looked}",
+        f"pass `{option_name(name)} FILE` with its new path",
     )
 
 

@@ -46,7 +46,7 @@ def read(path: Path) -> dict[str, Any]:
         _check(status)
     except (OSError, ValueError, RecursionError) as error:
         raise FileError(
-            f"`{path}` is damaged: {_why(error)}", "put the run's own file back"
+            f"`{path}` is damaged: {_why(error)}", "restore the run's own file"
         ) from error
     return dict(status)
 
@@ -60,7 +60,7 @@ def _why(error: Exception) -> str:
 def _check(status: Any) -> None:
     """Raises ValueError where a field is not of its kind."""
     if not isinstance(status, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     for kind, names in FIELDS.items():
         for field in names.split():
             if status.get(field) is not None:

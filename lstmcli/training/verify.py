@@ -72,7 +72,7 @@ def _resume(directory: RunDirectory) -> None:
         said = done.stderr.partition("error: ")[2] or done.stderr
         why, code = said.strip().partition("\n")[0], done.returncode
         known = ExitCode(code) if code in set(ExitCode) else ExitCode.FAILED
-        raise LstmcliError(f"the run that was broken off does not go on: {why}", None, known)
+        raise LstmcliError(f"the interrupted run does not continue: {why}", None, known)
 
 
 def _differences(first: RunDirectory, second: RunDirectory) -> list[str]:

@@ -91,7 +91,7 @@ def test_what_does_not_change_in_training_is_said_and_where_it_changes():
     ("dates", "options", "message"),
     [
         (range(400), {}, "expected an index of dates, but its index is at, in steps of 1"),
-        (np.arange(400) % 5, {}, "expected an index of dates, but no column orders its rows"),
+        (np.arange(400) % 5, {}, "expected an index of dates, but no column orders the rows"),
         (HOURS, {"calendar": "hour,year"}, "must be some of `hour`, `weekday` and `month`"),
     ],
 )

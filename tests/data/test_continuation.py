@@ -242,7 +242,7 @@ def test_parts_are_different_files(run):
     Path("copy.txt").write_text("to be or not to be. " * 40)
     for part in (["--val-data", "a.txt"], ["--test-data", "copy.txt"]):
         said = run("train", "--data", "a.txt", *part, exit_code=2).stderr
-        assert "are the same file: parts share no step" in said
+        assert "are the same file: parts must not share steps" in said
 
 
 @pytest.mark.parametrize(("steps", "rows", "bptt"), [(959, 32, 5), (130, 2, 64), (77, 1, 8)])

@@ -101,7 +101,7 @@ def test_a_number_that_grows_by_no_rule_is_an_input_and_is_noted():
     total = np.cumsum(np.abs(VALUE)).round(3)
     parts, notes = read(list(total), "total")
     assert [column.name for column in parts.training.schema.numbers] == ["total", "y"]
-    assert "column `total` grows in every row, as an index does, and is an input" in notes
+    assert "column `total` grows in every row, like an index, but is an input" in notes
 
 
 def test_dates_come_before_a_row_number_which_is_no_input_then():
@@ -110,7 +110,7 @@ def test_dates_come_before_a_row_number_which_is_no_input_then():
     parts, notes = read_parts(DataConfig(data="t.csv", target="y", horizon=1))
     assert "index: date, hourly" in notes
     assert [column.name for column in parts.training.schema.numbers] == ["y"]
-    assert any("`No` counts the rows: no input" in note for note in notes)
+    assert any("`No` numbers the rows: no input" in note for note in notes)
     parts, notes = read_parts(DataConfig(data="t.csv", target="y", horizon=1, index="No"))
     assert "index: No, in steps of 1" in notes
     assert any("`date` holds dates: no input" in note for note in notes)

@@ -75,8 +75,8 @@ def test_the_end_of_a_test_part_that_fills_no_window_is_scored_too(run, folder):
 
 def test_a_file_of_another_kind_is_refused_as_what_it_is(run, folder):
     for name, file, words in [
-        ("table", "text.txt", "is a text, and the model was trained on a table"),
-        ("text", "table.csv", "is a table, and the model was trained on a text"),
+        ("table", "text.txt", "is a text, but the model was trained on a table"),
+        ("text", "table.csv", "is a table, but the model was trained on a text"),
     ]:
         result = run("eval", folder / name, "--data", folder / file, exit_code=4)
         assert words in result.stderr

@@ -129,7 +129,7 @@ def test_an_autoregression_is_kept_to_the_bit_and_gives_the_same_on_every_file(w
     np.testing.assert_array_equal(joined.base, whole.base[500:])
     damaged = source.schema.to_dict()
     damaged["autoregression"]["weights"].append([[0.0]])
-    with pytest.raises(ValueError, match=r"inhomogeneous|not one of its columns"):
+    with pytest.raises(ValueError, match=r"inhomogeneous|does not fit its columns"):
         Schema.from_dict(damaged)
 
 

@@ -11,7 +11,7 @@ from lstmcli.data.datasets import open_source, series_to_test
 
 WORDS = np.array(["the ", "cat ", "sat ", "on ", "a ", "mat. "])
 TEXT = "".join(WORDS[np.random.default_rng(0).integers(0, 6, 12_000)])
-FEW = "so few that a model learns them by heart"
+FEW = "so few that a model memorises them"
 
 
 def windows(source):

@@ -252,7 +252,7 @@ def test_sequences_are_divided_whole_by_the_split_seed(x):
 
 def test_a_file_with_too_few_sequences_for_its_parts_is_refused(x):
     npz(x, inputs=np.zeros(6), targets=np.zeros(6), starts=np.int8([1, 0, 0, 1, 0, 0]))
-    with pytest.raises(FileError, match=r"2 sequence\(s\): too few") as caught:
+    with pytest.raises(FileError, match=r"2 sequences: too few") as caught:
         parts_of(x)
     assert "--val-data" in caught.value.hint
     parts, _ = parts_of(x, val_data=str(x))
@@ -295,7 +295,7 @@ def test_targets_of_a_task_keep_the_tasks_own_scale(x):
     [
         ({"inputs": np.zeros((9, 2))}, "has 2 features and 2 classes, .* has 1 and 2"),
         ({"targets": np.arange(9) % 3}, "has 1 feature and 3 classes, .* has 1 and 2"),
-        ({"starts": np.ones(9)}, "y.npz` has `starts` of sequences, `.*x.npz` has none"),
+        ({"starts": np.ones(9)}, "y.npz` has `starts` of sequences, but `.*x.npz` has not"),
     ],
 )
 def test_a_part_that_is_not_like_the_training_part_is_refused(other, complaint, x):

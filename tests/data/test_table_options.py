@@ -69,11 +69,12 @@ def test_a_part_cannot_be_given_by_date_and_by_fraction():
 def test_two_whole_numbers_to_predict_are_asked_about(hourly):
     _, notes = read(target="move")
     assert any(
-        "`move` is never but -1, 1" in note and "`--categorical move`" in note for note in notes
+        "`move` has only the values -1, 1" in note and "`--categorical move`" in note
+        for note in notes
     )
     parts, notes = read(target="move", categorical="move")
     assert parts.training.classes == 2
-    assert not any("is never but" in note for note in notes)
+    assert not any("has only the values" in note for note in notes)
 
 
 def test_an_input_that_was_constant_in_training_and_then_changes_is_said(hourly):

@@ -320,7 +320,7 @@ def test_a_column_that_counts_the_rows_of_a_file_of_many_sequences_is_no_input(w
     mixed["id"] = np.arange(len(mixed))
     parts, notes = parts_of(mixed, target="label", group="who")
     assert [column.name for column in parts.training.schema.numbers] == ["value"]
-    assert any("`id` counts the rows: no input" in note for note in notes)
+    assert any("`id` numbers the rows: no input" in note for note in notes)
 
 
 def test_a_column_that_counts_rows_is_an_input_where_it_is_named():
@@ -334,7 +334,7 @@ def test_a_column_that_grows_is_an_input_where_nothing_else_is_given():
     frame = pd.DataFrame({"time": np.arange(30) * 2, "target": [1, 2, 4, 5, 7] * 6})
     parts, notes = parts_of(frame)
     assert [column.name for column in parts.training.schema.numbers] == ["time"]
-    assert notes == ["column `time` grows in every row, as an index does, and is an input"]
+    assert notes == ["column `time` grows in every row, like an index, but is an input"]
     assert parts.training.schema.index is None
 
 

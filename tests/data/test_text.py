@@ -158,11 +158,14 @@ def test_a_file_that_is_not_there_or_an_empty_folder_is_refused():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "`main.txt` is empty: expected two characters at least"),
+        (b"", "`main.txt` is empty: expected at least two"),
         (b"\xef\xbb\xbf", "`main.txt` is empty"),
-        ("é", "`main.txt` is one character: expected two"),
-        ("abab", "the validation part in `main.txt` has 0 of its 4 characters: expected 2"),
-        ("a" * 30 + "b" * 5, "the training part of `main.txt` is one character over and over, 'a'"),
+        ("é", "`main.txt` has only one character: expected at least two"),
+        (
+            "abab",
+            "the validation part in `main.txt` has 0 of its 4 characters: expected at least 2",
+        ),
+        ("a" * 30 + "b" * 5, "the training part of `main.txt` consists of one character, 'a'"),
         ("ab" * 20 + "X" * 5, "the test part in `main.txt` has no character to predict"),
     ],
 )
@@ -236,7 +239,7 @@ def test_line_ends_are_one_character_whatever_the_file_has(end, name, piece, mon
     assert "\r" not in found.training.schema.symbols[0].values
     for part, same in zip(found, expected, strict=True):
         assert np.array_equal(part.targets, same.targets)
-    assert notes == [f"`main.txt` has line ends of {name}: they are read as `\\n`"]
+    assert notes == [f"`main.txt` has line ends {name}, which are read as `\\n`"]
 
 
 def test_an_encoding_that_python_does_not_know_is_refused():

@@ -74,7 +74,7 @@ def test_an_extension_that_extends_nothing_is_refused(first):
         Config.build(data="new.txt", extend_vocabulary=True)
     Path("t.csv").write_text("x,target\n" + "1,2\n3,4\n" * 50)
     config = Config.build(data="t.csv", init_from=str(first / "run"), extend_vocabulary=True)
-    with pytest.raises(UsageError, match="about the characters of a text"):
+    with pytest.raises(UsageError, match="it applies to texts"):
         initial_weights.open_source(config)
 
 

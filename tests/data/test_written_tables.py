@@ -28,15 +28,18 @@ def quoted_thousands(frame):
 
 
 WRITTEN = {
-    "semicolons": (FRAME.to_csv(sep=";", index=False), "parted by semicolons"),
+    "semicolons": (FRAME.to_csv(sep=";", index=False), "separated by semicolons"),
     "decimal commas": (FRAME.to_csv(sep=";", decimal=",", index=False), "for decimal points"),
     "thousands with points": (german(FRAME), "for decimal points"),
-    "tabs": (FRAME.to_csv(sep="\t", index=False), "parted by tabs"),
-    "bars": (FRAME.to_csv(sep="|", index=False), "parted by bars"),
+    "tabs": (FRAME.to_csv(sep="\t", index=False), "separated by tabs"),
+    "bars": (FRAME.to_csv(sep="|", index=False), "separated by bars"),
     "quoted thousands": (quoted_thousands(FRAME), None),
     "quoted decimal commas": (FRAME.to_csv(decimal=",", index=False), None),
     "quoted": (FRAME.to_csv(quoting=1, index=False), None),
-    "comments": ("# from a station\n# in mm, daily\n" + FRAME.to_csv(index=False), "2 lines of"),
+    "comments": (
+        "# from a station\n# in mm, daily\n" + FRAME.to_csv(index=False),
+        "2 comment lines",
+    ),
 }
 
 

@@ -256,12 +256,12 @@ def test_a_copy_of_a_checkpoint_has_its_window(trained, run, tmp_path):
 def test_a_checkpoint_whose_data_is_gone_says_where_it_looked(runs, run, tmp_path):
     copy = shutil.copy(RunDirectory(runs("text")).best, tmp_path / "copy.safetensors")
     said = run("plot", copy, exit_code=4).stderr
-    assert "is not there: looked at" in said
+    assert "does not exist: looked at" in said
 
 
 def test_a_run_without_its_data_has_its_curve(runs, tmp_path, run):
     copy = shutil.copytree(runs("text"), tmp_path / "deep" / "down" / "run")
-    assert "is not there: looked at" in run("plot", copy).stderr
+    assert "does not exist: looked at" in run("plot", copy).stderr
     assert [path.name for path in (copy / "figures").iterdir()] == ["loss.png"]
 
 

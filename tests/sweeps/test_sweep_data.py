@@ -271,7 +271,7 @@ def test_what_is_about_a_file_has_one_value(run):
 def test_until_solved_without_a_floor_is_refused_before_anything_trains(run, tmp_path):
     write_text(Path("book.txt"))
     result = run("sweep", "--data", "book.txt", "--until-solved", "--out", "s", exit_code=2)
-    assert "the best possible loss is known for the echo task" in result.stderr
+    assert "the Bayes loss is known only for the echo task" in result.stderr
     assert "`book.txt`" in result.stderr
     assert not (tmp_path / "s").exists()
 

@@ -179,7 +179,7 @@ def test_arrays_beyond_the_machines_memory_are_refused_and_zeros_are_not(tmp_pat
     assert (tmp_path / "x.npz").stat().st_size < 50_000
     assert len(array_files.read(tmp_path / "x.npz")[0]) == 10**6
     monkeypatch.setattr(memory, "free", lambda: 10**6 * memory.SHARE)
-    with pytest.raises(FileError, match="and this machine has room for 1,000,000"):
+    with pytest.raises(FileError, match="but there is memory for 1,000,000 only"):
         array_files.read(tmp_path / "x.npz")
 
 

@@ -227,7 +227,7 @@ def test_a_run_whose_disk_gets_full_goes_on_with_the_command_of_its_hint(command
     code, stderr = command("train", *options, "--out", small_disk / "run")
     assert_clear(code, stderr, "No space left", str(small_disk))
     (small_disk / "filler").unlink()
-    hint = re.search(r"^hint: once that is mended, `lstmcli (.*)` goes on", stderr, re.M)
+    hint = re.search(r"^hint: when that is fixed, `lstmcli (.*)` goes on", stderr, re.M)
     code, stderr = command(*shlex.split(hint[1]))
     assert code == 0, stderr
     assert pd.read_csv(small_disk / "run/metrics.csv").epoch.tolist() == list(range(1, 61))

@@ -184,7 +184,7 @@ WRONG = {
         "`hidden` is of the class Dense, and not the last one",
     ),
     "no head": (lambda: sequential(lstm(), lstm(name="top")), "`top` is the last one with weights"),
-    "no lstm": (lambda: sequential(dense()), "it has 1 layers with weights"),
+    "no lstm": (lambda: sequential(dense()), "it has 1 layer with weights"),
     "units": (
         lambda: sequential(lstm(4, name="low"), lstm(6, name="top"), dense()),
         "`top` has 6 units, and `low` has 4",

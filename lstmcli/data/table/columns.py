@@ -163,7 +163,8 @@ def find_roles(
     for name in asked.categorical:
         if name not in (*inputs, *asked.targets):
             raise UsageError(
-                f"`--categorical {name}` has no effect: the column is no input and not the target",
+                f"`--categorical {name}` has no effect: the column is neither an input nor the "
+                "target",
                 f"name it in `--inputs` too, or leave `{name}` out of `--categorical`",
             )
     words = {
@@ -251,7 +252,7 @@ def _check_asked(asked: ColumnRequest) -> None:
     if given and not asked.ahead:
         raise UsageError(
             f"the column `{given[0]}` is given and is to be predicted at the same step",
-            f"pass `--horizon 1` to predict it a step ahead, or leave `{given[0]}` out of "
+            f"pass `--horizon 1` to predict it one step ahead, or leave `{given[0]}` out of "
             "`--inputs`",
         )
 
@@ -270,7 +271,7 @@ def _check_alone(classes: Sequence[str], targets: Sequence[str], several_leads: 
     instead = f"`--target {shell_quote(classes[0])}`" if targets[1:] else "`--horizon 1`"
     raise UsageError(
         f"{what} must be of numbers, and the column `{classes[0]}` holds words, which are classes",
-        f"predict it in a run of its own: {instead}",
+        f"predict it in a separate run: {instead}",
     )
 
 
@@ -293,7 +294,7 @@ def _all_inputs(
             notes.append(f"column `{name}` {why}: no input (`--inputs` names what is)")
             continue
         elif grows(table, name, sequences):
-            notes.append(f"column `{name}` grows in every row, as an index does, and is an input")
+            notes.append(f"column `{name}` grows in every row, like an index, but is an input")
         inputs.append(name)
     return tuple(inputs), notes
 
@@ -308,8 +309,10 @@ def _no_input(table: Table, name: str, sequences: Sequences, alone: bool) -> str
     if column.isna().all():
         return "is empty"
     if not alone and _counts(table, name, sequences):
-        return "counts the rows"
-    return "has another word in every row" if all_differ(column, table.dialect.decimal) else None
+        return "numbers the rows"
+    return (
+        "has a different word in every row" if all_differ(column, table.dialect.decimal) else None
+    )
 
 
 def _check_first(table: Table, place: int) -> None:

@@ -73,7 +73,7 @@ def read(column: Any, known: str | None = None) -> Dates | None:
     likely = min(found, key=lambda each: _odd(each, "." in first))
     order = "day and month" if DAY_FIRST.match(likely.format or "") else "month and day"
     return likely._replace(
-        guess=f"`{first}` is taken for {order}; dates such as 2021-12-31 leave no doubt"
+        guess=f"`{first}` is taken for {order}; dates such as 2021-12-31 are unambiguous"
     )
 
 

@@ -98,7 +98,7 @@ def read_values(
         raise UsageError(
             f"`--horizon {config.horizon}` leaves nothing to predict in `{table.path}`: {kind} has "
             f"{longest:,} {'step' if longest == 1 else 'steps'}",
-            f"take a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
+            f"use a horizon below {longest:,}" if longest > 1 else "leave `--horizon` out",
         )
     target, last = _target(table, roles, sequences, config.leads)
     filling = Filling(table, sequences, config.missing, strict)
@@ -259,7 +259,7 @@ def _check_near(table: Table, column: Numeric, given: npt.NDArray[np.float32]) -
             int(infinite.argmax()),
             column.name,
             f"a number like those of the training part ({column.mean:g} +/- {column.scale:g})",
-            "mend it, or leave the column out",
+            "correct it, or leave the column out",
         )
 
 

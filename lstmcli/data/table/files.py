@@ -65,13 +65,13 @@ class Dialect:
         """What was guessed, in words."""
         found = []
         if self.separator != ",":
-            found.append(f"columns are taken to be parted by {SEPARATORS[self.separator]}")
+            found.append(f"columns are taken to be separated by {SEPARATORS[self.separator]}")
         if self.decimal != ".":
             found.append("commas in numbers are taken for decimal points")
         if self.marked:
             found.append("the line that begins with `#` is taken for the columns' names")
         if self.comments:
-            found.append(f"{self.comments:,} lines of comments are left out")
+            found.append(f"{self.comments:,} comment lines are skipped")
         return [", ".join(found)] if found else []
 
 
@@ -352,7 +352,7 @@ def _check_names(path: Path, names: list[str]) -> None:
     if any("\n" in name or "\r" in name for name in names):
         raise FileError(
             f"`{path}`, line 1: expected the columns' names, got one that goes on in the next line",
-            "close each quote in the line that it is in",
+            "close each quote in its line",
         )
     numbers = all(re.fullmatch(r"[-+.\d][-+.\deE]*", name) for name in names)
     if numbers and path.suffix != ".parquet":  # Its names are no values.
@@ -367,7 +367,7 @@ def _check_names(path: Path, names: list[str]) -> None:
         second = names.index(twice[0], first) + 1
         raise FileError(
             f"`{path}`, line 1: columns {first} and {second} are both called `{twice[0]}`",
-            "give each column a name of its own",
+            "give each column a different name",
         )
 
 
@@ -429,7 +429,9 @@ def _guarded(path: Path, known: Dialect, read: Any) -> Any:
         offset = decoding.first_undecodable(path, known.encoding)
         raise decoding.undecodable(path, offset, known.encoding) from error
     except PermissionError as error:
-        raise FileError(f"cannot read `{path}`: {error.strerror}", "ask for its rights") from error
+        raise FileError(
+            f"cannot read `{path}`: {error.strerror}", "ask for permission to read it"
+        ) from error
     except Exception as error:  # A damaged file raises whatever its decoders do.
         raise _unreadable(path, str(error).strip()) from error
 
@@ -453,14 +455,14 @@ def _unreadable(path: Path, why: str) -> FileError:
         )
     return FileError(
         f"`{path}` is not a table or is damaged: {why}",
-        "open it with the program that it came from, and save it anew",
+        "open it in the program that wrote it, and save it again",
     )
 
 
 def _ragged(path: Path, line: int, expected: int, got: int) -> FileError:
     return FileError(
         f"`{path}`, line {line}: expected {expected} cells, as the first line has, got {got}",
-        "mend the line; quote a cell that has a comma in it, and write numbers with points",
+        "correct the line; quote a cell that has a comma in it, and write numbers with points",
     )
 
 

@@ -216,7 +216,9 @@ def _gaps(labels: Labels, sequences: Sequences) -> list[str]:
     ]
     if not found:
         return []
-    return [f"index `{labels.index.name}` has {' and '.join(found)}: rows are taken one by one"]
+    return [
+        f"index `{labels.index.name}` has {' and '.join(found)}: rows count as consecutive steps"
+    ]
 
 
 def _unordered(table: Table, labels: Labels, step: int) -> FileError:
@@ -281,7 +283,7 @@ def check_calendar(
     if not cycles:
         return
     if labels is None or labels.index.kind != "dates":
-        what = "no column orders its rows" if labels is None else f"its index is {labels.index}"
+        what = "no column orders the rows" if labels is None else f"its index is {labels.index}"
         raise UsageError(
             f"`--calendar` has no effect on `{path}`: expected an index of dates, but {what}",
             "name the column of dates with `--index`, or leave `--calendar` out",

@@ -403,7 +403,7 @@ def _place(values: Values, begin: str, option: str) -> int:
     labels = values.labels
     if labels is None:
         raise UsageError(
-            f"`{option}` has no effect on `{values.table.path}`: no column orders its rows",
+            f"`{option}` has no effect on `{values.table.path}`: no column orders the rows",
             f"name one with `--index`, or leave `{option}` out",
         )
     if labels.index.kind == "words":

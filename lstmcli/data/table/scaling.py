@@ -134,9 +134,9 @@ def _target(values: Values, name: str, training: Floats, notes: list[str]) -> Nu
     different = np.unique(known)
     if len(different) <= FEW and (different % 1 == 0).all():
         notes.append(
-            f"the target `{name}` is never but {', '.join(f'{each:g}' for each in different)}, and "
-            "is predicted as a number; if these are classes, pass "
-            f"`--categorical {shell_quote(name)}`"
+            f"the target `{name}` has only the values "
+            f"{', '.join(f'{each:g}' for each in different)}, and is predicted as a number; "
+            f"if these are classes, pass `--categorical {shell_quote(name)}`"
         )
     return column
 

@@ -218,7 +218,7 @@ def _joined(path: Path, pieces: Sequence[Table]) -> Table:
             raise FileError(
                 f"`{has.path}` has a column `{min(odd)}` and `{lacks.path}` has none: files that "
                 "are read as one have the same columns",
-                "take the odd file out of the folder, or name the others with a pattern",
+                "remove the odd file from the folder, or name the others with a pattern",
             )
     frame = pd.concat([piece.frame for piece in pieces], ignore_index=True)
     ends = np.cumsum([len(piece) for piece in pieces]).tolist()

@@ -157,7 +157,7 @@ def _words(table: Table, name: str) -> tuple[Codes, list[str]]:
     damaged = np.array(["\0" in word for word in named])
     if damaged.any():  # Some readers take a zero byte for a text's end: `1\0` is not 1.
         step = int(np.argmax(damaged[codes] & (codes >= 0)))
-        raise table.error(step, name, "text", "save the file anew: it has zero bytes in it")
+        raise table.error(step, name, "text", "save the file again: it contains zero bytes")
     names, merged = np.unique(named, return_inverse=True)
     codes = np.append(merged, -1)[codes]
     if names[0] == "":  # Nothing but spaces between quotes.
@@ -263,8 +263,8 @@ def _check_size(table: Table, name: str, values: Floats) -> None:
         raise table.error(
             int(large.argmax()),
             name,
-            "a finite number of 32 bits (below 3.4e38)",
-            "mend it, or leave the cell empty and say what it becomes with `--missing`",
+            "a finite 32-bit number (below 3.4e38)",
+            "correct it, or leave the cell empty and choose its value with `--missing`",
         )
 
 
@@ -312,7 +312,7 @@ def _instead(name: str, word: str) -> tuple[str, str]:
         "numbers "
         f"are names, `--categorical {shell_quote(name)}`"
     )
-    return "a number", f"mend the cell; {names}"
+    return "a number", f"correct the cell; {names}"
 
 
 MOST_EMPTY = 0.2
