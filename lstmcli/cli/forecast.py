@@ -88,11 +88,11 @@ def forecast(
         _draw(found, table, output)
     sys.stdout.write(text)
     sys.stdout.flush()
-    for note in _told(found):
+    for note in _interval_notes(found):
         _note(note)
 
 
-def _told(found: Forecast) -> list[str]:
+def _interval_notes(found: Forecast) -> list[str]:
     """Notes on the intervals."""
     from lstmcli.inference.ahead import unknown_inputs
     from lstmcli.inference.forecast import FEW, FEWEST

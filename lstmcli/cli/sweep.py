@@ -118,7 +118,7 @@ def sweep(
         bars = [(each.shown, each.config.training.epochs) for each, _ in left]
         style = style if rounds.may_train(plan, directory) else "none"
         with (
-            _told_how_to_go_on(ctx.obj),
+            _hint_to_continue(ctx.obj),
             screens.SweepView(style, bars) as view,
         ):
             for found in run.run(plan, directory):
@@ -132,7 +132,7 @@ def sweep(
 
 
 @contextmanager
-def _told_how_to_go_on(argv: Sequence[str]) -> Iterator[None]:
+def _hint_to_continue(argv: Sequence[str]) -> Iterator[None]:
     """Adds to an interrupted sweep's error the command that continues it."""
     try:
         yield

@@ -14,7 +14,7 @@ import numpy as np
 
 from lstmcli.data.baselines import Fitting, autoregression, seasons
 from lstmcli.data.series import Series
-from lstmcli.inference.forecast import Opened, came, errors_of, roller_of
+from lstmcli.inference.forecast import Opened, errors_of, roller_of, truth_after
 from lstmcli.inference.rollout import Floats, Indices, Inputs, Roller, truth
 from lstmcli.utils.errors import FileError, UsageError
 
@@ -128,7 +128,7 @@ def _without_network(
     series, schema = part.recording or part, roller.schema
     end = (part.offset if part.recording is not None else 0) + len(part)
     known = _filled(truth(series, roller.leads))
-    happened = came(series, roller, origins, steps, end)
+    happened = truth_after(series, roller, origins, steps, end)
     found = {"last value": happened - known[origins][:, np.newaxis]}
     notes = []
     training = None if fitting is None else fitting.training

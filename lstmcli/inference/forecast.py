@@ -364,10 +364,10 @@ def errors_of(roller: Roller, part: Series, steps: int, most: int = MOST_ORIGINS
     forecasts = roller.roll(Inputs.of(series), origins, within)
     behind = [(0, 0), (0, steps - within), (0, 0)]
     forecasts = np.pad(forecasts, behind, constant_values=np.nan)
-    return Errors(origins, forecasts, came(series, roller, origins, steps, end))
+    return Errors(origins, forecasts, truth_after(series, roller, origins, steps, end))
 
 
-def came(series: Series, roller: Roller, origins: Indices, steps: int, end: int) -> Floats:
+def truth_after(series: Series, roller: Roller, origins: Indices, steps: int, end: int) -> Floats:
     """The truth after each origin, up to step `end`: `[origins, steps, targets]`, then NaN."""
     known = truth(series, roller.leads)
     wanted = origins[:, np.newaxis] + 1 + np.arange(steps)

@@ -180,7 +180,7 @@ def one_thread() -> threadpool_limits:
     return threadpool_limits(1)
 
 
-def subject_of(opened: LoadedCheckpoint, steps: int, to_score: bool = True) -> ProbeData:
+def probe_data_of(opened: LoadedCheckpoint, steps: int, to_score: bool = True) -> ProbeData:
     """The networks of a checkpoint, and the beginning of the series that they read.
 
     The series is cut into rows as for validation.

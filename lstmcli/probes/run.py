@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lstmcli.config import OF_TENSORFLOW, ProbeConfig
 from lstmcli.data.tasks import TASKS
 from lstmcli.probes import ablation, gradient, memory
-from lstmcli.probes.networks import ProbeData, inputs_of, subject_of
+from lstmcli.probes.networks import ProbeData, inputs_of, probe_data_of
 from lstmcli.training.load import AnyPath, open_checkpoint
 from lstmcli.utils import notebook
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
@@ -88,7 +88,7 @@ def probe(
         raise UsageError(f"`{min(strange)}` cannot be set: probing does without TensorFlow")
     asked = ProbeConfig(lags, steps)
     opened = open_checkpoint(checkpoint, data, settings)
-    subject = subject_of(opened, asked.steps, to_score=gradient or ablate)
+    subject = probe_data_of(opened, asked.steps, to_score=gradient or ablate)
     _check(subject)
     kind = GRADIENT if gradient else ABLATION if ablate else MEMORY
     return Probe(kind, subject, PROBES[kind](subject, asked.lags))

@@ -108,7 +108,7 @@ def on_ray(settings: Sequence[TrialGroup], gpus: float, asked: SweepConfig) -> P
     if devices != {"auto"} or gpus < share:
         return Placement()
     chosen = _faster(settings)
-    return Placement(chosen, share=share, notes=[_told(settings, chosen, "a GPU")])
+    return Placement(chosen, share=share, notes=[_placement_note(settings, chosen, "a GPU")])
 
 
 def _faster(settings: Sequence[TrialGroup]) -> dict[str, str]:
@@ -136,13 +136,13 @@ def _shared_out(
     count = min(most, on_gpu)
     jobs = min(on_cpu, max(wanted - count, 0 if count and asked.jobs == 1 else 1))
     names = ", ".join(gpus)
-    notes = [_told(settings, devices, names)] if settings[0].device == "auto" else []
+    notes = [_placement_note(settings, devices, names)] if settings[0].device == "auto" else []
     if count > len(gpus):
         notes.append(f"{count} jobs share {names}: each takes the memory that it needs")
     return Placement(devices, [gpus[job % len(gpus)] for job in range(count)], jobs, notes=notes)
 
 
-def _told(settings: Sequence[TrialGroup], devices: Mapping[str, str], gpus: str) -> str:
+def _placement_note(settings: Sequence[TrialGroup], devices: Mapping[str, str], gpus: str) -> str:
     """What `auto` has come to for each size."""
     on_gpu, on_cpu = (
         list(dict.fromkeys(each.label for each in settings if devices[each.shown] == kind))

@@ -22,7 +22,7 @@ from lstmcli.sweeps.placement import Placement
 from lstmcli.sweeps.plan import Plan
 from lstmcli.sweeps.shares import program
 from lstmcli.sweeps.summary import DepthResult
-from lstmcli.sweeps.sweep_dir import SweepDirectory, usual
+from lstmcli.sweeps.sweep_dir import SweepDirectory, default_directory
 from lstmcli.sweeps.tables import WAITING, Row
 from lstmcli.sweeps.trial import LostRows, Status
 from lstmcli.sweeps.workers import Remaining
@@ -140,7 +140,7 @@ def find_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> Swe
         UsageError: it holds another sweep.
         FileError: its table of trials is damaged.
     """
-    directory = SweepDirectory(out or usual(plan))
+    directory = SweepDirectory(out or default_directory(plan))
     if overwrite:
         directory.check_free()
     else:

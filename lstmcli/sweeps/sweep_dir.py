@@ -305,7 +305,7 @@ def _begun(setting: TrialGroup, runs: Runs) -> list[TrialGroup]:
     return [setting]
 
 
-def usual(plan: Plan) -> Path:
+def default_directory(plan: Plan) -> Path:
     """Where a sweep is that is not told where: found by what it is, if it is there already."""
     found = sorted(ROOT.glob("sweep-*/sweep.toml"))
     for config in sorted(found, key=lambda each: each.parent.name != plan.name):

@@ -7,7 +7,7 @@ import numpy as np
 from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.data import datasets
-from lstmcli.probes.networks import TracedRun, subject_of
+from lstmcli.probes.networks import TracedRun, probe_data_of
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.load import LoadedCheckpoint
 
@@ -24,7 +24,7 @@ def subject(weights, steps=50_000, **settings):
         "schema": schema.to_dict(),
     }
     model = Checkpoint(weights, metadata)
-    return subject_of(LoadedCheckpoint(Path("by hand"), model, config, None, None), steps)
+    return probe_data_of(LoadedCheckpoint(Path("by hand"), model, config, None, None), steps)
 
 
 def drawn(config, features, outputs, seed=0, dtype=np.float32):
