@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstmcli.cli.options import PATH, CheckpointPath, Json, Overwrite, choices
-from lstmcli.cli.output import print_json, say
+from lstmcli.cli.output import print_json, print_sentence, say
 
 if TYPE_CHECKING:
     from lstmcli.inference.export import Exported
@@ -68,7 +68,7 @@ def export(
         print_json(_facts(found))
         return
     for line in _lines(found):
-        typer.echo(escape_unprintable(line))
+        print_sentence(escape_unprintable(line))
 
 
 def _facts(found: Exported) -> dict[str, object]:

@@ -11,7 +11,7 @@ import typer
 from lstmcli.cli.options import PATH, Given, Json, Overwrite, with_settings
 from lstmcli.cli.output import print_json, print_sentence
 from lstmcli.config import OF_THE_FILE, RunConfig
-from lstmcli.utils.errors import shell_quote
+from lstmcli.utils.errors import plural, shell_quote
 
 if TYPE_CHECKING:
     from lstmcli.data.schema import Schema
@@ -76,7 +76,8 @@ def _lines(out: Path, series: Series, metadata: dict[str, Any]) -> list[str]:
     task = tasks.TASKS[series.task["name"]]
     sequences = "" if series.starts is None else f" in {series.starts.sum():,} sequences"
     lines = [
-        f"wrote {out}: {len(series):,} steps{sequences}, {series.features} input(s) per step",
+        f"wrote {out}: {len(series):,} steps{sequences}, {series.features} "
+        f"{plural(series.features, 'input')} per step",
         f"task: {task.describe(series)}, {_predicted(series.schema)}",
     ]
     if floor := metadata.get("floor"):

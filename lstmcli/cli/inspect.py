@@ -161,10 +161,13 @@ def _column(schema: Schema, column: Numeric | Categorical) -> str:
 
 def _extent(description: dict[str, Any]) -> str:
     """How long it was trained; in a best checkpoint each seed has its own epoch."""
+    from lstmcli.utils.errors import plural
+
     if description["kind"] == "best" and len(description["seeds"]) > 1:
         return "each seed to the epoch of its lowest validation loss"
     position = description["position"]
-    extent = f"{position['epoch']} epochs, {position['step']:,} windows"
+    epochs, windows = position["epoch"], position["step"]
+    extent = f"{epochs} {plural(epochs, 'epoch')}, {windows:,} {plural(windows, 'window')}"
     return f"{extent} ({position['window']} of the next epoch)" if position["window"] else extent
 
 

@@ -365,7 +365,7 @@ def test_generate_says_what_it_wrote(run):
         found
     )
     text = run("generate", "y.csv", "--classes", 3, "--echo-step", 5).stdout
-    assert "50,000 steps, 3 input(s)" in text
+    assert "50,000 steps, 3 inputs per step" in text
     assert "echo after 5 steps, 3 classes" in text
     assert "next: lstmcli train --data y.csv" in text
 

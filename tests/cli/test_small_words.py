@@ -44,3 +44,10 @@ def test_a_task_in_one_file_of_settings_and_data_in_one_before_it_are_refused(tm
     with pytest.raises(UsageError, match=r"names a task and .*a\.toml. a file of data"):
         config_files.read(files)
     assert config_files.read(files[1:]).tables["data"] == {"task": "parity"}
+
+
+def test_one_epoch_and_one_input_are_counted_as_one(run, tmp_path):
+    shown = run("generate", "x.npz", "--series-length", 1500).stdout
+    assert "1,500 steps, 1 input per step" in shown
+    run("train", "--data", "x.npz", "--layers", 1, "--epochs", 1, "--out", "run")
+    assert "trained: 1 epoch, " in run("inspect", "run").stdout

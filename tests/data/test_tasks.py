@@ -350,7 +350,7 @@ def test_a_generated_dataset_comes_back_as_the_series_that_it_is(run, name, endi
     [
         (
             ["--task", "copy"],
-            ["714 sequences, 10 input(s)", "task: copy", "9 classes", "baseline: 0.297 nats"],
+            ["714 sequences, 10 inputs", "task: copy", "9 classes", "baseline: 0.297 nats"],
         ),
         (["--task", "parity", "--bits", 4], ["parity of the last 4 bits, 2 classes", "0.693"]),
         (["--task", "adding"], ["mean 0.5, standard deviation 0.198", "baseline: 1 times"]),
