@@ -35,7 +35,10 @@ MIDDLE = [
     (3, 32, 32, 32, 60),
     (3, 64, 64, 64, 24),
     (3, 128, 64, 64, 12),
+    (1, 256, 64, 64, 12),
     (1, 512, 32, 64, 10),
+    (2, 512, 16, 64, 8),
+    (1, 1024, 16, 32, 8),
 ]
 """Layers, units, rows, steps of a window, windows."""
 
@@ -185,7 +188,9 @@ def company(rounds: int) -> list[dict]:
             runs.append(epochs("lstmcli", {**size, "replicas": replicas}))
     rows = []
     for replicas, runs in found.items():
-        row = summarise("compiling 5 x 64", "lstmcli", runs, replicas) | {"who": f"R = {replicas}"}
+        row = summarise("replicas of 5 x 64", "lstmcli", runs, replicas) | {
+            "who": f"R = {replicas}"
+        }
         steady = [statistics.median(line["seconds"] for line in run[1:]) for run in runs]
         compiling = (run[0]["seconds"] - each for run, each in zip(runs, steady, strict=True))
         row["seconds"] = statistics.median(compiling)

@@ -64,7 +64,7 @@ def lstmcli(size):
         batch = ReplicaWindows(series)
         for trained, measures in program.train(tensors, batch, epoch * len(batch)):
             losses.append(measures.loss)
-        tensors = {name: tensor.numpy() for name, tensor in trained.items()}
+        tensors = {name: np.asarray(tensor) for name, tensor in trained.items()}
         report(np.concatenate(losses).mean(), time.perf_counter() - begun, len(batch))
 
 

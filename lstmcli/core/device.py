@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from lstmcli.core.tensorflow import tf
 from lstmcli.model_spec import ModelSpec
 from lstmcli.utils.errors import DeviceError, install
 
+OWN_POOLS = "TF_OVERRIDE_GLOBAL_THREADPOOL"
+"""TensorFlow's variable for a thread pool of its own for each part of the CPU."""
 BEFORE = "an earlier run in this process chose the CPU, and a process cannot change that"
 
 
@@ -31,10 +34,22 @@ def available() -> list[str]:
 
     Starts no device and takes no memory of a GPU.
     """
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    parts = tf.config.get_logical_device_configuration(cpu) or [None]  # Tests divide the CPU.
+    cpus = _cpus()[:1] if OWN_POOLS in os.environ else _cpus()
     gpus = tf.config.get_visible_devices("GPU")
-    return [*(f"cpu:{part}" for part in range(len(parts))), *map(gpu.named, range(len(gpus)))]
+    return [*cpus, *map(gpu.named, range(len(gpus)))]
+
+
+def _cpus() -> list[str]:
+    """The parts of the CPU: one, unless it was divided."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    parts = tf.config.get_logical_device_configuration(cpu) or [None]
+    return [f"cpu:{part}" for part in range(len(parts))]
+
+
+def devices_at_once(name: str) -> list[str]:
+    """The devices that compute replicas at once for a run on a device: parts of the CPU, or it."""
+    cpus = _cpus()
+    return cpus if name == cpus[0] and OWN_POOLS in os.environ else [name]
 
 
 def instruction_set() -> str | None:
@@ -102,12 +117,25 @@ def choose(
         why = BEFORE if faster and wanted == "cpu" else ""
     name = resolve(wanted)
     with suppress(RuntimeError):  # Too late once TensorFlow has started its devices.
-        tf.config.threading.set_intra_op_parallelism_threads(
-            execution.plan(config, spec.features, name).threads or 0
-        )
+        _set_threads(execution.plan(config, spec.features, name))
     if execution.on_gpu(name):
         gpu.start(name)
     else:
         with suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     return Choice(name, pace.reason(name, speed, why) if speed else None)
+
+
+def _set_threads(plan: execution.ExecutionPlan) -> None:
+    """Sets the threads of the CPU's pool, or of each of its parts.
+
+    Raises:
+        RuntimeError: TensorFlow has started its devices.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(plan.threads or 0)
+    cpu, cores = tf.config.list_physical_devices("CPU")[0], execution.cores()
+    divided = tf.config.get_logical_device_configuration(cpu) is not None
+    if plan.replicas_at_once and cores > 1 and not divided:
+        parts = [tf.config.LogicalDeviceConfiguration() for _ in range(cores)]
+        tf.config.set_logical_device_configuration(cpu, parts)
+        os.environ[OWN_POOLS] = "1"

@@ -86,12 +86,16 @@ class ExecutionPlan:
             never on a GPU.
         units_first: how the layered schedule lays out its state: see `LARGE_LAYER`; never on a GPU,
             where it was not tried.
+        replicas_at_once: whether each core computes a replica of its own, or some that lie side by
+            side. The CPU is divided for it into parts of one thread each: two programs in a pool of
+            two threads would share them both, and in a pool of one wait for each other.
     """
 
     schedule: str
     threads: int | None
     splits_batch: bool = False
     units_first: bool = False
+    replicas_at_once: bool = False
 
     @property
     def instruction_set(self) -> str:
@@ -146,6 +150,7 @@ def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
         and rows * size >= FEWEST_HALVED_NUMBERS
         and 8 * layers * size**2 * rows * steps >= FEWEST_HALVED_PRODUCTS,
         units_first=schedule == "layered" and size >= LARGE_LAYER,
+        replicas_at_once=small and config.run.threads is None,
     )
 
 

@@ -5,7 +5,7 @@ layer's inputs with its kernel are one matmul over all steps, and so are the gra
 weights and of its inputs (Appleyard, Kocisky and Blunsom 2016, arXiv 1604.01946). The loop holds
 the recurrence alone.
 
-It is compiled for one replica, and replicas go through it one after the other: the bits of each are
+It is compiled for one replica, and each replica goes through it on its own: the bits of each are
 those of a run of its own because the code is, and compiling does not take longer with more of them.
 
 Where the weights of the recurrence are large, the loop holds its state with the units first

@@ -9,6 +9,7 @@ import math
 
 from lstmcli import model_spec
 from lstmcli.config import Config
+from lstmcli.core import execution
 from lstmcli.utils.memory import NUMBER, OF_A_STEP, PROCESS, require
 
 OF_A_PARAMETER, OF_ITS_GRADIENT = 4, 2
@@ -54,17 +55,19 @@ def needed(config: Config, features: int, outputs: int) -> int:
 def _numbers(config: Config, features: int, outputs: int) -> tuple[int, int, int]:
     """Count of numbers for the parameters, for a window and for generated series.
 
-    Replicas take turns in a window.
+    Replicas take turns in a window, or as many as there are cores compute one at once.
     """
     model, training, replicas = config.model, config.training, config.run.replicas
     parameters = model_spec.count(model, features, outputs)
     state = math.prod(model_spec.state_shape(model, training.rows))
     kept = OF_A_PARAMETER * (parameters * (1 + SLOTS[training.optimizer]) + state)
     each_step = _of_units(config) + OF_AN_OUTPUT * (features + outputs)
+    plan = execution.plan(config, features)
+    at_once = min(replicas, execution.cores()) if plan.replicas_at_once else 1
     drawn = 0 if config.data.data else OF_A_STEP * config.data.series_length
     return (
-        replicas * kept + OF_ITS_GRADIENT * parameters,
-        training.rows * training.steps * each_step,
+        replicas * kept + at_once * OF_ITS_GRADIENT * parameters,
+        at_once * training.rows * training.steps * each_step,
         replicas * drawn,
     )
 

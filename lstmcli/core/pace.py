@@ -61,9 +61,11 @@ def _on_cpu(config: Config, spec: ModelSpec, wavefront: bool, cores: int) -> flo
     units = _units(config)
     if wavefront:
         return (steps + layers) * 0.6e-6 + units * replicas * (36e-9 if replicas == 1 else 22e-9)
-    at_once = execution.plan(config, spec.features, "cpu").threads or cores
+    plan = execution.plan(config, spec.features, "cpu")
+    at_once = plan.threads or cores
     rate = 1.1e11 * max(1.0, min(at_once, cores, MOST_CORES) / CORES)
-    return replicas * (steps * layers * 2.3e-6 + units * 12e-9 + _products(config, spec) / rate)
+    in_turn = -(-replicas // cores) if plan.replicas_at_once else replicas
+    return in_turn * (steps * layers * 2.3e-6 + units * 12e-9 + _products(config, spec) / rate)
 
 
 def _on_gpu(config: Config, spec: ModelSpec, wavefront: bool) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from lstmcli.core.at_once import CallsAtOnce
 from lstmcli.core.heads import Errors
 from lstmcli.core.replica_windows import Arrays
 from lstmcli.core.tensorflow import tf
@@ -183,7 +183,6 @@ def _table(length: int, shape: list[int]) -> tf.TensorArray:
     return tf.TensorArray(tf.float32, length, element_shape=shape)
 
 
-Found = TypeVar("Found")
 STATE_ROWS = 3
 """The axis of the rows in a state `[1, L, 2, B, S]`."""
 
@@ -199,8 +198,7 @@ class SplitBatchProgram:
     def __init__(self, step: Step, device: str) -> None:
         self.step = step
         self._whole = ChunkProgram(step)
-        self._device = device
-        self._second = ThreadPoolExecutor(1)
+        self._halves = CallsAtOnce([device, device])
         compiled = {"jit_compile": True, "autograph": False}
         self._gradient = tf.function(self._half_gradient, **compiled)
         self._update = tf.function(self._joint_update, **compiled)
@@ -241,7 +239,7 @@ class SplitBatchProgram:
             given = {name: tf.constant(part) for name, part in parts[which].items()}
             return self._gradient(weights, states[which], given)
 
-        gradients, states, labels, *shown = zip(*self._both(half), strict=True)
+        gradients, states, labels, *shown = zip(*self._halves.map(half, 2), strict=True)
         learnt, norm = self._update(learnt, gradients, labels, step, rate)
         return learnt, states, (*(np.concatenate(each, 1) for each in shown), norm)
 
@@ -257,26 +255,14 @@ class SplitBatchProgram:
         self, chunk: Callable[..., tuple], tensors: Tensors, parts: Arrays, count: int
     ) -> tuple[Tensors, tuple]:
         given, states = _halved_parts(parts), _halved(tensors["state"], STATE_ROWS)
-        found = self._both(
-            lambda which: chunk(tensors | {"state": states[which]}, given[which], count)
-        )
+
+        def half(which: int) -> tuple:
+            return chunk(tensors | {"state": states[which]}, given[which], count)
+
+        found = self._halves.map(half, 2)
         state = tf.concat([after["state"] for after, _ in found], STATE_ROWS)
         shown = zip(*(shown for _, shown in found), strict=True)
         return tensors | {"state": state}, tuple(map(_joined, shown))
-
-    def _both(self, half: Callable[[int], Found]) -> list[Found]:
-        """What the two halves give, `half(which)` called at once: here, and on the other thread."""
-
-        def placed(which: int) -> Found:
-            with tf.device(self._device):  # Which a thread has for itself.
-                return half(which)
-
-        second = self._second.submit(placed, 1)
-        try:
-            first = placed(0)
-        finally:
-            wait([second])
-        return [first, second.result()]
 
     def _half_gradient(self, weights: Tensors, state: tf.Tensor, parts: Inputs) -> tuple:
         """The gradient of the sum of a half's losses, its state after, and what its steps showed.

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from lstmcli import model_spec
 from lstmcli.config import Config
 from lstmcli.core import execution, gpu, initialization
-from lstmcli.core.device import threads
+from lstmcli.core.at_once import CallsAtOnce
+from lstmcli.core.device import devices_at_once, threads
 from lstmcli.core.inputs import dropout_bits
 from lstmcli.core.programs import ChunkProgram, SplitBatchProgram
 from lstmcli.core.replica_windows import (
@@ -258,6 +259,7 @@ class ChunkRunner:
         self._window_seconds = window_seconds
         self._device = device
         self._window = window
+        self._calls = CallsAtOnce(devices_at_once(device))
         self._paces: dict[tuple[str, int], ChunkSizer] = {}
 
     def made(self, kind: str) -> bool:
@@ -296,26 +298,25 @@ class ChunkRunner:
             for group in groups
         ]
         begin = first
-        with tf.device(self._device):
-            while begin < len(batch):
-                count = min(pace.windows, len(batch) - begin)
-                measured: list[list[Array]] = []
-                scored: list[npt.NDArray[Any]] = []
-                with self._told_of_memory(), pace.call(count):
-                    for index, group in enumerate(groups):
-                        parts = batch.take(begin, length, group.replicas)
-                        scored += [_counted(parts)[:count]] if "scored" in parts else []
-                        parts |= extra(begin, length, group.replicas) if extra else {}
-                        now[index], found = chunk(now[index], group.filled(parts, -1), count, begin)
-                        measured.append(
-                            [np.asarray(each)[:count, ..., group.genuine] for each in found]
-                        )
-                yield ChunkResult(
-                    _joined(now, groups),
-                    [np.concatenate(each, -1) for each in zip(*measured, strict=True)],
-                    np.concatenate(scored, -1) if scored else None,
-                )
-                begin += count
+        while begin < len(batch):
+            count = min(pace.windows, len(batch) - begin)
+
+            def call(index: int, begin: int = begin, count: int = count) -> tuple:
+                group = groups[index]
+                parts = batch.take(begin, length, group.replicas)
+                scored = _counted(parts)[:count] if "scored" in parts else None
+                parts |= extra(begin, length, group.replicas) if extra else {}
+                now[index], found = chunk(now[index], group.filled(parts, -1), count, begin)
+                return [np.asarray(each)[:count, ..., group.genuine] for each in found], scored
+
+            with self._told_of_memory(), pace.call(count):
+                measured, scored = zip(*self._calls.map(call, len(groups)), strict=True)
+            yield ChunkResult(
+                _joined(now, groups),
+                [np.concatenate(each, -1) for each in zip(*measured, strict=True)],
+                None if scored[0] is None else np.concatenate(scored, -1),
+            )
+            begin += count
 
     @contextmanager
     def _told_of_memory(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lstmcli.config import MUTABLE, PATHS, Config
+from lstmcli.core import execution
 from lstmcli.training import checkpoint_files, load, run_dir
 from lstmcli.training.checkpoint import Checkpoint
 from lstmcli.training.run_dir import FIGURES, SETTINGS, RunDirectory
@@ -109,11 +110,17 @@ class ResumeState:
         return known if isinstance(known, str) else None
 
     def exact(self, config: Config) -> Config:
-        """The run's resolved settings with the threads, schedule and device that it began with."""
+        """The run's resolved settings with the threads, schedule and device that it began with.
+
+        Threads that follow from the settings are left to them, so that replicas share the cores.
+        """
         pinned = {name: self.status[key] for name, key in PINNED.items()}
         if self.other_device:
             pinned["device"] = self.other_device
-        return replace(config, run=replace(config.run, **pinned))
+        exact = replace(config, run=replace(config.run, **pinned))
+        by_itself = replace(exact, run=replace(exact.run, threads=config.run.threads))
+        found = execution.plan(by_itself, features=0, device=exact.run.device).threads
+        return by_itself if found == exact.run.threads else exact
 
 
 def load_resume_state(

@@ -102,7 +102,8 @@ def test_a_run_goes_on_with_the_instruction_set_that_it_recorded(
     found = resume_state.load_resume_state(RunDirectory(Path("run")), {})
     api._load(api.open_data(found.config), found)
     given, features, before = set_up.pop()
-    assert (given.run.threads, execution.plan(given, features).schedule) == (1, "layered")
+    plan = execution.plan(given, features)
+    assert (plan.threads, plan.replicas_at_once, plan.schedule) == (1, True, "layered")
     monkeypatch.undo()
     as_a_new_process(monkeypatch)
     execution.set_up(given, features, before)
@@ -161,3 +162,19 @@ def test_bits_depend_on_no_kill_and_on_nothing_that_the_cache_of_programs_holds(
     assert [each["schedule"] for each in known] == ["layered", "layered"]
     assert [each["instruction_set"] for each in known] == ["AVX2", "AVX"]
     assert rows(Path("other/metrics.csv")) != rows(Path("none/metrics.csv"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "recorded", "expected"),
+    [({}, 1, None), ({}, 2, 2), ({"threads": 1}, 1, 1),
+     ({"state_size": 256, "batch_size": 64, "bptt": 64}, 2, 2)],
+)  # fmt: skip
+def test_a_run_goes_on_with_its_threads_or_with_those_that_follow_from_its_settings(
+    settings, recorded, expected, tmp_path
+):
+    """Replicas of small models share the cores again, which `--threads 1` would forbid."""
+    config = Config.build(**{"batch_size": 5, "bptt": 15, "replicas": 8} | settings)
+    status = {"threads": recorded, "schedule": "layered", "device": "cpu:0"}
+    directory = RunDirectory(tmp_path)
+    kept = resume_state.ResumeState(directory, status, config, None, None, longer=False)
+    assert kept.exact(config).run.threads == expected
