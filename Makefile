@@ -37,14 +37,14 @@ lint: .venv/installed-dev
 docs: .venv/installed-dev  ## docs/_build/index.html
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs docs/_build
 
-docs-run: .venv/installed-dev  ## what the commands in docs/ print, written below them anew
+docs-run: .venv/installed-dev  ## runs the commands in docs/ and updates the outputs below them
 	$(BIN)/python tests/support/docs_run.py
 
 screenshots: .venv/installed-dev  ## docs/images/: an answer, the live view and a page; needs Chromium or Chrome
 	$(BIN)/python tests/support/screenshots.py
 
 torture: .venv/installed-dev torture-kills  ## random settings, damages, power losses and files, from a seed
-	@echo "seed $(SEED); the same again: make torture SEED=$(SEED)"
+	@echo "seed $(SEED); to repeat: make torture SEED=$(SEED)"
 	@set -e; for part in 1 2 3 4 5 6 7 8; do \
 	  $(BIN)/python -m pytest tests/core/test_replicas.py -k settings --replica-examples 25 \
 	    --hypothesis-seed $$(($(SEED) + part)); \
@@ -60,12 +60,12 @@ torture: .venv/installed-dev torture-kills  ## random settings, damages, power l
 	  done; \
 	fi
 
-audit: .venv/installed-dev  ## are vulnerabilities known of the versions that are installed?
+audit: .venv/installed-dev  ## known vulnerabilities of the installed versions
 	$(INSTALL) 'pip-audit>=2.7'
 	$(BIN)/python tests/support/audit.py constraints.txt
 
-torture-kills: .venv/installed-dev  ## runs of every kind, killed: do they end as ones left alone? KILLS=100 times
-	@echo "seed $(SEED); the same again: make $@ SEED=$(SEED) KILLS=$(KILLS)"
+torture-kills: .venv/installed-dev  ## killed runs of every kind must end like uninterrupted ones; KILLS=100 of them
+	@echo "seed $(SEED); to repeat: make $@ SEED=$(SEED) KILLS=$(KILLS)"
 	$(BIN)/python -m pytest tests/*/test_kills*.py --kills $(KILLS) --kill-seed $(SEED) -rP
 
 bench: .venv/installed-dev  ## lstmcli beside Keras, PyTorch, JAX and plain C, in one run

@@ -224,11 +224,6 @@ def test_the_commands_of_an_example_exist(script, tmp_path):
         parses(shlex.join(["lstmcli", *each.split("\0")]))
 
 
-def test_the_commands_of_a_clusters_example_exist():
-    [command] = readme_commands((ROOT / "examples" / "ray_cluster.md").read_text())
-    parses(shlex.join(["lstmcli", *command]))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["article.sh", "longer_echo.sh"])
 def test_example_script_runs(name, environment, tmp_path):

@@ -1,4 +1,4 @@
-"""Asks the package index what vulnerabilities it knows of the versions that are installed.
+"""Lists known vulnerabilities of the installed versions, from the package index.
 
 `python tests/support/audit.py constraints.txt` ends with 1 where there are some, and with 2
 where nothing was checked, which is no good news.

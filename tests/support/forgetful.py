@@ -1,4 +1,4 @@
-"""A file system that forgets what was not synced: its states after a power loss at any moment.
+"""A file system that loses what was not synced: its states after a power loss at any moment.
 
 Python's own audit events tell of every call that opens, renames, makes or removes; `os.fsync` is
 watched besides. Before each of them the whole tree is looked at, so that what was written since the

@@ -1,4 +1,4 @@
-"""A window as a schedule is given it, of plain arrays."""
+"""A schedule's input window, made of plain arrays."""
 
 
 class Given:

@@ -1,4 +1,4 @@
-"""The map of the package in CONTRIBUTING.md, made of the first lines of its docstrings by cog."""
+"""The map of the package in CONTRIBUTING.md, which cog makes from the docstrings' first lines."""
 
 import ast
 from pathlib import Path
@@ -18,8 +18,8 @@ def headline(path):
 
 
 def rooms():
-    """A table of rooms by floor, then one of each room's files."""
-    yield "| floor | room | what is in it |\n| --- | --- | --- |"
+    """A table of the package's modules by layer, then one for the files of each subpackage."""
+    yield "| layer | module | what is in it |\n| --- | --- | --- |"
     for floor, name in FLOORS:
         path = ROOT / name
         file = path if path.suffix else path / "__init__.py"

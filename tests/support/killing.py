@@ -1,4 +1,4 @@
-"""What tests that kill runs share: when they are killed, and that what is left is sound."""
+"""Shared by tests that kill runs: when to kill them, and checks of what they leave."""
 
 import time
 from pathlib import Path

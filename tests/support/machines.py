@@ -1,4 +1,4 @@
-"""Machines with GPUs that are not there: what TensorFlow is made to see."""
+"""Simulated machines with GPUs, by patching what TensorFlow sees."""
 
 from pathlib import Path
 

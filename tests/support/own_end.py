@@ -1,4 +1,4 @@
-"""Ends a process by SIGKILL at a write that is named: before it, halfway, or just after it.
+"""Kills a process with SIGKILL at a given write: before it, halfway, or just after it.
 
 A clock hits a write of a few microseconds once in thousands of times, so the process does it.
 """

@@ -1,4 +1,4 @@
-"""What the tests of pages share: a page as a parser reads it, and a browser that shows it."""
+"""Shared by tests of pages: a parsed page, and a browser that shows it."""
 
 import shutil
 from collections import Counter

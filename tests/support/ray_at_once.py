@@ -1,4 +1,4 @@
-"""Stands in for Ray: what is to be done on a cluster is done at once, in this process."""
+"""A stand-in for Ray that runs tasks immediately, in this process."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Models that were exported, loaded by what they are for, in a process that knows no lstmcli.
+"""Loads exported models with their own runtimes, in a process without lstmcli.
 
 `python tests/support/reload_exports.py FOLDER` runs each `FOLDER/*.json`: the model that it names
 is given the arrays of an `.npz`, and what it gives is written into another one.

@@ -1,4 +1,4 @@
-"""Series of the echo task, and of a stranger."""
+"""Series of the echo task, and of a user's file."""
 
 import numpy as np
 

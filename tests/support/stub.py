@@ -1,4 +1,4 @@
-"""The verbs as an editor sees them: `lstmcli/__init__.pyi`, written by cog."""
+"""The Python functions' signatures for editors: cog writes them to `lstmcli/__init__.pyi`."""
 
 import inspect
 

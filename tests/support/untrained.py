@@ -1,4 +1,4 @@
-"""Runs as they would be with weights that are drawn and losses that are made up."""
+"""Run directories made without training: random weights and invented losses."""
 
 import numpy as np
 
