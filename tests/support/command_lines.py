@@ -8,7 +8,7 @@ import typer
 
 from lstmcli.cli.app import app
 
-OF_ALL = {"--help", "--version", "--install-completion"}
+OF_ALL = {"--help", "--version", "--install-completion", "--show-completion"}
 COMMANDS = typer.main.get_command(app).commands
 
 
