@@ -419,7 +419,7 @@ def test_verify_says_why_a_run_does_not_go_on(run, monkeypatch):
 
     monkeypatch.setattr(verify, "_resume", damaged)
     error = run(*VERIFY, exit_code=4).stderr
-    assert "does not go on: `" in error
+    assert "does not continue: `" in error
     assert "last.safetensors` is not a checkpoint" in error
 
 

@@ -155,7 +155,7 @@ def test_rows_and_steps_of_a_short_file_are_as_its_training_part_has_them(
 def test_settings_without_effect_are_refused(run, text):
     for options, words in [
         (["--decay-from", 3], "without `--learning-rate-decay`"),
-        (["--data", text, "--target", "x"], "about the columns of a table"),
+        (["--data", text, "--target", "x"], "it applies to tables"),
         (["--task", "adding", "--echo-step", 3], "`--echo-step` has no effect"),
         (["--horizon", 1], "without `--data`"),
     ]:
