@@ -1,6 +1,6 @@
 """JSON Schemas of what lstmcli prints and writes, made of the types in its code.
 
-`python tests/support/schemas.py` writes them to `docs/reference/schemas/` anew.
+`python tests/support/schemas.py` writes them to `docs/reference/schemas/` anew, and so does cog.
 """
 
 import inspect
@@ -164,7 +164,12 @@ def text_of(schema):
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-if __name__ == "__main__":
+def write():
+    """Writes all schemas anew."""
     FOLDER.mkdir(exist_ok=True)
     for name, schema in every().items():
         file_of(name).write_text(text_of(schema))
+
+
+if __name__ == "__main__":
+    write()
