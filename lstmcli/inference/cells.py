@@ -5,6 +5,7 @@ The rules for empty cells, numbers and words are those of `data/table`, for one 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -156,6 +157,19 @@ class Words:
         return code
 
 
+LOOSE_DATE = re.compile(r"(\d{4})([-/. ])(\d\d?)(?:\2(\d\d?))?(?:[ T](\d\d?)(.*))?")
+"""What pandas takes for ISO 8601 beyond what Python does: other separators and single digits."""
+
+
+def _strict(text: str) -> str:
+    """A date that pandas takes for ISO 8601, as Python takes it."""
+    if not (found := LOOSE_DATE.fullmatch(text.strip())):
+        return text
+    year, _, month, day, hour, rest = found.groups()
+    date = f"{year}-{int(month):02}-{int(day or 1):02}"
+    return date if hour is None else f"{date}T{int(hour):02}{rest}"
+
+
 def read_date(text: str, how: str | None) -> datetime:
     """The date in a cell, without a time zone: in UTC where one was written.
 
@@ -168,8 +182,8 @@ def read_date(text: str, how: str | None) -> datetime:
     """
     if how in (None, "ISO8601"):
         try:
-            found = datetime.fromisoformat(text)
-        except ValueError:  # Months and years alone.
+            found = datetime.fromisoformat(_strict(text))
+        except ValueError:  # Years alone.
             item = np.datetime64(text, "us").item() if text[:1].isdigit() else None
             if not isinstance(item, datetime):
                 raise

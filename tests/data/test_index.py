@@ -39,6 +39,8 @@ WRITTEN = {
     "years": (hours("12MS", "%Y-%m-%d", 100, "1900-01-01"), "yearly", "12MS"),
     "day first": (hours("D", "%d.%m.%Y"), "daily", "D"),
     "day first with slashes": (hours("D", "%d/%m/%Y"), "daily", "D"),
+    "twelve hours": (hours("h", "%m/%d/%Y %I:%M %p"), "hourly", "h"),
+    "twelve hours with seconds": (hours("h", "%Y-%m-%d %I:%M:%S %p"), "hourly", "h"),
     "month first": (hours("D", "%m/%d/%Y"), "daily", "D"),
     "short years": (hours("D", "%m/%d/%y"), "daily", "D"),
     "names of months": (hours("MS", "%b %Y"), "monthly", "MS"),

@@ -308,3 +308,21 @@ def test_neither_tensorflow_nor_pandas_is_loaded(enter):
 
 def test_what_is_empty_in_a_table_is_empty_in_a_stream():
     assert cells.EMPTY == STR_NA_VALUES  # Pandas': the next release may know others.
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2021/01/02 03:00", "2021/1/2", "2021-1-2 5:06", "2021.01.02", "2021-03", "2021/03", "2021",
+     "20210102 0500", "2021-01-02T05:06Z", "2021-01-02 5:06:07.5+02:00", " 2021-01-02"],
+)  # fmt: skip
+def test_dates_are_read_line_by_line_as_in_a_file(text):
+    expected = pd.to_datetime([text], format="ISO8601", utc=True)[0].tz_localize(None)
+    assert cells.read_date(text, "ISO8601") == expected
+
+
+@pytest.mark.parametrize("text", ["2021-13-02", "2021/01-02", "202103", "x", "2021-01-02 24:00"])
+def test_what_is_no_date_in_a_file_is_none_line_by_line(text):
+    with pytest.raises(ValueError, match=r"."):
+        pd.to_datetime([text], format="ISO8601")
+    with pytest.raises(ValueError, match=r"."):
+        cells.read_date(text, "ISO8601")

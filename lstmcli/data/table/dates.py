@@ -29,10 +29,15 @@ OTHERS = (
     "%b-%Y",
     "%d-%b-%y",
     "%Y%m%d%H",
+    *(
+        f"{day} {time}"
+        for day in ("%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%Y-%m-%d", "%d-%b-%Y")
+        for time in ("%I:%M %p", "%I:%M:%S %p")
+    ),
 )
 """Ways of writing a date that pandas does not guess from one."""
 MONTH_FIRST, DAY_FIRST = re.compile(r"^%m[-/.]%d"), re.compile(r"^%d[-/.]%m")
-TIME = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?")
+TIME = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?( ?[AaPp][Mm])?")
 DAY, WEEK = 86_400.0, 7
 
 
