@@ -1,4 +1,4 @@
-"""The kinds of target, a class each: their losses, baselines and units, and how they are shown."""
+"""The types of target, a class each: losses, baselines, units and presentation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Array = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 
 FAR = 0.25
-"""Of the range of the labels that are shown: by more a predicted number is marked as wrong."""
+"""An error above this fraction of the shown range of labels marks a predicted number as wrong."""
 
 
 LEARNED = {
@@ -30,28 +30,28 @@ LEARNED = {
     "change": "change from its last value",
     "residual": "residual of a linear autoregression",
 }
-"""What of a number a model gives, by what it predicts."""
+"""What the model learns of a number, by what it predicts."""
 
 
 @dataclass(frozen=True)
 class Target(ABC):
-    """A kind of target: all that differs between classes, characters and numbers.
+    """A type of target: everything that differs between classes, characters and numbers.
 
     Attributes:
-        columns: what is predicted.
-        predicts: what of a number is given: its `level`, `change` or `residual`.
+        columns: the target columns.
+        predicts: what is predicted of a number: its `level`, `change` or `residual`.
 
     Class attributes:
-        head: its loss and readout among `core.heads.HEADS`.
-        tally: what sums up how well it is predicted.
-        figure: what its figure is called, and who draws it in `reporting/figures/predictions.py`.
-        baselines: what it is held against in `data/baselines`.
-        nouns: one and several of what there is to choose from.
-        counted: what is scored.
-        quoted: whether a value's name stands in quotes.
-        loss_words, range_words, head_name, unit, loss_unit, bayes_unit: in words.
-        short, long, axis, measure: how a loss is shown in what `familiar` makes of it, and what
-            that is called.
+        head: the loss and readout in `core.heads.HEADS`.
+        tally: the class that accumulates errors.
+        figure: the name of the predictions figure, and of its function in
+            `reporting/figures/predictions.py`.
+        baselines: the group of baselines in `data/baselines`.
+        nouns: singular and plural of what is predicted.
+        counted: the name of what is scored.
+        quoted: whether the names of values are quoted.
+        loss_words, range_words, head_name, unit, loss_unit, bayes_unit: names, in words.
+        short, long, axis, measure: formats and names of a loss in the unit of `familiar`.
     """
 
     head: ClassVar[str]
@@ -77,7 +77,7 @@ class Target(ABC):
 
     @property
     def size(self) -> int:
-        """What the head gives at each step: a number for each class, or the numbers."""
+        """The number of outputs of the head at each step: classes, or numbers."""
         return len(self.columns)
 
     @property
@@ -93,7 +93,7 @@ class Target(ABC):
     @property
     @abstractmethod
     def described(self) -> str:
-        """What is said of it behind its name."""
+        """A description to follow its name."""
 
     @abstractmethod
     def losses(self, outputs: Array, targets: npt.NDArray[Any]) -> Array:
@@ -101,7 +101,7 @@ class Target(ABC):
 
     @abstractmethod
     def gradient(self, outputs: Array, targets: npt.NDArray[Any]) -> Array:
-        """The gradient of each step's loss to the outputs: `[…, C]`."""
+        """The gradient of each step's loss with respect to the outputs: `[…, C]`."""
 
     @abstractmethod
     def readout(self, outputs: Array) -> Array:
@@ -113,21 +113,21 @@ class Target(ABC):
 
     @abstractmethod
     def first(self, targets: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """What `guess` is to be: `[…]`."""
+        """The label that `guess` is compared with: `[…]`."""
 
     @abstractmethod
     def wrong(self, guesses: npt.NDArray[Any], labels: npt.NDArray[Any], scored: Bools) -> Bools:
-        """Where a guess is another class, or far off: `[rows, steps]` all."""
+        """Where a guess is another class than the label, or is far off; all are `[rows, steps]`."""
 
     @abstractmethod
     def chance(
         self, baselines: Iterable[Baseline], least: float = 1.0
     ) -> tuple[str, float, float | None]:
-        """Who knows nothing of the inputs, and the loss and the accuracy of that.
+        """The baseline that ignores the inputs: its name, loss and accuracy.
 
         Args:
-            baselines: of the same steps.
-            least: the loss that a number's mean has at least.
+            baselines: the baselines of the same steps.
+            least: the lowest loss that the mean of numbers is given.
         """
 
     @abstractmethod
@@ -142,49 +142,49 @@ class Target(ABC):
 
         Args:
             given: the head's readout: `[steps, C or D]`.
-            targets: what is true: `[steps]` or `[steps, D]`.
-            scored: where that counts; `None` for everywhere.
-            classes: whose probabilities are given: `[steps, C]`; `None` for all.
+            targets: the labels: `[steps]` or `[steps, D]`.
+            scored: the scored steps; `None` for all.
+            classes: the classes whose probabilities are given: `[steps, C]`; `None` for all.
         """
 
     def fits(self, other: Target) -> bool:
-        """Whether a model of another target can be scored on it."""
+        """Whether this model can be evaluated on another target."""
         return self.head == other.head and self.size == other.size
 
     def rescaled(self, targets: npt.NDArray[Any], other: Target) -> npt.NDArray[Any]:
-        """Targets `[steps]` or `[steps, D]` with the means and scales of another."""
+        """Targets `[steps]` or `[steps, D]`, rescaled to the means and scales of another target."""
         return targets
 
     def accuracy(self, metric: float | None) -> float | None:
-        """The head's metric, where it is the share of steps guessed right."""
+        """The head's metric if it is an accuracy; otherwise `None`."""
         return None
 
     def familiar(self, loss: Any) -> Any:
-        """What people measure such a loss in; `None` where that is the loss itself."""
+        """The loss in a more common unit; `None` if there is none."""
         return None
 
     def errors(self, loss: float, mae: float | None) -> dict[str, float | None]:
-        """What there is to say of an error beside loss and accuracy, as JSON names it."""
+        """Further errors besides loss and accuracy, by their names in JSON."""
         return {}
 
     def in_units(self, error: float | None) -> float | None:
-        """An absolute error in the target's units, where it is one number."""
+        """An absolute error in the target's units, for a single number."""
         return None
 
     def baseline_name(self, name: str) -> str:
-        """What a baseline is called here."""
+        """The name of a baseline for this target."""
         return name
 
     @abstractmethod
     def figures(self, loss: float, accuracy: float | None, mae: float | None) -> dict[str, str]:
-        """A row of figures by their headings; `-` where one is not measured."""
+        """The cells of a table row, by column heading; `-` if not measured."""
 
     def amount(self, loss: float, form: str = ".2g") -> str:
         """`0.061 nats`, `0.061 in squared error`."""
         return f"{loss:{form}} {self.unit}"
 
     def result(self, loss: float) -> str:
-        """A test loss, with a more familiar figure where there is one."""
+        """A test loss, with a more common unit if there is one."""
         familiar = self.familiar(loss)
         shown = self.amount(loss, ".3g")
         return shown if familiar is None else f"{shown} ({self.long.format(familiar)})"
@@ -192,7 +192,7 @@ class Target(ABC):
 
 @dataclass(frozen=True)
 class ClassTarget(Target):
-    """One of several classes, as a softmax gives it."""
+    """One of several classes, predicted by a softmax."""
 
     head = "softmax"
     tally = ClassTally
@@ -208,7 +208,7 @@ class ClassTarget(Target):
 
     @property
     def size(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return int(self.columns[0].size)
 
     @property
@@ -244,7 +244,7 @@ class ClassTarget(Target):
         return targets
 
     def wrong(self, guesses: npt.NDArray[Any], labels: npt.NDArray[Any], scored: Bools) -> Bools:
-        """Where another class than the label is the most probable."""
+        """Where the most probable class is not the label."""
         return np.asarray(scored & (guesses != labels))
 
     def chance(
@@ -260,7 +260,7 @@ class ClassTarget(Target):
         scored: Bools | None,
         classes: npt.NDArray[Any] | None,
     ) -> list[tuple[str, Any]]:
-        """The label, and each class's probability or the most probable classes with theirs."""
+        """The label, and the probabilities of all classes or of the most probable ones."""
         [column] = self.columns
         label = ("label", column.written(targets, scored))
         if classes is None:
@@ -276,7 +276,7 @@ class ClassTarget(Target):
         return [label, *likely]
 
     def fits(self, other: Target) -> bool:
-        """Whether another target has these classes, or more."""
+        """Whether another target has these classes, possibly with more."""
         return self.head == other.head and self.size <= other.size
 
     def accuracy(self, metric: float | None) -> float | None:
@@ -295,7 +295,7 @@ class ClassTarget(Target):
         return {}
 
     def result(self, loss: float) -> str:
-        """A test loss: nats go without saying."""
+        """A test loss in nats."""
         return f"{loss:.3g}"
 
 
@@ -315,15 +315,15 @@ class TextTarget(ClassTarget):
     measure = "bits/char"
 
     def familiar(self, loss: Any) -> Any:
-        """Bits a character."""
+        """Bits per character."""
         return loss / math.log(2)
 
     def errors(self, loss: float, mae: float | None) -> dict[str, float | None]:
-        """The loss in bits a character."""
+        """The loss in bits per character."""
         return {"bits_per_character": self.familiar(loss)}
 
     def baseline_name(self, name: str) -> str:
-        """A character is a class."""
+        """The name of a baseline, with `character` for `class`."""
         return name.replace("class ", "character ")
 
     def _more_figures(self, loss: float) -> dict[str, str]:
@@ -337,7 +337,7 @@ class TextTarget(ClassTarget):
 
 @dataclass(frozen=True)
 class NumberTarget(Target):
-    """One or more numbers, as a linear layer gives them, standardised."""
+    """One or more standardised numbers, predicted by a linear layer."""
 
     head = "linear"
     tally = NumberTally
@@ -357,19 +357,19 @@ class NumberTarget(Target):
 
     @property
     def described(self) -> str:
-        """The loss, and in which units errors are."""
+        """The loss, and the units of the errors."""
         several = f", the mean of all {self.size}"
         units = several if self.size > 1 else "; rmse and mae in its own units"
         return f" (loss: {self.loss_name}{units})"
 
     def losses(self, outputs: Array, targets: npt.NDArray[Any]) -> Array:
-        """Mean squared error of the numbers that are known."""
+        """Mean squared error of the known numbers."""
         known = np.isfinite(targets)
         errors = np.where(known, outputs - targets, 0)
         return np.asarray(np.square(errors).sum(-1) / np.maximum(known.sum(-1), 1))
 
     def gradient(self, outputs: Array, targets: npt.NDArray[Any]) -> Array:
-        """Twice the error by the count of numbers, none where it is not known."""
+        """Twice the error divided by the number of targets; zero where a target is unknown."""
         errors = np.where(np.isnan(targets), 0, outputs - targets)
         return np.asarray(errors * (2 / outputs.shape[-1]))
 
@@ -386,7 +386,7 @@ class NumberTarget(Target):
         return np.asarray(targets[..., 0])
 
     def wrong(self, guesses: npt.NDArray[Any], labels: npt.NDArray[Any], scored: Bools) -> Bools:
-        """Where a number is far off, measured by the range of those shown."""
+        """Where a number is far off, relative to the range of the shown labels."""
         known = labels[scored]
         room = FAR * float(np.ptp(known)) if known.size else 0.0
         return np.asarray(scored & (np.abs(guesses - labels) > room))
@@ -394,7 +394,7 @@ class NumberTarget(Target):
     def chance(
         self, baselines: Iterable[Baseline], least: float = 1.0
     ) -> tuple[str, float, float | None]:
-        """The training part's mean."""
+        """The mean of the training part."""
         means = [each.loss for each in baselines if each.name == "mean"]
         return "the mean of the target", max([least, *means]) if means else 1.0, None
 
@@ -405,7 +405,7 @@ class NumberTarget(Target):
         scored: Bools | None,
         classes: npt.NDArray[Any] | None,
     ) -> list[tuple[str, Any]]:
-        """Each target, then what was predicted for each, in its own units."""
+        """The values of all targets, then their predictions, in their own units."""
         ends = self.endings
         return [
             (f"{name}{end}", column.written(values[:, place], counts))
@@ -415,7 +415,7 @@ class NumberTarget(Target):
 
     @property
     def endings(self) -> Sequence[str]:
-        """What tells the columns of several numbers apart: `_load`, `_load_lead_3`, `_lead_3`."""
+        """Suffixes of the columns of several numbers: `_load`, `_load_lead_3`, `_lead_3`."""
         several = len({column.name for column in self.columns}) > 1
         return [
             (f"_{escape_unprintable(column.name)}" if several else "")
@@ -424,27 +424,27 @@ class NumberTarget(Target):
         ]
 
     def rescaled(self, targets: npt.NDArray[Any], other: Target) -> npt.NDArray[Any]:
-        """As `Target` has it."""
+        """Targets `[steps, D]`, rescaled to the means and scales of another target."""
         from lstmcli.data.schema import rescaled
 
         assert isinstance(other, NumberTarget)
         return rescaled(targets, self.columns, other.columns)
 
     def familiar(self, loss: Any) -> Any:
-        """The root of the squared error, in the units of one number."""
+        """The root of the squared error, in the units of a single number."""
         root = math.sqrt(loss) if isinstance(loss, float) else np.sqrt(loss)
         return self.in_units(root)
 
     def in_units(self, error: Any) -> Any:
-        """As `Target` has it."""
+        """An absolute error in the units of a single number."""
         return None if error is None or self.size != 1 else error * self.columns[0].scale
 
     def errors(self, loss: float, mae: float | None) -> dict[str, float | None]:
-        """In the target's units, where it is one number."""
+        """RMSE and MAE in the units of a single number."""
         return {"rmse": self.familiar(loss), "mae": self.in_units(mae)}
 
     def figures(self, loss: float, accuracy: float | None, mae: float | None) -> dict[str, str]:
-        """The loss; of one number its errors in its own units, of which `mae` is one."""
+        """The loss; for a single number also its errors in its units, including `mae`."""
         error = self.familiar(loss)
         if error is None:
             return {"loss": six_digits(loss)}
@@ -453,5 +453,5 @@ class NumberTarget(Target):
 
 
 def six_digits(loss: float) -> str:
-    """A loss beside others in a table."""
+    """A loss with six significant digits, for tables."""
     return f"{loss:.6f}" if loss < 1000 else f"{loss:.3g}"

@@ -1,1 +1,1 @@
-"""A run: the trainer, its state, metrics, checkpoints, the run directory, evaluation."""
+"""A run: the trainer, its state, metrics, checkpoints, run directory and evaluation."""

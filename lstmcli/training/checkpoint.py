@@ -1,7 +1,7 @@
-"""Checkpoints: one `.safetensors` file with every tensor and, as JSON, all that a resume needs.
+"""Checkpoints: one `.safetensors` file with all tensors and, as JSON, all that a resume needs.
 
-Reading one runs no code. The names and shapes of the tensors are the contract's: Keras's, with a
-leading replica axis.
+Reading a checkpoint runs no code. The names and shapes of the tensors are Keras's, with a leading
+replica axis.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ FORMAT = 1
 KEY = "lstmcli"
 SLOT = "optimizer."
 PROGRESS = "progress."
-"""Of an epoch that is not completed: measures `[windows, R]`, and no part of a model."""
+"""Prefix of the metrics `[windows, R]` of an unfinished epoch. They are not part of the model."""
 SEAL = b'"sha256":"'
-"""What stands before the seal. A text cannot hold it: quotes are escaped there."""
-LENGTH = 8  # bytes that give the length of a safetensors header, and stand before it
+"""Text before the checksum. No JSON string can contain it, since quotes are escaped there."""
+LENGTH = 8  # bytes at the start of a safetensors file that give the length of its header
 LONGEST_HEADER = 100_000_000
-"""Bytes: what the format of safetensors allows."""
-BLOCK = 1 << 20  # bytes that are read at a time
+"""Bytes: the limit of the safetensors format."""
+BLOCK = 1 << 20  # bytes read at a time
 TYPES: dict[str, tuple[type, ...]] = {
     "version": (str,),
     "kind": (str,),
@@ -44,21 +44,21 @@ TYPES: dict[str, tuple[type, ...]] = {
     "label_counts": (list, NoneType),
     "data_sha256": (list, NoneType),
 }
-"""Of the metadata: what each is, `None` where it may be missing."""
+"""The types of metadata fields; `None` if the field may be missing."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model as it stood at some moment of its training.
+    """A model at some point of its training.
 
     Attributes:
         tensors: parameters, `state`, optimizer slots, and `progress.*` for an unfinished epoch.
-        metadata: `format`, `version`, `kind` (`last`, or `best`: each seed as it was in its own
-            epoch, which `best` names), `config`, `seeds`, `data_seeds`, `features`, `classes`,
-            `schema` and, of a dataset with classes, `label_counts`,
-            `position` (`epoch` and `window`, both completed, and `step`; of a `best`, the newest
-            of the seeds'), `streams`, `best`, `elapsed_seconds`, and for a dataset `data_sha256`,
-            the checksums of its parts. A path in the config leads from the run directory.
+        metadata: `format`, `version`, `kind` (`last`; or `best`, with each seed at its own best
+            epoch, given in `best`), `config`, `seeds`, `data_seeds`, `features`, `classes`,
+            `schema`, `label_counts` (of a dataset with classes), `position` (`epoch` and `window`,
+            both completed, and `step`; for `best`, the latest position of any seed), `streams`,
+            `best`, `elapsed_seconds`, and for a dataset `data_sha256`, the checksums of its parts.
+            Paths in the config are relative to the run directory.
     """
 
     tensors: dict[str, npt.NDArray[np.float32]]
@@ -66,7 +66,7 @@ class Checkpoint:
 
     @property
     def config(self) -> Config:
-        """The settings it was trained with."""
+        """The settings that the model was trained with."""
         return Config.build(self.metadata["config"])
 
     @property
@@ -76,14 +76,14 @@ class Checkpoint:
 
     @property
     def best_replica(self) -> int:
-        """The replica with the lowest validation loss; the first one where none is known."""
+        """The replica with the lowest validation loss; the first replica if no loss is known."""
         known = {each["seed"]: each["val_loss"] for each in self.metadata["best"]}
         losses = [known.get(seed) for seed in self.seeds]
         return min(range(len(losses)), key=lambda each: (losses[each] is None, losses[each] or 0))
 
     @property
     def epochs(self) -> list[int]:
-        """The epochs that each seed's model has completed."""
+        """The number of completed epochs of each seed's model."""
         if self.metadata["kind"] != "best":
             return [self.metadata["position"]["epoch"]] * len(self.seeds)
         known = {each["seed"]: each["epoch"] for each in self.metadata["best"]}
@@ -91,19 +91,19 @@ class Checkpoint:
 
     @property
     def schema(self) -> Schema:
-        """What the columns are that it was trained on."""
+        """The columns of the data that the model was trained on."""
         if saved := self.metadata.get("schema"):
             return Schema.from_dict(saved)
-        return plain(self.metadata["features"], self.metadata["classes"])  # Of an older version.
+        return plain(self.metadata["features"], self.metadata["classes"])  # From older versions.
 
     @property
     def label_counts(self) -> npt.NDArray[np.int64] | None:
-        """How many steps of the training part had each class, where that was kept."""
+        """The number of training steps of each class: `[classes]`; `None` if not saved."""
         counts = self.metadata.get("label_counts")
         return None if counts is None else np.asarray(counts, np.int64)
 
     def of_seed(self, seed: int) -> Checkpoint:
-        """The model of one of its seeds, as if that had been trained alone."""
+        """The model of one seed, as if it had been trained alone."""
         at, known = self.seeds.index(seed), self.metadata
         run = known["config"]["run"] | {"seed": seed, "replicas": 1}
         if run.get("data_seed") is not None:
@@ -117,11 +117,11 @@ class Checkpoint:
         return Checkpoint(tensors, {**known, **own, "config": {**known["config"], "run": run}})
 
     def write(self, path: Path) -> None:
-        """Writes the file whole or not at all, sealed with a checksum of its bytes.
+        """Writes the file atomically, with a checksum of its bytes.
 
-        The seal is a text among safetensors' own metadata, as that format allows nothing after the
-        tensors. That there is one stands in our metadata too, apart from it: so damage to the one
-        place or to the other does not make the file pass for one of before there were seals.
+        The checksum is stored in safetensors' own metadata, since the format allows nothing after
+        the tensors. A separate field of our metadata says that there is a checksum. So a file that
+        is damaged in one of the two places is not mistaken for an older file without a checksum.
         """
         text = json.dumps({**self.metadata, "format": FORMAT, "checksum": "sha256"})
         contiguous = {name: np.ascontiguousarray(array) for name, array in self.tensors.items()}
@@ -136,11 +136,11 @@ def read(path: Path, finite: bool = True) -> Checkpoint:
 
     Args:
         path: the file.
-        finite: whether weights that are not finite are refused, too.
+        finite: whether to refuse weights that are not finite.
 
     Raises:
-        FileError: it is missing, damaged, or of a format that this version does not know, or its
-            weights are not finite.
+        FileError: the file is missing, damaged or of an unknown format, or its weights are not
+            finite.
     """
     if not path.is_file():
         raise FileError(f"there is no checkpoint `{path}`", "`lstmcli train` makes one")
@@ -162,7 +162,7 @@ def read(path: Path, finite: bool = True) -> Checkpoint:
             raise strange
     except FileError:
         raise
-    except Exception as error:  # A hostile file makes its decoders raise whatever they do.
+    except Exception as error:  # A hostile file can make its decoders raise anything.
         if wrong := kinds.mismatch(path, kinds.CHECKPOINT):
             raise FileError(wrong, _instead_of(path)) from error
         raise FileError(
@@ -173,14 +173,14 @@ def read(path: Path, finite: bool = True) -> Checkpoint:
 
 
 def _instead_of(path: Path) -> str:
-    """What to name in place of a file that is no checkpoint."""
+    """The hint for a file that is not a checkpoint."""
     if folder := kinds.directory_of(path):
         return f"name the directory that it is in: `{folder}`"
     return "name a run directory, or a `.safetensors` file in its `checkpoints`"
 
 
 def diverged(path: Path, checkpoint: Checkpoint) -> FileError | None:
-    """The error for a checkpoint whose weights are not finite; `None` where they are."""
+    """The error for a checkpoint whose weights are not finite; `None` if they are."""
     names = model_spec.parameters(checkpoint.tensors)
     for replica, seed in enumerate(checkpoint.seeds):
         if not all(np.isfinite(checkpoint.tensors[name][replica]).all() for name in names):
@@ -192,11 +192,11 @@ def diverged(path: Path, checkpoint: Checkpoint) -> FileError | None:
 
 
 def _check_seal(path: Path) -> bool:
-    """Whether the file is sealed; those from before there were seals are not.
+    """Checks the checksum; returns whether there is one. Older files have none.
 
     Raises:
-        FileError: it is larger than the free memory.
-        ValueError: it is not as it was sealed, or its header is longer than the file, or than the
+        FileError: the file is larger than the free memory.
+        ValueError: the checksum does not match, or the header is longer than the file or than the
             format allows.
     """
     with path.open("rb") as file:
@@ -219,7 +219,7 @@ def _check_seal(path: Path) -> bool:
 
 
 def _header_end(length: bytes) -> int:
-    """Where the header ends, by the file's first eight bytes."""
+    """The byte at which the header ends, from the first eight bytes of the file."""
     return LENGTH + int.from_bytes(length, "little")
 
 
@@ -230,11 +230,11 @@ def _why(error: Exception) -> str:
 
 
 def _check(checkpoint: Checkpoint) -> None:
-    """Checks what every reader relies on.
+    """Checks what all readers rely on.
 
     Raises:
-        KeyError, TypeError, ValueError, LstmcliError: the metadata are not complete, or a tensor is
-            missing, or is not of the type and the shape that the config asks for.
+        KeyError, TypeError, ValueError, LstmcliError: the metadata is incomplete, or a tensor is
+            missing or does not have the type and shape that the config requires.
     """
     _check_metadata(checkpoint.metadata)
     _check_columns(checkpoint)
@@ -254,10 +254,10 @@ def _check(checkpoint: Checkpoint) -> None:
 
 
 def _check_metadata(metadata: dict[str, Any]) -> None:
-    """Checks the types of what readers take from the metadata without looking.
+    """Checks the types of the metadata that readers use unchecked.
 
     Raises:
-        KeyError, TypeError, ValueError: something is missing, or is of another type.
+        KeyError, TypeError, ValueError: a field is missing or has the wrong type.
     """
     position = metadata["position"]
     whole = [position["epoch"], position["window"], position["step"]]
@@ -274,10 +274,10 @@ def _check_metadata(metadata: dict[str, Any]) -> None:
 
 
 def _check_columns(checkpoint: Checkpoint) -> None:
-    """Checks that the schema, the counts of labels and the seeds are those of the model.
+    """Checks that the schema, the label counts and the seeds match the model.
 
     Raises:
-        ValueError: they are not.
+        ValueError: they do not.
     """
     metadata, spec = checkpoint.metadata, checkpoint.schema.spec(False, False)
     if (spec.features, spec.outputs) != (metadata["features"], metadata["classes"]):
@@ -295,13 +295,13 @@ def _check_type(name: str, value: Any, types: tuple[type, ...]) -> None:
 
 
 def _shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, ...]]:
-    """The shape of the state, and of each parameter and each of its slots: `[R, …]`.
+    """The shapes `[R, …]` of the state, the parameters and their optimizer slots.
 
     Raises:
-        ValueError: there are not as many tensors as the config has layers.
+        ValueError: there are fewer tensors than layers.
     """
     config, metadata = checkpoint.config, checkpoint.metadata
-    if config.model.layers > len(checkpoint.tensors):  # Before as many names are made up.
+    if config.model.layers > len(checkpoint.tensors):  # Before generating that many names.
         layers = config.model.layers
         raise ValueError(f"it has no tensors for {layers:,} {plural(layers, 'layer')}")
     one = model_spec.shapes(config.model, metadata["features"], metadata["classes"])

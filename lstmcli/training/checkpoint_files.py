@@ -1,4 +1,4 @@
-"""The checkpoints and tables of a run directory, as a resume finds them."""
+"""The checkpoints and tables of a run directory, as a resume reads them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lstmcli.utils.errors import FileError, shell_quote
 
 
 def write_last(directory: RunDirectory, checkpoint: Checkpoint) -> None:
-    """Writes the newest checkpoint, and keeps the one before.
+    """Writes the newest checkpoint and keeps the previous one.
 
-    At every moment one of the two is whole under its name.
+    One of the two is always complete under its own name.
     """
-    # Their rows are on the disk already, as `metrics.append_metrics` left them.
+    # `metrics.append_metrics` has already written their rows to disk.
     checkpoint.metadata["tables"] = {path.name: _size(path) for path in _tables(directory)}
     if directory.last.exists():
         directory.previous.unlink(missing_ok=True)
@@ -30,10 +30,10 @@ def write_last(directory: RunDirectory, checkpoint: Checkpoint) -> None:
 
 
 def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
-    """The newest checkpoint of a run that can be read, and a warning where it is not the last one.
+    """The newest readable checkpoint of a run, and a warning if it is not the last one.
 
     Raises:
-        FileError: it has checkpoints, and none can be read.
+        FileError: there are checkpoints, but none can be read.
     """
     if not directory.last.exists() and not directory.previous.exists():
         return None, None
@@ -48,7 +48,7 @@ def newest(directory: RunDirectory) -> tuple[Checkpoint | None, str | None]:
 
 
 def fall_back_to_previous(directory: RunDirectory) -> None:
-    """Renames a damaged `last`: the one before is the last from now on."""
+    """Renames a damaged `last`; the previous checkpoint becomes the last."""
     if directory.last.exists():
         directory.last.replace(directory.damaged)
     with suppress(OSError):  # A file system without hard links.
@@ -67,11 +67,11 @@ def _read_previous(directory: RunDirectory) -> Checkpoint:
 
 
 def truncate_metrics(directory: RunDirectory, checkpoint: Checkpoint | None) -> None:
-    """Takes from the tables the rows that were written after a checkpoint.
+    """Removes the rows of the tables that were written after a checkpoint.
 
     Args:
-        directory: of the run.
-        checkpoint: where it goes on from; `None` for its beginning.
+        directory: the run directory.
+        checkpoint: the checkpoint to resume from; `None` to start from the beginning.
 
     Raises:
         FileError: a table has fewer rows than the run had written.
@@ -80,7 +80,7 @@ def truncate_metrics(directory: RunDirectory, checkpoint: Checkpoint | None) -> 
         table: checkpoint.metadata["tables"][table.name] if checkpoint else 0
         for table in _tables(directory)
     }
-    for table, length in lengths.items():  # All of them, before one is changed.
+    for table, length in lengths.items():  # Check all of them before changing any.
         _check_length(table, length)
     for table, length in lengths.items():
         if table.exists():
@@ -88,9 +88,9 @@ def truncate_metrics(directory: RunDirectory, checkpoint: Checkpoint | None) -> 
 
 
 def check_tables(directory: RunDirectory) -> None:
-    """Raises FileError where a table has fewer rows than the run had written, as far as is known.
+    """Raises FileError if a table has fewer rows than its run had written.
 
-    That is what the newest checkpoint says, where that is whole and of this run.
+    The expected length comes from the newest checkpoint, if it is readable and belongs to this run.
     """
     try:
         checkpoint = checkpoints.read(directory.last)

@@ -1,9 +1,9 @@
-"""Which checkpoints a run writes and when, and a run from its checkpoint: an exact resume.
+"""When a run writes its checkpoints, and how a checkpoint restores a run exactly.
 
-The checkpoint `last` is enough by itself. It has the tensors as they are, and beside them what else
-the run would have in memory: `best.*`, each seed's best tensors; within an epoch `progress.*`, what
-its windows have shown so far, and `begun.*`, the tensors from before it, at which a seed that
-diverges later stays. What is equal to something that is there already is left out.
+The checkpoint `last` is sufficient on its own. Besides the current tensors it holds what the run
+would have in memory: `best.*`, each seed's best tensors, and, within an epoch, `progress.*`, the
+metrics of the windows so far, and `begun.*`, the tensors from before the epoch, which a seed keeps
+if it diverges later. Tensors that equal others in the file are left out.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from lstmcli.utils.signals import name_of
 
 BEST, BEGUN, PROGRESS = "best.", "begun.", "progress."
 STANDING = "standing"
-"""Where the metadata of a `last` have what decides when each seed stops."""
+"""Key of the metadata of `last` that decides when each seed stops."""
 
 
 def save(run: TrainingState) -> None:
-    """Writes the checkpoints, between two epochs."""
+    """Writes the checkpoints between two epochs."""
     _write_last(run, run.tensors, {})
 
 
 def save_within(
     run: TrainingState, under_way: EpochProgress, tensors: initialization.Arrays
 ) -> None:
-    """Writes the checkpoints, within an epoch.
+    """Writes the checkpoints within an epoch.
 
     Args:
-        run: with the epochs that are completed.
-        under_way: the epoch.
-        tensors: as they are now.
+        run: the state after the last completed epoch.
+        under_way: the epoch in progress.
+        tensors: their current values.
     """
     measured = concatenate(under_way.parts)
     within = _named(BEGUN, run.tensors)
@@ -62,7 +62,7 @@ def save_within(
 
 
 def save_best(run: TrainingState) -> None:
-    """Writes the best checkpoint, if it is newer than its file."""
+    """Writes the best checkpoint if it is newer than its file."""
     if run.best_changed:
         epoch = max(best["epoch"] for best in run.best_epochs)
         _checkpoint(run, "best", run.best, epoch).write(run.directory.best)
@@ -70,7 +70,7 @@ def save_best(run: TrainingState) -> None:
 
 
 def save_when_due(run: TrainingState) -> None:
-    """Writes the checkpoints after an epoch, if it is one of those that ask for it, or the last."""
+    """Writes the checkpoints after an epoch if they are due or the run is finished."""
     every = run.config.training.checkpoint_every
     due = due_within(run) if every.endswith("s") else run.epoch % int(every) == 0
     if due or run.finished:
@@ -78,13 +78,16 @@ def save_when_due(run: TrainingState) -> None:
 
 
 def due_within(run: TrainingState) -> bool:
-    """Whether so many seconds have gone by that a checkpoint is due wherever the run stands."""
+    """Whether a checkpoint is due by time, also within an epoch."""
     every = run.config.training.checkpoint_every
     return every.endswith("s") and time.monotonic() - run.saved >= float(every[:-1])
 
 
 def stopped(run: TrainingState, windows: int, received: signal.Signals) -> StoppedError:
-    """What is said once a run that a signal has stopped is saved, so many windows into an epoch."""
+    """The error for a run that a signal has stopped and that has been saved.
+
+    `windows` is the number of completed windows of the current epoch.
+    """
     after = f" in epoch {run.epoch + 1}, after window {windows}" if windows else ""
     return StoppedError(
         f"stopped by {name_of(received)}{after or f' after epoch {run.epoch}'}",
@@ -94,14 +97,14 @@ def stopped(run: TrainingState, windows: int, received: signal.Signals) -> Stopp
 
 
 def write_error(run: TrainingState, error: OSError) -> LstmcliError:
-    """What is said of a run whose files could not be written, the disk being full for instance."""
+    """The error for a run whose files could not be written, for example on a full disk."""
     kept = os.path.exists(run.directory.last)  # noqa: PTH110 (of a directory that is shut, too)
     hint = f"when that is fixed, {_resuming(run)} goes on from the last checkpoint"
     return LstmcliError(describe_os_error(error), hint if kept else None)
 
 
 def no_memory(run: TrainingState, error: OutOfMemoryError) -> OutOfMemoryError:
-    """What is said of a run for which there was no memory, with what stands of it."""
+    """The error for a run that ran out of memory, with how to resume it."""
     if not run.directory.last.is_file():
         return error
     hint = f"{_resuming(run)} goes on from it where there is more room; {error.hint}"
@@ -113,14 +116,15 @@ def _resuming(run: TrainingState) -> str:
 
 
 def restore(run: TrainingState, checkpoint: Checkpoint) -> None:
-    """Puts a run where its checkpoint was made.
+    """Restores a run from its checkpoint.
 
     Args:
-        run: as it is before its first epoch.
+        run: its state before the first epoch.
         checkpoint: a `last`.
 
     Raises:
-        FileError: the checkpoint is of a version whose runs cannot be resumed, or is incomplete.
+        FileError: the checkpoint is incomplete, or was written by a version whose runs cannot be
+            resumed.
     """
     metadata = checkpoint.metadata
     try:
@@ -190,7 +194,7 @@ def _write_last(
         "epoch_seconds": seconds,
     }
     checkpoint_files.write_last(run.directory, checkpoint)
-    save_best(run)  # Afterwards: until then the older one goes with the older `last`.
+    save_best(run)  # Last: until then the older `best` matches the older `last`.
     run.saved = time.monotonic()
 
 
@@ -199,7 +203,7 @@ def _has_best(run: TrainingState) -> bool:
 
 
 def _best_is_newest(run: TrainingState) -> bool:
-    """Whether each seed's best tensors are those of the last epoch that is completed."""
+    """Whether each seed's best tensors are those of the last completed epoch."""
     return all(best["epoch"] == run.epoch for best in run.best_epochs)
 
 
@@ -210,11 +214,11 @@ def _named(prefix: str, tensors: initialization.Arrays) -> initialization.Arrays
 def _like(
     expected: initialization.Arrays, tensors: initialization.Arrays, prefix: str = ""
 ) -> initialization.Arrays:
-    """The tensors with the names that are expected.
+    """The tensors with the expected names.
 
     Raises:
         KeyError: one is missing.
-        ValueError: one has another shape.
+        ValueError: one has a different shape.
     """
     found = {name: tensors[prefix + name] for name in expected}
     for name, tensor in found.items():
@@ -226,14 +230,14 @@ def _like(
 def _checkpoint(
     run: TrainingState, kind: str, tensors: Mapping[str, Any], epoch: int, window: int = 0
 ) -> Checkpoint:
-    """A checkpoint of some tensors.
+    """Builds a checkpoint.
 
     Args:
-        run: whose it is.
+        run: the run.
         kind: `last` or `best`.
-        tensors: as they were at the position.
-        epoch: how many were completed.
-        window: how many were of the next epoch.
+        tensors: their values at this position.
+        epoch: completed epochs.
+        window: completed windows of the next epoch.
     """
     settings = run.config.run
     step = epoch * run.source.cut.windows + window

@@ -1,4 +1,4 @@
-"""Settings from TOML files: several on top of each other, and where each value comes from."""
+"""Settings from TOML files: merged in order, each with its origin."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ DEFAULT, BY_RULE = "default", "default for this data"
 
 @dataclass(frozen=True)
 class ConfigFiles:
-    """What some files say together.
+    """The merged settings of several files.
 
     Attributes:
         tables: the settings by group, as `Config.build` takes them.
-        origins: of each setting the file that has the last word.
+        origins: the file that each setting comes from.
     """
 
     tables: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Path] = field(default_factory=dict)
 
     def add(self, saved: Mapping[str, Any], path: Path) -> ConfigFiles:
-        """These and another file's settings, which win.
+        """Merges the settings of another file, which override these.
 
-        What a run has saved is all there is to say: nothing of before is left.
+        The saved settings of a run are complete, so they replace all earlier ones.
         """
         before = ConfigFiles() if is_resolved(saved) else self
         tables, origins = {**before.tables}, {**before.origins}
@@ -41,17 +41,17 @@ class ConfigFiles:
             if not isinstance(table, Mapping) or not isinstance(known, Mapping):
                 tables[group] = (
                     table if isinstance(known, Mapping) else known
-                )  # `Config.build` has a word for it.
+                )  # `Config.build` reports it.
                 continue
             tables[group] = {**known, **table}
             origins |= {FORMERLY.get(str(name), str(name)): path for name in table}
         return ConfigFiles(tables, origins)
 
     def found(self) -> dict[str, Any]:
-        """The settings, with the paths of files as they are found from here.
+        """The settings, with paths relative to the current directory.
 
         Raises:
-            FileError: data is not there.
+            FileError: a data file is missing.
         """
         tables = dict(self.tables)
         for group, names in PATHS.items():
@@ -69,7 +69,7 @@ class ConfigFiles:
 
 
 def _check_one_source(saved: Mapping[str, Any], path: Path, before: ConfigFiles) -> None:
-    """Raises UsageError where a file names a task, and one before it a file of data."""
+    """Raises UsageError if a file names a task and an earlier one names a data file."""
     now, then = (each.get("data", {}) for each in (saved, before.tables))
     if not isinstance(now, Mapping) or not isinstance(then, Mapping):
         return
@@ -82,10 +82,10 @@ def _check_one_source(saved: Mapping[str, Any], path: Path, before: ConfigFiles)
 
 
 def read(paths: Sequence[Path]) -> ConfigFiles:
-    """Reads files of settings, of which the later win.
+    """Reads settings files; later files override earlier ones.
 
     Raises:
-        UsageError: one is missing or is not TOML.
+        UsageError: a file is missing or is not TOML.
     """
     found = ConfigFiles()
     for path in paths:
@@ -96,12 +96,12 @@ def read(paths: Sequence[Path]) -> ConfigFiles:
 def with_origins(
     config: Config, files: ConfigFiles, given: Mapping[str, Any]
 ) -> dict[str, dict[str, tuple[Any, str]]]:
-    """Every setting that has an effect, by group, each with where it comes from, in words.
+    """Every setting that has an effect, by group, with its value and its origin in words.
 
     Args:
-        config: the settings, resolved.
-        files: those that were read from files.
-        given: those that were typed.
+        config: the resolved settings.
+        files: the settings read from files.
+        given: the settings from the command line.
     """
 
     def origin(name: str) -> str:
@@ -109,7 +109,7 @@ def with_origins(
             return option_name(name)
         if name in files.origins:
             return str(files.origins[name])
-        if name in OFF and is_resolved(files.tables):  # It was off once, and is not named there.
+        if name in OFF and is_resolved(files.tables):  # Off in a saved config means unlisted.
             return str(next(iter(files.origins.values())))
         return BY_RULE if config.data.data and DEFAULTS[name] is None else DEFAULT
 

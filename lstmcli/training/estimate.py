@@ -1,4 +1,4 @@
-"""What settings make possible, before anything is trained: labels, memory, seconds."""
+"""Estimates before training: number of labels, memory and time."""
 
 from __future__ import annotations
 
@@ -21,35 +21,34 @@ from lstmcli.data.tasks.echo import BayesLoss
 from lstmcli.model_spec import ModelSpec
 
 COMPILING = 3.5
-"""Seconds, whatever is compiled."""
+"""Seconds of compilation, independent of the model."""
 A_LAYER = {"wavefront": 0.075, "layered": 0.65}
-"""Seconds that each layer adds to it."""
+"""Further seconds of compilation per layer."""
 A_PAIR_OF_LAYERS = 4.2e-4
-"""And each layer with each other, as some of the compiler's passes compare all with all."""
+"""And per pair of layers, since some compiler passes compare all layers with each other."""
 AN_EPOCH = 0.01
-"""Seconds of an epoch beside its windows: for its files, and what is compiled is called."""
+"""Seconds of an epoch besides its windows: writing files and calling the compiled program."""
 A_SEED, A_SEED_ALONE = 0.003, 0.008
-"""Seconds that each seed adds to that: for its series and rows, and its part in a call; and with a
+"""Further seconds per seed, for its series, its rows and its share of a call; and for a seed with a
 call of its own."""
 WITH_VALIDATION = 1.4
-"""Times the windows of training that an epoch takes with its validation."""
+"""Factor by which validation makes an epoch longer than its training windows."""
 
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What is known of the data, as a run cuts it.
+    """What is known of the data, in the windows of a run.
 
     Attributes:
-        schema: what its columns are.
+        schema: its columns.
         labels: scored steps of an epoch.
-        windows: of an epoch.
-        rows, bptt: of a window.
-        dropped: steps that fill no window.
-        outside: the share of labels whose source lies before their window; `None` where that is
-            not known.
+        windows: windows of an epoch.
+        rows, bptt: the shape of a window.
+        dropped: steps left over after the last full window.
+        outside: the fraction of labels whose source lies before their window; `None` if unknown.
         longest: steps of the longest sequence; `None` for one endless series.
-        chance: what who knows nothing of the inputs loses.
-        best: the floor, or the best that needs no network; `None` where neither is known.
+        chance: the baseline that ignores the inputs.
+        best: the Bayes loss, or the best baseline; `None` if neither is known.
     """
 
     schema: Schema
@@ -66,18 +65,18 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What settings make possible.
+    """What is known of a run before it is trained.
 
     Attributes:
         config: all settings, resolved.
         data: what is known of the data.
-        parameters: of one seed's model.
-        seeds: how many are trained at once.
-        epochs: that are left, at most; a part of one counts as one.
-        done: epochs that an earlier start has trained, with the part of one that is under way.
-        seconds: of the training, about, with its compilation.
-        compiling: of the latter, about.
-        device: that it is trained on, and why on that one, where there is a choice.
+        parameters: the number of parameters of one seed's model.
+        seeds: the number of seeds trained together.
+        epochs: the epochs left, at most; a partial epoch counts as one.
+        done: epochs trained before this start, including the completed fraction of the current one.
+        seconds: estimated training time, including compilation.
+        compiling: estimated compilation time in seconds.
+        device: the training device, and why it was chosen if there was a choice.
     """
 
     config: Config
@@ -92,12 +91,12 @@ class Preflight:
 
     @property
     def training(self) -> float:
-        """Seconds of the training alone."""
+        """Estimated seconds of training without compilation."""
         return self.seconds - self.compiling
 
 
 BAYES_LOSS = "Bayes loss"
-"""How the name of the best loss that can be expected begins; of a file it is that of a part."""
+"""Start of the name of the Bayes loss; for a file, the name of the part follows."""
 
 
 def of_data(source: Source, floor: BayesLoss | None, known: Sequence[Baseline]) -> DataFacts:
@@ -105,8 +104,8 @@ def of_data(source: Source, floor: BayesLoss | None, known: Sequence[Baseline]) 
 
     Args:
         source: the data.
-        floor: the best that can be expected, where the task is known.
-        known: what a file's validation part costs without a network.
+        floor: the Bayes loss, if the task is known.
+        known: the baselines of a file's validation part.
     """
     windows = source.windows(source.example)
     cut = windows.cut
@@ -140,15 +139,15 @@ def of_config(
     device: str | None = None,
     reason: str | None = None,
 ) -> Preflight:
-    """What settings make possible with some data.
+    """What is known of a run with some data before it is trained.
 
     Args:
         config: all settings, resolved.
         spec: what a program has to be compiled for.
-        data: as `of_data` tells it.
-        done: epochs that are trained already; those under way in part.
-        device: that they are trained on; by default what the settings name.
-        reason: why on that one, where there is a choice.
+        data: as `of_data` returns it.
+        done: epochs already trained; may be fractional.
+        device: the training device; by default that of the settings.
+        reason: why this device was chosen, if there was a choice.
     """
     where = device or config.run.device
     count = model_spec.count(config.model, spec.features, spec.outputs)
@@ -161,7 +160,7 @@ def of_config(
 
 
 def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
-    """A uniform guess, the mean of numbers, or what a task has for it."""
+    """The baseline that ignores the inputs: a uniform guess, the mean, or that of the task."""
     if baseline := tasks.baseline(source.example):
         return Baseline(*baseline)
     name, loss, _ = source.schema.target_kind.chance(known, least=0.0)
@@ -171,14 +170,14 @@ def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
 def training_seconds(
     config: Config, spec: ModelSpec, windows: int, epochs: float, device: str = "cpu"
 ) -> float:
-    """About how long training takes, without its compilation, if it goes to the last epoch.
+    """Estimated seconds of training to the last epoch, without compilation.
 
     Args:
         config: all settings, resolved.
         spec: what a program has to be compiled for.
-        windows: in an epoch.
-        epochs: to be trained.
-        device: that they are trained on.
+        windows: windows of an epoch.
+        epochs: epochs to train.
+        device: the training device.
     """
     epoch = windows * pace.window_seconds(config, spec, device) * WITH_VALIDATION
     is_wavefront = execution.plan(config, spec.features, device).schedule == "wavefront"
@@ -188,7 +187,7 @@ def training_seconds(
 
 
 def compiling_seconds(config: Config, spec: ModelSpec, device: str = "cpu") -> float:
-    """About how long the programs are compiled: more layers are a larger program."""
+    """Estimated seconds of compilation; the program grows with the number of layers."""
     layers = config.model.layers
     each = A_LAYER[execution.plan(config, spec.features, device).schedule]
     whatever = pace.COMPILING_ON_A_GPU if execution.on_gpu(device) else COMPILING
@@ -196,26 +195,26 @@ def compiling_seconds(config: Config, spec: ModelSpec, device: str = "cpu") -> f
 
 
 def label_count(windows: Windows) -> int:
-    """How many steps of some windows are scored."""
+    """The number of scored steps."""
     scored, cut = windows.series.scored, windows.cut
     if isinstance(cut, ContiguousWindows):
         return cut.rows * cut.used if scored is None else int(cut.cut_rows(scored).sum())
     if isinstance(cut, Spans):
         counted = cut.ends - cut.counted
         return int(counted.sum() if scored is None else windows.all("scored").sum())
-    return len(windows.series) if scored is None else int(scored.sum())  # Every sequence is whole.
+    return len(windows.series) if scored is None else int(scored.sum())  # Sequences stay whole.
 
 
 def fraction_beyond_bptt(windows: Windows) -> float | None:
-    """The share of labels that depend on an input from before their window.
+    """The fraction of labels that depend on an input from before their window.
 
-    No gradient leads there (Williams and Peng 1990, "An efficient gradient-based algorithm for
-    on-line training of recurrent network trajectories"): what such a label needs has to be in the
-    carried state by chance.
+    Truncated backpropagation computes no gradient for these dependencies (Williams and Peng 1990,
+    "An efficient gradient-based algorithm for on-line training of recurrent network trajectories"):
+    the carried state can hold what such a label needs only by chance.
 
     Returns:
-        The share of the scored labels that depend on any input; `None` where it is not known on
-        what labels depend.
+        The fraction of the scored labels that depend on any input; `None` if their dependencies are
+        unknown.
     """
     series, task = windows.series, tasks.of(windows.series)
     if task is None:

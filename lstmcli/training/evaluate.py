@@ -1,4 +1,4 @@
-"""Scoring trained models on series that they have not seen."""
+"""Evaluation of trained models on unseen series."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from lstmcli.utils.errors import FileError, plural
 from lstmcli.utils.files import scratch
 
 MOST_IN_A_ROW = 1_000_000
-"""Steps that are read in one row, at most."""
+"""Maximum number of steps read in one row."""
 ONE_ROW_SECONDS = 20.0
-"""That this may take, about."""
+"""Maximum estimated seconds for reading a recording in one row."""
 A_CELL, A_PARAMETER = 2e-6, 1e-10
-"""Seconds of a layer's step beside its products, and of a parameter's part in those."""
+"""Seconds per step: of a layer apart from its matrix products, and of a parameter in those."""
 
 
 @dataclass
 class Score:
-    """What one seed's model makes of a series.
+    """The result of one seed's model on a series.
 
     Attributes:
-        seed: the model's.
-        schema: what the columns are, as the model knows them.
+        seed: the model's seed.
+        schema: the model's schema.
         windows: what was scored.
-        floor: the best that can be expected on the series, where its task is known.
-        readout: what the head gave for each step, `[windows, bptt, rows, classes or numbers]`, if
-            it was to be kept: log-probabilities, or standardised numbers.
-        classes_kept: of very many classes the most probable ones of each step, whose readout that
-            is, the most probable one first: `[windows, bptt, rows, classes]`; `None` where it is
-            that of all.
-        tally: its errors, summed up.
+        floor: the Bayes loss of the series, if its task is known.
+        readout: the head's outputs for each step, if kept, `[windows, bptt, rows, classes or
+            numbers]`: log-probabilities or standardised numbers.
+        classes_kept: with very many classes, the most probable ones of each step, in descending
+            order, to which `readout` belongs: `[windows, bptt, rows, classes]`; `None` if `readout`
+            has all.
+        tally: its accumulated errors.
     """
 
     seed: int
@@ -61,45 +61,44 @@ class Score:
     tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begins to count."""
         self.tally = self.target.tally()
 
     @property
     def target(self) -> Target:
-        """What is predicted."""
+        """The target that is predicted."""
         return self.schema.target_kind
 
     @property
     def labels(self) -> int:
-        """How many steps were scored."""
+        """The number of scored steps."""
         return self.tally.labels
 
     @property
     def confusion(self) -> npt.NDArray[np.int64]:
-        """As the tally has it."""
+        """The confusion matrix of the tally."""
         return self.tally.confusion
 
     @property
     def outputs(self) -> OutputErrors | None:
-        """The errors of each of several numbers."""
+        """The errors of each number, if several are predicted."""
         return self.tally.outputs
 
     @property
     def loss(self) -> float:
-        """Mean over the scored steps: cross-entropy in nats, or squared error, standardised.
+        """Mean over the scored steps: cross-entropy in nats, or standardised squared error.
 
-        Of several numbers it is the mean over all that are known.
+        With several numbers, it is the mean over all known ones.
         """
         return self.tally.loss
 
     @property
     def accuracy(self) -> float | None:
-        """Share of steps guessed right; `None` for numbers."""
+        """Fraction of correct steps; `None` for numbers."""
         return self.tally.accuracy
 
     @property
     def errors(self) -> dict[str, float | None]:
-        """What there is beside these: `rmse` and `mae`, or `bits_per_character`."""
+        """Further errors: `rmse` and `mae`, or `bits_per_character`."""
         return self.target.errors(self.loss, self.tally.mae)
 
     @property
@@ -114,30 +113,30 @@ class Score:
 
     @property
     def bits_per_character(self) -> float | None:
-        """The loss in bits, for text."""
+        """The loss in bits per character, for text."""
         return self.errors.get("bits_per_character")
 
     def add(
         self, readout: npt.NDArray[np.float32], arrays: dict[str, npt.NDArray[np.generic]]
     ) -> None:
-        """Takes in what the head gave for some windows, `[windows, bptt, rows, …]`."""
+        """Adds the errors of the head's outputs for some windows, `[windows, bptt, rows, …]`."""
         targets = arrays["targets"]
         scored = arrays.get("scored", np.ones(targets.shape[:3], np.bool_))
         self.tally.add(readout[scored], targets[scored])
 
     @property
     def kept_from(self) -> int:
-        """The first window whose readout is kept: those before it only warm up."""
+        """The first window whose readout is kept; earlier windows are only warm-up."""
         cut = self.windows.cut
         return cut.warm_up_windows if isinstance(cut, batching.Spans) else 0
 
     def keep(self, begin: int, readout: npt.NDArray[np.float32], most: int) -> None:
-        """Keeps what the head gave for some windows, if they have more than a warm-up.
+        """Keeps the head's outputs for some windows, except those of the warm-up.
 
         Args:
-            begin: the first of them.
-            readout: `[windows, bptt, rows, …]`; some at the end may be none of the series.
-            most: of so many classes or numbers at most.
+            begin: the number of the first window.
+            readout: `[windows, bptt, rows, …]`; windows past the end of the series are ignored.
+            most: the maximum number of classes or numbers to keep per step.
         """
         first = max(begin, self.kept_from)
         readout = readout[first - begin : len(self.windows) - begin]
@@ -167,20 +166,21 @@ def score(
     requested: str,
     keep: int = 0,
 ) -> list[Score]:
-    """Scores each model of a checkpoint on its series.
+    """Evaluates each model of a checkpoint on its series.
 
-    The state is zero where a series begins; a part of a recording is read after what precedes it.
+    The state is zero at the start of a series. A part of a recording is read after the steps before
+    it.
 
     Args:
         checkpoint: the models.
-        config: their settings, with the layout to score in.
+        config: their settings, with the layout for evaluation.
         series: one for each model.
         requested: the device.
-        keep: of how many classes or numbers each step's readout is kept, at most.
+        keep: the maximum number of classes or numbers per step whose readout is kept.
 
     Raises:
-        DeviceError: the device is not there, or cannot be used.
-        OutOfMemoryError: there is no room on it for a window.
+        DeviceError: the device is missing or cannot be used.
+        OutOfMemoryError: the device has no room for a window.
         FileError: the data does not fit the models, is too short, or has nothing to score.
     """
     spec = _fitting(checkpoint, series)
@@ -200,19 +200,19 @@ def score(
 
 
 def _windows(config: Config, series: Sequence[Series], spec: ModelSpec) -> list[Windows]:
-    """Each model's windows, as many for each."""
+    """Each model's windows; all models have the same number."""
     rows, bptt = config.training.rows, config.training.steps
-    if series[0].is_recording:  # It is the same for all.
+    if series[0].is_recording:  # The same for all.
         return [_of_recording(config, series[0], spec)] * len(series)
     count = max(len(windows_of(each, rows, bptt)) for each in series)
     return [windows_of(each, rows, bptt, windows=count) for each in series]
 
 
 def _of_recording(config: Config, series: Series, spec: ModelSpec) -> Windows:
-    """A recording, or a part of one, in one row after all that precedes it, if that is soon done.
+    """A recording, or a part of one, in one row after all earlier steps, if that is fast enough.
 
-    Else the row begins later, but for the warm-up; and where the part itself takes long, it is cut
-    into as many rows as the model was trained on, each with its warm-up.
+    Otherwise the row starts later, with a warm-up. If the part itself takes too long, it is cut
+    into as many rows as in training, each with its warm-up.
     """
     rows, bptt = config.training.rows, config.training.steps
     most = min(MOST_IN_A_ROW, int(ONE_ROW_SECONDS / _step_seconds(config, spec)))
@@ -223,20 +223,20 @@ def _of_recording(config: Config, series: Series, spec: ModelSpec) -> Windows:
 
 
 def _step_seconds(config: Config, spec: ModelSpec) -> float:
-    """About how long a step of one row takes, of all models: as measured on one core."""
+    """Estimated seconds per step of one row for all models, as measured on one core."""
     model = config.model
     count = model_spec.count(model, spec.features, spec.outputs)
     return config.run.replicas * (model.layers * A_CELL + count * A_PARAMETER)
 
 
 def add_readouts(program: Program, tensors: Arrays, scores: Sequence[Score], keep: int = 0) -> None:
-    """Takes into each model's score what it makes of its windows.
+    """Adds the outputs for its windows to each model's score.
 
     Args:
-        program: of the models.
+        program: the compiled program of the models.
         tensors: their parameters: `[R, …]`.
-        scores: one for each of the R.
-        keep: of how many classes or numbers each step's readout is kept, at most.
+        scores: one for each of the R models.
+        keep: the maximum number of classes or numbers per step whose readout is kept.
     """
     begin = 0
     for readout in program.predict(tensors, ReplicaWindows([each.windows for each in scores])):
@@ -252,7 +252,7 @@ def _fitting(checkpoint: Checkpoint, series: Sequence[Series]) -> ModelSpec:
     """What the program has to be compiled for.
 
     Raises:
-        FileError: the data has other inputs than the models were trained on, or more classes.
+        FileError: the inputs differ from those in training, or there are more classes.
     """
     features, classes = checkpoint.metadata["features"], checkpoint.metadata["classes"]
     for each in series:

@@ -1,4 +1,4 @@
-"""What a run begins with: weights that are drawn, or those of a checkpoint with its columns."""
+"""The initial weights of a run: drawn at random, or taken from a checkpoint with its columns."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from lstmcli.utils.errors import FileError, UsageError, listed, plural, shell_qu
 
 @dataclass(frozen=True)
 class InitialModel:
-    """What a run begins with.
+    """The model that a run starts from.
 
     Attributes:
         path: its file.
         size: its layers and state size, by name.
-        schema: what its columns are; `None` for a Keras model of somebody else.
+        schema: its columns; `None` for a Keras model that lstmcli did not write.
         tensors: its parameters, `[R, …]`.
-        layers: of a Keras model, what the layer of each tensor is called; else nothing.
-        head: of such a model, the activation of its dense layer.
+        layers: for a Keras model, the layer name of each tensor; otherwise empty.
+        head: for a Keras model, the activation of its dense layer.
     """
 
     path: Path
@@ -43,15 +43,15 @@ class InitialModel:
 
     @property
     def predicts(self) -> str:
-        """What it gives of a number: its `level`, `change` or `residual`."""
+        """What the model predicts of a number: its `level`, `change` or `residual`."""
         return self.schema.predicts if self.schema else "level"
 
 
 def read(path: Path) -> InitialModel:
-    """Reads a checkpoint, or the `.keras` file of stacked LSTM layers with a dense head.
+    """Reads a checkpoint, or a `.keras` file with stacked LSTM layers and a dense head.
 
     Raises:
-        FileError: it is missing or damaged, or its model is something else.
+        FileError: the file is missing, damaged, or holds another kind of model.
     """
     if path.suffix.lower() == keras_weights.ENDING:
         found = keras_weights.read(path)
@@ -63,13 +63,13 @@ def read(path: Path) -> InitialModel:
 
 
 def open_source(config: Config, kept: ResumeState | None = None) -> Source:
-    """The data of a run, a text in the vocabulary of the model that it begins with.
+    """Opens the data of a run; a text is read with the vocabulary of the initial model.
 
-    That model's size is the run's too where nothing is said of it.
+    The run also takes the model's size, unless the settings give one.
 
     Args:
         config: all settings.
-        kept: what is there of the run, if it is to go on: then it knows its vocabulary.
+        kept: the state of a run to resume, which has its own vocabulary.
 
     Raises:
         FileError: the dataset or the checkpoint cannot be used, or the model lacks characters.
@@ -96,10 +96,10 @@ def open_source(config: Config, kept: ResumeState | None = None) -> Source:
 
 
 def _extended(path: Path, known: Schema, opened: Source) -> Schema:
-    """The columns of a model of texts, which knows the characters of a text from now on.
+    """The columns of a text model, extended by the new characters of a text.
 
     Raises:
-        FileError: it lacks some, and it is not said that it is to get them.
+        FileError: the model lacks characters and the settings do not allow adding them.
     """
     column, own = known.symbols[0], opened.schema.symbols[0]
     new = tuple(each for each in own.values or () if each not in (column.values or ()))
@@ -116,7 +116,7 @@ def _extended(path: Path, known: Schema, opened: Source) -> Schema:
 
 
 def sized(config: Config) -> Config:
-    """The settings of a run that begins with a checkpoint's weights: its size, if none is given.
+    """The settings of a run that starts from a checkpoint, with its size unless one is given.
 
     Raises:
         FileError: the checkpoint is missing or damaged.
@@ -137,17 +137,19 @@ def weights(
 ) -> initialization.Arrays:
     """The parameters `[R, …]` before the first window.
 
-    With `init_from` they are those of the checkpoint: each replica takes the one of its own place,
-    or all take the only one. What is on top of a guess begins with nothing: with that guess.
+    With `init_from` they come from the checkpoint: each replica takes the model at its own
+    position, or all replicas take the only one. A new model that predicts a change or a residual
+    starts with a dense kernel of zero, so its first prediction is the last value or the
+    autoregression's.
 
     Args:
         config: all settings.
         spec: what the program is compiled for.
-        schema: what the columns are.
-        begin: what `init_from` names, where it has been read already.
+        schema: the columns.
+        begin: the model of `init_from`, if already read.
 
     Raises:
-        FileError: the checkpoint is missing or damaged, or its model is another one.
+        FileError: the checkpoint is missing or damaged, or its model does not fit.
     """
     features, outputs = spec.features, spec.outputs
     if config.training.init_from is None:
@@ -167,7 +169,7 @@ def weights(
         there = begin.tensors[name].shape if name in begin.tensors else None
         if there not in ((1, *shape), (replicas, *shape)):
             raise _other_shape(begin, name, there, shape, replicas)
-        if extends:  # New characters stand last: their rows and columns stay as drawn.
+        if extends:  # New characters come last: their rows and columns stay as drawn.
             found[name][:, *map(slice, shape)] = begin.tensors[name]
         else:
             found[name] = np.array(np.broadcast_to(begin.tensors[name], (replicas, *shape)))
@@ -175,10 +177,10 @@ def weights(
 
 
 def _check_fits(begin: InitialModel, config: Config, spec: ModelSpec, schema: Schema) -> None:
-    """Refuses a model whose columns, number of layers or head are other ones.
+    """Checks that the columns, the number of layers and the head of a model fit the run.
 
     Raises:
-        FileError: they are.
+        FileError: they do not.
     """
     path, layers = begin.path, begin.size["layers"]
     if begin.schema is not None and not _extends(schema, begin.schema):
@@ -225,7 +227,7 @@ def _drawn(config: Config, spec: ModelSpec) -> initialization.Arrays:
 
 
 def _extends(schema: Schema, known: Schema) -> bool:
-    """Whether a vocabulary is that of a model and more."""
+    """Whether a vocabulary is the model's vocabulary with additions."""
     if not schema.kind == known.kind == "text":
         return False
     values, before = (each.symbols[0].values or () for each in (schema, known))
@@ -233,7 +235,7 @@ def _extends(schema: Schema, known: Schema) -> bool:
 
 
 def _check_same_columns(path: Path, known: Schema, schema: Schema) -> None:
-    """Refuses a model for which the same numbers mean something else."""
+    """Raises FileError for a model to which the same numbers mean something else."""
     for what, of in (("inputs are not those", _inputs), ("target is not that", _target)):
         if of(known) != of(schema):
             raise FileError(

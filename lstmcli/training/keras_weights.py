@@ -1,8 +1,8 @@
-"""The weights of a `.keras` file: read as data, without Keras, so that no code in it runs.
+"""The weights of a `.keras` file, read as data without Keras, so that no code in it runs.
 
-Such a file is a ZIP archive of a JSON text, `config.json`, with the layers and what each is given,
-and of `model.weights.h5`, where a layer stands under the name of its class in small letters, with a
-number behind it from the second one of that class on (`keras/src/saving/saving_lib.py`).
+Such a file is a ZIP archive of `config.json`, which lists the layers and their inputs, and of
+`model.weights.h5`. There each layer is stored under its class name in snake case, with a number
+appended from the second layer of that class on (`keras/src/saving/saving_lib.py`).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from lstmcli.utils.errors import FileError, plural
 ENDING = ".keras"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 DESCRIPTION = "lstmcli_export.json"
-"""Of a model that `lstmcli export` wrote."""
+"""The description in a model that `lstmcli export` wrote."""
 LINEAR = "autoregression"
-"""A layer of such a model, of which a new run fits its own."""
+"""A layer of such a model that a new run fits itself."""
 BEFORE = {
     *("InputLayer", "Masking", "Normalization", "Rescaling", "CategoryEncoding", "StringLookup"),
     *("IntegerLookup", "Concatenate", "GetItem", "Repeat", "Add", "Identity"),
@@ -36,7 +36,7 @@ BETWEEN = {
     *("Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "GetItem", "Identity"),
 }
 BEHIND = {"Softmax", "Activation", "Rescaling", "Add", "Identity"}
-"""Layers without weights that may stand before the LSTM layers, among them, and behind the head."""
+"""Layers without weights that may occur before, among and after the LSTM and dense layers."""
 CELL: dict[str, tuple[Any, ...]] = {
     "activation": ("tanh",),
     "recurrent_activation": ("sigmoid",),
@@ -44,7 +44,7 @@ CELL: dict[str, tuple[Any, ...]] = {
     "go_backwards": (False,),
 }
 HEAD: dict[str, tuple[Any, ...]] = {"activation": ("linear", "softmax"), "use_bias": (True,)}
-"""The accepted configurations of an LSTM layer and of the dense layer."""
+"""The accepted configurations of LSTM layers and of the dense layer."""
 EXPECTED = (
     "use a stack of LSTM layers of the same size, with `tanh`, `sigmoid` and biases, and one dense "
     "layer on top, linear or softmax"
@@ -55,15 +55,15 @@ Tensors = dict[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class KerasWeights:
-    """The weights of a stack of LSTM layers with a dense head.
+    """The weights of stacked LSTM layers with a dense head.
 
     Attributes:
-        layers: how many LSTM layers there are.
-        state_size: units of each.
+        layers: the number of LSTM layers.
+        state_size: units of each layer.
         head: the activation of the dense layer: `linear` or `softmax`.
-        schema: what the columns are, of a model that lstmcli wrote; else `None`.
-        tensors: as a checkpoint of one model has them, `[1, …]`.
-        names: what the layer of each tensor is called there.
+        schema: the columns of a model that lstmcli wrote; otherwise `None`.
+        tensors: as in a checkpoint of one model, `[1, …]`.
+        names: the layer name of each tensor in the file.
     """
 
     layers: int
@@ -85,7 +85,7 @@ class _Layer:
 
     @property
     def learned(self) -> bool:
-        """Whether it is of a class that the network is made of."""
+        """Whether the layer is an LSTM or a dense layer."""
         return self.kind in ("LSTM", "Dense")
 
 
@@ -93,8 +93,7 @@ def read(path: Path) -> KerasWeights:
     """Reads a file.
 
     Raises:
-        FileError: it is missing or damaged, or its model is something else; then it says which
-            layer does not fit.
+        FileError: the file is missing or damaged, or a layer does not fit; the message names it.
     """
     if not path.is_file():
         raise FileError(f"there is no Keras model `{path}`", "check the name and the directory")
@@ -110,7 +109,7 @@ def read(path: Path) -> KerasWeights:
         return _weights(path, stack, weights, schema)
     except FileError:
         raise
-    except Exception as error:  # A hostile file makes its decoders raise whatever they do.
+    except Exception as error:  # A hostile file can make its decoders raise anything.
         raise FileError(
             f"`{path}` is not a model that Keras 3 has saved or is damaged: {error}",
             'in Keras `model.save("model.keras")` writes one',
@@ -123,10 +122,10 @@ def _content(archive: zipfile.ZipFile, path: Path, name: str) -> bytes:
 
 
 def _stack(path: Path, model: dict[str, Any], own: bool) -> list[_Layer]:
-    """The LSTM layers and the dense one, from the input on.
+    """The LSTM layers and the dense layer, starting at the input.
 
     Raises:
-        FileError: the model is something else.
+        FileError: it is another kind of model.
     """
     if (kind := model["class_name"]) not in ("Functional", "Sequential"):
         raise FileError(
@@ -154,11 +153,11 @@ def _stack(path: Path, model: dict[str, Any], own: bool) -> list[_Layer]:
 
 
 def _layers(config: dict[str, Any]) -> Iterator[_Layer]:
-    """All layers, each with the group of its weights, and the layers that it is given."""
+    """All layers, each with its weights' group and its input layers."""
     counts: dict[str, int] = {}
     for layer in config["layers"]:
         kind, own, group = layer["class_name"], layer["config"], layer["class_name"].lower()
-        if not str(layer.get("module")).startswith("keras"):  # Somebody's own class.
+        if not str(layer.get("module")).startswith("keras"):  # A custom class.
             kind = str(layer.get("registered_name") or f"{layer.get('module')}.{kind}")
         if kind == "TimeDistributed" and own["layer"]["class_name"] == "Dense":
             kind, group = "Dense", "time_distributed"
@@ -172,7 +171,7 @@ def _layers(config: dict[str, Any]) -> Iterator[_Layer]:
 
 
 def _tensors(value: Any) -> Iterator[str]:
-    """The names of the layers whose outputs stand somewhere in what a layer is given, in order."""
+    """The names of the layers whose outputs occur in a layer's inputs, in order."""
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
             yield value["config"]["keras_history"][0]
@@ -184,7 +183,7 @@ def _tensors(value: Any) -> Iterator[str]:
 
 
 def _named(value: Any) -> Iterator[str]:
-    """The names of the layers that give a model's outputs."""
+    """The names of a model's output layers."""
     if isinstance(value, dict):
         value = [*value.values()]
     if value and isinstance(value[0], str):
@@ -195,7 +194,7 @@ def _named(value: Any) -> Iterator[str]:
 
 
 def _chain(layers: dict[str, _Layer], end: str) -> list[_Layer]:
-    """The layers from an input to an output, each the first that the next one is given."""
+    """The layers from an input to an output, following the first input of each."""
     found = [layers[end]]
     while found[-1].inbound and len(found) <= len(layers):
         found.append(layers[found[-1].inbound[0]])
@@ -203,10 +202,10 @@ def _chain(layers: dict[str, _Layer], end: str) -> list[_Layer]:
 
 
 def _check_order(path: Path, chain: Sequence[_Layer]) -> None:
-    """Checks that there are LSTM layers of one size, then a dense one, and no others with weights.
+    """Checks for LSTM layers of one size, then a dense layer, and no others with weights.
 
     Raises:
-        FileError: there are not.
+        FileError: the layers differ.
     """
     learned = [layer for layer in chain if layer.learned]
     if len(learned) < 2:
@@ -279,5 +278,5 @@ def _weights(
 
 
 def _array(file: Any, group: str, place: int) -> npt.NDArray[np.float32]:
-    """A variable of a layer, with the axis of replicas."""
+    """A variable of a layer, with a replica axis."""
     return np.asarray(file[f"layers/{group}/vars/{place}"], np.float32)[np.newaxis]

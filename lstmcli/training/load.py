@@ -1,4 +1,4 @@
-"""A finished model, found and opened to be used: its settings as they hold here, and its data."""
+"""Opens a trained model for use: its checkpoint, its settings and its data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lstmcli.utils.errors import FileError, LstmcliError, UsageError, shell_quot
 from lstmcli.utils.files import read_small
 from lstmcli.utils.settings import check_path
 
-if TYPE_CHECKING:  # The readers of data are loaded where data is read: `predict` starts without.
+if TYPE_CHECKING:  # Readers are imported only when data is read: `predict` starts without them.
     from lstmcli.data.baselines import Fitting
     from lstmcli.data.datasets import EvaluationData, Source
 
@@ -28,17 +28,17 @@ AnyPath = str | PathLike[str]
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A checkpoint, and what its models are to read.
+    """A checkpoint and the data for its models.
 
     Attributes:
-        path: the file.
-        model: what it holds.
-        config: its settings, and those that were given.
-        data: a dataset to read; `None` for what the settings name.
-        trained_on: checksums of the parts of the dataset that it was trained on, as known.
-        run: the run directory that it was found in; `None` where the file itself was named.
-        before: the settings with which the models were trained, where `data` follows on theirs.
-        trial: of a sweep, the one that was chosen; `None` where no sweep was named.
+        path: the checkpoint file.
+        model: its content.
+        config: its settings, with those given to `open_checkpoint`.
+        data: a dataset to read; `None` for the data of the settings.
+        trained_on: checksums of the parts of the training dataset, as far as known.
+        run: the run directory that was named; `None` if the file itself was named.
+        before: the settings of the training data, if `data` continues it.
+        trial: the best trial of a sweep; `None` if no sweep was named.
     """
 
     path: Path
@@ -51,12 +51,12 @@ class LoadedCheckpoint:
     trial: BestTrial | None = None
 
     def notes(self) -> list[str]:
-        """What is to be known of the models, in words."""
+        """Notes on the models for the user."""
         chosen = self.trial.note if self.trial else None
         return [*filter(None, [chosen, self._incomplete()])]
 
     def _incomplete(self) -> str | None:
-        """That the run has not come to its end, and how far it has come; `None` where it has."""
+        """How far an unfinished run has come; `None` if the run is finished."""
         if self.run is None or not self.run.holds_run():
             return None
         status = self.run.read_status()
@@ -69,13 +69,13 @@ class LoadedCheckpoint:
         )
 
     def tested(self, to_score: bool = True) -> EvaluationData:
-        """A series that the models have not seen, for each of them, and what it is.
+        """An unseen series for each model, with its description.
 
         Args:
-            to_score: whether targets must be there.
+            to_score: whether targets are required.
 
         Raises:
-            FileError: the dataset is missing, damaged or too short, or not what it was.
+            FileError: the dataset is missing, damaged or too short, or has changed.
         """
         from lstmcli.data.datasets import series_to_test
 
@@ -84,7 +84,7 @@ class LoadedCheckpoint:
         )
 
     def fitting(self, tested: EvaluationData) -> Fitting:
-        """What the baselines of a series are fitted to: the training part where it can be had."""
+        """What the baselines of a series are fitted to: the training part, if it is available."""
         from lstmcli.data.baselines import Fitting
 
         if source := tested.source or self.source():
@@ -94,7 +94,7 @@ class LoadedCheckpoint:
         return Fitting(self.model.schema, config.training.steps, horizon, counts=counts)
 
     def source(self) -> Source | None:
-        """The dataset that the models were trained on, if it is there and what it was."""
+        """The dataset that the models were trained on, if it is available and unchanged."""
         from lstmcli.data.datasets import open_source
 
         saved = self.model.metadata["config"]
@@ -111,7 +111,7 @@ class LoadedCheckpoint:
 
 
 def _extent(run: RunDirectory, status: Mapping[str, Any]) -> str:
-    """How far a run has come, in brackets; nothing where its files do not tell."""
+    """How far a run has come, in parentheses; empty if its files do not say."""
     try:
         done = max((row.epoch for row in metrics.read_metrics(run.metrics)), default=0)
         return f" ({done} of {status[SETTINGS]['training']['epochs']} epochs)"
@@ -122,17 +122,16 @@ def _extent(run: RunDirectory, status: Mapping[str, Any]) -> str:
 def open_checkpoint(
     checkpoint: AnyPath, data: AnyPath | None, settings: Mapping[str, Any]
 ) -> LoadedCheckpoint:
-    """Opens a checkpoint or a run directory.
+    """Opens a checkpoint, the best checkpoint of a run, or the best trial of a sweep.
 
     Args:
-        checkpoint: the file, or a run directory, of which the best checkpoint counts, or a sweep's,
-            of which the best trial does.
-        data: a dataset to read. Without one it is a fresh series, or the part of the dataset that
-            was held back from training.
-        settings: those of the task and of the run that differ from the checkpoint's.
+        checkpoint: a checkpoint file, a run directory or a sweep directory.
+        data: a dataset to read; by default a new series, or the part of the dataset that was held
+            out from training.
+        settings: settings of the task and the run that override those of the checkpoint.
 
     Raises:
-        LstmcliError: there is none, or a setting is the model's own.
+        LstmcliError: there is no checkpoint, or a setting belongs to the model.
     """
     known = {spec.name for group in (DataConfig, RunConfig) for spec in fields(group)}
     if strange := settings.keys() - known | settings.keys() & set(OF_THE_CHECKPOINT):
@@ -141,7 +140,7 @@ def open_checkpoint(
         check_path(data)
     path, model = read_own_checkpoint(Path(checkpoint))
     folder, saved = folder_of(path), model.metadata["config"]
-    if data is not None:  # The labels are those of the files that the model was trained on.
+    if data is not None:  # The labels belong to the training data.
         saved = {**saved, "data": {**saved.get("data", {}), "labels": None}}
     given = settings if data is None else {**settings, "data": str(data)}
     config = Config.build(saved if data else run_dir.with_paths_from(saved, folder), **given)
@@ -168,16 +167,16 @@ def open_checkpoint(
 
 
 BEST = "best"
-"""What `sweep.json` calls the best trial."""
+"""Key of the best trial in `sweep.json`."""
 
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The trial of a sweep that stands for the whole.
+    """The best trial of a sweep.
 
     Attributes:
-        run: the run directory of its setting.
-        seed: of the seeds that were trained there, its own.
+        run: the run directory of its settings.
+        seed: its seed, one of those trained there.
     """
 
     run: Path
@@ -185,18 +184,18 @@ class BestTrial:
 
     @property
     def note(self) -> str:
-        """That it was chosen, in words."""
+        """The note that the best trial was chosen."""
         return f"seed {self.seed} of `{self.run}` is the sweep's best trial, by its validation"
 
 
 def folder_of(checkpoint: Path) -> Path:
-    """The run directory of a checkpoint, or the folder that a copy of one lies in."""
+    """The run directory of a checkpoint, or the folder that contains it."""
     run = RunDirectory(checkpoint.parent.parent)
     return run.path if checkpoint.parent == run.last.parent else checkpoint.parent
 
 
 def data_checksums(folder: Path) -> list[str] | None:
-    """SHA-256 of the parts of the data that the run in a folder was trained on, if one is there."""
+    """SHA-256 of each part of the training data of the run in a folder; `None` if there is none."""
     try:
         return list(RunDirectory(folder).read_status()["data_sha256"])
     except (FileError, KeyError, TypeError):
@@ -204,7 +203,7 @@ def data_checksums(folder: Path) -> list[str] | None:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that a path names: itself, or the best (else the last) of a run directory.
+    """The checkpoint that a path names: the file, or the best (else the last) of a run directory.
 
     Raises:
         FileError: there is none.
@@ -221,10 +220,10 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def best_trial(path: Path) -> BestTrial | None:
-    """The trial that the directory of a sweep stands for; `None` where the path is no sweep.
+    """The best trial of a sweep directory; `None` if the path is not a sweep.
 
     Raises:
-        FileError: it is not known, as the sweep has not come to its answer, or it is gone.
+        FileError: the sweep is unfinished, or its best trial is gone.
     """
     sweep = SweepFiles(path)
     if not sweep.config.is_file() or RunDirectory(path).holds_run():
@@ -251,10 +250,10 @@ def best_trial(path: Path) -> BestTrial | None:
 
 
 def _recorded(sweep: SweepFiles) -> Any:
-    """What the sweep came to, as its `sweep.json` has it; `{}` where that is damaged.
+    """The result of a sweep from its `sweep.json`; `{}` if the file is damaged.
 
     Raises:
-        FileError: it has not come to its answer, or trials have ended since.
+        FileError: the sweep is unfinished, or trials have ended since.
     """
     try:
         known = json.loads(read_small(sweep.status))
@@ -272,7 +271,7 @@ def _recorded(sweep: SweepFiles) -> Any:
 
 
 def _such_as(sweep: SweepFiles) -> str:
-    """What can be named in place of a sweep."""
+    """What can be named instead of a sweep."""
     for folder in sorted(sweep.settings.glob("*/")):
         if RunDirectory(folder).best.is_file():
             return f"name a setting of it, such as `{shell_quote(folder)}`"
@@ -280,19 +279,20 @@ def _such_as(sweep: SweepFiles) -> str:
 
 
 class RunMismatchError(FileError):
-    """A checkpoint lies in the directory of another run."""
+    """A checkpoint is in the directory of another run."""
 
 
 def read_own_checkpoint(path: Path, finite: bool = True) -> tuple[Path, Checkpoint]:
-    """The checkpoint that a path names, as `find_checkpoint` finds it, and what it holds.
+    """The path of a checkpoint, as `find_checkpoint` finds it, and its content.
 
     Args:
-        path: a checkpoint or a run directory; or a sweep's, of which the best trial alone counts.
-        finite: whether weights that are not finite are refused.
+        path: a checkpoint, a run directory or a sweep directory, of which only the best trial is
+            used.
+        finite: whether to refuse weights that are not finite.
 
     Raises:
-        OtherRunError: the path is a run directory, and its checkpoint is of another run.
-        FileError: there is none, or it is damaged.
+        RunMismatchError: the checkpoint in a run directory belongs to another run.
+        FileError: there is no checkpoint, or it is damaged.
     """
     best = best_trial(path)
     run = best.run if best else path
@@ -304,7 +304,7 @@ def read_own_checkpoint(path: Path, finite: bool = True) -> tuple[Path, Checkpoi
 
 
 def _alone(file: Path, checkpoint: Checkpoint, best: BestTrial, finite: bool) -> Checkpoint:
-    """The model of a sweep's best trial, without those of the seeds beside it."""
+    """The model of a sweep's best trial, without the other seeds of its run."""
     if best.seed not in checkpoint.seeds:
         raise FileError(
             f"`{file}` has no model of seed {best.seed}, which is the sweep's best trial",
@@ -317,9 +317,9 @@ def _alone(file: Path, checkpoint: Checkpoint, best: BestTrial, finite: bool) ->
 
 
 def check_run_id(directory: RunDirectory, file: Path, checkpoint: Checkpoint) -> None:
-    """Raises OtherRunError where a checkpoint contradicts what `run.json` says.
+    """Raises RunMismatchError if a checkpoint contradicts `run.json`.
 
-    What that does not say (older versions kept less in it) is not asked for.
+    Fields missing from `run.json` are not compared, since older versions saved fewer.
     """
     try:
         status = directory.read_status()
@@ -343,11 +343,11 @@ def _of_another(checkpoint: Checkpoint, settings: Config, status: Mapping[str, A
     trained_on, known = checkpoint.metadata.get("data_sha256"), status.get("data_sha256")
     if not (trained_on and known and own.data.data):
         return False
-    return bool(trained_on[-1] != known[-1])  # The last part: version 1 had no more than two.
+    return bool(trained_on[-1] != known[-1])  # The last part: version 1 had at most two.
 
 
 def fixed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings but for those that may change, and for where files lie."""
+    """The settings that must not change, without the paths of files."""
     may_change = {*MUTABLE, *PATHS["data"], *PATHS["training"]}
     return {
         group: {name: value for name, value in table.items() if name not in may_change}

@@ -1,4 +1,4 @@
-"""Where the metrics of a run go: a row an epoch and seed, to each of its loggers."""
+"""Writes the metrics of a run to its loggers: one row per epoch and seed."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from lstmcli.training.state import TrainingState
 from lstmcli.training.tensorboard_logging import TensorBoardLogger
 from lstmcli.utils.files import write_atomically
 
-LOGGED_EVERY = 100  # windows: as often as the article prints its loss
+LOGGED_EVERY = 100  # windows, as in the article
 
 
 class MetricLogger(Protocol):
-    """Where the rows of a run go as its epochs end: its tables, TensorBoard's files, the screen."""
+    """A destination for the rows of a run: its tables or TensorBoard's files."""
 
     def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow]) -> None:
-        """Takes a row for each seed, and one for each of its windows that are logged."""
+        """Logs one row per seed, and one per seed and logged window."""
 
     def close(self, status: str) -> None:
-        """Takes how the run has ended: no row comes any more."""
+        """Closes the logger at the end of a run, with the run's status."""
 
 
 @dataclass(frozen=True)
 class CSVLogger:
-    """The tables of a run's directory: they are on disk before `log` returns."""
+    """The CSV tables of a run. Rows are on disk before `log` returns."""
 
     directory: RunDirectory
 
     def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow]) -> None:
-        """Adds the rows to `steps.csv` and `metrics.csv`, which is counted on, in this order."""
+        """Adds the rows to `steps.csv`, then to `metrics.csv`, which readers rely on."""
         metrics.append_metrics(self.directory.steps, steps)
         metrics.append_metrics(self.directory.metrics, epochs)
 
     def close(self, status: str) -> None:
-        """Has nothing left to do."""
+        """Does nothing: every row is already on disk."""
 
 
 def of_run(config: Config, directory: RunDirectory) -> list[MetricLogger]:
-    """Where the rows of a run go: the tables first, as a resume counts on them."""
+    """The loggers of a run; the tables come first, since a resume relies on them."""
     found: list[MetricLogger] = [CSVLogger(directory)]
     if config.run.tensorboard:
         found.append(TensorBoardLogger(directory, directory.settings(config)))
@@ -58,16 +58,17 @@ def of_run(config: Config, directory: RunDirectory) -> list[MetricLogger]:
 def record(
     run: TrainingState, measured: WindowMetrics, validated: WindowMetrics | None, seconds: float
 ) -> list[EpochRow]:
-    """Writes what an epoch has shown, and its checkpoints when they are due.
+    """Writes the metrics of an epoch, and the checkpoints when they are due.
 
     Args:
-        run: with the epoch completed.
-        measured: its training.
-        validated: its validation; `None` where there is none, and the last epoch is the best.
-        seconds: that the training took.
+        run: its state with the epoch completed.
+        measured: training metrics.
+        validated: validation metrics; `None` without validation, when the last epoch counts as
+            best.
+        seconds: training time.
 
     Returns:
-        A row for each seed at work.
+        A row for each active seed.
     """
     rows = [_row(run, *each, measured, validated, seconds) for each in run.active_replicas]
     steps = list(_logged(run, measured))
@@ -120,7 +121,7 @@ def _row(
 
 
 def _weigh_evidence(run: TrainingState, validated: WindowMetrics) -> None:
-    """Counts the epochs in a row whose validation shows the task solved."""
+    """Counts the consecutive epochs whose validation shows that the task is solved."""
     for replica, _ in run.active_replicas:
         floor = run.validation_floors[replica]
         shown = floor is not None and floor.evident(
@@ -130,13 +131,13 @@ def _weigh_evidence(run: TrainingState, validated: WindowMetrics) -> None:
 
 
 def _is_lower(run: TrainingState, replica: int, loss: float | None) -> bool:
-    """Whether a validation loss is a replica's lowest so far."""
+    """Whether a validation loss is the replica's lowest so far."""
     lowest = run.best_epochs[replica]["val_loss"]
     return loss is not None and math.isfinite(loss) and (lowest is None or loss < lowest)
 
 
 def _keep_best(run: TrainingState, losses: dict[int, float | None]) -> None:
-    """Takes over the tensors of some replicas, and their validation losses."""
+    """Stores the tensors and validation losses of some replicas as their best."""
     for replica, loss in losses.items():
         run.best_epochs[replica] = {
             **run.best_epochs[replica],
@@ -149,7 +150,7 @@ def _keep_best(run: TrainingState, losses: dict[int, float | None]) -> None:
 
 
 def _logged(run: TrainingState, measured: WindowMetrics) -> Iterator[StepRow]:
-    """A row for every 100th window, from the first on, and seed."""
+    """A row per seed for every 100th window, starting with the first."""
     before = (run.epoch - 1) * len(measured.loss)
     for window in range(0, len(measured.loss), LOGGED_EVERY):
         for replica, seed in run.active_replicas:
@@ -159,10 +160,9 @@ def _logged(run: TrainingState, measured: WindowMetrics) -> Iterator[StepRow]:
 
 
 def record_targets(run: TrainingState) -> None:
-    """Writes the errors of each of several numbers that are predicted, in a file's validation.
+    """Writes the validation errors of each target, if a file has several numeric targets.
 
-    Those of each seed's best model, and of what needs no network. Where one number is predicted, or
-    none is validated, there is no such table.
+    The table has the errors of each seed's best model and of the baselines.
     """
     held_out = run.source.validation()
     several = len(run.source.schema.numeric_targets) > 1

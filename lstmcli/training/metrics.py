@@ -1,4 +1,4 @@
-"""The rows of a run's tables: their columns are the fields of these classes, in order."""
+"""The rows of a run's tables: the fields of these classes are the columns, in order."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 class EpochRow:
     """One epoch of one seed: a row of `metrics.csv`.
 
-    Losses are in nats per step, or squared errors of standardised numbers. What is not measured is
-    an empty cell.
+    Losses are in nats per step, or squared errors of standardised numbers. Cells without a
+    measurement are empty.
 
     Attributes:
-        epoch: epochs completed.
-        step: windows completed, which are steps of the optimizer.
+        epoch: completed epochs.
+        step: completed windows, which equals the number of optimizer steps.
         seed: the seed.
         loss: mean training loss of the epoch.
-        accuracy: share of the training steps guessed right; of classes.
+        accuracy: fraction of training steps predicted correctly; for classes only.
         val_loss: loss on the validation part, or on a new series of the task.
-        val_accuracy: share of the validation steps guessed right; of classes.
-        bayes_loss: Bayes loss of the training series, where that is known.
+        val_accuracy: fraction of validation steps predicted correctly; for classes only.
+        bayes_loss: Bayes loss of the training series, if known.
         learning_rate: the learning rate of the epoch.
-        grad_norm: mean norm of the gradient over all weights, before it is clipped.
-        epoch_seconds: seconds of training, without validation and checkpoints; those of the first
-            row include the compilation.
-        elapsed_seconds: seconds since the start of the run, those of all its resumes together.
-        val_gap: excess loss: the validation loss minus the oracle's on the same labels.
+        grad_norm: mean norm of the gradient over all weights, before clipping.
+        epoch_seconds: training time in seconds, without validation and checkpoints; in the first
+            row, with compilation.
+        elapsed_seconds: seconds since the start of the run, summed over all its resumes.
+        val_gap: excess loss: the validation loss minus the oracle's loss on the same labels.
     """
 
     epoch: int
@@ -62,12 +62,12 @@ class StepRow:
     """One logged window of one seed: a row of `steps.csv`.
 
     Attributes:
-        epoch: which epoch, from 1 on.
-        step: windows completed, which are steps of the optimizer.
+        epoch: number of the epoch, from 1.
+        step: completed windows, which equals the number of optimizer steps.
         seed: the seed.
         loss: training loss of the window.
-        accuracy: share of the window's steps guessed right; of classes.
-        grad_norm: norm of the gradient over all weights, before it is clipped.
+        accuracy: fraction of the window's steps predicted correctly; for classes only.
+        grad_norm: norm of the gradient over all weights, before clipping.
     """
 
     epoch: int
@@ -82,13 +82,13 @@ Row = EpochRow | StepRow
 
 
 def append_metrics(path: Path, rows: Iterable[Row]) -> None:
-    """Appends rows to a table, after a header if the file is new, and puts them on the disk.
+    """Appends rows to a table, with a header if the file is new, and flushes them to disk.
 
-    Floats are written so that they read back to the same value. What is in a table is never older
-    than a checkpoint that is written after it, whatever happens to the power.
+    Floats are written so that reading them gives the same values. After a power failure, a table is
+    never older than a checkpoint that was written after it.
 
     Raises:
-        OSError: the disk is full, or the directory has gone; none of the rows is in the table.
+        OSError: the disk is full or the directory is gone; then the table has none of the rows.
     """
     rows = list(rows)
     if not rows:
@@ -102,10 +102,10 @@ def append_metrics(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_metrics(path: Path) -> list[EpochRow]:
-    """The rows of a `metrics.csv`; none where there is no file.
+    """The rows of a `metrics.csv`; empty if the file does not exist.
 
     Raises:
-        FileError: it is damaged.
+        FileError: the file is damaged.
     """
     if not path.exists():
         return []
@@ -142,9 +142,9 @@ def as_dict(row: Row) -> dict[str, Any]:
 
 
 LARGEST = 2.0**63
-"""Above what a whole number can be."""
+"""Whole numbers must be below this."""
 WHOLE = ("epoch", "step", "seed")
-"""Columns of whole numbers, of which each line has one."""
+"""Columns with a whole number in each line."""
 
 
 def read_table(
@@ -153,16 +153,16 @@ def read_table(
     whole: Collection[str] = WHOLE,
     newer: Collection[str] = (),
 ) -> pd.DataFrame:
-    """The whole lines of a CSV file; the last one may be half written.
+    """The complete lines of a CSV file; an incomplete last line is ignored.
 
     Args:
-        path: the file; without one there are no lines.
-        columns: which ones it has to have, of numbers.
-        whole: which of them have a whole number in each line.
-        newer: columns of numbers that it may have.
+        path: the file; if it does not exist, there are no lines.
+        columns: the required numeric columns.
+        whole: those with a whole number in each line.
+        newer: optional numeric columns.
 
     Raises:
-        FileError: it is damaged; the message says where.
+        FileError: the file is damaged; the message says where.
     """
     import pandas as pd
 
@@ -187,19 +187,23 @@ def read_table(
 
 
 def read_epochs(path: Path) -> pd.DataFrame:
-    """The whole lines of `metrics.csv`, as `read_table` has them; older ones have no `val_gap`."""
+    """The complete lines of `metrics.csv`, by `read_table`; older files have no `val_gap`."""
     known = [name for name in columns(EpochRow) if name != "val_gap"]
     return read_table(path, known, newer=["val_gap"])
 
 
 def _numbers(column: pd.Series, name: str, whole: bool) -> pd.Series:
-    """A column as numbers; raises ValueError where a cell is none, or larger than 64 bits hold."""
+    """A column as numbers.
+
+    Raises:
+        ValueError: a cell is not a number, or does not fit in 64 bits.
+    """
     import pandas as pd
 
     if column.dtype.kind == "i":
         return column
     found = pd.to_numeric(column, errors="coerce").astype(float)
-    too_large = found.abs() >= LARGEST  # And what is no number is not whole.
+    too_large = found.abs() >= LARGEST  # So NaN counts as not whole.
     wrong = (found % 1 != 0) | too_large if whole else found.isna() & column.notna()
     if not wrong.any():
         return found.astype("int64") if whole else found

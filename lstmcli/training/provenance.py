@@ -1,4 +1,4 @@
-"""Where a run comes from, as `run.json` says it: versions, machine, data, and when."""
+"""The origin of a run for `run.json`: versions, machine, data and time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lstmcli.training import run_dir
 from lstmcli.training.state import TrainingState
 
 LIBRARIES = ("tensorflow", "numpy", "safetensors")
-"""Whose versions the bits of a run depend on."""
+"""Libraries whose versions can change the bits of a run."""
 
 
 def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
-    """What `run.json` says from the start."""
+    """The content of `run.json` at the start of a run."""
     data, task = run.config.data.data, run.config.data.task
     training = run.config.training
     return {
@@ -44,7 +44,7 @@ def of_run(run: TrainingState, argv: Sequence[str]) -> dict[str, Any]:
 
 
 def circumstances(run: TrainingState) -> dict[str, Any]:
-    """What the bits of a run depend on besides its settings and its data."""
+    """What can change the bits of a run besides its settings and its data."""
     return {
         "version": __version__,
         "device": run.program.device,
@@ -59,16 +59,16 @@ def circumstances(run: TrainingState) -> dict[str, Any]:
 
 
 def of_device(run: TrainingState) -> dict[str, Any]:
-    """What a run is computed on, and why."""
+    """The device of a run, and why it was chosen."""
     return {"device": run.program.device, "device_reason": run.device_reason, **_gpu(run)}
 
 
 def _gpu(run: TrainingState) -> dict[str, Any]:
-    """The kind of GPU, where it is one."""
+    """The model of the GPU; empty for a CPU."""
     device = run.program.device
     return {"gpu": gpu.description(device)} if execution.on_gpu(device) else {}
 
 
 def now() -> str:
-    """The time, as `run.json` has it: UTC, ISO 8601."""
+    """The current time for `run.json`: UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Going on with a run: it is put where it stood, and told what is not as it was."""
+"""Resuming a run: restores its state and reports what has changed since it began."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lstmcli.training.state import TrainingState
 
 
 def restore_run(run: TrainingState, kept: ResumeState) -> None:
-    """Puts a run where it stood, and takes from its tables the rows that came after.
+    """Restores a run from its checkpoint and removes later rows from its tables.
 
     Raises:
-        FileError: the data is not what it was, or not all is there.
+        FileError: the data has changed, or something is missing.
         UsageError: other data is named.
     """
     kept.check_data(run.source.checksums())
@@ -30,7 +30,7 @@ def restore_run(run: TrainingState, kept: ResumeState) -> None:
 
 
 def notes(run: TrainingState, kept: ResumeState) -> list[str]:
-    """What is not as it was when the run began, and may change its bits."""
+    """Notes on changes since the run began that may change its bits."""
     found = []
     for name, before, now in changes(kept.status, provenance.circumstances(run)):
         what = name.replace("_", " ")
@@ -48,14 +48,14 @@ def notes(run: TrainingState, kept: ResumeState) -> list[str]:
 def changes(
     before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> Iterator[tuple[str, object, object]]:
-    """What circumstances differ, by the names of `run.json`: what they were, and what they are.
+    """The circumstances that differ: the name in `run.json`, the old value and the new one.
 
-    Of several GPUs any is as good, if its card is of the same kind.
+    GPUs of the same model count as equal.
     """
     for name, value in now.items():
         known = before.get(name)
         if name == "gpu" and known is None:
-            continue  # Then the device differs, or an older version did not keep it.
+            continue  # The device differs, or an older version did not save it.
         if name == "device" and all(execution.on_gpu(str(each)) for each in (known, value)):
             continue
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""A run that is there and is to go on: what it is, and what may be asked of it."""
+"""The saved state of a run to resume, and which settings may change."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import option_name
 
 PINNED = {"threads": "threads", "execution": "schedule", "device": "device"}
-"""Settings that a machine resolves: what they became, under these names, is taken again."""
+"""Settings that the machine resolves, with their names in `run.json`; a resume reuses the
+values."""
 _FILES = PATHS["data"]
 
 
 @dataclass(frozen=True)
 class ResumeState:
-    """What is there of a run.
+    """The saved state of a run.
 
     Attributes:
-        directory: where.
-        status: what `run.json` says.
-        config: its settings, and what is asked of them now.
-        checkpoint: where it stands; `None` where it had not come to its first one.
-        warning: what is not as it should be.
-        longer: whether more epochs are asked for than before, or a patience that allows more.
-        data: the file that is said to be the run's data; `None` where nothing is said.
-        other_device: the one that it is to go on with, whatever its bits; `None` for its own.
+        directory: the run directory.
+        status: the content of `run.json`.
+        config: the run's settings, with the changes requested now.
+        checkpoint: its newest checkpoint; `None` if it has none yet.
+        warning: a problem with its files; `None` if there is none.
+        longer: whether more epochs are requested than before, or a patience that allows more.
+        data: the file given as the run's data; `None` if none is given.
+        other_device: the device to continue on, even if it changes the bits; `None` for the run's
+            own.
     """
 
     directory: RunDirectory
@@ -49,12 +51,12 @@ class ResumeState:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left to train."""
+        """Whether no training is left."""
         return self.status["status"] == "completed" and not self.longer
 
     @property
     def is_drawn(self) -> bool:
-        """Whether all figures are there: they are drawn once the training is completed."""
+        """Whether all figures are there; they are drawn after training."""
         names, folder = self.status.get(FIGURES), self.directory.figures
         if not isinstance(names, list) or not names:
             return False
@@ -62,20 +64,20 @@ class ResumeState:
 
     @property
     def early_stopping(self) -> str:
-        """The options that may end it before its last epoch, in words; empty without one."""
+        """The options that may stop the run early, in words; empty if there are none."""
         training = self.config.training
         given = {"patience": training.patience, "until_solved": training.until_solved}
         return " or ".join(f"`{option_name(name)}`" for name, is_given in given.items() if is_given)
 
     def check_data(self, checksums: Sequence[str]) -> None:
-        """Checks that data is what the run began with.
+        """Checks that the data is that of the run.
 
         Args:
-            checksums: of its parts.
+            checksums: the checksums of the parts of the data.
 
         Raises:
             UsageError: other data was named.
-            FileError: it has changed.
+            FileError: the data has changed.
         """
         if list(checksums) == list(self.status["data_sha256"]):
             return
@@ -96,7 +98,7 @@ class ResumeState:
         )
 
     def other_data(self, instead: str) -> UsageError:
-        """That the data which is named is not the run's, and what one can do instead."""
+        """The error for naming data other than the run's; `instead` is its hint."""
         return UsageError(
             f"`--data {self.data}` is not what this run is trained on: that is "
             f"`{self.status.get('data')}`, as seen from its directory",
@@ -105,14 +107,15 @@ class ResumeState:
 
     @property
     def instruction_set(self) -> str | None:
-        """The largest one that the run's programs were compiled for, as far as it is known."""
+        """The largest instruction set that the run was compiled for; `None` if unknown."""
         known = self.status.get("instruction_set")
         return known if isinstance(known, str) else None
 
     def exact(self, config: Config) -> Config:
-        """The run's resolved settings with the threads, schedule and device that it began with.
+        """The run's resolved settings with its original threads, schedule and device.
 
-        Threads that follow from the settings are left to them, so that replicas share the cores.
+        If the settings determine the number of threads, it is left to them, so that replicas share
+        the cores.
         """
         pinned = {name: self.status[key] for name, key in PINNED.items()}
         if self.other_device:
@@ -129,17 +132,17 @@ def load_resume_state(
     other_device: bool = False,
     data_is_open: bool = False,
 ) -> ResumeState:
-    """Reads what is there of a run, which must be held.
+    """Reads the saved state of a run, whose directory must be locked.
 
     Args:
-        directory: of the run.
-        given: settings that were asked for, by name.
-        other_device: whether the device among them may be another one than the run's.
-        data_is_open: whether the run's data is at hand already: its files need not be here.
+        directory: the run directory.
+        given: the requested settings by name.
+        other_device: whether the requested device may differ from the run's.
+        data_is_open: whether the run's data is already open; then its files may be missing.
 
     Raises:
         UsageError: a setting contradicts the run.
-        FileError: there is no run, its checkpoints are damaged, or its data is not there.
+        FileError: there is no run, its checkpoints are damaged, or its data is missing.
     """
     if other_device and "device" not in given:
         raise UsageError(
@@ -164,13 +167,13 @@ def load_resume_state(
 
 
 def _more_patient(asked: Config, before: Config, status: Mapping[str, Any]) -> bool:
-    """Whether a run that has stopped early is to wait longer for a better validation."""
-    wanted, had = (each.training.patience or math.inf for each in (asked, before))  # 0: for ever.
+    """Whether a run that stopped early is to wait longer for a better validation loss."""
+    wanted, had = (each.training.patience or math.inf for each in (asked, before))  # 0: forever.
     return status.get("epochs") != asked.training.epochs and wanted > had
 
 
 def check_run(directory: RunDirectory) -> None:
-    """Raises FileError where a directory holds no run."""
+    """Raises FileError if a directory does not hold a run."""
     if directory.holds_run():
         return
     path = directory.path
@@ -209,12 +212,12 @@ def _with_files(
     given: Mapping[str, Any],
     data_is_open: bool,
 ) -> dict[str, Any]:
-    """A run's settings, with the paths of its files as they are found from here.
+    """A run's settings, with the paths of its files relative to the current directory.
 
-    Those that have done what they were for may be gone.
+    Files that are needed only at the start may be missing.
     """
     tables = {name: dict(table) for name, table in settings.items()}
-    for name in tables["data"].keys() & set(_FILES):  # Where they are now, if that is said.
+    for name in tables["data"].keys() & set(_FILES):  # The current location, if given.
         if given.get(name) is not None:
             tables["data"][name] = str(Path(given[name]).absolute())
     done = PATHS if data_is_open else {"training": PATHS["training"]}
@@ -230,7 +233,7 @@ def _with_files(
 
 
 def _without_files(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
-    """What is given, but for where files are that the run has: their content is looked at."""
+    """The given settings without the files that the run has already; their content is compared."""
     return {
         name: value
         for name, value in given.items()
@@ -241,7 +244,7 @@ def _without_files(given: Mapping[str, Any], before: Config) -> dict[str, Any]:
 def _check_given(
     before: Config, asked: Config, given: Mapping[str, Any], status: Mapping[str, Any]
 ) -> None:
-    """Refuses settings that contradict a run."""
+    """Raises UsageError for settings that contradict a run."""
     for name in _without_files(given, before):
         had, wanted = before.value(name), asked.value(name)
         resolved = status[PINNED[name]] if name in PINNED else None
@@ -265,7 +268,7 @@ def _check_given(
 
 
 def _same(name: str, had: object, wanted: object) -> bool:
-    """Whether a setting means what was resolved from another one: `auto`, or `cpu` for `cpu:0`."""
+    """Whether a setting agrees with its resolved value: `auto` with any, `cpu` with `cpu:0`."""
     return wanted in (had, "auto", None) or (name == "device" and f"{wanted}:0" == had)
 
 

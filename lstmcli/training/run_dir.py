@@ -1,4 +1,4 @@
-"""The run directory and that of a sweep: what their files are called, but for `utils/kinds.py`."""
+"""The directories of runs and sweeps: their files' names, except those in `utils/kinds.py`."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ from lstmcli.utils.settings import option_name
 
 ROOT = Path("runs")
 REPORT = "report.html"
-"""The page of a run or a sweep, in its directory."""
+"""The report page of a run or a sweep."""
 OUT = "choose a directory that you can write to with `--out`"
 WRITTEN_BY_A_RUN = {"status", "version", "argv", "seeds"}
-"""What `run.json` has from the start: one without them is somebody else's."""
+"""Fields that every `run.json` of lstmcli has from the start."""
 FIGURES = "figures"
-"""Where `run.json` has the names of a run's figures, once all of them are drawn."""
+"""Field of `run.json` with the names of a run's figures, set once all of them are drawn."""
 SETTINGS = "settings"
-"""Where `run.json` has what `config.toml` says: a resume reads it there, as it is written first."""
+"""Field of `run.json` with the settings. A resume reads them there, since it is written first."""
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A directory that holds a run.
+    """The directory of a run.
 
     Attributes:
-        path: where.
-        made: which directories were made for it, the deepest first.
-        overwrite: whether a run that is there already may be deleted.
-        moves_to: where the files will lie in the end, if not here; this machine may not have it.
+        path: the directory.
+        made: the directories created for it, the deepest first.
+        overwrite: whether an existing run may be deleted.
+        moves_to: the final location of the files, if not here; it may not exist on this machine.
     """
 
     path: Path
@@ -63,37 +63,37 @@ class RunDirectory:
 
     @property
     def base(self) -> Path:
-        """From where the paths in its files lead."""
+        """The directory that paths in the run's files are relative to."""
         return self.moves_to or self.path
 
     @property
     def config(self) -> Path:
-        """Every setting, resolved."""
+        """All settings, resolved."""
         return self.path / "config.toml"
 
     @property
     def status(self) -> Path:
-        """What happened: status, version, arguments, times."""
+        """The run's record: status, version, arguments, times."""
         return self.path / kinds.RUN_RECORD
 
     @property
     def metrics(self) -> Path:
-        """A row for each epoch and seed."""
+        """A row per epoch and seed."""
         return self.path / "metrics.csv"
 
     @property
     def steps(self) -> Path:
-        """A row for each logged window and seed."""
+        """A row per logged window and seed."""
         return self.path / "steps.csv"
 
     @property
     def targets(self) -> Path:
-        """Of several numbers that are predicted, the errors of each in validation."""
+        """The validation errors of each target, if several numbers are predicted."""
         return self.path / "targets.csv"
 
     @property
     def data(self) -> Path:
-        """What was given from memory, as a table."""
+        """Data that was given in memory, as a table."""
         return self.path / "data.parquet"
 
     @property
@@ -103,22 +103,22 @@ class RunDirectory:
 
     @property
     def previous(self) -> Path:
-        """The one before it."""
+        """The checkpoint before the newest one."""
         return self.path / "checkpoints" / "previous.safetensors"
 
     @property
     def damaged(self) -> Path:
-        """A newest checkpoint that could not be read when the run was resumed."""
+        """A newest checkpoint that could not be read during a resume."""
         return self.path / "checkpoints" / "damaged.safetensors"
 
     @property
     def best(self) -> Path:
-        """Each seed's checkpoint of its lowest validation loss."""
+        """Each seed's checkpoint at its lowest validation loss."""
         return self.path / "checkpoints" / "best.safetensors"
 
     @property
     def figures(self) -> Path:
-        """The pictures that `train` leaves."""
+        """The figures that `train` draws."""
         return self.path / "figures"
 
     @property
@@ -128,29 +128,29 @@ class RunDirectory:
 
     @property
     def written(self) -> list[Path]:
-        """All that a run writes; what tells that it is a run's comes last."""
+        """Everything that a run writes; the file that identifies it as a run comes last."""
         checkpoints = [self.last, self.previous, self.damaged, self.best]
         tables = [self.data, self.metrics, self.steps, self.targets]
         return [*checkpoints, self.config, *tables, self.status]
 
     @property
     def report(self) -> Path:
-        """The page about it."""
+        """The report page."""
         return self.path / REPORT
 
     @cached_property
     def directory_lock(self) -> DirectoryLock:
-        """What keeps others from writing here."""
+        """The lock against other writers."""
         return DirectoryLock(self.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps all others from writing here; may be used again within.
+        """Locks the directory against other writers; may be nested.
 
-        Directories that were made for a run, and hold nothing in the end, are removed.
+        At the end, directories that were created for the run and are still empty are removed.
 
         Raises:
-            UsageError: somebody else writes here.
+            UsageError: another process writes to it.
         """
         try:
             with self.directory_lock.hold():
@@ -160,7 +160,7 @@ class RunDirectory:
 
     @contextmanager
     def cleanup_on_error(self) -> Iterator[None]:
-        """Removes the directories made for a run that does not come to its beginning."""
+        """Removes the directories created for a run if it does not start."""
         try:
             yield
         except BaseException:
@@ -168,10 +168,10 @@ class RunDirectory:
             raise
 
     def check_free(self) -> None:
-        """Checks that what a run would delete here is a run's, and may be deleted.
+        """Checks that everything a new run would delete belongs to a run and may be deleted.
 
         Raises:
-            UsageError: it is not.
+            UsageError: it does not, or must not be deleted.
         """
         if not self.status.exists():
             if SweepFiles(self.path).config.is_file():
@@ -197,14 +197,14 @@ class RunDirectory:
             )
 
     def begin(self, config: Config, **status: Any) -> None:
-        """Begins a run: deletes the one that is there, and points `runs/latest` here.
+        """Starts a run: deletes an existing one, and points `runs/latest` here.
 
         Args:
-            config: what `config.toml` says from now on.
-            status: what `run.json` says.
+            config: the settings for `config.toml`.
+            status: the fields of `run.json`.
 
         Raises:
-            UsageError: what is there may not be deleted.
+            UsageError: the existing files must not be deleted.
         """
         self.check_free()
         _delete(self)
@@ -212,24 +212,24 @@ class RunDirectory:
         point_latest(self.path, ROOT)
 
     def go_on(self, config: Config, **changes: Any) -> None:
-        """Goes on with the run that is there; arguments as `begin` has them."""
+        """Resumes the run of this directory; takes the same arguments as `begin`."""
         self._write(config, self.read_status() | changes)
 
     def _write(self, config: Config, status: dict[str, Any]) -> None:
         settings = self.settings(config)
-        self._write_status({**status, SETTINGS: settings})  # First: it tells whose the rest is.
+        self._write_status({**status, SETTINGS: settings})  # First, since it identifies the rest.
         make_directories(self.last.parent)
         write_atomically(self.config, tomli_w.dumps(settings).encode())
 
     def settings(self, config: Config) -> dict[str, dict[str, Any]]:
-        """Every setting, as the run's files keep it: paths lead from its directory."""
+        """All settings as the run's files store them, with paths relative to its directory."""
         return as_seen_from(self.base, config.to_dict())
 
     def read_status(self) -> dict[str, Any]:
-        """What `run.json` says.
+        """The content of `run.json`.
 
         Raises:
-            FileError: it is missing or damaged.
+            FileError: the file is missing or damaged.
         """
         return run_status.read(self.status)
 
@@ -237,18 +237,18 @@ class RunDirectory:
         """Sets fields of `run.json`.
 
         Raises:
-            OSError: it is gone, as where somebody has deleted the directory.
-            FileError: it is damaged.
+            OSError: the file is gone, for example because the directory was deleted.
+            FileError: the file is damaged.
         """
         self.status.stat()
         self._write_status(self.read_status() | changes)
 
     def remove_half_written(self) -> None:
-        """Deletes what a process that was killed while it wrote has left."""
+        """Deletes incomplete files of a process that was killed while writing."""
         remove_half_written(*self.written, self.figures / "*.png", self.path / HOLDER)
 
     def holds_run(self) -> bool:
-        """Whether there is a run of lstmcli here."""
+        """Whether this directory holds a run of lstmcli."""
         try:
             return self.read_status().keys() >= WRITTEN_BY_A_RUN
         except FileError:
@@ -262,11 +262,11 @@ def read_config(path: Path) -> dict[str, Any]:
     """Reads a TOML file of settings.
 
     Raises:
-        UsageError: it is missing or is not TOML.
+        UsageError: the file is missing or is not TOML.
     """
     try:
         return tomllib.loads(read_small(path).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # Nested without end, it is no setting.
+    except (OSError, ValueError, RecursionError) as error:  # Deep nesting raises RecursionError.
         wrong = kinds.mismatch(path, kinds.SETTINGS)
         own = RunDirectory(path if path.is_dir() else kinds.directory_of(path) or path).config
         raise UsageError(
@@ -285,15 +285,15 @@ def _why(error: Exception) -> str:
 
 
 def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
-    """Finds a directory that a run may use, and makes it; `begin` writes the first file.
+    """Creates or reuses a directory for a run; `begin` writes its first file.
 
     Args:
-        path: where; by default `runs/<date>-<time>-<label>`.
-        label: what the run is, for the default name.
-        overwrite: whether a run that is there already may be deleted.
+        path: the directory; by default `runs/<date>-<time>-<label>`.
+        label: a label of the run for the default name.
+        overwrite: whether an existing run may be deleted.
 
     Raises:
-        UsageError: it holds a run already, is being written to, or cannot be made.
+        UsageError: it holds a run already, is being written to, or cannot be created.
     """
     try:
         made = _make(follow_latest(path), overwrite) if path else _make_unused(label)
@@ -302,7 +302,7 @@ def create(path: Path | None, label: str, overwrite: bool) -> RunDirectory:
         raise UsageError(f"cannot write to `{path or ROOT}`: {why}", OUT) from error
     with made.cleanup_on_error():
         check_writable(made.status, OUT)
-        # Who writes here is to be named, not the run that is being written.
+        # First the lock: its error names the writer, not the unfinished run.
         with made.directory_lock.hold():
             made.check_free()
     return made
@@ -313,7 +313,7 @@ def _make(path: Path, overwrite: bool) -> RunDirectory:
 
 
 def _make_unused(label: str) -> RunDirectory:
-    """Makes a directory that nobody else has, as making it says: another run may begin now too."""
+    """Creates an unused directory atomically, since another run may start at the same time."""
     begun = f"{time.strftime('%Y-%m-%d-%H%M%S')}-{label}"
     for number in itertools.count(1):
         path = ROOT / (begun if number == 1 else f"{begun}-{number}")
@@ -323,9 +323,9 @@ def _make_unused(label: str) -> RunDirectory:
 
 
 def _delete(directory: RunDirectory) -> None:
-    """Deletes what a run has written, and nothing else."""
+    """Deletes the files that a run has written, and nothing else."""
     if directory.last.parent.is_symlink():
-        directory.last.parent.unlink()  # Where it leads is not of this directory.
+        directory.last.parent.unlink()  # The target of a link is not ours.
     directory.remove_half_written()
     delete_figures(directory.figures)
     for file in directory.written:
@@ -333,7 +333,7 @@ def _delete(directory: RunDirectory) -> None:
     for file in directory.tensorboard.glob("seed-*/events.out.tfevents.*"):
         file.unlink()
     for folder in (*directory.tensorboard.glob("seed-*"), directory.tensorboard):
-        with suppress(OSError):  # What else is in it stays.
+        with suppress(OSError):  # Other files stay.
             folder.rmdir()
     with suppress(OSError):
         directory.last.parent.rmdir()
@@ -342,12 +342,12 @@ def _delete(directory: RunDirectory) -> None:
 
 
 def point_latest(path: Path, root: Path) -> None:
-    """Points `latest` at a new run under `runs`; a file system without links goes without."""
+    """Points `latest` to a new run in `runs`, if the file system has links."""
     if path.parent != root:
         return
     link, temporary = root / "latest", root / f".latest-{os.getpid()}"
     if link.exists() and not link.is_symlink():
-        return  # Somebody else's.
+        return  # It belongs to somebody else.
     try:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(path.name)
@@ -357,7 +357,7 @@ def point_latest(path: Path, root: Path) -> None:
 
 
 def follow_latest(path: Path) -> Path:
-    """Where a link leads now: it may lead elsewhere while somebody writes there."""
+    """The current target of a link; another process may change it."""
     try:
         real = path.resolve(strict=True) if path.is_symlink() else path
     except (OSError, RuntimeError):  # It leads nowhere, or to itself.
@@ -369,7 +369,7 @@ def follow_latest(path: Path) -> Path:
 
 
 def path_from_folder(folder: Path, path: str) -> str:
-    """A path that leads from a folder to a file, wherever links have led so far."""
+    """A path relative to a folder, with links resolved."""
     file = Path(path)
     try:
         return os.path.relpath(file.parent.resolve() / file.name, folder.resolve())
@@ -378,26 +378,27 @@ def path_from_folder(folder: Path, path: str) -> str:
 
 
 def with_paths_from(saved: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Settings from a file, with the paths of their files as they are found from here.
+    """Settings from a file, with the paths of their files relative to the current directory.
 
     Args:
         saved: the settings.
-        folder: where the file lies, or the run directory of a checkpoint: looked from first. The
-            other place is where one stands, as a hand-written file may mean that.
+        folder: the folder of the file, or the run directory of a checkpoint. Paths are looked up
+            there first, then in the current directory, which a hand-written file may mean.
 
     Raises:
-        FileError: data is in neither. Weights to begin with may be gone: whoever needs them looks.
+        FileError: data is in neither place. Initial weights may be missing; the code that reads
+            them checks.
     """
     return _with_paths(saved, lambda path, name: str(_found(path, folder, name)))
 
 
 def as_seen_from(folder: Path, saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with the paths of their files as they lead from a folder."""
+    """Settings with the paths of their files relative to a folder."""
     return _with_paths(saved, lambda path, _: path_from_folder(folder, path))
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The settings with paths that lead to their files from everywhere."""
+    """The settings with absolute paths."""
     changed: dict[str, Any] = {}
     for group, names in PATHS.items():
         table = getattr(config, group)
@@ -435,7 +436,7 @@ def _found(path: str, folder: Path, name: str) -> Path:
 
 
 def _shown(path: Path) -> Path:
-    """A path from where one stands if it is below, else whole; without `..` in it."""
+    """A path relative to the current directory if it is inside, else absolute; without `..`."""
     whole = Path(os.path.normpath(path))
     return whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole
 
@@ -446,7 +447,7 @@ RUNS = "trials"
 
 @dataclass
 class SweepFiles:
-    """The files of a sweep's directory.
+    """The files of a sweep.
 
     Attributes:
         path: the directory.
@@ -456,22 +457,22 @@ class SweepFiles:
 
     @property
     def config(self) -> Path:
-        """What makes it one sweep."""
+        """The settings of the sweep, which identify it."""
         return self.path / kinds.SWEEP_RECORD
 
     @property
     def settings(self) -> Path:
-        """A run directory for each setting."""
+        """A run directory for each combination of settings."""
         return self.path / RUNS
 
     @property
     def trials(self) -> Path:
-        """A row for each setting and seed."""
+        """A row per combination of settings and seed."""
         return self.path / "trials.csv"
 
     @property
     def summary(self) -> Path:
-        """A row for each setting."""
+        """A row per combination of settings."""
         return self.path / "summary.csv"
 
     @property
@@ -481,20 +482,20 @@ class SweepFiles:
 
     @property
     def status(self) -> Path:
-        """What it has come to: the answer, and of which trials."""
+        """The result: the answer, and the trials that it is based on."""
         return self.path / "sweep.json"
 
     @property
     def report(self) -> Path:
-        """The page about it."""
+        """The report page."""
         return self.path / REPORT
 
     @property
     def figures(self) -> Path:
-        """The pictures."""
+        """The figures."""
         return self.path / "figures"
 
 
 def holds_records(path: Path) -> bool:
-    """Whether a directory looks like a run's or a sweep's, without reading what is in it."""
+    """Whether a directory looks like a run's or a sweep's, by file names alone."""
     return RunDirectory(path).status.is_file() or SweepFiles(path).config.is_file()

@@ -1,4 +1,4 @@
-"""What `run.json` says, with each field as its readers take it, without looking again."""
+"""Reads `run.json` and checks its fields, so that readers can rely on their types."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ FIELDS = {
     NUMBER: "bayes_loss elapsed_seconds",
     TABLE: "libraries settings gpu",
 }
-"""What a run writes, by kind. Each may be missing, or null."""
+"""The fields of a run by type. Each may be missing or null."""
 LISTS = {
     TEXT: "argv data_sha256 target omitted_references",
     WHOLE: "seeds data_seeds worse_than_chance",
     TABLE: "references resumed",
 }
-"""The same of the items of lists."""
+"""The types of the items of lists."""
 LARGEST = 2**63
 INNER = {"references": {"name": TEXT, "loss": NUMBER}}
-"""What the tables of a list must have."""
+"""The required fields of the tables in a list."""
 
 
 def read(path: Path) -> dict[str, Any]:
     """Reads a `run.json`.
 
     Raises:
-        FileError: it is missing or damaged, or a field is not what it should be.
+        FileError: the file is missing or damaged, or a field has the wrong type.
     """
     try:
         status = json.loads(read_small(path))
@@ -58,7 +58,7 @@ def _why(error: Exception) -> str:
 
 
 def _check(status: Any) -> None:
-    """Raises ValueError where a field is not of its kind."""
+    """Raises ValueError if a field has the wrong type."""
     if not isinstance(status, dict):
         raise ValueError("it is not a JSON object")
     for kind, names in FIELDS.items():
@@ -72,7 +72,7 @@ def _check(status: Any) -> None:
 
 
 def _check_tables(status: dict[str, Any]) -> None:
-    """The same of what is in tables."""
+    """Raises ValueError if a field in a table has the wrong type."""
     for field, inner in INNER.items():
         for number, each in enumerate(status.get(field) or []):
             for name, kind in inner.items():
@@ -108,6 +108,6 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """The beginning of a value, as JSON has it."""
+    """The beginning of a value as JSON."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:60]}..."

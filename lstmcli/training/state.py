@@ -1,4 +1,4 @@
-"""A run as it stands at some moment of its training."""
+"""The state of a run during training."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from lstmcli.training.run_dir import RunDirectory
 if TYPE_CHECKING:
     from lstmcli.training.metric_logging import MetricLogger
 
-CONFIRMED = 2  # epochs in a row that must show the task solved before `until_solved` stops
+CONFIRMED = 2  # consecutive epochs that must show the task solved before `until_solved` stops
 WORSE_THAN_CHANCE = 1.1  # times the loss of a uniform guess
 
 
 @dataclass
 class EpochProgress:
-    """An epoch that is under way.
+    """An epoch in progress.
 
     Attributes:
-        tensors: as they are after the windows so far.
-        parts: what those have shown.
-        earlier: seconds that they took before the run was resumed.
-        windows: how many they are.
-        begun: `time.monotonic()` when this process took it up.
+        tensors: their values after the windows so far.
+        parts: the metrics of those windows.
+        earlier: training time in seconds before the run was resumed.
+        windows: the number of completed windows.
+        begun: `time.monotonic()` when this process started or resumed the epoch.
     """
 
     tensors: Tensors
@@ -52,7 +52,7 @@ class EpochProgress:
             self._count(measures)
 
     def add(self, tensors: Tensors, measures: WindowMetrics) -> None:
-        """Goes on by some windows."""
+        """Adds the result of some windows."""
         self.tensors = tensors
         self.parts.append(measures)
         self._count(measures)
@@ -64,38 +64,39 @@ class EpochProgress:
 
     @property
     def loss(self) -> float:
-        """Mean so far, over the seeds too; NaN before there is one."""
+        """Mean loss so far, over the seeds too; NaN before the first window."""
         return self._loss / max(1, self._labels) if self.parts else math.nan
 
     @property
     def seconds(self) -> float:
-        """What it has taken."""
+        """Training time so far."""
         return self.earlier + time.monotonic() - self.begun
 
 
 @dataclass
 class TrainingState:
-    """A run as it stands.
+    """The state of a run.
 
     Attributes:
-        config, directory, source, program: what it is made of.
-        floor: the best loss that can be expected, where the task is known.
-        validation_floors: that of each seed's validation series, with what its oracle loses there.
-        tensors: all that training changes, as it was after the last epoch that is completed.
-        within: how far the next epoch has come already, where a checkpoint was made within it.
-        epoch: epochs completed.
+        config, directory, source, program: the parts that the run is made of.
+        floor: the Bayes loss, if the task is known.
+        validation_floors: the Bayes loss of each seed's validation series, with the oracle's loss.
+        tensors: all values that training changes, after the last completed epoch.
+        within: the progress of the next epoch, if a checkpoint was made within it.
+        epoch: completed epochs.
         best: each seed's tensors at its lowest validation loss.
         best_epochs: the epoch and the loss of those, for each seed.
         best_changed: whether they are newer than their file.
-        diverged: seeds that have had a loss of NaN or infinity.
-        solved_streak: for each seed, how many epochs in a row its validation has shown it solved.
-        epochs_since_best: for each seed, its epochs since the lowest validation loss.
+        diverged: seeds whose loss has become NaN or infinite.
+        solved_streak: for each seed, the number of consecutive epochs whose validation shows the
+            task solved.
+        epochs_since_best: for each seed, the number of epochs since its lowest validation loss.
         latest: each seed's last row.
-        resumed: whether its directory holds it already.
-        loggers: where its rows go.
-        table: the file of data that was given from memory, for its directory.
-        device_reason: why it is on its device, where there is a choice.
-        begun, saved: `time.monotonic()` at the start, and at the last checkpoint.
+        resumed: whether the run is already in its directory.
+        loggers: the destinations of its rows.
+        table: the file of data that was given in memory, to be moved to the run directory.
+        device_reason: why the device was chosen, if there was a choice.
+        begun, saved: `time.monotonic()` at the start and at the last checkpoint.
     """
 
     config: Config
@@ -123,12 +124,12 @@ class TrainingState:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start, without those between an interruption and its resumption."""
+        """Seconds since the start, without the time between an interruption and its resume."""
         return time.monotonic() - self.begun
 
     @property
     def stopped_replicas(self) -> list[int]:
-        """The replicas that stay as they are: stopped by `until_solved` or `patience`, diverged."""
+        """The replicas that have stopped by `until_solved` or `patience`, or have diverged."""
         training, seeds = self.config.training, self.config.run.seeds
         found = {replica for replica, seed in enumerate(seeds) if seed in self.diverged}
         if training.until_solved:
@@ -146,26 +147,26 @@ class TrainingState:
 
     @property
     def finished(self) -> bool:
-        """Whether it has come to its last epoch, or every replica has stopped."""
+        """Whether the last epoch is completed or every replica has stopped."""
         return self.epoch >= self.config.training.epochs or not self.active_replicas
 
     @property
     def baselines(self) -> Baselines:
-        """What the validation part of a file costs without a network."""
+        """The baselines of a file's validation part."""
         return self.source.validation_baselines
 
     @property
     def chance(self) -> float:
-        """The loss of a uniform guess, in nats per step; for numbers, of their mean."""
+        """The loss of a uniform guess in nats per step; for numbers, the loss of their mean."""
         _, loss, _ = self.source.schema.target_kind.chance(self.baselines.found)
         return loss
 
     @property
     def worse_than_chance_above(self) -> float:
-        """The loss above which a uniform guess is better by far."""
+        """The loss above which a model is clearly worse than a uniform guess."""
         return WORSE_THAN_CHANCE * self.chance
 
     def worse_than_chance(self) -> list[int]:
-        """The seeds whose last validation loss a uniform guess would beat by far."""
+        """The seeds whose last validation loss is clearly worse than that of a uniform guess."""
         above = self.worse_than_chance_above
         return [seed for seed, row in self.latest.items() if (row.val_loss or 0) > above]

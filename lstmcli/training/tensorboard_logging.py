@@ -1,4 +1,4 @@
-"""A run's metrics as TensorBoard's event files, by TensorBoard's own writer: no TensorFlow here."""
+"""A run's metrics as TensorBoard event files, written by TensorBoard, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from tensorboard.summary.writer.record_writer import RecordWriter
 
 FILE_VERSION = "brain.Event:2"
-"""What the first event of a file says, so that readers heed where a run was begun anew."""
+"""The first event of a file has this version, so that readers notice restarts of a run."""
 SETTINGS = "settings"
 
 
 def check_installed(config: Config) -> None:
-    """Raises UsageError where event files are asked for and TensorBoard is not installed."""
+    """Raises UsageError if event files are requested and TensorBoard is not installed."""
     if config.run.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise UsageError(
             "`--tensorboard` needs the package tensorboard, which is not installed",
@@ -35,14 +35,14 @@ def check_installed(config: Config) -> None:
 
 @dataclass
 class TensorBoardLogger:
-    """Event files, a directory for each seed: scalars by epoch, and the settings.
+    """Event files in a directory for each seed: scalars by epoch, and the settings.
 
-    The files are begun with the first row. A reader drops what an earlier file has from there on,
-    as a run that was killed after its checkpoint trains these epochs again.
+    Files are created with the first row. When a killed run repeats epochs after its last
+    checkpoint, TensorBoard drops the earlier rows of these epochs.
 
     Attributes:
-        directory: the run's.
-        settings: of the run, by group.
+        directory: the run directory.
+        settings: the run's settings by group.
     """
 
     directory: RunDirectory
@@ -50,7 +50,7 @@ class TensorBoardLogger:
     _writers: dict[int, RecordWriter] = field(default_factory=dict)
 
     def log(self, epochs: Sequence[EpochRow], steps: Sequence[StepRow]) -> None:
-        """Writes each column of the epochs' rows; the windows' rows are in `steps.csv` alone."""
+        """Writes each column of the epoch rows; the window rows are only in `steps.csv`."""
         for row in epochs:
             if row.seed not in self._writers:
                 self._begin(row)
@@ -59,7 +59,7 @@ class TensorBoardLogger:
             writer.flush()
 
     def close(self, status: str) -> None:
-        """Says how the run has ended, and closes the files."""
+        """Writes how the run ended and closes the files."""
         from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
         ended = api_pb2.STATUS_SUCCESS if status == "completed" else api_pb2.STATUS_FAILURE
@@ -70,7 +70,7 @@ class TensorBoardLogger:
         self._writers.clear()
 
     def _begin(self, row: EpochRow) -> None:
-        """Begins a seed's file: with the settings, and the rows that no file has."""
+        """Starts a seed's file with the settings and the rows from before it."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.plugins.hparams import plugin_data_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -78,7 +78,7 @@ class TensorBoardLogger:
         folder = self.directory.tensorboard / f"seed-{row.seed}"
         make_directories(folder)
         before = len(list(folder.iterdir()))
-        # In the order of their names readers take the files.
+        # TensorBoard reads the files in the order of their names.
         path = folder / f"events.out.tfevents.{int(time.time()):010}.{before:04}"
         self._writers[row.seed] = RecordWriter(path.open("xb"))
         start = SessionLog(status=SessionLog.START)
@@ -103,7 +103,7 @@ class TensorBoardLogger:
 
 
 def _scalars(row: EpochRow) -> Event:
-    """The columns of a row, but for those that say which it is."""
+    """The columns of a row, except those that identify it."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -117,7 +117,7 @@ def _scalars(row: EpochRow) -> Event:
 
 
 def _text(settings: Mapping[str, Mapping[str, Any]]) -> Event:
-    """The settings as a table in TensorBoard's own Markdown."""
+    """The settings as a table in Markdown, as TensorBoard renders it."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
@@ -140,7 +140,7 @@ def _rows(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _hparams(**information: Any) -> Event:
-    """What TensorBoard's table of settings and results has of a run."""
+    """A record for TensorBoard's table of hyperparameters."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
@@ -156,7 +156,7 @@ def _hparams(**information: Any) -> Event:
 
 
 def _flat(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The settings by name; where files lie says nothing of a result."""
+    """The settings by name, without the paths of files, which do not affect results."""
     paths = {name for names in PATHS.values() for name in names}
     flat = {name: value for table in settings.values() for name, value in table.items()}
     return {name: value for name, value in flat.items() if name not in paths}

@@ -1,4 +1,4 @@
-"""Training a run: its data, its program, its epochs, and what each leaves."""
+"""Trains a run: prepares its data and program, runs its epochs and writes their results."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ Finite = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands within an epoch: yielded before it, after each chunk, and at its end.
+    """The progress of an epoch: yielded at its start, after each chunk and at its end.
 
     Attributes:
-        epoch: the one under way, from 1.
-        windows: windows done of it.
-        of: windows in it.
+        epoch: number of the current epoch, from 1.
+        windows: completed windows of the epoch.
+        of: windows in an epoch.
         loss: mean loss of the epoch so far, over the seeds too.
         phase: what comes next: `compiling`, `training` or `validating`.
-        tensors: all that training changes, as it stands; `None` before the first window.
+        tensors: current values of all that training changes; `None` before the first window.
     """
 
     epoch: int
@@ -68,18 +68,18 @@ def prepare(
     kept: ResumeState | None = None,
     begin: InitialModel | None = None,
 ) -> TrainingState:
-    """Opens the data, finds the device, draws the weights and readies the compiled program.
+    """Opens the data, chooses the device, draws the weights and prepares the compiled program.
 
     Args:
         config: all settings.
-        directory: where the run's records go.
-        source: the data, where it is open already.
-        kept: what is there of the run, if it is to go on.
-        begin: what it begins with, where that has been read already.
+        directory: the run directory.
+        source: the data, if already open.
+        kept: the saved state of a run to resume.
+        begin: the initial model, if already read.
 
     Raises:
-        DeviceError: the device asked for is not there, or cannot be used.
-        FileError: the dataset is missing, damaged or too short, or not what the run began with.
+        DeviceError: the requested device is missing or cannot be used.
+        FileError: the dataset is missing, damaged or too short, or differs from that of the run.
     """
     source = source or initial_weights.open_source(config, kept)
     if kept:
@@ -113,7 +113,7 @@ def prepare(
 
 
 def _device(config: Config, spec: ModelSpec, kept: ResumeState | None) -> device.Choice:
-    """The device of a run: one that goes on keeps its own, or is told how to do without it."""
+    """The device of a run; a resumed run keeps its own unless another is allowed."""
     own = kept if kept and not kept.other_device else None
     try:
         return device.choose(config, spec, why="as the run began" if own else "asked for")
@@ -129,7 +129,7 @@ def _device(config: Config, spec: ModelSpec, kept: ResumeState | None) -> device
 def _weights(
     config: Config, source: Source, kept: ResumeState | None, begin: InitialModel | None
 ) -> initialization.Arrays:
-    """The weights to begin with; zeros of their shapes where a checkpoint has others."""
+    """The initial weights; zeros of the same shapes if a checkpoint will replace them."""
     spec = source.spec
     if kept is None or kept.checkpoint is None:
         return initial_weights.weights(config, spec, source.schema, begin)
@@ -139,23 +139,23 @@ def _weights(
 
 
 def train(run: TrainingState, argv: Sequence[str] = ()) -> Generator[Progress | list[EpochRow]]:
-    """Trains a run to its last epoch, and yields its progress and each epoch's rows.
+    """Trains a run to its last epoch and yields its progress and the rows of each epoch.
 
-    Everything is on disk before it is yielded. SIGINT and SIGTERM end the run after the chunk under
-    way, with a checkpoint.
+    Everything is on disk before it is yielded. SIGINT and SIGTERM end the run after the current
+    chunk, with a checkpoint.
 
     Raises:
         DivergedError: a seed's loss became NaN or infinite.
         OutOfMemoryError: there is no room for a window.
-        StoppedError: a signal came.
-        UsageError: somebody else writes to the run's directory.
+        StoppedError: a signal was received.
+        UsageError: another process writes to the run directory.
     """
     with run.directory.lock():
         yield from _train(run, argv)
 
 
 def _train(run: TrainingState, argv: Sequence[str]) -> Iterator[Progress | list[EpochRow]]:
-    """Trains a run whose directory is held."""
+    """Trains a run whose directory is locked."""
     _begin(run, argv)
     status = "failed"
     try:
@@ -189,7 +189,7 @@ def _train(run: TrainingState, argv: Sequence[str]) -> Iterator[Progress | list[
 
 
 def _begin(run: TrainingState, argv: Sequence[str]) -> None:
-    """Says in the directory what runs; what it was begun with stays when it is resumed."""
+    """Writes `run.json` and the settings; a resumed run keeps what it began with."""
     if run.resumed:
         known = run.directory.read_status()
         changes = resume.changes(known, provenance.circumstances(run))
@@ -197,7 +197,7 @@ def _begin(run: TrainingState, argv: Sequence[str]) -> None:
         again = {"argv": list(argv), "at": provenance.now(), "epoch": run.epoch}
         again |= {"changed": changed} if changed else {}
         afresh: dict[str, Any] = {"resumed": [*known.get("resumed", []), again], FIGURES: []}
-        if known.get("device") != run.program.device:  # It is its own from now on.
+        if known.get("device") != run.program.device:  # The run keeps this device from now on.
             afresh |= {"gpu": None, **provenance.of_device(run)}
         run.directory.go_on(run.config, status="running", **afresh)
         return
@@ -209,7 +209,7 @@ def _begin(run: TrainingState, argv: Sequence[str]) -> None:
 def _epoch(
     run: TrainingState, validation: ReplicaWindows | None, received: list[signal.Signals]
 ) -> Iterator[Progress | list[EpochRow]]:
-    """One pass over a series: train, validate, write the rows and, when due, a checkpoint."""
+    """One epoch: trains, validates, and writes the rows and, when due, a checkpoint."""
     if received:
         checkpointing.save(run)
         raise checkpointing.stopped(run, 0, received[0])
@@ -251,12 +251,12 @@ def _progress(
 def _validate(
     run: TrainingState, under_way: EpochProgress, validation: ReplicaWindows | None
 ) -> WindowMetrics | None:
-    """Measures what an epoch has made of the run, which has not taken it over yet.
+    """Validates the tensors of an epoch before they replace those of the run.
 
-    A seed whose numbers are not finite any more stays as it was before the epoch.
+    A seed whose values are no longer finite stays as it was before the epoch.
 
     Returns:
-        `None` where nothing is held out to be validated on.
+        `None` if there is no validation data.
     """
     trained = {name: np.asarray(tensor) for name, tensor in under_way.tensors.items()}
     measures = run.program.evaluate(trained, validation) if validation else None
@@ -270,13 +270,13 @@ def _weights_and_state(tensors: Tensors) -> list[Any]:
 
 
 def _finite(*arrays: Any) -> Finite:
-    """Which replicas' numbers are finite: `[R]`, of arrays `[R, …]`."""
+    """Which replicas have only finite values: `[R]`, from arrays `[R, …]`."""
     each = [np.isfinite(array).reshape(len(array), -1).all(1) for array in map(np.asarray, arrays)]
     return np.asarray(np.all(each, axis=0))
 
 
 def _merge_active(run: TrainingState, trained: Tensors) -> initialization.Arrays:
-    """What training has made of the tensors; stopped replicas stay as they were."""
+    """The trained tensors, with stopped replicas unchanged."""
     arrays = {name: np.asarray(tensor) for name, tensor in trained.items()}
     if stopped := run.stopped_replicas:
         for name, array in arrays.items():
@@ -286,7 +286,7 @@ def _merge_active(run: TrainingState, trained: Tensors) -> initialization.Arrays
 
 
 def _note_diverged(run: TrainingState, finite: Finite) -> None:
-    """Notes the seeds whose numbers are not finite any more; with no other left, raises."""
+    """Records the seeds whose values are no longer finite; raises if no other seed is left."""
     lost = [seed for replica, seed in run.active_replicas if not finite[replica]]
     run.diverged |= set(lost)
     if lost and not run.active_replicas:
@@ -298,7 +298,7 @@ def _note_diverged(run: TrainingState, finite: Finite) -> None:
 
 
 def _refuse_diverged(run: TrainingState) -> None:
-    """Raises DivergedError, at the run's end, where some of the seeds diverged."""
+    """Raises DivergedError at the end of a run if some seeds have diverged."""
     if run.diverged:
         lost = ", ".join(map(str, sorted(run.diverged)))
         raise DivergedError(f"the loss of seed {lost} became NaN or infinite", DIVERGED_HINT)

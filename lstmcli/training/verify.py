@@ -1,4 +1,4 @@
-"""Whether this machine gives the same bits twice: the first epochs, trained and then resumed."""
+"""Checks that this machine gives the same bits twice: without a resume, and with one."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ EPOCHS = 2
 
 
 def verify(source: Source) -> tuple[int, list[str]]:
-    """Trains the first epochs twice, the second time broken off within the first one and resumed.
+    """Trains the first epochs twice, the second time interrupted in the first epoch and resumed.
 
-    It is resumed in a new process, by the command, as a run is that was killed.
+    It is resumed by the command in a new process, like a run that was killed.
 
     Returns:
-        How many epochs, and the names of what differs in any bit. Nothing is left on disk.
+        The number of epochs, and the names of files that differ in any bit. Nothing is left on
+        disk.
 
     Raises:
-        LstmcliError: as training does.
+        LstmcliError: training fails.
     """
     epochs = min(EPOCHS, source.config.training.epochs)
     with tempfile.TemporaryDirectory() as folder:
@@ -58,13 +59,13 @@ def _train(run: TrainingState, enough: Callable[[trainer.Progress], bool]) -> No
 
 
 def _resume(directory: RunDirectory) -> None:
-    """Goes on with a run in a process of its own.
+    """Resumes a run in a new process.
 
     Raises:
-        LstmcliError: that failed.
+        LstmcliError: the process failed.
     """
     command = ["train", "--resume", str(directory.path.resolve()), "--progress", "none"]
-    entry = [sys.executable, "-P", "-m", "lstmcli"]  # Not what lies in this directory.
+    entry = [sys.executable, "-P", "-m", "lstmcli"]  # `-P`: not the modules of this directory.
     done = subprocess.run(
         [*entry, *command], check=False, capture_output=True, text=True, errors="replace"
     )
@@ -76,7 +77,7 @@ def _resume(directory: RunDirectory) -> None:
 
 
 def _differences(first: RunDirectory, second: RunDirectory) -> list[str]:
-    """What two runs have not left alike."""
+    """The names of what differs between two runs."""
     different = []
     for one, other in ((first.last, second.last), (first.best, second.best)):
         tensors, others = checkpoints.read(one).tensors, checkpoints.read(other).tensors

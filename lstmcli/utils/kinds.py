@@ -1,4 +1,4 @@
-"""What a file or a directory is, in words: for errors about one that stands in another's place."""
+"""The kind of a file or directory, in words, for errors about the wrong kind of path."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 RUN_RECORD, SWEEP_RECORD = "run.json", "sweep.toml"
-"""The files by which the directory of a run and that of a sweep are known."""
+"""The files that identify the directory of a run and that of a sweep."""
 TABLE, TEXT, ARRAYS, CHECKPOINT = "a table", "a text", "a dataset of arrays", "a checkpoint"
 RUN, SWEEP, SETTINGS = "the directory of a run", "the directory of a sweep", "a file of settings"
 SPREADSHEET = "a spreadsheet"
 HTML, JSON, RECORD = "an HTML page", "a JSON file", "the record of a run"
 DATA = (TABLE, TEXT, ARRAYS)
 WRITTEN_AS_TEXT = (HTML, JSON, RECORD, SETTINGS)
-"""What a model of texts reads, too."""
+"""Kinds that can also be read as text data."""
 BY_ENDING = {
     **dict.fromkeys((".csv", ".csv.gz", ".tsv", ".parquet"), TABLE),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".svg"), "a picture"),
@@ -31,7 +31,7 @@ BY_ENDING = {
 
 
 def kind_of(path: Path) -> str | None:
-    """What is there, by its records or its ending; `None` where that does not tell."""
+    """The kind of a path, from its record file or its extension; `None` if these do not tell."""
     if path.is_dir():
         if (path / RUN_RECORD).is_file():
             return RUN
@@ -48,12 +48,12 @@ def kind_of(path: Path) -> str | None:
 
 
 def mismatch(path: Path, expected: str, *fitting: str) -> str | None:
-    """An error's words for a path in the place of another kind; `None` where it may be that kind.
+    """The message for a path of the wrong kind; `None` if it may be of the expected kind.
 
     Args:
-        path: what was named.
-        expected: what should have been, as in `a table`.
-        fitting: kinds that are not wrong there, beside the expected one.
+        path: the path.
+        expected: the expected kind, for example `a table`.
+        fitting: other accepted kinds.
     """
     kind = kind_of(path)
     if kind is None or kind in (expected, *fitting):
@@ -62,7 +62,7 @@ def mismatch(path: Path, expected: str, *fitting: str) -> str | None:
 
 
 def directory_of(path: Path) -> Path | None:
-    """The directory of the run or the sweep that a file is part of: up to two levels above it."""
+    """The directory of the run or sweep that a file belongs to: at most two levels above it."""
     for folder in (path.parent, path.parent.parent):
         if path.is_file() and kind_of(folder) in (RUN, SWEEP):
             return folder

@@ -1,6 +1,6 @@
-"""Baselines of a part: what needs no network, on the very steps that a model is scored on.
+"""Baselines of a part: predictors without a network, on the steps that a model is scored on.
 
-A model that does not beat the best of them has learned nothing that is worth a network.
+A model that does not beat the best baseline has learned nothing that needs a network.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ NO_PAST = (
     "the data does not say that a target is known at a later step (a table does, with `--horizon`)"
 )
 ROUNDS = 100
-"""Of an iteration that gains little after ten."""
+"""Iterations; there is little gain after ten."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a predictor without a network loses.
+    """The result of a predictor without a network.
 
     Attributes:
-        name: what it predicts, in words.
-        loss: as a model's: nats a step, or squared error of the standardised target.
-        accuracy: the share of steps guessed right; `None` for numbers.
+        name: its name, in words.
+        loss: the same measure as a model's: nats per step, or squared error of the standardised
+            target.
+        accuracy: fraction of correct steps; `None` for numbers.
         mae: mean absolute error of the standardised target; `None` for classes.
         outputs: the errors of each of several numbers.
     """
@@ -49,23 +50,23 @@ class Baseline:
 
     @property
     def record(self) -> dict[str, Any]:
-        """As a run records it."""
+        """The baseline as stored in a run's record."""
         return {name: value for name, value in vars(self).items() if name != "outputs"}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Baseline:
-        """One that a run has recorded, of which a newer version may know more."""
+        """A baseline from a run's record, which may come from a newer version with more fields."""
         names = [each.name for each in fields(cls)]
         return cls(**{name: record[name] for name in names if name in record})
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """What there is to be held against a model.
+    """The baselines of a part.
 
     Attributes:
-        found: the simplest first, which knows the training part's mean or frequencies alone.
-        omitted: which there are not, and why, in words.
+        found: the baselines, the simplest first: the training part's mean or frequencies.
+        omitted: those that are missing, each with the reason in words.
     """
 
     found: list[Baseline] = field(default_factory=list)
@@ -73,7 +74,7 @@ class Baselines:
 
     @property
     def best(self) -> Baseline | None:
-        """The one with the lowest loss."""
+        """The baseline with the lowest loss."""
         return min(self.found, key=lambda each: each.loss, default=None)
 
 
@@ -82,14 +83,13 @@ class Fitting:
     """What baselines are fitted to.
 
     Attributes:
-        schema: what the columns are.
-        bptt: steps of a window: how far back the autoregression looks.
-        horizon: how many steps ahead of each step its target lies.
-        training: the training part; `None` where it is not at hand.
-        validation: what chooses the autoregression's strength: the validation part behind its past,
-            which is not scored.
-        counts: how many of the training part's steps have each class: `[classes]`; `None` where
-            that is not known.
+        schema: the columns.
+        bptt: steps of a window, which limit the lags of the autoregression.
+        horizon: how many steps ahead the target of each step is.
+        training: the training part; `None` if it is not available.
+        validation: chooses the strength of the autoregression's ridge: the validation part after
+            its past, which is not scored.
+        counts: the number of training steps of each class: `[classes]`; `None` if unknown.
     """
 
     schema: Schema
@@ -101,20 +101,20 @@ class Fitting:
 
     @cached_property
     def label_counts(self) -> Counts | None:
-        """How many of the training part's steps have each class, if that is known."""
+        """The number of training steps of each class, if known."""
         return self.counts if self.training is None else self.training.label_counts()
 
 
 def baselines(fitting: Fitting, read: Series) -> Baselines:
-    """What a part costs without a network.
+    """The baselines of a part.
 
-    For numbers the training part's mean, the last value, the value a season before and a linear
-    autoregression; for classes the frequencies of the training part and the last label; for text
-    its frequencies, bigrams and 5-grams.
+    For numbers: the training part's mean, the last value, the value one season earlier, and a
+    linear autoregression. For classes: the training part's frequencies, and the last label. For
+    text: the frequencies, bigrams and 5-grams.
 
     Args:
-        fitting: what they know.
-        read: the part behind what precedes it in its file; the past is not `scored`.
+        fitting: what they are fitted to.
+        read: the part after the steps that precede it in its file, which are not `scored`.
     """
     scored = np.ones(len(read), np.bool_) if read.scored is None else read.scored
     known = KINDS[fitting.schema.target_kind.baselines](fitting, read, scored)
@@ -130,11 +130,11 @@ def baselines(fitting: Fitting, read: Series) -> Baselines:
 
 
 Each = Iterator[tuple[str, Baseline | str]]
-"""Names, each with the baseline or with why there is none."""
+"""Names, each with its baseline or the reason why there is none."""
 
 
 def _of_numbers(fitting: Fitting, read: Series, scored: Bools) -> Each:
-    """The mean, which is 0, is also the last resort of those that look back."""
+    """The mean is 0; it is also the fallback of baselines that need earlier values."""
     targets = read.targets[scored]
     yield "mean", _numeric("mean", targets)
     last = read.last_values
@@ -148,7 +148,7 @@ def _of_numbers(fitting: Fitting, read: Series, scored: Bools) -> Each:
 
 
 def _numeric(name: str, errors: npt.NDArray[np.floating[Any]]) -> Baseline:
-    """Of errors `[steps, D]`."""
+    """The baseline with errors `[steps, D]`."""
     if errors.shape[1] > 1:
         outputs = OutputErrors.of(errors)
         return Baseline(name, outputs.loss, mae=outputs.mae, outputs=outputs)
@@ -166,7 +166,7 @@ def _seasonal(fitting: Fitting, read: Series, scored: Bools) -> Baseline | str:
 
 
 def _autoregression(fitting: Fitting, read: Series, scored: Bools) -> Baseline | str:
-    """That on top of which a model predicts, if there is one."""
+    """The linear autoregression: the one that a model adds to, if there is one."""
     if read.schema.autoregression is not None and read.base is not None:
         return _numeric("linear autoregression", read.targets[scored] - read.base[scored])
     if fitting.training is None:
@@ -196,7 +196,7 @@ def _frequencies(fitting: Fitting, labels: npt.NDArray[Any]) -> Baseline | str:
 
 
 def _shares(fitting: Fitting) -> Floats | None:
-    """The frequencies of the classes, by Laplace's rule: `[classes]`."""
+    """The frequencies of the classes by Laplace's rule: `[classes]`."""
     counts = fitting.label_counts
     if counts is None:
         return None
@@ -204,10 +204,10 @@ def _shares(fitting: Fitting) -> Floats | None:
 
 
 def _last_label(fitting: Fitting, read: Series, scored: Bools) -> Baseline | str:
-    """The last label again with one probability, or else one by the frequencies.
+    """Repeats the last label with some probability, otherwise follows the frequencies.
 
-    That probability is the training part's most likely one. Where no label is known yet, there are
-    the frequencies alone.
+    The probability is the maximum-likelihood one of the training part. Before the first known label
+    there are only the frequencies.
     """
     training, shares = fitting.training, _shares(fitting)
     if read.last_values is None:
@@ -223,10 +223,10 @@ def _last_label(fitting: Fitting, read: Series, scored: Bools) -> Baseline | str
 
 
 def _again(training: Series, shares: Floats) -> float:
-    """How probable it is that a label is the last one again and not drawn by the frequencies.
+    """The probability that a label repeats the last one instead of following the frequencies.
 
-    By expectation and maximisation (Dempster, Laird and Rubin 1977) from the counts of the steps
-    that have the last label again; a step of either kind is added, so that it is never sure.
+    It is found by expectation maximisation (Dempster, Laird and Rubin 1977) from the counts of
+    steps that repeat the last label. One step of each kind is added, so that it is never 0 or 1.
     """
     assert training.last_values is not None
     known = training.last_values >= 0
@@ -254,4 +254,4 @@ def _of_text(fitting: Fitting, read: Series, scored: Bools) -> Each:
 
 
 KINDS = {"numbers": _of_numbers, "classes": _of_classes, "text": _of_text}
-"""By `Target.baselines`."""
+"""The baselines by `Target.baselines`."""

@@ -1,14 +1,14 @@
-"""A linear model of the last steps' inputs: ridge regression (Hoerl and Kennard 1970).
+"""A linear model of the inputs of the last steps: ridge regression (Hoerl and Kennard 1970).
 
-Where a target's last value is known, what is regressed is the change from it, on the inputs of the
-step itself and on how those of the steps before it differ from them. So the ridge draws towards the
-last value and not towards the mean, from which a trend leads ever farther away; and the level of a
-series, of which all lags tell, is one term and not as many as there are lags.
+If a target's last value is known, the regression predicts the change from it. The regressors are
+the inputs of the current step, and the differences of earlier steps' inputs from them. So the ridge
+shrinks the prediction towards the last value, not towards the mean, which a trend moves away from.
+And the level of a series, which all lags contain, is one term instead of one per lag.
 
-Its normal equations come from lagged sums of products. With x(t) the inputs of step t and S the
-steps that are fitted, the block of the lags i and j is the sum of x(t - i) x(t - j)' over S, and
-that of i + 1 and j + 1 differs from it only at the ends of the runs that S consists of. So the
-first row of blocks gives all others, and a long recording costs far less than all its terms.
+The normal equations come from lagged sums of products. Let x(t) be the inputs of step t and S the
+fitted steps. The block of lags i and j is the sum of x(t - i) x(t - j)' over S. The block of i + 1
+and j + 1 differs from it only at the ends of the runs that S consists of. So all blocks follow from
+the first row, and a long recording costs much less than computing each block.
 """
 
 from __future__ import annotations
@@ -30,41 +30,42 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 MOST_TERMS = 1_000
-"""Of more inputs times steps, the oldest steps are left out."""
+"""With more inputs times steps, the oldest steps are left out."""
 MOST_PRODUCTS = 2e10
-"""Of what has very many runs, so many of the last ones are fitted that it stays at seconds."""
+"""With very many runs, only the last ones are fitted, to limit the time to seconds."""
 BLOCK, IN_CACHE = 1 << 16, 1 << 12
-"""Steps at a time, of long products and of short ones."""
+"""Steps at a time, for long and for short products."""
 STRENGTHS = np.logspace(-10, 5, 16)
-"""Times the number of steps; an input's mean square is about 1."""
+"""Ridge strengths, times the number of steps; an input's mean square is about 1."""
 UNCHOSEN = 4
-"""Which one is taken where there is no validation part."""
+"""Index of the strength that is used without a validation part."""
 CLEAR = 2.0
-"""Standard errors by which an autoregression has to be better, so that a model is built on it."""
+"""Standard errors by which an autoregression must be better for a model to predict its residual."""
 UNITS, MOST_FITTED, LEAST_FITTED = 300, 20_000, 1_000
-"""Of a model of two steps that is not linear, and steps that it is fitted to: fewer of them where
-several numbers are predicted."""
+"""Size of a nonlinear model of two steps, and the most and the fewest steps that it is fitted to;
+with several targets, fewer are used."""
 MUCH_LEFT = 2 / 3
-"""Of an autoregression's squared error: where that model leaves less, nothing is built on lines."""
+"""If the nonlinear model leaves less than this fraction of an autoregression's squared error, a
+model does not predict the residual."""
 LEAST_RESIDUAL = 1e-3
-"""Of a change: what is left of one is not taken for smaller."""
+"""The least scale of a residual, as a fraction of the target's scale."""
 
 
 def fit(training: Series, validation: Series | None, lags: int) -> Autoregression | None:
     """Fits the scored steps of a training part.
 
-    Validation chooses the strength of the ridge, and how many of the lags there are: all of them,
-    half as many, and so on; of several numbers for each. On one thread, as the last bits depend on
-    their number.
+    For each target, validation chooses the strength of the ridge and the number of lags: all of
+    them, half as many, and so on. It runs on one thread, since the last bits depend on the number
+    of threads.
 
     Args:
         training: the training part.
-        validation: the validation part behind its past, which is not scored; without it all lags
-            are used, with little strength.
-        lags: how many steps, the newest one included, a number is regressed on at most.
+        validation: the validation part after its past, which is not scored; without it all lags are
+            used, with a small strength.
+        lags: the maximum number of steps in the regression, including the current one.
 
     Returns:
-        `None` where there are no inputs, or too many, or nothing to fit.
+        `None` if there are no inputs, too many inputs, or nothing to fit.
     """
     inputs = len(training.schema.numbers)
     words = sum(column.size for column in training.schema.symbols)
@@ -73,7 +74,7 @@ def fit(training: Series, validation: Series | None, lags: int) -> Autoregressio
     if not 0 < inputs <= MOST_TERMS or not len(_known(training)):
         return None
     together = _known_together(training, validation)
-    terms = int(MOST_TERMS / len(together) ** (1 / 3))  # A decomposition's time is their cube.
+    terms = int(MOST_TERMS / len(together) ** (1 / 3))  # A decomposition takes cubic time.
     lags = max(1, min(lags, terms // inputs))
     weights = np.zeros((lags, inputs, training.targets.shape[1]))
     intercepts = np.zeros(weights.shape[-1])
@@ -89,7 +90,7 @@ def fit(training: Series, validation: Series | None, lags: int) -> Autoregressio
 
 
 def _known_together(training: Series, validation: Series | None) -> list[Indices]:
-    """The numbers that are predicted, those together that are known at the same steps."""
+    """The target columns, grouped by the steps at which they are known."""
     if training.targets.shape[1] == 1:
         return [np.arange(1)]
     parts = [each for each in (training, validation) if each is not None]
@@ -98,7 +99,7 @@ def _known_together(training: Series, validation: Series | None) -> list[Indices
 
 
 def _only(series: Series, columns: Indices) -> Series:
-    """A series of some of the numbers that are predicted, all known at the same steps."""
+    """A series with some of its targets, all known at the same steps."""
     if series.targets.shape[1] == 1:
         return series
     last = series.last_values
@@ -117,7 +118,7 @@ def _fitted(
     symbols: bool,
     products_at_most: float,
 ) -> tuple[Floats, Floats]:
-    """Weights `[lags, inputs, D]` and intercepts `[D]` of numbers that are known together."""
+    """Weights `[lags, inputs, D]` and intercepts `[D]` of targets known at the same steps."""
     steps = _known(training)
     changes = training.targets - _last(training)
     moments = _moments(_Past(training, symbols), steps, changes, lags, products_at_most)
@@ -138,10 +139,10 @@ def _fitted(
 
 
 def predict(model: Autoregression, read: Series, steps: Indices | None = None) -> Floats:
-    """Standardised targets of some steps of a series, or of all: `[len(steps), D]`.
+    """Predicts the standardised targets of some steps of a series, or of all: `[len(steps), D]`.
 
-    To the bit the same on every machine, and whatever follows on the steps: it is added up number
-    by number.
+    The result is the same to the bit on every machine and does not depend on later steps, since it
+    is summed number by number.
     """
     steps = np.arange(len(read)) if steps is None else steps
     past, last = _Past(read, model.symbols), _last(read)
@@ -158,7 +159,7 @@ def predict(model: Autoregression, read: Series, steps: Indices | None = None) -
 
 
 def base_of(series: Series) -> npt.NDArray[np.float32] | None:
-    """What a model's numbers are on top of, standardised: `[steps, D]`; `None` for nothing."""
+    """What a model's outputs are added to, standardised: `[steps, D]`; `None` for nothing."""
     if series.last_values is None or series.schema.predicts == "level":
         return None
     model = series.schema.autoregression
@@ -167,19 +168,19 @@ def base_of(series: Series) -> npt.NDArray[np.float32] | None:
 
 
 def built_on(parts: Parts, asked: bool) -> Schema | None:
-    """The schema of a model that predicts what an autoregression of up to `STEPS` steps leaves.
+    """The schema of a model that predicts the residual of an autoregression of up to `STEPS` steps.
 
-    Its target's scale is that of what is left in the training part, in three digits: so the values
-    of a series do not depend on the last bits of what was fitted.
+    Its target's scale is that of the residual in the training part, rounded to three digits, so
+    that the values of a series do not depend on the last bits of the fit.
 
     Args:
-        parts: with the schema of one that predicts a number or its change.
-        asked: whether it is to be so in any case; else only where the validation part says that the
-            autoregression is clearly better than the last value, and than the mean, and that much
-            of what it leaves is not easily told by what is not linear.
+        parts: their schema predicts a number or its change.
+        asked: whether residuals are requested; otherwise they are predicted only if, on the
+            validation part, the autoregression is clearly better than the last value and than the
+            mean, and a nonlinear model does not easily explain much of the residual.
 
     Returns:
-        `None` where it is not to be so, or cannot be.
+        `None` if residuals are not to be predicted, or cannot be.
     """
     training, schema = parts.training, parts.training.schema
     if training.last_values is None or not schema.numeric_targets:
@@ -206,7 +207,7 @@ def built_on(parts: Parts, asked: bool) -> Schema | None:
 
 
 def _left(model: Autoregression, series: Series, steps: Indices) -> Floats:
-    """What an autoregression leaves at some steps: `[len(steps), D]`, NaN where it is not known."""
+    """The residuals of an autoregression at some steps: `[len(steps), D]`, NaN where unknown."""
     targets = np.where(_cells(series), series.targets, np.float32(np.nan))[steps]
     return np.asarray(targets - predict(model, series, steps))
 
@@ -214,7 +215,8 @@ def _left(model: Autoregression, series: Series, steps: Indices) -> Floats:
 def _wins(model: Autoregression, validation: Series) -> bool:
     """Whether an autoregression is clearly better than the last value and than the mean.
 
-    By the mean difference of squared errors (Diebold and Mariano 1995), in standard errors.
+    It compares the mean difference of squared errors with its standard error (Diebold and Mariano
+    1995).
     """
     steps = _known(validation)
     targets = np.where(_cells(validation), validation.targets, np.nan)[steps].astype(np.float64)
@@ -225,10 +227,10 @@ def _wins(model: Autoregression, validation: Series) -> bool:
 
 
 def _is_curved(model: Autoregression, training: Series, validation: Series) -> bool:
-    """Whether two steps tell much of what an autoregression leaves, though not in a straight line.
+    """Whether two steps explain much of the residual of an autoregression, but not linearly.
 
-    Then a network had first to undo what the lags have put in. By ridge regression on hidden units
-    whose weights are drawn (Huang, Zhu and Siew 2006).
+    Then a network would first have to undo the effect of the lags. The test is a ridge regression
+    on hidden units with random weights (Huang, Zhu and Siew 2006).
     """
     inputs = len(training.schema.numbers)
     rng, scale = np.random.default_rng(0), None
@@ -253,16 +255,16 @@ def _is_curved(model: Autoregression, training: Series, validation: Series) -> b
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over the steps that are fitted.
+    """Sums over the fitted steps.
 
-    A term is an input of the step itself, or what one of an earlier step has more.
+    A term is an input of the current step, or the difference of an earlier step's input from it.
 
     Attributes:
-        steps: how many they are.
-        squares: of the terms' products: `[lags, inputs, lags, inputs]`.
-        products: of terms and targets: `[lags, inputs, D]`.
-        totals: of the terms: `[lags, inputs]`.
-        targets: of the targets: `[D]`.
+        steps: the number of steps.
+        squares: products of terms with terms: `[lags, inputs, lags, inputs]`.
+        products: products of terms with targets: `[lags, inputs, D]`.
+        totals: sums of the terms: `[lags, inputs]`.
+        targets: sums of the targets: `[D]`.
     """
 
     steps: int
@@ -273,9 +275,9 @@ class _Moments:
 
 
 class _Past:
-    """The inputs of the steps up to each one of a series.
+    """The inputs at and before each step of a series.
 
-    Before the beginning of a sequence stands what it begins with.
+    Before the beginning of a sequence, its first inputs are repeated.
     """
 
     def __init__(self, series: Series, symbols: bool) -> None:
@@ -289,7 +291,7 @@ class _Past:
         self.begins = np.repeat(bounds[:-1], np.diff(bounds))
 
     def at(self, steps: Indices, begins: Indices, lag: int) -> Floats:
-        """The inputs some steps earlier: `[len(steps), inputs]`."""
+        """The inputs `lag` steps earlier: `[len(steps), inputs]`."""
         return self.inputs[np.maximum(steps - lag, begins)].astype(np.float64)
 
     def weighted(self, steps: Indices, weights: Floats) -> Floats:
@@ -304,7 +306,7 @@ def _moments(
     past: _Past, steps: Indices, targets: npt.NDArray[Any], lags: int, products_at_most: float
 ) -> _Moments:
     inputs = past.inputs.shape[1]
-    last = np.flatnonzero(np.append(np.diff(steps) > 1, True))  # Of each run.
+    last = np.flatnonzero(np.append(np.diff(steps) > 1, True))  # The last step of each run.
     most = max(1, int(products_at_most / (2 * (lags * inputs) ** 2)))
     if len(last) > most:
         steps = steps[last[-most - 1] + 1 :]
@@ -320,16 +322,16 @@ def _moments(
             totals[lag] += then.sum(0)
     squares = _squares(first_row, _ends(past, steps, lags))
     for sums in (squares, np.moveaxis(squares, 2, 0), products, totals):
-        sums[1:] -= sums[:1]  # Of the differences from the step itself.
+        sums[1:] -= sums[:1]  # Terms are differences from the current step.
     return _Moments(len(steps), squares, products, totals, targets[steps].sum(0, dtype=np.float64))
 
 
 def _squares(first_row: Floats, ends: Floats) -> Floats:
-    """All blocks from those of lag 0 and each other: `[lags, inputs, lags, inputs]`.
+    """All blocks from those of lag 0 with each lag: `[lags, inputs, lags, inputs]`.
 
     Args:
         first_row: `[lags, inputs, inputs]`.
-        ends: what each block has less than the next one on its diagonal: `[terms, terms]`.
+        ends: how much less each block is than the next one on its diagonal: `[terms, terms]`.
     """
     lags, inputs, _ = first_row.shape
     found = np.empty((lags, inputs, lags, inputs))
@@ -342,7 +344,7 @@ def _squares(first_row: Floats, ends: Floats) -> Floats:
 
 
 def _ends(past: _Past, steps: Indices, lags: int) -> Floats:
-    """The products of the terms one step before each run, without those of its last step."""
+    """The products of the terms one step before each run, minus those of its last step."""
     begins = past.begins[steps]
     new = np.append(True, (np.diff(steps) > 1) | (np.diff(begins) > 0))
     old = np.append(new[1:], True)
@@ -358,7 +360,7 @@ def _ends(past: _Past, steps: Indices, lags: int) -> Floats:
 def _solved(moments: _Moments, lags: int) -> tuple[Floats, Floats]:
     """Weights of the inputs, `[strengths, lags, inputs, D]`, and intercepts, `[strengths, D]`.
 
-    Through eigenvectors, so that all strengths cost one decomposition.
+    Uses eigenvectors, so that all strengths need only one decomposition.
     """
     totals = moments.totals[:lags].ravel()
     squares = moments.squares[:lags, :, :lags].reshape(len(totals), -1)
@@ -377,7 +379,7 @@ def _solved(moments: _Moments, lags: int) -> tuple[Floats, Floats]:
 def _best(
     solved: tuple[Floats, Floats], past: _Past, validation: Series
 ) -> tuple[Floats, Floats, Floats]:
-    """Each number's strength with the lowest error in validation: that, weights and intercepts."""
+    """Each target's lowest validation error over the strengths, its weights and intercepts."""
     weights, intercepts = solved
     side_by_side = np.concatenate(weights, -1)  # [lags, inputs, strengths * D]
     errors: Floats = np.zeros_like(intercepts)  # [strengths, D]
@@ -397,14 +399,14 @@ def _blocks(steps: Indices, size: int = BLOCK) -> Iterator[Indices]:
 
 
 def _last(series: Series) -> Floats:
-    """The last values: `[steps, D]`; 0, the mean, where there are none."""
+    """The last values: `[steps, D]`; 0, the mean, if there are none."""
     if series.last_values is None:
         return np.zeros((len(series), 1))
     return np.nan_to_num(series.last_values.astype(np.float64))
 
 
 def _known(series: Series) -> Indices:
-    """The scored steps, but for those before the first value of the target."""
+    """The scored steps, except those before the first value of the target."""
     there = np.ones(len(series), np.bool_) if series.scored is None else series.scored
     if series.last_values is not None:
         there = there & ~np.isnan(series.last_values).all(1)
@@ -412,7 +414,7 @@ def _known(series: Series) -> Indices:
 
 
 def _cells(series: Series) -> npt.NDArray[np.bool_]:
-    """Which numbers of the scored steps are known, with a last value: `[steps, D]`."""
+    """Which targets of the scored steps are known and have a last value: `[steps, D]`."""
     known = np.asarray(~np.isnan(series.targets))
     if series.last_values is not None:
         known &= ~np.isnan(series.last_values)

@@ -1,13 +1,14 @@
-"""N-gram models of a text, of any vocabulary: counted by hashing, never as tables of all pairs.
+"""N-gram models of text with any vocabulary, counted by hashing instead of tables of all pairs.
 
-Every model here is interpolated: a character's share behind its context takes that behind the next
-shorter context for some observations more,
+Every model here is interpolated. The probability of a character after its context is its relative
+frequency there, mixed with its probability after the next shorter context, which counts as m(h)
+further observations,
 
     p(w | h) = (c(h, w) + m(h) p(w | h')) / (c(h) + m(h)),
 
-down to a uniform guess. How many those are, m(h), makes the models different. (Witten and Bell
-1991, "The zero-frequency problem"; Chen and Goodman 1999, "An empirical study of smoothing
-techniques for language modeling".)
+down to a uniform guess. The models differ in m(h). (Witten and Bell 1991, "The zero-frequency
+problem"; Chen and Goodman 1999, "An empirical study of smoothing techniques for language
+modeling".)
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ Indices = npt.NDArray[np.int64]
 ORDER = 5
 """Characters of the longest n-gram."""
 MOST_COUNTED = 2_000_000
-"""Of a longer training part the last characters are counted: so time and memory are bounded."""
+"""Only the last characters of a longer training part are counted, to limit time and memory."""
 
 
 class Predicted(NamedTuple):
-    """What a model makes of the steps that are scored.
+    """The predictions of a model at the scored steps.
 
     Attributes:
-        chances: the probability of what stands there: `[scored]`.
-        right: whether none is more probable: `[scored]`.
+        chances: the probability of the actual character: `[scored]`.
+        right: whether no other character is more probable: `[scored]`.
     """
 
     chances: Floats
@@ -43,39 +44,39 @@ class Predicted(NamedTuple):
 
 
 def bigrams(training: Series, read: Series) -> Predicted:
-    """Bigrams that take a character's frequency, by Laplace's rule, for one observation more.
+    """Bigrams, in which the character frequencies by Laplace's rule count as one observation.
 
-    That is a Dirichlet prior of weight 1 (MacKay and Peto 1995, "A hierarchical Dirichlet language
+    This is a Dirichlet prior of weight 1 (MacKay and Peto 1995, "A hierarchical Dirichlet language
     model").
 
     Args:
-        training: a text; its steps that are not scored are not counted.
-        read: what precedes the part that is scored, not scored, and the part.
+        training: a text; steps that are not scored are not counted.
+        read: the scored part after the text before it, which is not scored.
     """
     size = np.float64(training.classes)
     return _predicted(training, read, [lambda level: size, lambda level: np.float64(1)])
 
 
 def witten_bell(training: Series, read: Series) -> Predicted:
-    """All lengths up to 5, where m(h) is how many different characters follow h.
+    """N-grams of up to 5 characters; m(h) is the number of different characters after h.
 
     Args:
-        training: a text; its steps that are not scored are not counted.
-        read: what precedes the part that is scored, not scored, and the part.
+        training: a text; steps that are not scored are not counted.
+        read: the scored part after the text before it, which is not scored.
     """
     return _predicted(training, read, [lambda level: level.types] * ORDER)
 
 
 @dataclass(frozen=True)
 class _Tokens:
-    """Two texts, one behind the other: the characters of every sequence, its first one too.
+    """Two concatenated texts: the characters of every sequence, including its first.
 
     Attributes:
-        characters: by number; the vocabulary's size is an unknown one: `[tokens]`.
-        age: characters of its sequence before each: `[tokens]`.
-        counted: which ones training has to predict: `[tokens]`.
-        asked: which ones are to be predicted: `[tokens]`.
-        size: characters of the vocabulary.
+        characters: their codes; the vocabulary's size for an unknown one: `[tokens]`.
+        age: the number of characters before each in its sequence: `[tokens]`.
+        counted: which characters are counted in training: `[tokens]`.
+        asked: which characters are to be predicted: `[tokens]`.
+        size: the size of the vocabulary.
     """
 
     characters: Indices
@@ -90,15 +91,14 @@ class _Level:
     """The n-grams of one length.
 
     Attributes:
-        gram: the one that each token ends, by number; -1 where its sequence is too young:
-            `[tokens]`.
-        context: the context of each n-gram, by number: `[grams]`.
-        shorter: each n-gram without its first character, as the level below numbers them:
-            `[grams]`.
-        shorter_context: each context likewise: `[contexts]`.
-        counts: how often training has each n-gram: `[grams]`.
-        totals: how often it has each context: `[contexts]`.
-        types: how many different characters it has behind each context: `[contexts]`.
+        gram: the number of the n-gram that ends at each token; -1 if its sequence is too short
+            there: `[tokens]`.
+        context: the number of the context of each n-gram: `[grams]`.
+        shorter: each n-gram without its first character, as numbered at the level below: `[grams]`.
+        shorter_context: the same for each context: `[contexts]`.
+        counts: how often each n-gram occurs in training: `[grams]`.
+        totals: how often each context occurs in training: `[contexts]`.
+        types: how many different characters follow each context in training: `[contexts]`.
     """
 
     gram: Indices
@@ -115,11 +115,11 @@ Mass = Callable[[_Level], Any]
 
 
 def _predicted(training: Series, read: Series, masses: list[Mass]) -> Predicted:
-    """By the longest n-gram that a step's sequence is old enough for, one length for each mass.
+    """Predicts with the longest n-gram that fits in a step's sequence; `masses` has one per length.
 
-    Behind each context the largest probability is that of a character that it was seen with, or
-    that of the likeliest one behind the shorter context: of those that it was not seen with, none
-    else is as likely.
+    After each context, the largest probability belongs either to a character that was seen after
+    it, or to the most probable character after the shorter context: of the unseen characters, no
+    other is as probable.
     """
     tokens = _tokens(training, read, len(masses))
     asked = np.flatnonzero(tokens.asked)
@@ -127,7 +127,7 @@ def _predicted(training: Series, read: Series, masses: list[Mass]) -> Predicted:
     below = top = np.array([1 / tokens.size])
     for level, mass in zip(_levels(tokens, len(masses)), masses, strict=True):
         extra = np.broadcast_to(mass(level), level.totals.shape)
-        extra = np.where(level.totals == 0, 1.0, extra)  # Then the shorter one speaks for it.
+        extra = np.where(level.totals == 0, 1.0, extra)  # Then only the shorter context counts.
         whole = level.totals + extra
         grams = (level.counts + extra[level.context] * below[level.shorter]) / whole[level.context]
         top = (0 + extra * top[level.shorter_context]) / whole
@@ -146,12 +146,12 @@ def _levels(tokens: _Tokens, order: int) -> Iterator[_Level]:
     for length in range(order):
         below = _level(tokens, contexts, below)
         yield below
-        contexts = np.append(-1, below.gram[:-1])  # It is the context of the next one.
+        contexts = np.append(-1, below.gram[:-1])  # It is the context of the next character.
         contexts[tokens.age <= length] = -1
 
 
 def _level(tokens: _Tokens, contexts: Indices, below: _Level | None) -> _Level:
-    """The n-grams behind some contexts, one for each token, by number; -1 where there is none."""
+    """The n-grams of one length, given the number of each token's context; -1 if it has none."""
     import pandas as pd
 
     there = np.flatnonzero(contexts >= 0)
@@ -187,9 +187,9 @@ def _tokens(training: Series, read: Series, order: int) -> _Tokens:
 
 
 def _characters(text: Series) -> tuple[Indices, Indices, Bools]:
-    """All characters of a text, their places in their sequences, and which are to be predicted.
+    """All characters of a text, their positions in their sequences, and which are to be predicted.
 
-    Those of a sequence are its first step's and what follows each step.
+    Those of a sequence are its first step's input, and the character that follows each step.
     """
     begins = np.union1d(text.bounds()[:-1], [0])
     ends = np.append(begins[1:], len(text)) - 1

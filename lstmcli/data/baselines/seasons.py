@@ -1,4 +1,4 @@
-"""The season of a recording: how many steps it takes until much the same comes again."""
+"""The season of a recording: the number of steps after which its values nearly repeat."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from lstmcli.data.series import Series
 Floats = npt.NDArray[np.float64]
 
 SECONDS = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
-"""What pandas calls frequencies below a day."""
+"""Seconds of the pandas frequencies below a day."""
 CYCLES = (86_400.0, 3600.0, 60.0)
 """A day, an hour and a minute, in seconds."""
 YEAR = {"MS": 12, "ME": 12, "M": 12, "QS": 4, "QE": 4, "W": 52}
-"""Steps of a year."""
+"""Steps per year."""
 WEEK = {"D": 7, "B": 5}
-"""Steps of a week."""
+"""Steps per week."""
 LEAST = 0.1
-"""An autocorrelation below it is no season."""
+"""A lower autocorrelation is not a season."""
 NEARLY = 0.9
-"""A peak of this share of the largest one is as good: of a season and its multiples, the season."""
+"""Peaks above this fraction of the largest count as equal; the first is the season, not a
+multiple."""
 
 
 def periods(schema: Schema, training: Series | None) -> list[int | None]:
-    """Steps of a season, by the index's frequency or else by how each target repeats.
+    """Steps of the season of each target, from the index's frequency or else from autocorrelation.
 
     Args:
-        schema: what the columns are.
-        training: the training part; `None` where it is not at hand.
+        schema: the columns.
+        training: the training part; `None` if it is not available.
 
     Returns:
-        Of each number, `None` where there is none, or where the training part does not hold it
-        twice; of classes the one of the target.
+        For each number, `None` if there is no season, or if the longest training sequence is
+        shorter than two seasons; for classes, the season of the target.
     """
     columns = schema.targets
     longest = None if training is None else int(np.diff(training.bounds()).max()) // 2
@@ -56,11 +57,11 @@ def periods(schema: Schema, training: Series | None) -> list[int | None]:
 
 
 def of_frequency(frequency: str | None, longest: int | None) -> int | None:
-    """Steps of the longest cycle of the calendar that is usual at a frequency.
+    """Steps of the longest usual calendar cycle at a frequency.
 
     Args:
-        frequency: as pandas calls it: `h`, `15min`, `MS`, `W-SUN`.
-        longest: steps that it has at most; `None` for any number.
+        frequency: as in pandas: `h`, `15min`, `MS`, `W-SUN`.
+        longest: the maximum number of steps; `None` for no limit.
     """
     match = re.fullmatch(r"(\d*)([A-Za-z]+)(-\w+)?", frequency or "")
     if match is None:
@@ -85,12 +86,12 @@ def of_frequency(frequency: str | None, longest: int | None) -> int | None:
 def of_values(values: Floats, bounds: npt.NDArray[np.int64]) -> int | None:
     """Steps of the season that stands out in the autocorrelation of a column's differences.
 
-    Differences have no trend. A season is a peak of the autocorrelation well above what chance
-    makes, and it fits three times into the longest sequence.
+    Differences have no trend. A season is a peak of the autocorrelation that is well above chance
+    and that fits three times into the longest sequence.
 
     Args:
-        values: `[steps]`, NaN where none is known.
-        bounds: where sequences begin, and the end of the last.
+        values: `[steps]`, NaN where unknown.
+        bounds: the first step of each sequence, and the end of the last.
     """
     differences = np.nan_to_num(np.diff(values, prepend=values[:1]))
     differences[bounds[:-1]] = 0
@@ -112,14 +113,14 @@ def of_values(values: Floats, bounds: npt.NDArray[np.int64]) -> int | None:
 
 
 def before(read: Series, steps: int | Sequence[int], horizon: int) -> npt.NDArray[Any]:
-    """What the target was a season before it, or several where the horizon is longer: `[steps, D]`.
+    """The target one season earlier, or several if the horizon is longer: `[steps, D]`.
 
-    Where the sequence is younger, that is the last value.
+    Before a sequence is old enough, it is the last value.
 
     Args:
-        read: with `last_values`.
-        steps: of a season, or of that of each number.
-        horizon: how many steps ahead of each step its target lies, where a number does not say so.
+        read: a series with `last_values`.
+        steps: steps of a season, or those of each number.
+        horizon: how many steps ahead the target is, unless a number has its own.
     """
     last, target = read.last_values, read.schema.numeric_targets
     assert last is not None

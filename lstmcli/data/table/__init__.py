@@ -1,1 +1,1 @@
-"""Tables: CSV and Parquet files as series."""
+"""Tables: reads CSV and Parquet files as series."""

@@ -1,4 +1,4 @@
-"""Which columns of a table are what: inputs, target, sequences; numbers or words."""
+"""The roles of a table's columns: inputs, targets, group; numeric or categorical."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from lstmcli.utils.errors import FileError, UsageError, listed, shell_quote
 
 LISTED = 20
 LOOKED_AT = 1_000
-"""Rows that tell what kind of words a column holds."""
+"""Rows that are looked at to tell what a text column holds."""
 
 
 @dataclass(frozen=True)
 class ColumnRequest:
-    """What the options say of a table's columns.
+    """What the options say about a table's columns.
 
     Attributes:
-        inputs: what is given; `None` where nothing is said.
-        targets: what is predicted.
-        group: what tells sequences apart, if there are any.
-        categorical: columns that hold words, whatever they look like.
+        inputs: the inputs; `None` if not given.
+        targets: the targets.
+        group: the column that tells sequences apart, if any.
+        categorical: columns to read as categorical, whatever they hold.
         ahead: whether the targets lie some steps ahead.
-        index: what orders the rows; `None` where nothing is said.
-        calendar: what of the index's dates is given beside the inputs.
+        index: the column that orders the rows; `None` if not given.
+        calendar: the calendar cycles that are added as inputs.
     """
 
     inputs: tuple[str, ...] | None
@@ -48,26 +48,26 @@ class ColumnRequest:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Columns that are read as they are written."""
+        """Columns that are read as text."""
         return self.categorical if self.group is None else (*self.categorical, self.group)
 
     def free(self, names: Sequence[str]) -> list[str]:
-        """Columns of which nothing is said: one of them may be the index."""
+        """Columns that no option names; one of them may be the index."""
         used = (*self.targets, self.group, *(self.inputs or ()), *self.categorical)
         return [name for name in names if name not in used]
 
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """What the columns of a table are.
+    """The roles of a table's columns.
 
     Attributes:
-        numbers: inputs that are numbers.
-        symbols: inputs that are words.
-        targets: what is predicted: several only where they are numbers.
-        classes: whether the target is words.
-        named: which columns the user says are words.
-        group: what tells sequences apart.
+        numbers: numeric inputs.
+        symbols: categorical inputs.
+        targets: the targets; several only if they are numeric.
+        classes: whether the target is categorical.
+        named: the columns that the user calls categorical.
+        group: the column that tells sequences apart.
     """
 
     numbers: tuple[str, ...]
@@ -79,25 +79,25 @@ class ColumnRoles:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What is given."""
+        """All inputs."""
         return (*self.numbers, *self.symbols)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All of them; a target may be an input too."""
+        """All columns that are used; a target may also be an input."""
         return (*self.inputs, *self.targets)
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Columns that hold words."""
+        """The categorical columns."""
         return (*self.symbols, *self.targets) if self.classes else self.symbols
 
 
 def ask(path: Path, names: Sequence[str], config: DataConfig) -> ColumnRequest:
-    """What the options say of the columns of a table that has these names.
+    """What the options say about the columns of a table with these names.
 
     Raises:
-        UsageError: they name a column that is not there, or one for two things at once.
+        UsageError: they name a missing column, or give one column two roles.
     """
     targets = _targets(config.target, names)
     group = None if config.group is None else config.group.strip()
@@ -133,21 +133,21 @@ def find_roles(
     index: str | None,
     several_leads: bool = False,
 ) -> tuple[ColumnRoles, list[str]]:
-    """What the columns of a table are, by the options and by what they hold.
+    """Finds the roles of a table's columns from the options and the content.
 
     Args:
-        table: it.
+        table: the table.
         asked: what the options say.
-        sequences: where its sequences lie.
+        sequences: the bounds of its sequences.
         index: the column that orders its rows.
-        several_leads: whether the targets are to be predicted at several horizons.
+        several_leads: whether the targets are predicted at several horizons.
 
     Returns:
-        The roles, and what the user should know.
+        The roles, and notes for the user.
 
     Raises:
-        UsageError: no input is left, or an option is about a column that is not used.
-        FileError: a column that is used has no name, or holds what is neither numbers nor words.
+        UsageError: no input is left, or an option is about an unused column.
+        FileError: a column in use has no name, or is neither numeric nor categorical.
     """
     inputs, notes = (
         (asked.inputs, [])
@@ -183,7 +183,7 @@ def find_roles(
 
 
 def schema_roles(schema: Schema, group: str | None = None) -> ColumnRoles:
-    """The roles that columns have for a trained model."""
+    """The roles of the columns of a trained model."""
     made = time_index.calendar_names(schema.index.calendar if schema.index else ())
     return ColumnRoles(
         tuple(column.name for column in schema.numbers if column.name not in made),
@@ -195,10 +195,10 @@ def schema_roles(schema: Schema, group: str | None = None) -> ColumnRoles:
 
 
 def check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> None:
-    """Refuses a file without the columns that the training part has.
+    """Checks that a file has the columns of the training part.
 
     Raises:
-        FileError: one is not there.
+        FileError: one is missing.
     """
     for column in needed:
         if column not in names:
@@ -209,10 +209,10 @@ def check_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> No
 
 
 def check_target(path: Path, names: Sequence[str], target: str) -> None:
-    """Refuses a file without the column that a model predicts.
+    """Checks that a file has the column that a model predicts.
 
     Raises:
-        FileError: it is not there.
+        FileError: it is missing.
     """
     if target not in names:
         raise FileError(
@@ -224,7 +224,7 @@ def check_target(path: Path, names: Sequence[str], target: str) -> None:
 
 
 def _check_asked(asked: ColumnRequest) -> None:
-    """Refuses a column that is asked to be two things."""
+    """Raises UsageError if a column is given two roles."""
     if asked.group in asked.targets:
         raise UsageError(
             f"the column `{asked.group}` cannot be both `--target` and `--group`",
@@ -258,13 +258,13 @@ def _check_asked(asked: ColumnRequest) -> None:
 
 
 def _targets(text: str | None, names: Sequence[str]) -> tuple[str, ...]:
-    """The columns that `--target` names; a comma may be a part of a name that is there."""
+    """The columns in `--target`; a name that exists may contain a comma."""
     whole = "target" if text is None else text.strip()
     return (whole,) if whole in names else _split("--target", whole)
 
 
 def _check_alone(classes: Sequence[str], targets: Sequence[str], several_leads: bool) -> None:
-    """Refuses words among several targets, or at several horizons."""
+    """Raises UsageError for a categorical target besides others, or at several horizons."""
     if not classes or not (targets[1:] or several_leads):
         return
     what = "several targets" if targets[1:] else "a range of horizons"
@@ -278,7 +278,7 @@ def _check_alone(classes: Sequence[str], targets: Sequence[str], several_leads: 
 def _all_inputs(
     table: Table, asked: ColumnRequest, sequences: Sequences, index: str | None
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Every column that is nothing else, and what was left out."""
+    """Every column without another role, and notes on those left out."""
     inputs, notes = [], []
     alone = len(asked.free(table.columns)) == 1 and not asked.ahead
     for place, name in enumerate(table.columns):
@@ -300,7 +300,7 @@ def _all_inputs(
 
 
 def _no_input(table: Table, name: str, sequences: Sequences, alone: bool) -> str | None:
-    """What a column holds that is of no use to a model: dates, row numbers, names of rows."""
+    """Why a column is of no use as an input: dates, row numbers, names of rows."""
     column = table.frame[name]
     if dates.read(column.iloc[:LOOKED_AT]):
         return "holds dates"
@@ -316,7 +316,7 @@ def _no_input(table: Table, name: str, sequences: Sequences, alone: bool) -> str
 
 
 def _check_first(table: Table, place: int) -> None:
-    """Only the first column may be without a name: an index, as pandas and R write one."""
+    """Raises FileError unless it is column 1: pandas and R write an index without a name."""
     if place:
         raise FileError(
             f"`{table.path}`, line 1: column {place + 1} has no name",
@@ -326,7 +326,7 @@ def _check_first(table: Table, place: int) -> None:
 
 
 def _counts(table: Table, name: str, sequences: Sequences) -> bool:
-    """Whether a column is 0, 1, 2, … or 1, 2, 3, … down the file or down each sequence."""
+    """Whether a column is 0, 1, 2, … or 1, 2, 3, … in the file or in each sequence."""
     column = table.frame[name]
     if column.dtype.kind not in "iu":
         return False
@@ -339,7 +339,7 @@ def _counts(table: Table, name: str, sequences: Sequences) -> bool:
 
 
 def _split(option: str, names: str) -> tuple[str, ...]:
-    """Column names between commas."""
+    """Column names separated by commas."""
     columns = tuple(name.strip() for name in names.split(",") if name.strip())
     twice = [name for place, name in enumerate(columns) if name in columns[:place]]
     if twice:
@@ -350,7 +350,7 @@ def _split(option: str, names: str) -> tuple[str, ...]:
 
 
 def no_column(path: Path, option: str, column: str, names: Sequence[str]) -> UsageError:
-    """The error for an option that names a column which a table does not have."""
+    """The error for an option that names a missing column."""
     return UsageError(
         f"`{option}`: `{path}` has no column `{column}`",
         f"{_nearest(column, names)}its columns are {of_columns(names)}",
@@ -364,5 +364,5 @@ def _nearest(column: str, names: Sequence[str]) -> str:
 
 
 def of_columns(names: Sequence[str]) -> str:
-    """Columns in words, not all of very many."""
+    """Column names in words, shortened if there are very many."""
     return listed([f"`{name}`" for name in names if name], LISTED)

@@ -1,4 +1,4 @@
-"""Dates in a table's cells: how they are written, and how far apart they are."""
+"""Dates in a table's cells: their format and their distances."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy.typing as npt
 Instants = npt.NDArray[np.datetime64]
 
 TRIED = 50
-"""Cells that tell how dates are written."""
+"""Cells that are used to guess the format of dates."""
 YEARS = 1700, 2299
-"""Of days that are written as one whole number, such as 19810101."""
+"""Range of years for days written as one whole number, such as 19810101."""
 OTHERS = (
     "%m/%d/%y",
     "%d/%m/%y",
@@ -35,7 +35,7 @@ OTHERS = (
         for time in ("%I:%M %p", "%I:%M:%S %p")
     ),
 )
-"""Ways of writing a date that pandas does not guess from one."""
+"""Formats that pandas does not guess from one date."""
 MONTH_FIRST, DAY_FIRST = re.compile(r"^%m[-/.]%d"), re.compile(r"^%d[-/.]%m")
 TIME = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2}(\.\d+)?)?( ?[AaPp][Mm])?")
 DAY, WEEK = 86_400.0, 7
@@ -45,9 +45,9 @@ class Dates(NamedTuple):
     """A column of dates.
 
     Attributes:
-        values: `[steps]`, without a time zone (in UTC where one was written); NaT where empty.
-        format: how they are written, as `pandas.to_datetime` takes it; `None` for a type of dates.
-        guess: what could have been meant too, in words.
+        values: `[steps]`, without a time zone (in UTC if one was given); NaT where empty.
+        format: their format, as `pandas.to_datetime` takes it; `None` for a date type.
+        guess: the other possible reading, in words.
     """
 
     values: Instants
@@ -56,11 +56,11 @@ class Dates(NamedTuple):
 
 
 def read(column: Any, known: str | None = None) -> Dates | None:
-    """The dates that a pandas column holds; `None` where it holds others, or nothing.
+    """The dates in a pandas column; `None` if it is empty or holds anything else.
 
     Args:
-        column: a pandas series.
-        known: how they were written in another file, which is tried first.
+        column: a pandas Series.
+        known: the format of the dates in another file, which is tried first.
     """
     there = column.dropna()
     if len(there) == 0 or column.dtype.kind in "fbm":
@@ -83,7 +83,7 @@ def read(column: Any, known: str | None = None) -> Dates | None:
 
 
 def is_time(column: Any) -> bool:
-    """Whether a column holds times of the day, or spans of time."""
+    """Whether a column holds times of day or time spans."""
     there = column.dropna().iloc[:TRIED]
     if column.dtype.kind == "m" or (len(there) and isinstance(there.iloc[0], datetime.time)):
         return True
@@ -95,15 +95,16 @@ def is_time(column: Any) -> bool:
 def frequency(
     values: Instants, begins: npt.NDArray[np.int64]
 ) -> tuple[str | None, npt.NDArray[np.float64]]:
-    """What pandas calls the distance of most rows, and how many such distances each row is ahead.
+    """The frequency of most rows, and the distance of each row from the one before.
 
     Args:
         values: dates in order, `[steps]`.
-        begins: where each step's sequence begins: `[steps]`.
+        begins: the first step of each step's sequence: `[steps]`.
 
     Returns:
-        The frequency, `None` where fewer than half of the rows have one distance; and for each row
-        that is not the first of its sequence the distance from the one before, in such distances.
+        The pandas frequency, `None` unless at least half of the rows have the same distance; and,
+        for each row that is not the first of its sequence, its distance from the row before, in
+        units of the frequency.
     """
     import pandas as pd
 
@@ -123,7 +124,7 @@ def frequency(
 
 
 def usual_step(steps: npt.NDArray[Any]) -> tuple[float, npt.NDArray[np.float64]]:
-    """The distance of most rows, 0 where fewer than half have one; and all in units of it."""
+    """The distance of most rows, 0 unless at least half have the same; and all in units of it."""
     found, counts = np.unique(steps, return_counts=True)
     usual = float(found[counts.argmax()])
     if usual <= 0 or 2 * counts.max() < len(steps):
@@ -132,14 +133,14 @@ def usual_step(steps: npt.NDArray[Any]) -> tuple[float, npt.NDArray[np.float64]]
 
 
 def _day_of_month(dates: Any) -> str | None:
-    """What pandas calls months of which each has one date, on the same day or the last."""
+    """The pandas frequency of monthly dates on the same day, or on the last day, of the month."""
     if (dates.day == dates.day[0]).all():
         return "MS"
     return "ME" if dates.is_month_end.all() else None
 
 
 def _alias(seconds: float) -> str | None:
-    """A distance as pandas calls it: `h`, `15min`, `7D`."""
+    """A distance as a pandas frequency: `h`, `15min`, `7D`."""
     for unit, size in (("D", DAY), ("h", 3600), ("min", 60), ("s", 1), ("ms", 1e-3)):
         count = round(seconds / size)
         if count and abs(count * size - seconds) < 1e-9 * size:
@@ -148,7 +149,7 @@ def _alias(seconds: float) -> str | None:
 
 
 def _whole_numbers(column: Any) -> Dates | None:
-    """Days that are written as whole numbers, such as 19810101."""
+    """Days written as whole numbers, such as 19810101."""
     import pandas as pd
 
     first, last = (year * 10_000 for year in YEARS)
@@ -159,10 +160,10 @@ def _whole_numbers(column: Any) -> Dates | None:
 
 
 def _odd(dates: Dates, points: bool) -> tuple[bool, int, bool]:
-    """How odd one of several ways of reading dates is.
+    """Ranks one of several readings of dates; the lowest is best.
 
-    By whether they are in order, how many distances there are between them, and what is usual with
-    points and with slashes.
+    By whether the dates are out of order, the number of different distances, and the order of day
+    and month that is unusual with points or slashes.
     """
     steps = np.diff(dates.values[~np.isnat(dates.values)])
     day_first = bool(DAY_FIRST.match(dates.format or ""))
@@ -170,7 +171,7 @@ def _odd(dates: Dates, points: bool) -> tuple[bool, int, bool]:
 
 
 def _readings(column: Any, there: Any, known: str | None) -> Iterator[tuple[str, Instants]]:
-    """Yields each way of reading a column of texts that fits all of it, with what it gives."""
+    """Yields each format that fits a whole text column, with the dates that it gives."""
     sample, fitting = there.iloc[:TRIED], []
     for how in dict.fromkeys([*([known] if known else []), *_ways(str(there.iloc[0]))]):
         if _fits(sample, how):
@@ -181,7 +182,7 @@ def _readings(column: Any, there: Any, known: str | None) -> Iterator[tuple[str,
         except (ValueError, TypeError):
             continue
         if how == known or not (MONTH_FIRST.match(how) or DAY_FIRST.match(how)):
-            return  # It cannot be read in another way.
+            return  # No other reading is possible.
 
 
 def _ways(first: str) -> Iterator[str]:
@@ -191,7 +192,7 @@ def _ways(first: str) -> Iterator[str]:
 
     yield "ISO8601"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # That a month is above 12.
+        warnings.simplefilter("ignore")  # A month above 12.
         for day_first in (False, True):
             guess = guess_datetime_format(first, dayfirst=day_first)
             if guess and re.search("%[Yy]", guess):

@@ -1,4 +1,4 @@
-"""A table's values: in its own units and words, and as a model sees them."""
+"""A table's values: in their own units and words, and encoded for a model."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from lstmcli.data.table.values import Column, Filling, Floats, lost_digits, numb
 from lstmcli.utils.errors import UsageError
 
 BLOCK = 1 << 14
-"""Steps whose columns are laid side by side at a time: as many as a processor's cache holds."""
+"""Steps whose columns are stacked at a time, so that they fit in a processor's cache."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """What a table holds for a model, in its own units and words.
+    """The values of a table for a model, in their own units and words.
 
     Attributes:
-        table: where it comes from, for errors.
-        roles: what the columns are.
-        numbers: numeric inputs by name, `[steps]` each, those of the calendar last; NaN where
-            nothing is known yet.
+        table: their source, for errors.
+        roles: the roles of the columns.
+        numbers: numeric inputs by name, `[steps]` each, the calendar inputs last; NaN where no
+            value is known yet.
         symbols: categorical inputs by name.
-        target: what is to be predicted at each step, the horizon counted in: each target's horizons
-            one after the other.
+        target: the targets of each step, shifted by the horizon: all horizons of the first target,
+            then those of the next.
         leads: the horizons.
-        last: the latest value of the target that is known at each step, likewise; `None` without
-            a horizon, as the target of a step is not given to those after it then.
-        sequences: where sequences lie.
+        last: the latest known value of each target at each step, in the same order; `None` without
+            a horizon, when a step's target never becomes known to later steps.
+        sequences: the bounds of the sequences.
         labels: the table's index, if it has one.
     """
 
@@ -61,7 +61,7 @@ class Values:
 
     @property
     def numeric_targets(self) -> dict[str, Floats]:
-        """The targets that are numbers, by name, at the first horizon: `[steps]`."""
+        """The numeric targets by name, at the first horizon: `[steps]`."""
         columns = zip(self.roles.targets, self.target[:: len(self.leads)], strict=True)
         return {name: column.values for name, column in columns if not column.is_words}
 
@@ -77,20 +77,21 @@ def read_values(
     """Reads a table's columns; empty input cells are filled as the options say.
 
     Args:
-        table: it.
-        roles: what its columns are.
-        sequences: where its sequences lie.
+        table: the table.
+        roles: the roles of its columns.
+        sequences: the bounds of its sequences.
         labels: its index.
-        config: the horizon, and what becomes of empty cells.
-        strict: whether a column of which much is empty is refused where nothing is said of that.
+        config: the horizon, and how to fill empty cells.
+        strict: whether to refuse a column with many empty cells unless an option says how to fill
+            them.
 
     Returns:
-        The values, and what the user should know.
+        The values, and notes for the user.
 
     Raises:
-        UsageError: the horizon reaches beyond every sequence.
-        FileError: a cell is not what its column holds, or too many are empty without a word on what
-            then.
+        UsageError: the horizon is longer than every sequence.
+        FileError: a cell does not fit its column, or too many are empty and no option says how to
+            fill them.
     """
     longest = int(sequences.lengths.max())
     if config.leads[-1] >= longest:
@@ -119,7 +120,7 @@ def read_values(
 
 
 def _lost(values: Values) -> list[str]:
-    """Says which columns have larger whole numbers than are read to the last digit."""
+    """Notes on columns with whole numbers that are too large to be read exactly."""
     read = {name: values.numbers[name] for name in values.roles.numbers}
     read |= values.numeric_targets
     return [note for name, found in read.items() for note in lost_digits(values.table, name, found)]
@@ -127,12 +128,12 @@ def _lost(values: Values) -> list[str]:
 
 @dataclass(frozen=True)
 class UnknownCategories:
-    """Words that the training part does not have.
+    """Words that do not occur in the training part.
 
     Attributes:
-        column: where they stand.
-        target: whether they stand there as targets.
-        steps: at which steps.
+        column: their column.
+        target: whether it is the target.
+        steps: the steps with such words.
     """
 
     column: str
@@ -141,13 +142,13 @@ class UnknownCategories:
 
 
 def encode(values: Values, schema: Schema) -> tuple[Series, list[UnknownCategories]]:
-    """A table as a model sees it.
+    """Encodes a table for a model.
 
     Returns:
-        The series, whose `scored` is an array, and what the training part does not have.
+        The series, whose `scored` is an array, and the words unknown to the training part.
 
     Raises:
-        FileError: a number lies too far from the training part's.
+        FileError: a number is too far from those of the training part.
     """
     steps = len(values.table)
     columns = {column: values.numbers[column.name] for column in schema.numbers}
@@ -159,7 +160,7 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[UnknownCategori
         unseen.append(UnknownCategories(vocabulary.name, False, strange))
     targets, scored, strange = _targets(values, schema)
     last_values = _last_values(values, schema)
-    if schema.predicts != "level" and last_values is not None:  # From nothing there is no change.
+    if schema.predicts != "level" and last_values is not None:  # A change needs a last value.
         targets, scored = _from_something(targets, scored, last_values)
     unseen.append(UnknownCategories(values.roles.targets[0], True, strange))
     given = _standardised(values, columns)
@@ -177,7 +178,7 @@ def encode(values: Values, schema: Schema) -> tuple[Series, list[UnknownCategori
 
 
 def _unscored(table: Table, targets: Sequence[str]) -> list[str]:
-    """Says how many rows have no target, where they may be meant to have one."""
+    """The note on rows without a target, if that may be unintended."""
     empty = {name: int(table.frame[name].isna().sum()) for name in targets}
     return [
         f"{count:,} of the {len(table):,} targets in `{table.path}` (`{name}`) are empty: "
@@ -190,7 +191,7 @@ def _unscored(table: Table, targets: Sequence[str]) -> list[str]:
 def _target(
     table: Table, roles: ColumnRoles, sequences: Sequences, leads: Sequence[int]
 ) -> tuple[list[Column], list[Column] | None]:
-    """The target of each step, and its latest known value where there is a horizon."""
+    """The target of each step, and its latest known value if there is a horizon."""
     columns = [
         words(table, name) if roles.classes else Column(numbers(table, name))
         for name in roles.targets
@@ -202,7 +203,7 @@ def _target(
 
 
 def _last_values(values: Values, schema: Schema) -> npt.NDArray[Any] | None:
-    """The latest known values of the target as a model has them: `[steps, D]` or `[steps]`."""
+    """The latest known values of the target, encoded: `[steps, D]` or `[steps]`."""
     if values.last is None:
         return None
     if isinstance(schema.target, Categorical):
@@ -217,7 +218,7 @@ def _last_values(values: Values, schema: Schema) -> npt.NDArray[Any] | None:
 def _from_something(
     targets: npt.NDArray[Any], scored: Bools, last_values: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], Bools]:
-    """Targets of which a change is to be predicted, and whether they count: with a last value."""
+    """The targets, and whether they are scored: a change can be predicted from a last value."""
     known = ~np.isnan(last_values)
     if last_values.shape[1] > 1:
         targets = np.where(known, targets, np.float32(np.nan))
@@ -226,7 +227,7 @@ def _from_something(
 
 
 def _labels(values: Values) -> dict[str, npt.NDArray[Any]]:
-    """What people know the steps by: the sequence, the index, the row of the file from 1 on."""
+    """What identifies the steps for users: the sequence, the index, the row of the file from 1."""
     table, labels = values.table, {}
     if values.roles.group is not None:
         labels[values.roles.group] = table.frame[values.roles.group].to_numpy()
@@ -236,10 +237,10 @@ def _labels(values: Values) -> dict[str, npt.NDArray[Any]]:
 
 
 def _standardised(values: Values, columns: Mapping[Numeric, Floats]) -> npt.NDArray[np.float32]:
-    """Numbers as a model sees them, zero, the mean, where there is none: `[steps, columns]`."""
+    """Standardised numbers, zero (the mean) where there is none: `[steps, columns]`."""
     steps = len(values.table)
     given = np.empty((steps, len(columns)), np.float32)
-    with np.errstate(over="ignore"):  # What does not fit is refused.
+    with np.errstate(over="ignore"):  # Overflow is refused below.
         for begin in range(0, steps, BLOCK):
             block = slice(begin, begin + BLOCK)
             for place, (column, numbers) in enumerate(columns.items()):
@@ -252,7 +253,7 @@ def _standardised(values: Values, columns: Mapping[Numeric, Floats]) -> npt.NDAr
 
 
 def _check_near(table: Table, column: Numeric, given: npt.NDArray[np.float32]) -> None:
-    """Refuses a number so far from those of the training part that 32 bits do not hold how far."""
+    """Raises FileError for a number whose standardised value does not fit in 32 bits."""
     infinite = np.isinf(given)
     if infinite.any():
         raise table.error(
@@ -264,7 +265,7 @@ def _check_near(table: Table, column: Numeric, given: npt.NDArray[np.float32]) -
 
 
 def _numbered(found: Column, vocabulary: Categorical) -> tuple[Indices, Indices]:
-    """Words by number, a vocabulary's size for unknown, and where there is one that it lacks."""
+    """Codes of words (unknown ones: the vocabulary's size), and the steps with unknown words."""
     assert vocabulary.values is not None
     places = {word: number for number, word in enumerate(vocabulary.values)}
     known = [places.get(word, vocabulary.size) for word in found.names]
@@ -275,9 +276,9 @@ def _numbered(found: Column, vocabulary: Categorical) -> tuple[Indices, Indices]
 def _targets(
     values: Values, schema: Schema
 ) -> tuple[npt.NDArray[np.int32] | npt.NDArray[np.float32], Bools, Indices]:
-    """Targets, whether they count, and where training has none such.
+    """The encoded targets, whether they are scored, and the steps with an unknown class.
 
-    Where a target does not count it is zero; of several numbers it is NaN.
+    A target that is not scored is zero; with several numbers it is NaN.
     """
     if isinstance(schema.target, Categorical):
         codes, strange = _numbered(values.target[0], schema.target)

@@ -1,6 +1,6 @@
-"""Tables in files: read by pandas, checked for their shape, and where a cell stands in them.
+"""Table files: reads them with pandas, checks their shape, and locates cells for errors.
 
-How a CSV file is written is guessed from its first lines where no comma separates its columns.
+The format of a CSV file is guessed from its first lines if its columns are not separated by commas.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "bars", ",": "commas"}
 LOOKED_AT = 30
-"""Lines that tell how a file is written."""
+"""Lines that are used to guess the format."""
 LONGEST = 1 << 16
 """Characters of a line that are looked at."""
 ALIKE = 0.8
-"""Share of the lines that must have as many cells as the first."""
+"""Fraction of the lines that must have as many cells as the first."""
 NUMBER = re.compile(r"[-+]?[\d.,]+([eE][-+]?\d+)?")
 COMMA, POINT = re.compile(r"[-+]?\d+,\d+"), re.compile(r"[-+]?\d+\.\d+")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a CSV file is written.
+    """The format of a CSV file.
 
     Attributes:
-        separator: what parts columns.
-        decimal: what stands before the decimals of its numbers.
-        comments: lines before the first that begin with `#`.
+        separator: the column separator.
+        decimal: the decimal mark.
+        comments: the number of comment lines, which begin with `#`, before the first row.
         header: whether the first line names the columns.
-        encoding: of its text; `None` for UTF-8.
+        encoding: the text encoding; `None` for UTF-8.
         marked: whether the line that names the columns begins with `#`.
     """
 
@@ -57,12 +57,12 @@ class Dialect:
     marked: bool = False
 
     def skip(self, file: IO[str]) -> None:
-        """Goes on to the line after the comments."""
+        """Skips the comment lines."""
         for _ in range(self.comments):
             file.readline()
 
     def notes(self) -> list[str]:
-        """What was guessed, in words."""
+        """Notes on what was guessed."""
         found = []
         if self.separator != ",":
             found.append(f"columns are taken to be separated by {SEPARATORS[self.separator]}")
@@ -76,11 +76,11 @@ class Dialect:
 
 
 def guess_dialect(file: IO[str], known: Dialect) -> Dialect:
-    """How a CSV file is written.
+    """Guesses the format of a CSV file.
 
     Args:
-        file: it, at its beginning.
-        known: what need not be guessed: its encoding, and whether its first line names columns.
+        file: the file, at its beginning.
+        known: what is not guessed: the encoding, and whether the first line names the columns.
     """
     lines = list(islice(iter(lambda: file.readline(LONGEST), ""), LOOKED_AT))
     comments = len(list(takewhile(lambda line: line.startswith("#"), lines)))
@@ -89,7 +89,7 @@ def guess_dialect(file: IO[str], known: Dialect) -> Dialect:
     for separator in SEPARATORS:
         rows = _split_rows(lines, separator)
         if len(rows) < ALIKE * len(lines) and separator != ",":
-            continue  # Read so, a quote within a cell opens one that swallows the lines below.
+            continue  # A quote in a cell would swallow the lines below.
         width = len(rows[0]) if rows else 0
         alike = sum(len(row) == width for row in rows)
         if width > 1 and alike >= ALIKE * len(rows):
@@ -113,7 +113,7 @@ def _split_rows(lines: Iterable[str], separator: str) -> list[list[str]]:
 
 
 def _names(last: list[str], first: list[str], separator: str) -> bool:
-    """Whether the last line of comments names the columns of numbers below it."""
+    """Whether the last comment line names the columns of numbers below it."""
     names = [cell.strip("# \t\n") for row in _split_rows(last, separator) for cell in row]
     return (
         len(names) == len(first)
@@ -123,7 +123,7 @@ def _names(last: list[str], first: list[str], separator: str) -> bool:
 
 
 def _decimal(rows: list[list[str]]) -> str:
-    """`,` where numbers have commas and none has a point."""
+    """`,` if numbers have commas and none has a point; otherwise `.`."""
     cells = [cell.strip() for row in rows for cell in row]
     commas = any(map(COMMA.fullmatch, cells))
     return "," if commas and not any(map(POINT.fullmatch, cells)) else "."
@@ -132,11 +132,11 @@ def _decimal(rows: list[list[str]]) -> str:
 FORMATS = (".csv", ".csv.gz", ".parquet")
 EXAMPLE = "a table's first line names its columns, and each line below is a step: `temp,target`"
 UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
-"""How pandas writes an index that has no name, in a CSV file and in a Parquet file."""
+"""Names that pandas gives to an index without a name, in a CSV and in a Parquet file."""
 CHUNK = 1 << 20
 DEFAULT = Dialect()
 MISSING = ("?", "-", "<UNK>")
-"""What stands for an empty cell beside `NA`, `nan`, `null` and what else pandas takes for one."""
+"""Marks of an empty cell, besides those of pandas (`NA`, `nan`, `null` and others)."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,12 @@ class Table:
 
     Attributes:
         path: the file.
-        frame: its columns, by their names without spaces around them.
-        rows: which row of the file a step is, `[steps]`; `None` where they are in its order.
-        dialect: how a CSV file is written.
-        pieces: the tables of several files, of which its rows are, one after the other.
-        beside: columns from another table: it, and the row there of each step, `[steps]`.
-        parsed: the columns that `values.words` has read, so that each is read once.
+        frame: its columns, by their names without surrounding spaces.
+        rows: the row in the file of each step, `[steps]`; `None` if they are in the file's order.
+        dialect: the format of a CSV file.
+        pieces: the tables of several files, whose rows are concatenated here.
+        beside: columns from another table: that table, and its row for each step, `[steps]`.
+        parsed: a cache of the columns that `values.words` has read.
     """
 
     path: Path
@@ -163,18 +163,18 @@ class Table:
 
     @property
     def is_text(self) -> bool:
-        """Whether types of columns are guesses from text, as in CSV."""
+        """Whether column types are guessed from text, as in CSV."""
         return self.pieces[0].is_text if self.pieces else self.path.suffix != ".parquet"
 
     @property
     def file_rows(self) -> npt.NDArray[np.int64]:
-        """Which row of its file each step is, from 0 on: `[steps]`."""
+        """The row in its file of each step, from 0: `[steps]`."""
         rows = np.arange(len(self)) if self.rows is None else self.rows
         return rows - self._begins[self._piece_of(rows)] if self.pieces else rows
 
     @property
     def columns(self) -> list[str]:
-        """The columns' names, in the file's order; `""` for those that have none."""
+        """The column names, in the file's order; `""` for a column without a name."""
         return list(self.frame.columns)
 
     def __len__(self) -> int:
@@ -186,7 +186,7 @@ class Table:
         return replace(self, frame=self.frame.iloc[order], rows=rows)
 
     def notes(self) -> list[str]:
-        """What was guessed of how the file is written, in words."""
+        """Notes on the guessed format of the file."""
         return [f"`{self.path}`: {note}" for note in self.dialect.notes()]
 
     def too_long(self, step: int, column: str) -> FileError:
@@ -194,12 +194,12 @@ class Table:
         table, row = self._origin(step, column)
         if not table.is_text:
             return bounded.too_long(f"`{table.path}`, row {row + 1} (from 1 on), column `{column}`")
-        # This finds its line, and raises.
+        # This finds the line and raises.
         _csv_cell(table.path, row, table.columns.index(column), table.dialect)
         raise AssertionError("pandas and csv read a cell differently")
 
     def error(self, step: int, column: str, expected: str, hint: str) -> FileError:
-        """What is wrong with a cell; lines are counted as an editor does, the header's is 1."""
+        """The error for a cell; line numbers are those of an editor, and the header is line 1."""
         table, row = self._origin(step, column)
         if table.is_text:
             line, value = _csv_cell(table.path, row, table.columns.index(column), table.dialect)
@@ -212,7 +212,7 @@ class Table:
         )
 
     def _origin(self, step: int, column: str) -> tuple[Table, int]:
-        """The table of the file that a cell is from, and its row there."""
+        """The table of the file that contains a cell, and the cell's row there."""
         if column in self.beside:
             table, rows = self.beside[column]
             return table, int(rows[step])
@@ -224,11 +224,11 @@ class Table:
 
     @property
     def _begins(self) -> npt.NDArray[np.int64]:
-        """Where each piece begins: `[pieces]`."""
+        """The first row of each piece: `[pieces]`."""
         return np.cumsum([0, *map(len, self.pieces[:-1])])
 
     def _piece_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Which piece some rows are in."""
+        """The piece of each row."""
         return np.searchsorted(self._begins, rows, side="right") - 1
 
 
@@ -236,8 +236,8 @@ class Head(NamedTuple):
     """What is known of a table before its rows are read.
 
     Attributes:
-        names: of its columns, without spaces around them; `""` for one without a name.
-        dialect: how a CSV file is written.
+        names: the column names, without surrounding spaces; `""` for a column without a name.
+        dialect: the format of a CSV file.
     """
 
     names: list[str]
@@ -245,16 +245,16 @@ class Head(NamedTuple):
 
 
 def read_head(path: Path, known: Dialect = DEFAULT) -> Head:
-    """The names of a table's columns, and how it is written.
+    """Reads the names of a table's columns and its format.
 
     Args:
-        path: its ending names the format.
-        known: how a CSV file is written, where that is not guessed: its encoding, and whether its
-            first line has the names; else they are `0`, `1`, …
+        path: the file; its extension gives the file type.
+        known: what is not guessed of a CSV file: the encoding, and whether the first line has the
+            names; otherwise they are `0`, `1`, …
 
     Raises:
-        UsageError: the ending names no format of a table.
-        FileError: the file is missing or damaged, or its first line names no columns.
+        UsageError: the extension is not that of a table.
+        FileError: the file is missing or damaged, or its first line does not name columns.
     """
     if not path.name.endswith(FORMATS):
         raise UsageError(
@@ -285,15 +285,16 @@ def read_table(
     """Reads a table.
 
     Args:
-        path: its ending names the format.
-        words: columns that are read as they are written: `01` is not 1.
-        missing: what stands for an empty cell beyond what pandas and MISSING have.
-        known: how a CSV file is written, where that is not guessed.
-        head: what `read_head` has read of it, if it has.
+        path: the file; its extension gives the file type.
+        words: columns to read as text, so that `01` does not become 1.
+        missing: marks of an empty cell besides those of pandas and MISSING.
+        known: what is not guessed of a CSV file.
+        head: the result of `read_head`, if it was called.
 
     Raises:
-        UsageError: the ending names no format of a table.
-        FileError: the file is missing or damaged, or has rows of other lengths than its first line.
+        UsageError: the extension is not that of a table.
+        FileError: the file is missing or damaged, or some rows are longer or shorter than the first
+            line.
     """
     names, dialect = head or read_head(path, known)
     missing = (*MISSING, *missing)
@@ -307,16 +308,16 @@ def read_table(
 
 
 def opened(path: Path, dialect: Dialect, errors: str = "strict") -> IO[str]:
-    """A CSV file as text, whether it is compressed or not."""
+    """Opens a CSV file as text, compressed or not."""
     codec = decoding.codec_of(path, dialect.encoding)
-    codec = "utf-8-sig" if codec == "utf-8" else codec  # A mark of it is no character.
+    codec = "utf-8-sig" if codec == "utf-8" else codec  # Skips a byte order mark.
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding=codec, newline="", errors=errors)
     return path.open(encoding=codec, newline="", errors=errors)
 
 
 def _dialect(path: Path, known: Dialect) -> Dialect:
-    """How a CSV file is written; whatever is wrong with it is found when it is read."""
+    """The format of a CSV file; errors in it are reported when the file is read."""
     if path.suffix == ".parquet":
         return DEFAULT
     try:
@@ -342,7 +343,7 @@ def _rows(path: Path, file: IO[str], dialect: Dialect) -> bounded.Rows:
 
 
 def _lines(reader: Iterable[list[str]]) -> Iterator[list[str]]:
-    """The rows of a CSV file as pandas reads it: empty lines are none."""
+    """The rows of a CSV file without empty lines, which pandas skips."""
     return (row for row in reader if len(row) > 1 or "".join(row).strip())
 
 
@@ -355,7 +356,7 @@ def _check_names(path: Path, names: list[str]) -> None:
             "close each quote in its line",
         )
     numbers = all(re.fullmatch(r"[-+.\d][-+.\deE]*", name) for name in names)
-    if numbers and path.suffix != ".parquet":  # Its names are no values.
+    if numbers and path.suffix != ".parquet":  # The names are not values.
         raise FileError(
             f"`{path}`, line 1: expected the columns' names, got numbers, `{','.join(names)}`",
             "pass `--no-header`, and the columns are called `0`, `1` and so on; or put a line with "
@@ -384,7 +385,7 @@ def _read(
         return _without(bounded.read_parquet(path), missing)
     with opened(path, dialect) as file, warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        # A column of words that has numbers in some of its pieces: `values.py` makes words of all.
+        # Text columns may have pieces of numbers: `values.py` reads all as text.
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
         dialect.skip(file)
         return bounded.read_csv(
@@ -403,7 +404,7 @@ def _read(
 
 
 def _without(frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
-    """A Parquet table without the words and numbers that stand for an empty cell."""
+    """A Parquet table with the marks of empty cells removed."""
     import pandas as pd
     from pandas._libs.parsers import STR_NA_VALUES
 
@@ -418,7 +419,7 @@ def _without(frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
 
 
 def _guarded(path: Path, known: Dialect, read: Any) -> Any:
-    """Calls a reader, and says in words what it cannot read."""
+    """Calls a reader and turns its exceptions into FileError."""
     try:
         return read(path)
     except LstmcliError:
@@ -432,12 +433,12 @@ def _guarded(path: Path, known: Dialect, read: Any) -> Any:
         raise FileError(
             f"cannot read `{path}`: {error.strerror}", "ask for permission to read it"
         ) from error
-    except Exception as error:  # A damaged file raises whatever its decoders do.
+    except Exception as error:  # A damaged file can make its decoders raise anything.
         raise _unreadable(path, str(error).strip()) from error
 
 
 def _unreadable(path: Path, why: str) -> FileError:
-    """An error for what pandas or a decoder says."""
+    """The FileError for an exception of pandas or a decoder."""
     long = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", why)
     if long:
         expected, line, got = long.groups()
@@ -467,14 +468,14 @@ def _ragged(path: Path, line: int, expected: int, got: int) -> FileError:
 
 
 def _check_short_rows(table: Table) -> None:
-    """Refuses rows with too few cells, which pandas fills up with empty ones."""
+    """Raises FileError for rows with too few cells, which pandas would pad."""
     width = len(table.columns)
     if not table.is_text or width == 1 or not table.frame.iloc[:, -1].isna().any():
         return
     dialect = table.dialect
     lines = len(table) + dialect.header
     if not (dialect.comments or dialect.encoding) and _separators(table) == (width - 1) * lines:
-        return  # No row is longer than the first, as pandas has read it: so none is shorter.
+        return  # By pandas no row is longer than the first, so none is shorter.
     with opened(table.path, dialect) as file:
         dialect.skip(file)
         reader = _rows(table.path, file, dialect)
@@ -485,7 +486,7 @@ def _check_short_rows(table: Table) -> None:
 
 
 def _separators(table: Table) -> int | None:
-    """How many separators a file has; `None` if it has quotes, between which they part nothing."""
+    """The number of separators in a file; `None` if it has quotes, which may enclose separators."""
     path, separators = table.path, 0
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -497,7 +498,7 @@ def _separators(table: Table) -> int | None:
 
 
 def _csv_cell(path: Path, row: int, column: int, dialect: Dialect) -> tuple[int, str]:
-    """Line and text of a cell."""
+    """The line number and the text of a cell."""
     with opened(path, dialect) as file:
         dialect.skip(file)
         reader = _rows(path, file, dialect)
@@ -506,5 +507,5 @@ def _csv_cell(path: Path, row: int, column: int, dialect: Dialect) -> tuple[int,
 
 
 def _shown(value: Any) -> str:
-    """A Parquet cell in words; what is not there is empty."""
+    """A Parquet cell as text; empty if missing."""
     return "" if value is None or value != value else str(value)

@@ -1,4 +1,4 @@
-"""The index of a table, which orders and labels its rows, and what of it becomes an input."""
+"""The index of a table, which orders and labels its rows, and its calendar inputs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from lstmcli.data.table.values import Floats, mostly_numbers
 from lstmcli.utils.errors import FileError, UsageError
 
 DOUBLED = 0.1
-"""Share of dates that stand twice up to which a column of dates is an index whatever follows it."""
+"""Fraction of repeated dates up to which a date column is always taken as the index."""
 FEW = 3
-"""Rows of which nothing can be said."""
+"""Too few rows to infer an index from."""
 EQUAL = 1e-6
-"""By what part steps of numbers may differ that are the same but for rounding."""
+"""Relative difference up to which numeric steps count as equal, because of rounding."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Labels:
     """An index and its values.
 
     Attributes:
-        index: what it is.
+        index: its description.
         values: dates, numbers or words: `[steps]`.
-        notes: what the user should know of it.
+        notes: notes for the user.
     """
 
     index: Index
@@ -42,20 +42,20 @@ class Labels:
     notes: tuple[str, ...] = ()
 
     def with_calendar(self, cycles: tuple[str, ...]) -> Labels:
-        """The same, of which a model sees some cycles."""
+        """The same index, with some calendar cycles as inputs."""
         return replace(self, index=replace(self.index, calendar=cycles))
 
 
 def find(table: Table, sequences: Sequences, columns: Iterable[str]) -> Labels | None:
     """The index of a table: its first column of dates, or of a different value in every row.
 
-    A column of dates of which many stand more than once, or that are not in order, is the index
-    only where nothing else is.
+    A date column with many repeated dates, or with dates out of order, is the index only if there
+    is no other.
 
     Args:
-        table: it.
-        sequences: where its sequences lie; within each an index grows.
-        columns: those that may be it.
+        table: the table.
+        sequences: the bounds of its sequences; an index increases within each.
+        columns: the candidates.
     """
     second: Labels | None = None
     fallback: Labels | None = None
@@ -78,14 +78,14 @@ def find(table: Table, sequences: Sequences, columns: Iterable[str]) -> Labels |
 def of_column(
     table: Table, sequences: Sequences, name: str, asked: bool = False, known: Index | None = None
 ) -> Labels | None:
-    """A column as an index; `None` where it is none.
+    """A column as an index; `None` if it cannot be one.
 
     Args:
         table: its table.
-        sequences: where sequences lie.
-        name: the column's.
-        asked: whether the user says that it is the index: then any words and numbers are.
-        known: what it was in the file that a model was trained on.
+        sequences: the bounds of the sequences.
+        name: the column's name.
+        asked: whether the user names it as the index; then any words and numbers are accepted.
+        known: the index in the file that a model was trained on.
     """
     column = table.frame[name]
     if found := dates.read(column, known.format if known else None):
@@ -106,19 +106,19 @@ def of_column(
 def in_order(
     table: Table, sequences: Sequences, labels: Labels, sort: bool
 ) -> tuple[Table, Labels, list[str]]:
-    """A table whose index grows, or stays as it is, from row to row of each sequence.
+    """A table whose index never decreases from row to row of each sequence.
 
     Args:
-        table: it.
-        sequences: where its sequences lie.
+        table: the table.
+        sequences: the bounds of its sequences.
         labels: its index.
-        sort: whether rows may be brought into order.
+        sort: whether rows may be sorted.
 
     Returns:
-        The table, its index, and what the user should know.
+        The table, its index, and notes for the user.
 
     Raises:
-        FileError: the rows are in another order.
+        FileError: the rows are out of order and must not be sorted.
     """
     if labels.index.kind == "words":
         return table, labels, [*labels.notes, f"index: {labels.index}"]
@@ -141,7 +141,7 @@ def in_order(
 def _numbers(
     values: npt.NDArray[Any], name: str, sequences: Sequences, asked: bool
 ) -> Labels | None:
-    """Whole numbers that grow in every row, or any that do so by the same step."""
+    """Numbers as an index: whole ones that increase in every row, or any with a constant step."""
     steps = _steps(values, sequences)
     if not asked and (len(steps) < FEW or not (steps > 0).all()):
         return None
@@ -153,7 +153,7 @@ def _numbers(
 
 
 def grows(table: Table, name: str, sequences: Sequences) -> bool:
-    """Whether a column of numbers grows in every row of each sequence."""
+    """Whether a numeric column increases in every row of each sequence."""
     column = table.frame[name]
     if column.dtype.kind not in "iuf":
         return False
@@ -162,7 +162,7 @@ def grows(table: Table, name: str, sequences: Sequences) -> bool:
 
 
 def all_differ(column: Any, decimal: str) -> bool:
-    """Whether a column has a different word in every row."""
+    """Whether a text column has a different value in every row."""
     return (
         len(column) > FEW
         and isinstance(column.iloc[0], str)
@@ -172,12 +172,12 @@ def all_differ(column: Any, decimal: str) -> bool:
 
 
 def _steps(values: npt.NDArray[Any], sequences: Sequences, all_rows: bool = False) -> Any:
-    """From each row to the next of its sequence.
+    """The differences between consecutive rows of each sequence.
 
     Args:
         values: the index.
-        sequences: where sequences lie.
-        all_rows: whether there is a step, 0, from the end of a sequence to the next one's begin.
+        sequences: the bounds of the sequences.
+        all_rows: whether to include a difference of 0 between two sequences.
     """
     within = sequences.begins[1:] == sequences.begins[:-1]
     steps = np.diff(values)
@@ -198,7 +198,7 @@ def _none(steps: npt.NDArray[Any]) -> Bools:
 
 
 def _gaps(labels: Labels, sequences: Sequences) -> list[str]:
-    """Says where rows are missing from an index, or stand more than once."""
+    """Notes on rows that are missing from an index or repeated."""
     steps = _steps(labels.values, sequences)
     doubled = int(np.count_nonzero(_none(steps)))
     gaps = 0
@@ -236,7 +236,7 @@ def _unordered(table: Table, labels: Labels, step: int) -> FileError:
 
 
 CYCLES = {"hour": 24, "weekday": 7, "month": 12}
-"""How many there are of each until it begins anew."""
+"""The length of each cycle."""
 ENDS = ("sin", "cos")
 
 
@@ -246,17 +246,16 @@ def calendar_asked(text: str | None) -> tuple[str, ...]:
 
 
 def calendar_names(cycles: Sequence[str]) -> tuple[str, ...]:
-    """What the inputs are called: `hour_sin`, `hour_cos` and so on."""
+    """The names of the inputs: `hour_sin`, `hour_cos` and so on."""
     return tuple(f"{cycle}_{end}" for cycle in cycles for end in ENDS)
 
 
 def calendar_inputs(labels: Labels | None, cycles: Sequence[str]) -> dict[str, Floats]:
-    """The inputs that an index of dates makes, by name: `[steps]` each, NaN where it is empty.
+    """The calendar inputs of a date index, by name: `[steps]` each, NaN where it is empty.
 
     Args:
-        labels: the index, checked.
-        cycles: some of CYCLES. The hour has its minutes and seconds as decimals; Monday and January
-            are 0.
+        labels: the index, already checked.
+        cycles: some of CYCLES. The hour includes its minutes and seconds; Monday and January are 0.
     """
     found: dict[str, Floats] = {}
     for cycle in cycles:
@@ -269,16 +268,16 @@ def calendar_inputs(labels: Labels | None, cycles: Sequence[str]) -> dict[str, F
 def check_calendar(
     path: Path, labels: Labels | None, cycles: Sequence[str], columns: Sequence[str]
 ) -> None:
-    """Refuses a calendar of a table without dates.
+    """Checks that a calendar can be made from a table's index.
 
     Args:
-        path: of the table.
+        path: the table's file.
         labels: its index.
-        cycles: what is asked for.
-        columns: what its own inputs and its target are called.
+        cycles: the requested cycles.
+        columns: the names of its own inputs and its target.
 
     Raises:
-        UsageError: the index is not of dates, or an input has the name of one of the calendar's.
+        UsageError: the index has no dates, or an input has the name of a calendar input.
     """
     if not cycles:
         return
@@ -296,7 +295,7 @@ def check_calendar(
 
 
 def check_calendar_known(path: Path, labels: Labels | None, cycles: Sequence[str]) -> None:
-    """Raises FileError where a file lacks the dates that a trained model's inputs are made of."""
+    """Raises FileError if a file lacks the dates for a trained model's calendar inputs."""
     if cycles and (labels is None or labels.index.kind != "dates"):
         raise FileError(
             f"`{path}` has no dates in the column that was the index of the training part, and the "
@@ -306,7 +305,7 @@ def check_calendar_known(path: Path, labels: Labels | None, cycles: Sequence[str
 
 
 def _place(values: Instants, cycle: str) -> Floats:
-    """Where in a cycle dates are: `[steps]`."""
+    """The position of dates in a cycle: `[steps]`."""
     import pandas as pd
 
     dates = pd.DatetimeIndex(values)

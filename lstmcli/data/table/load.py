@@ -1,4 +1,4 @@
-"""Tables as data: CSV or Parquet, cut into parts, or whole with a trained model's schema."""
+"""Loads tables: CSV or Parquet files in three parts, or whole for a trained model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TRAINING, VALIDATION, TEST = range(3)
 PARTS = ("the training part", "the validation part", "the test part")
 
 OF_A_MODEL = "change the file: what its columns are is what they were when the model was trained"
-"""A hint where no option can change that any more."""
+"""The hint where no option can help."""
 
 Bytes = npt.NDArray[np.int8]
 
@@ -43,20 +43,21 @@ Bytes = npt.NDArray[np.int8]
 def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, list[str]]:
     """Reads the three parts of a table, which share no step.
 
-    One long recording is cut by time; of many sequences, whole ones are drawn. A part that has a
-    file of its own takes no share of the table.
+    One long recording is split by time; of many sequences, whole ones are drawn at random. A part
+    with a file of its own takes nothing from the table.
 
     Args:
-        config: the file and what its columns are.
-        known: the columns of a model that is to read them; its autoregression stays as it is.
+        config: the file and the roles of its columns.
+        known: the schema of an existing model, whose autoregression is kept; `None` for a new
+            model.
 
     Returns:
-        The parts, and what the user should know, in words. `scored` is `None` where every step of
-        all three parts is scored.
+        The parts, and notes for the user. `scored` is `None` if every step of all three parts is
+        scored.
 
     Raises:
-        UsageError: options that do not fit the table, or each other.
-        FileError: a file is missing or damaged, or a cell is not what it should be.
+        UsageError: options do not fit the table, or each other.
+        FileError: a file is missing or damaged, or a cell does not fit its column.
     """
     assert config.data is not None
     path = Path(config.data)
@@ -70,7 +71,7 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
     notes += more
 
     def parts(schema: Schema) -> Iterator[Series]:
-        """The three parts; what is to be known of them is noted."""
+        """Yields the three parts and collects notes on them."""
         whole, unseen = encode(values, schema)
         notes.extend(_unseen(unseen, _part_of(steps, len(whole)), PARTS))
         for part, pick in enumerate(picks):
@@ -91,10 +92,10 @@ def read_parts(config: DataConfig, known: Schema | None = None) -> tuple[Parts, 
 
 
 def _autoregression(parts: Parts, config: DataConfig, known: Schema | None) -> Schema | None:
-    """The schema of a model that predicts on top of one, that of a known model if it has one.
+    """The schema for predicting residuals of an autoregression: of a known model, or a new one.
 
     Raises:
-        UsageError: it is asked for, and there is none.
+        UsageError: residuals are requested, and there is no autoregression.
     """
     if config.predict not in (None, "residual"):
         return None
@@ -122,15 +123,15 @@ def read_whole(
 
     Args:
         path: the table.
-        schema: the model's, whose scales and vocabularies are used.
-        config: the horizon, the group and what becomes of empty cells.
-        to_score: whether targets must be there.
+        schema: the model's schema, with its scales and vocabularies.
+        config: the horizon, the group, and how to fill empty cells.
+        to_score: whether targets are required.
 
     Returns:
-        The series, and what the user should know, in words.
+        The series, and notes for the user.
 
     Raises:
-        UsageError: the ending names no format of a table, or the horizon is too long.
+        UsageError: the extension is not that of a table, or the horizon is too long.
         FileError: the file is missing or damaged, or does not fit the model.
     """
     try:
@@ -150,7 +151,7 @@ def read_whole(
 
 
 def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
-    """The table that the training part is in."""
+    """The table that contains the training part."""
     reading = Reading(config, _missing(config), _known(config))
     asked = ask(path, reading.names(path), config)
     table, notes = reading.table(path, asked.words)
@@ -171,7 +172,7 @@ def _main(path: Path, config: DataConfig) -> tuple[Values, list[str]]:
 
 
 def _index(table: Table, sequences: Sequences, asked: ColumnRequest) -> Labels | None:
-    """The index of a table, as the options say or as it looks."""
+    """The index of a table, from the options or inferred."""
     if asked.index is not None:
         return index.of_column(table, sequences, asked.index, asked=True)
     free = asked.free(table.columns)
@@ -181,19 +182,19 @@ def _index(table: Table, sequences: Sequences, asked: ColumnRequest) -> Labels |
 
 
 def _known(config: DataConfig) -> Dialect:
-    """How a CSV file is written, by the user's word."""
+    """What the options say about the format of a CSV file."""
     return Dialect(header=not config.no_header, encoding=config.encoding)
 
 
 def _missing(config: DataConfig) -> list[str]:
-    """What stands for an empty cell by the user's word."""
+    """The marks of empty cells from the options."""
     return [word.strip() for word in (config.na_values or "").split(",")]
 
 
 def _read(
     path: Path, schema: Schema, config: DataConfig, to_score: bool = True
 ) -> tuple[Values, list[str]]:
-    """What a whole table holds for a model with this schema."""
+    """The values of a whole table for a model with this schema."""
     group = None if config.group is None else config.group.strip()
     roles = schema_roles(schema, group)
     grouped = () if group is None else (group,)
@@ -225,13 +226,13 @@ def _read(
 def _encoded(
     values: Values, notes: list[str], schema: Schema, called: str
 ) -> tuple[Series, list[str]]:
-    """A whole table as a model sees it, whose `scored` is an array, and what is to be known of it.
+    """A whole table encoded for a model, whose `scored` is an array, and notes for the user.
 
     Args:
-        values: the table's.
-        notes: what is to be known of them.
-        schema: the model's.
-        called: what the table is called.
+        values: the table's values.
+        notes: notes on the values.
+        schema: the model's schema.
+        called: the name of the table.
     """
     series, unseen = encode(values, schema)
     _check_known(values, schema, unseen)
@@ -239,7 +240,7 @@ def _encoded(
 
 
 def _divide(values: Values, config: DataConfig) -> tuple[slice | Indices, ...]:
-    """Steps (one long recording) or numbers of sequences of each part."""
+    """The steps of each part (one long recording), or the numbers of its sequences."""
     sequences = values.sequences
     val_fraction = 0.0 if config.val_data is not None else config.val_fraction
     test_fraction = 0.0 if config.test_data is not None else config.test_fraction
@@ -285,7 +286,7 @@ def _part_of(steps: list[Indices | slice], count: int) -> Bytes:
 
 
 def _all_scored(parts: list[Series]) -> list[Series]:
-    """Takes `scored` away where all parts can do without: a program is compiled for all three."""
+    """Removes `scored` if all parts can do without it: one program is compiled for all three."""
     if all(part.scored is None or part.scored.all() for part in parts) and all(
         map(_complete, parts)
     ):
@@ -294,19 +295,19 @@ def _all_scored(parts: list[Series]) -> list[Series]:
 
 
 def _complete(part: Series) -> bool:
-    """Whether every number that is to be predicted is known."""
+    """Whether every target is known."""
     return part.classes > 0 or bool(np.isfinite(part.targets).all())
 
 
 def _unseen(
     unseen: Sequence[UnknownCategories], part_of: Bytes, called: Sequence[str]
 ) -> list[str]:
-    """Says how many words of which part training has never seen.
+    """Notes on how many words of each part do not occur in training.
 
     Args:
         unseen: the words.
         part_of: the part of each step: `[steps]`.
-        called: the parts' names.
+        called: the names of the parts.
     """
     return [
         f"column `{words.column}`: {count:,} {'step' if count == 1 else 'steps'} of {part} "
@@ -321,7 +322,7 @@ def _unseen(
 
 
 def _changed(parts: Sequence[Series]) -> list[str]:
-    """Says which inputs are not what they always are in the training part."""
+    """Notes on inputs that are constant in the training part and vary elsewhere."""
     return [
         f"column `{column.name}` is always {column.in_units(given[0]):g} in {PARTS[TRAINING]} and "
         f"is not in {called}: nothing can be known of what that means"
@@ -333,7 +334,7 @@ def _changed(parts: Sequence[Series]) -> list[str]:
 
 
 def _check_scored(series: Series, part: int, config: DataConfig) -> None:
-    """Refuses a part on which nothing can be measured."""
+    """Raises FileError for a part without a scored step."""
     assert series.scored is not None
     file = config.val_data if part == VALIDATION else config.test_data
     share = config.val_fraction if part == VALIDATION else config.test_fraction
@@ -350,7 +351,7 @@ def _check_scored(series: Series, part: int, config: DataConfig) -> None:
 
 
 def _check_known(values: Values, schema: Schema, unseen: Sequence[UnknownCategories]) -> None:
-    """Refuses a file that has no word of a column in common with the training part."""
+    """Raises FileError for a column of a file that shares no word with the training part."""
     for column, words in zip(schema.symbols, unseen, strict=False):
         there = np.count_nonzero(~values.symbols[column.name].empty)
         if len(words.steps) == there > 0:
@@ -370,15 +371,15 @@ Slices = tuple[slice, slice, slice]
 
 
 def divided(values: Values, config: DataConfig, parts: Slices) -> Slices:
-    """The training, the validation and the test part of one long recording.
+    """Splits one long recording into training, validation and test part by its index.
 
     Args:
-        values: the table's.
-        config: from where on which part is held out.
-        parts: as they are by their fractions: what holds where nothing is said of the index.
+        values: the table's values.
+        config: the index values at which the held-out parts begin.
+        parts: the parts by fractions, which are used where no index value is given.
 
     Raises:
-        UsageError: the table has no index, or not such a value, or nothing is left of a part.
+        UsageError: the table has no index, the value does not fit it, or a part is empty.
     """
     if config.val_from is None and config.test_from is None:
         return parts
@@ -399,7 +400,7 @@ def divided(values: Values, config: DataConfig, parts: Slices) -> Slices:
 
 
 def _place(values: Values, begin: str, option: str) -> int:
-    """The first step whose index is not before a value."""
+    """The first step whose index is at or after a value."""
     labels = values.labels
     if labels is None:
         raise UsageError(

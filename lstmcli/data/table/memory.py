@@ -1,4 +1,4 @@
-"""Tables in memory (pandas', or arrays by name), as the file that a run keeps of them."""
+"""Tables in memory (pandas, or arrays by name), and the file that a run keeps of them."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 InMemory: TypeAlias = "pd.DataFrame | pd.Series | Mapping[str, npt.ArrayLike]"
 
 PYARROWS = (TypeError, ValueError, ArithmeticError, NotImplementedError)
-"""What its errors are, where a column is nothing that it can write."""
+"""The exceptions that pyarrow raises for a column that it cannot write."""
 
 NAME = "data in memory"
-"""What results call it."""
+"""The name of such data in results."""
 VALUE = "value"
-"""The column of a series that has no name."""
+"""The column name of a Series without a name."""
 
 
 def is_in_memory(data: Any) -> bool:
-    """Whether data is a table itself, and no path to one."""
+    """Whether data is a table itself, not a path."""
     return isinstance(data, Mapping) or type(data).__module__.partition(".")[0] == "pandas"
 
 
 def frame_of(data: InMemory) -> pd.DataFrame:
-    """A table in memory as a DataFrame with an index that only counts: any other is a column.
+    """A table in memory as a DataFrame with an integer index; any other index becomes a column.
 
     Args:
-        data: a DataFrame; a Series, which becomes a column named as it is, or `value`; or arrays
+        data: a DataFrame; a Series, which becomes a column with its name or `value`; or arrays
             `[rows]` by name.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: the data is none of these.
     """
     import pandas as pd
 
@@ -62,7 +62,7 @@ def frame_of(data: InMemory) -> pd.DataFrame:
     if isinstance(data, pd.Series) and data.name is None:
         frame = frame.set_axis([VALUE], axis=1)
     counts = frame.index.name is None and pd.api.types.is_integer_dtype(frame.index)
-    if not counts:  # As it does in a table that was filtered, too.
+    if not counts:  # The integer index of a filtered table counts, too.
         if twice := set(frame.index.names) & set(frame.columns):
             raise UsageError(
                 f"`data` has an index and a column that are both called `{min(map(str, twice))}`",
@@ -79,13 +79,15 @@ def _is_series(data: InMemory) -> bool:
 
 
 def settings_of(data: InMemory) -> dict[str, Any]:
-    """Settings that follow from the kind of table: a Series' next value is predicted."""
+    """Settings that follow from the type of table: for a Series, its next value is predicted."""
     return {"target": str(frame_of(data).columns[-1]), "horizon": 1} if _is_series(data) else {}
 
 
 @contextmanager
 def at_path(data: Any) -> Iterator[Path | None]:
-    """A table by its path, for the length of a block: one in memory as a file; `None` stays that.
+    """The path of a table within a `with` block; a table in memory is written to a file.
+
+    `None` stays `None`.
 
     Raises:
         UsageError: as `as_file`.
@@ -101,11 +103,11 @@ def at_path(data: Any) -> Iterator[Path | None]:
 
 @contextmanager
 def as_file(data: InMemory) -> Iterator[Path]:
-    """A table in memory as a Parquet file, for the length of a block.
+    """A table in memory as a temporary Parquet file within a `with` block.
 
     Raises:
         UsageError: as `frame_of`; or a column cannot be written to a file.
-        LstmcliError: what the block raises, without the name of the folder.
+        LstmcliError: the error of the block, without the name of the temporary folder.
     """
     frame = frame_of(data)
     with TemporaryDirectory() as folder:

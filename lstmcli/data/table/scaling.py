@@ -1,4 +1,4 @@
-"""The scales and vocabularies of a table, from its training part alone."""
+"""The scales and vocabularies of a table, fitted to its training part alone."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from lstmcli.data.table.values import ODD, Column, Floats, by_size, odd_number
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 
 MANY = 20
-"""So many values are fine however few steps there are."""
+"""This many categories are accepted however few steps there are."""
 
 
 FEW = 3
-"""So few different whole numbers may be classes."""
+"""With this many different whole numbers or fewer, they may be classes."""
 
 
 def fit(
     values: Values, training: slice | Indices, predict: str | None = None
 ) -> tuple[Schema, list[str]]:
-    """The scales and vocabularies of the training part.
+    """Fits the scales and vocabularies to the training part.
 
     Args:
-        values: a table's.
+        values: the table's values.
         training: the steps of the training part.
-        predict: `change`, `level` or `residual`, where it is said; of the last it is looked at no
-            more than whether it is possible.
+        predict: `change`, `level` or `residual`, if given; for `residual` only its possibility is
+            checked.
 
     Returns:
-        The schema, and what the user should know.
+        The schema, and notes for the user.
 
     Raises:
-        UsageError: a column that the user calls categorical has about as many values as cells.
+        UsageError: a column that the user calls categorical has almost as many values as cells.
         FileError: nothing can be learned from a column, or there is no target.
     """
     notes: list[str] = []
@@ -75,7 +75,7 @@ def fit(
 
 
 def _numeric(values: Values, name: str, training: Floats, notes: list[str]) -> Numeric:
-    """The scale of what the model is given, filled cells counted."""
+    """The scale of a numeric input, including its filled cells."""
     known = _known(training)
     if len(known) == 0:
         raise _nothing(values, name)
@@ -86,7 +86,7 @@ def _numeric(values: Values, name: str, training: Floats, notes: list[str]) -> N
 
 
 def _as_it_is(name: str, training: Floats, notes: list[str]) -> Numeric:
-    """An input that the calendar makes, between -1 and 1."""
+    """A calendar input, which is between -1 and 1 and not scaled."""
     known = _known(training)
     if len(known) and known.min() == known.max():
         notes.append(f"the calendar's `{name}` is always {known[0]:.3g} in the training part")
@@ -103,14 +103,14 @@ def _words(values: Values, name: str, training: Column, notes: list[str]) -> Cat
 
 
 def _known_targets(values: Values, training: slice | Indices) -> dict[str, bool]:
-    """Whether any step of the training part has a target, of each column."""
+    """For each target, whether any step of the training part has it."""
     empty = [column.at(training).empty.all() for column in values.target]
     unknown = np.reshape(empty, (-1, len(values.leads)))
     return {name: not each.any() for name, each in zip(values.roles.targets, unknown, strict=True)}
 
 
 def _targets(values: Values, training: slice | Indices, notes: list[str]) -> tuple[Numeric, ...]:
-    """The targets' scales, each at each horizon."""
+    """The scales of the targets, one per target and horizon."""
     leads = values.leads
     named = [(name, lead) for name in values.roles.targets for lead in leads]
     return tuple(
@@ -147,12 +147,12 @@ def _changes(
     target: tuple[Numeric, ...],
     predict: str | None,
 ) -> list[float] | None:
-    """The scales of the targets' changes, if those are to be predicted: their root mean squares.
+    """The root mean squares of the targets' changes; `None` if changes are not predicted.
 
-    Where nobody says so they are, if the last value is a better guess than the mean.
+    By default they are predicted if the last value is a better prediction than the mean.
 
     Raises:
-        UsageError: they are asked for, and there is nothing that they could be changes of.
+        UsageError: changes are requested, and there is no last value.
     """
     lacking = [name for name in values.roles.targets if name not in values.numbers]
     if values.last is None or lacking or predict == "level":
@@ -173,7 +173,7 @@ def _changes(
 
 
 def _size(changes: Floats) -> float:
-    """The root mean square; 0 of none."""
+    """The root mean square; 0 if empty."""
     return math.sqrt(np.square(changes).mean()) if len(changes) else 0.0
 
 
@@ -192,14 +192,14 @@ def _classes(values: Values, training: Column, notes: list[str]) -> Categorical:
 
 
 def _known(numbers: Floats) -> Floats:
-    """Without NaN; not copied where there is none."""
+    """The values that are not NaN; not a copy if there is no NaN."""
     unknown = np.isnan(numbers)
     return numbers[~unknown] if unknown.any() else numbers
 
 
 def _scaled(name: str, known: Floats) -> Numeric | None:
-    """By mean and population standard deviation; `None` where all numbers are the same."""
-    # Rounding gives a constant such as 0.1 a deviation above 0.
+    """A scale from mean and population standard deviation; `None` if all numbers are equal."""
+    # Rounding can give a constant such as 0.1 a positive deviation.
     scale = float(known.std()) if known.min() < known.max() else 0.0
     return Numeric(name, float(known.mean()), scale) if scale > 0 else None
 
@@ -218,7 +218,7 @@ def _nothing(values: Values, name: str) -> FileError:
 
 
 def _check_many(values: Values, column: Categorical, training: Column, hint: str) -> None:
-    """Refuses names that name nothing: they hardly ever stand twice."""
+    """Raises an error for categories that hardly ever occur twice."""
     cells = int(np.count_nonzero(~training.empty))
     if column.size <= MANY or 2 * column.size <= cells:
         return
@@ -232,7 +232,7 @@ def _check_many(values: Values, column: Categorical, training: Column, hint: str
 
 
 def _odd_words(column: Categorical) -> list[str]:
-    """Says that a word is taken for one that may be meant as nothing."""
+    """The note on a category that may stand for an empty cell."""
     return [
         f"column `{column.name}`: `{word}` is taken for a word; `--na-values {shell_quote(word)}` "
         "makes it an empty cell"
@@ -242,7 +242,7 @@ def _odd_words(column: Categorical) -> list[str]:
 
 
 def _odd_numbers(name: str, column: Floats) -> list[str]:
-    """Says that a number may be meant as nothing."""
+    """The note on a number that may stand for an empty cell."""
     odd = odd_number(column)
     if odd is None:
         return []

@@ -1,4 +1,4 @@
-"""The sequences of a table: where each begins and ends, and what is asked across their steps."""
+"""The sequences of a table: their bounds, and operations that stay within them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Array = TypeVar("Array", npt.NDArray[np.float64], npt.NDArray[np.int64])
 
 @dataclass(frozen=True)
 class Sequences:
-    """Where sequences lie in a table.
+    """The sequences of a table.
 
     Attributes:
-        bounds: where they begin, and the end of the last: `[sequences + 1]`.
-        many: whether the table tells sequences apart, or is one long recording.
+        bounds: the first step of each, and the end of the last: `[sequences + 1]`.
+        many: whether there is a group column; otherwise the table is one long recording.
     """
 
     bounds: Indices
@@ -29,22 +29,22 @@ class Sequences:
 
     @property
     def lengths(self) -> Indices:
-        """Steps of each: `[sequences]`."""
+        """The number of steps of each sequence: `[sequences]`."""
         return np.diff(self.bounds)
 
     @property
     def begins(self) -> Indices:
-        """Where each step's sequence begins: `[steps]`."""
+        """The first step of each step's sequence: `[steps]`."""
         return np.repeat(self.bounds[:-1], self.lengths)
 
     @property
     def ends(self) -> Indices:
-        """Where each step's sequence ends, the step after its last: `[steps]`."""
+        """The end of each step's sequence, which is the step after its last: `[steps]`."""
         return np.repeat(self.bounds[1:], self.lengths)
 
     @property
     def starts(self) -> Bools | None:
-        """Whether a sequence begins at a step: `[steps]`; `None` for one long recording."""
+        """Whether a sequence begins at each step: `[steps]`; `None` for one long recording."""
         if not self.many:
             return None
         found = np.zeros(self.bounds[-1], bool)
@@ -53,17 +53,17 @@ class Sequences:
 
 
 def in_sequences(table: Table, group: str | None) -> tuple[Table, Sequences, list[str]]:
-    """A table with the rows of each sequence side by side, in the order of first appearance.
+    """A table with the rows of each sequence together, in the order of first appearance.
 
     Args:
-        table: the table; rows of one group keep their order.
+        table: the table; rows of a group keep their order.
         group: the column that tells sequences apart; `None` for one long recording.
 
     Returns:
-        The table, its sequences, and what the user should know.
+        The table, its sequences, and notes for the user.
 
     Raises:
-        FileError: a cell of the group's column is empty.
+        FileError: a cell of the group column is empty.
     """
     import pandas as pd
 
@@ -88,12 +88,12 @@ def in_sequences(table: Table, group: str | None) -> tuple[Table, Sequences, lis
 
 
 def filled(values: Array, missing: npt.NDArray[np.bool_], begins: npt.NDArray[np.int64]) -> Array:
-    """Each missing value becomes the last one of the same sequence, if there is one.
+    """Replaces each missing value with the last one of the same sequence, if there is one.
 
     Args:
         values: `[steps]`.
         missing: `[steps]`.
-        begins: where each step's sequence begins: `[steps]`.
+        begins: the first step of each step's sequence: `[steps]`.
     """
     steps = np.arange(len(values))
     last = np.maximum.accumulate(np.where(missing, -1, steps))
@@ -101,13 +101,13 @@ def filled(values: Array, missing: npt.NDArray[np.bool_], begins: npt.NDArray[np
 
 
 def ahead(values: Array, horizon: int, ends: npt.NDArray[np.int64], nothing: float) -> Array:
-    """What stands some steps later in the same sequence, `nothing` where it has ended.
+    """The value some steps later in the same sequence; `nothing` past its end.
 
     Args:
         values: `[steps]`.
         horizon: how many steps.
-        ends: where each step's sequence ends (the step after its last): `[steps]`.
-        nothing: what stands behind an end.
+        ends: the end of each step's sequence (the step after its last): `[steps]`.
+        nothing: the value past an end.
     """
     later = np.arange(len(values)) + horizon
     return np.where(later < ends, values[np.minimum(later, len(values) - 1)], nothing).astype(

@@ -1,4 +1,4 @@
-"""A table of several files, each a sequence, and labels that another table has for sequences."""
+"""A table from several files, one per sequence, and labels of sequences from another table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lstmcli.utils import files
 from lstmcli.utils.errors import FileError, UsageError, listed
 
 FILE = "file"
-"""What the column is called that says which file a row is of, where nothing else is said."""
+"""Default name of the column that names the file of each row."""
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 Words = npt.NDArray[np.object_]
@@ -29,13 +29,13 @@ Words = npt.NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Reading:
-    """How tables are read.
+    """How to read tables.
 
     Attributes:
-        config: which labels and which group there are.
-        missing: what stands for an empty cell.
-        known: how CSV files are written.
-        heads: of the files that were looked at.
+        config: the labels and the group.
+        missing: marks of an empty cell.
+        known: what is known of the format of CSV files.
+        heads: a cache of the files' heads.
     """
 
     config: DataConfig
@@ -44,10 +44,10 @@ class Reading:
     heads: dict[Path, Head] = field(default_factory=dict)
 
     def names(self, path: Path) -> list[str]:
-        """The columns of a table, or of several; last the group and the target that are made.
+        """The columns of one or several tables; last the group and the target that are added.
 
         Raises:
-            UsageError: the labels are called as a column of the table is.
+            UsageError: the label column has the name of a column of the table.
             FileError: a file is missing or damaged.
         """
         paths = _files(path, self.config) or [path]
@@ -64,17 +64,17 @@ class Reading:
         return [*names, *made, target]
 
     def table(self, path: Path, words: Collection[str]) -> tuple[Table, list[str]]:
-        """A table, or several one after the other, with the group that they make.
+        """Reads a table, or several concatenated ones, with a group column for the files.
 
         Args:
             path: a file, a folder or a pattern.
-            words: columns that are read as they are written.
+            words: columns to read as text.
 
         Returns:
-            The table, and what the user should know.
+            The table, and notes for the user.
 
         Raises:
-            FileError: a file is missing or damaged, or has other columns than the first.
+            FileError: a file is missing or damaged, or its columns differ from those of the first.
         """
         paths, group, notes = _files(path, self.config), self.config.group, []
         if paths is None:
@@ -98,19 +98,19 @@ class Reading:
     def labelled(
         self, table: Table, sequences: Sequences, target: str, words: Collection[str]
     ) -> tuple[Table, list[str]]:
-        """A table with the label of each sequence, which another table has, at its last step.
+        """Adds the label of each sequence, from another table, at its last step.
 
         Args:
-            table: it, in its final order.
-            sequences: where its sequences lie.
-            target: the column of the labels.
-            words: columns that are read as they are written.
+            table: the table in its final order.
+            sequences: the bounds of its sequences.
+            target: the label column.
+            words: columns to read as text.
 
         Returns:
-            The table, and what the user should know.
+            The table, and notes for the user.
 
         Raises:
-            FileError: the labels are missing or damaged, or none is of a sequence of the table.
+            FileError: the labels are missing or damaged, or belong to no sequence of the table.
         """
         if self.config.labels is None:
             return table, []
@@ -126,7 +126,7 @@ class Reading:
         return replace(table, frame=frame, beside={target: (labels, places)}), notes
 
     def _makes(self, group: str, names: Sequence[str]) -> bool:
-        """Whether the files' names are the group."""
+        """Whether the group column is made from the file names."""
         stated = self.config.labels is not None and group in self._label_names()
         return group.strip() not in names and (group == FILE or stated)
 
@@ -143,15 +143,15 @@ class Reading:
 
 
 def resolved(path: Path, config: DataConfig, known: Dialect) -> DataConfig:
-    """The settings with the group and the target that several files and labels make.
+    """The settings, with the group and the target that several files and labels imply.
 
     Args:
-        path: of the data.
-        config: as it was given.
-        known: how CSV files are written.
+        path: the path of the data.
+        config: the settings as given.
+        known: what is known of the format of CSV files.
 
     Raises:
-        UsageError: what is given does not fit labels, or several files.
+        UsageError: the settings do not fit labels or several files.
         FileError: the labels are missing or damaged.
     """
     many = files.matching(path) is not None
@@ -170,7 +170,7 @@ def resolved(path: Path, config: DataConfig, known: Dialect) -> DataConfig:
 
 
 def _files(path: Path, config: DataConfig) -> list[Path] | None:
-    """The tables of a folder or a pattern but for that of the labels; `None` for one file."""
+    """The tables of a folder or a pattern without the labels; `None` for one file."""
     paths = files.files_with_endings(path, FORMATS)
     if paths is None or config.labels is None:
         return paths
@@ -179,7 +179,7 @@ def _files(path: Path, config: DataConfig) -> list[Path] | None:
 
 
 def _with_target(config: DataConfig, known: Dialect) -> DataConfig:
-    """The settings with the column of the labels that is to be predicted."""
+    """The settings with the label column that is to be predicted."""
     path = Path(str(config.labels))
     if config.horizon:
         raise UsageError(
@@ -208,7 +208,7 @@ def _with_target(config: DataConfig, known: Dialect) -> DataConfig:
 
 
 def _joined(path: Path, pieces: Sequence[Table]) -> Table:
-    """Tables one after the other, which have the columns of the first."""
+    """Concatenates tables that have the columns of the first."""
     import pandas as pd
 
     first = pieces[0]
@@ -223,7 +223,7 @@ def _joined(path: Path, pieces: Sequence[Table]) -> Table:
     frame = pd.concat([piece.frame for piece in pieces], ignore_index=True)
     ends = np.cumsum([len(piece) for piece in pieces]).tolist()
     decimals = [piece for piece in pieces if piece.dialect.decimal != "."]
-    own = tuple(  # Their cells are kept once.
+    own = tuple(  # So that their cells are stored once.
         replace(piece, frame=frame.iloc[end - len(piece) : end][piece.columns])
         for piece, end in zip(pieces, ends, strict=True)
     )
@@ -231,7 +231,7 @@ def _joined(path: Path, pieces: Sequence[Table]) -> Table:
 
 
 def _stems(paths: Sequence[Path]) -> list[str]:
-    """The files' names without their endings; with their folders' where that tells them apart."""
+    """The file names without extension; with folders if the names alone are not unique."""
     stems = [_stem(path) for path in paths]
     if len(set(stems)) == len(stems):
         return stems
@@ -249,14 +249,14 @@ def _stem(path: Path) -> str:
 
 
 def _name_column(names: Sequence[str], group: str) -> str:
-    """The column of the labels that names sequences: the group's, or the first."""
+    """The column of the labels that names the sequences: the group column, or the first."""
     return group if group in names else names[0]
 
 
 def _rows(
     labels: Table, column: str, sequences: Words, of: Path
 ) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """The row of the labels that each sequence has, -1 where none: `[sequences]`."""
+    """The row of the labels for each sequence, -1 if there is none: `[sequences]`."""
     import pandas as pd
 
     names = labels.frame[column].astype(object).where(labels.frame[column].notna(), "")
@@ -284,7 +284,7 @@ def _rows(
 
 
 def _by_number(names: Any, sequences: Words) -> npt.NDArray[np.int64]:
-    """As `_rows`, where a file's name ends in the number that the labels have."""
+    """As `_rows`, for file names that end in a number given in the labels."""
     import pandas as pd
 
     found = [LAST_NUMBER.search(name) for name in sequences]

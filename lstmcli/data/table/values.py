@@ -1,4 +1,4 @@
-"""From a table's columns to arrays: numbers, and words by number, each cell checked or filled."""
+"""Table columns as arrays: numbers, and codes of words; each cell is checked or filled."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Codes = npt.NDArray[np.int64]
 
 LARGEST = float(np.finfo(np.float32).max)
 EXACT = 2.0**53
-"""Up to here every whole number is a float of 64 bits; beyond, the last digits are lost."""
+"""All whole numbers up to this are exact as 64-bit floats."""
 NOT_THERE = frozenset({"nan", "-nan", "na", "n/a", "#n/a", "<na>", "null", "none"})
-"""What programs write for an empty cell: one of them in a column of numbers, a word elsewhere."""
+"""What programs write for an empty cell: treated so in a numeric column, as a word elsewhere."""
 ODD = NOT_THERE | {
     *(
         "unknown",
@@ -40,11 +40,12 @@ ODD = NOT_THERE | {
     ),
     *("n.a.", "na.", "void", "blank", "empty", ".", "..", "*", "**", "--", "---", "??", "???", "_"),
 }
-"""Words that may be meant as nothing."""
+"""Words that may stand for an empty cell."""
 TRUTH = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
-"""As pandas reads them, in a column that has nothing else: so in every other column too."""
+"""Spellings that pandas reads as a truth value in a column of nothing else; the same in all
+columns."""
 LEAST_DIFFERENT = 10
-"""Numbers beside which one is odd."""
+"""An odd number is reported only beside at least this many different ones."""
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 SWAPPED = str.maketrans(",.", ".,")
@@ -53,13 +54,13 @@ THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table, of which each cell was parsed once.
+    """A parsed column of a table.
 
     Attributes:
-        values: numbers, NaN where there is none; or the number of each step's word in `names`, -1
-            where there is none: `[steps]`.
-        names: of a column of words: these, sorted and without spaces around them.
-        is_words: whether it is one.
+        values: numbers, NaN where there is none; or each step's code in `names`, -1 where there is
+            none: `[steps]`.
+        names: the words of a text column, sorted and without surrounding spaces.
+        is_words: whether it is a text column.
     """
 
     values: npt.NDArray[Any]
@@ -68,28 +69,28 @@ class Column:
 
     @property
     def empty(self) -> Bools:
-        """Where there is none: `[steps]`."""
+        """Whether a cell is empty: `[steps]`."""
         return np.asarray(self.values < 0 if self.is_words else np.isnan(self.values))
 
     def at(self, steps: slice | Codes) -> Column:
-        """Some of its steps."""
+        """The column at some steps."""
         return replace(self, values=self.values[steps])
 
     def filled(self, sequences: Sequences) -> Column:
-        """As `sequences.filled` has it."""
+        """The column filled by `sequences.filled`."""
         return replace(self, values=filled(self.values, self.empty, sequences.begins))
 
     def ahead(self, horizon: int, sequences: Sequences) -> Column:
-        """As `sequences.ahead` has it."""
+        """The column shifted by `sequences.ahead`."""
         nothing = -1 if self.is_words else np.nan
         return replace(self, values=ahead(self.values, horizon, sequences.ends, nothing))
 
 
 def numbers(table: Table, name: str) -> Floats:
-    """A column of numbers, NaN where a cell is empty: `[steps]`.
+    """A numeric column, NaN where a cell is empty: `[steps]`.
 
     Raises:
-        FileError: a cell is no number, or no finite one of 32 bits.
+        FileError: a cell is not a number, or not finite in 32 bits.
     """
     column = table.frame[name]
     if column.dtype.kind in "iuf":
@@ -102,22 +103,22 @@ def numbers(table: Table, name: str) -> Floats:
             step = int(np.flatnonzero(wrong[found.values] & ~found.empty)[0])
             raise table.error(step, name, *_instead(name, found.names[found.values[step]]))
         values = np.append(parsed, np.nan)[found.values]
-    # Both ignore NaN, and are far quicker than a mask.
+    # Both ignore NaN, and are much faster than a mask.
     if not (np.fmin.reduce(values) >= -LARGEST and np.fmax.reduce(values) <= LARGEST):
         _check_size(table, name, values)
     return values
 
 
 def lost_digits(table: Table, name: str, values: Floats) -> list[str]:
-    """Says of a column of whole numbers that not all of their digits are read.
+    """The note on a column of whole numbers whose last digits are lost.
 
-    Numbers with a point or an exponent are what they are: a Parquet file or pandas has them as
-    floats already; floats with an empty cell may have been whole numbers.
+    Numbers with a point or an exponent are taken as they are, as are floats in a Parquet file or in
+    pandas; but floats with an empty cell may have been whole numbers.
 
     Args:
-        table: it.
+        table: the table.
         name: the column.
-        values: as `numbers` has them; its empty cells may be filled.
+        values: the result of `numbers`; its empty cells may be filled.
     """
     column = table.frame[name]
     if not (np.fmax.reduce(values) > EXACT or np.fmin.reduce(values) < -EXACT):
@@ -133,10 +134,10 @@ def lost_digits(table: Table, name: str, values: Floats) -> list[str]:
 
 
 def words(table: Table, name: str) -> Column:
-    """A column of words, also where they are numbers or truth values; it is read once.
+    """A column of words, which may be numbers or truth values; parsed once.
 
     Raises:
-        FileError: its cells are neither.
+        FileError: its cells are of another type.
     """
     if name not in table.parsed:
         table.parsed[name] = Column(*_words(table, name), is_words=True)
@@ -149,28 +150,27 @@ def _words(table: Table, name: str) -> tuple[Codes, list[str]]:
 
     try:
         codes, found = pd.factorize(table.frame[name])
-    except TypeError as error:  # Lists and the like have no hash.
+    except TypeError as error:  # Lists and the like are not hashable.
         raise _no_cells(table, name) from error
     named = np.array([_name(value) for value in found] or [""], dtype=object)
     if len(longest := max(named, key=len)) > LONGEST_CELL:
         raise table.too_long(int(np.argmax(codes == np.flatnonzero(named == longest)[0])), name)
     damaged = np.array(["\0" in word for word in named])
-    if damaged.any():  # Some readers take a zero byte for a text's end: `1\0` is not 1.
+    if damaged.any():  # Some readers end a text at a zero byte: `1\0` is not 1.
         step = int(np.argmax(damaged[codes] & (codes >= 0)))
         raise table.error(step, name, "text", "save the file again: it contains zero bytes")
     names, merged = np.unique(named, return_inverse=True)
     codes = np.append(merged, -1)[codes]
-    if names[0] == "":  # Nothing but spaces between quotes.
+    if names[0] == "":  # Only spaces between quotes.
         names, codes = names[1:], np.maximum(codes - 1, -1)
     return codes.astype(np.int64), names.tolist()
 
 
 def is_categorical(table: Table, name: str) -> bool:
-    """Whether a column that nobody said anything of holds words.
+    """Whether a column without an explicit role is categorical.
 
     Raises:
-        FileError: it holds dates, or both numbers and words, or numbers that are not written as
-            such.
+        FileError: it holds dates, both numbers and words, or numbers in an unknown format.
     """
     column = table.frame[name]
     if column.dtype.kind in "iufb":
@@ -187,7 +187,7 @@ def is_categorical(table: Table, name: str) -> bool:
 
 
 def by_size(names: Sequence[str]) -> list[str]:
-    """Words in order; by their size where all are numbers."""
+    """Words in order; by value if all are numbers."""
     parsed = _parsed(names)
     if np.isnan(parsed).any():
         return sorted(names)
@@ -195,20 +195,20 @@ def by_size(names: Sequence[str]) -> list[str]:
 
 
 def not_there(names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Which words are what programs write for an empty cell."""
+    """Which words are written by programs for an empty cell."""
     return np.array([name.lower() in NOT_THERE for name in names], bool)
 
 
 def mostly_numbers(column: Any, decimal: str) -> bool:
-    """Whether most cells of a column of words are numbers, or would be but for their commas."""
+    """Whether most cells of a text column are numbers, allowing commas in them."""
     found = list(map(str, column))
     return bool(2 * np.count_nonzero(np.isnan(_parsed(found, decimal))) < len(found))
 
 
 def odd_number(values: Floats) -> float | None:
-    """A number that stands several times and farther from all others than these lie apart.
+    """A number that occurs several times and is farther from all others than their whole range.
 
-    Such a one, -999 say, is often meant as an empty cell.
+    Such a number, for example -999, often stands for an empty cell.
     """
     there = values[~np.isnan(values)]
     if len(there) == 0:
@@ -225,10 +225,10 @@ def odd_number(values: Floats) -> float | None:
 
 
 def _parsed(names: Sequence[str], decimal: str = ".") -> Floats:
-    """Words as numbers, NaN where they are none; with thousands parted, or with decimal commas.
+    """Words as numbers, NaN where they are none; commas may be thousands or decimal separators.
 
-    What could be either, `1,234` say, is thousands where the file's numbers have points, unless
-    another word of the column can only have a decimal comma.
+    An ambiguous number such as `1,234` has a thousands separator if the file's numbers have points,
+    unless another word of the column can only have a decimal comma.
     """
     import pandas as pd
 
@@ -250,14 +250,14 @@ def _parsed(names: Sequence[str], decimal: str = ".") -> Floats:
 
 
 def _name(value: Any) -> str:
-    """A value as a word: 3.0 is `3`, as a column with an empty cell has floats of whole numbers."""
+    """A value as a word: 3.0 is `3`, since whole numbers become floats if a cell is empty."""
     whole = isinstance(value, kinds.Real) and not isinstance(value, bool) and value == value // 1
     word = str(int(value)) if whole else str(value).strip()
     return TRUTH.get(word, word)
 
 
 def _check_size(table: Table, name: str, values: Floats) -> None:
-    """Refuses infinities and what 32 bits cannot hold."""
+    """Raises FileError for infinities and for numbers that do not fit in 32 bits."""
     large = np.abs(values) > LARGEST
     if large.any():
         raise table.error(
@@ -296,7 +296,7 @@ def _no_cells(table: Table, name: str) -> FileError:
 
 
 def _are_decimals(column: Any) -> bool:
-    """Whether a Parquet column has decimal numbers, which have a type of their own."""
+    """Whether a Parquet column has the decimal type."""
     there = column.dropna()
     return bool(column.dtype.kind == "O" and len(there) and hasattr(there.iloc[0], "as_tuple"))
 
@@ -306,7 +306,7 @@ def _separated(word: str) -> bool:
 
 
 def _instead(name: str, word: str) -> tuple[str, str]:
-    """What was expected instead of a word, and what to do."""
+    """What was expected instead of a word, and a hint."""
     names = (
         f"if it stands for nothing, pass `--na-values {shell_quote(word)}`; if the column's "
         "numbers "
@@ -316,19 +316,19 @@ def _instead(name: str, word: str) -> tuple[str, str]:
 
 
 MOST_EMPTY = 0.2
-"""Share of a column's cells that may be empty without a word on what they become."""
+"""Fraction of empty cells in a column up to which they are filled unless an option is given."""
 
 
 @dataclass(frozen=True)
 class Filling:
-    """Reads a table's inputs, fills their empty cells, and counts them.
+    """Reads a table's inputs, fills their empty cells, and counts these.
 
     Attributes:
-        table: it.
-        sequences: where its sequences lie: nothing is filled from one into the next.
-        missing: `ffill`, `zero`, or `None` where nothing is said: then `ffill`, but not for much.
-        strict: whether that much is refused.
-        counts: how many cells of each column were empty.
+        table: the table.
+        sequences: the bounds of its sequences; nothing is filled from one into the next.
+        missing: `ffill`, `zero`, or `None` if not given: `ffill`, but only for a few cells.
+        strict: whether more empty cells are refused in that case.
+        counts: the number of empty cells of each column.
     """
 
     table: Table
@@ -338,10 +338,10 @@ class Filling:
     counts: dict[str, int] = field(default_factory=dict)
 
     def numbers(self, name: str) -> Floats:
-        """A column of numbers, NaN where nothing is known yet: `[steps]`.
+        """A numeric column, NaN where no value is known yet: `[steps]`.
 
         Raises:
-            FileError: a cell is no number, or too many are empty.
+            FileError: a cell is not a number, or too many are empty.
         """
         found = numbers(self.table, name)
         empty = np.isnan(found)
@@ -352,7 +352,7 @@ class Filling:
         return filled(found, empty, self.sequences.begins)
 
     def words(self, name: str) -> Column:
-        """A column of words, -1 where nothing is known yet.
+        """A text column, -1 where no value is known yet.
 
         Raises:
             FileError: too many cells are empty.
@@ -363,7 +363,7 @@ class Filling:
         return found.filled(self.sequences)
 
     def notes(self) -> list[str]:
-        """Says how many cells of which columns were filled, if any."""
+        """Notes on how many cells of which columns were filled."""
         if not self.counts:
             return []
         columns = ", ".join(f"`{name}` {count:,}" for name, count in self.counts.items())
@@ -371,7 +371,7 @@ class Filling:
         return [f"empty input cells are filled {how}: {columns}"]
 
     def _count(self, name: str, empty: Bools) -> int:
-        """Counts empty cells, and refuses a column of which much or all is."""
+        """Counts empty cells; refuses a column if too many or all of its cells are empty."""
         count = int(np.count_nonzero(empty))
         if count == len(empty):
             raise FileError(

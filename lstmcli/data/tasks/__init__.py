@@ -1,8 +1,8 @@
-"""The tasks whose series are drawn, by name.
+"""The tasks that generate series, by name.
 
-A task of one's own is a file beside this one with a `generate`, a `baseline`, a `floor` (which may
-return `None`) and `lags`; a line in TASKS below; and in `config.py` its name in TASKS, and its
-settings in OF_TASKS.
+To add a task, write a file in this folder with a `generate`, a `baseline`, a `floor` (which may
+return `None`) and `lags`; add a line to TASKS below; and add its name to TASKS and its settings to
+OF_TASKS in `config.py`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ class Task:
     """A task.
 
     Attributes:
-        labels: what its labels mean, in words; `{echo_step}` stands for a parameter of the series.
-        source: the paper that it is from.
+        labels: the meaning of its labels, in words; `{echo_step}` stands for a parameter of the
+            series.
+        source: the paper that defines it.
         generate: draws a series.
-        baseline: what is known of a series' loss without memory: whose it is, in words, and how
-            much, in nats a step, or for numbers as mean squared error of the standardised target.
-        lags: how many steps before each label of a series the first input lies that the label
+        baseline: the known loss of a predictor without memory: its name in words, and its loss in
+            nats per step, or for numbers as mean squared error of the standardised target.
+        lags: for each label of a series, how many steps earlier the first input lies that it
             depends on: `[steps]`; -1 for a label that depends on none.
-        floor: the best that can be expected of a series, cut in a way, which gives `None` if that
-            is not known; by default all can be known.
+        floor: the Bayes loss of a series in a layout, `None` if unknown; by default 0, which is
+            right if all labels can be predicted.
         longest: steps of the longest sequence that may be drawn; `None` for one endless series.
-        tolerance: how far an answer in numbers may be off, in the target's units, to be correct.
-        success: when the paper counts the task as solved; `None` where it does not say.
+        tolerance: the largest error of a correct numeric answer, in the target's units.
+        success: when the paper counts the task as solved; `None` if it does not say.
     """
 
     labels: str
@@ -53,7 +54,7 @@ class Task:
     success: str | None = None
 
     def describe(self, series: Series) -> str:
-        """What the labels of a series mean."""
+        """The meaning of a series' labels."""
         return self.labels.format(**series.task)
 
 
@@ -121,7 +122,7 @@ TASKS: dict[str, Task] = {
 
 
 def of(series: Series) -> Task | None:
-    """The task that a series names; `None` for a stranger's."""
+    """The task that a series names; `None` if it is not a task of lstmcli."""
     return TASKS.get(str(series.task.get("name")))
 
 
@@ -130,7 +131,7 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
 
     Args:
         config: the task and its parameters.
-        rng: the stream to draw from.
+        rng: the random number generator.
 
     Raises:
         UsageError: the series has no room for one sequence of the task.
@@ -139,10 +140,10 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
 
 
 def windows(config: DataConfig, rows: int, bptt: int) -> int | None:
-    """Windows of an epoch that hold any series of a task of sequences, however they are drawn.
+    """The number of windows of an epoch that hold any series of a sequence task.
 
-    Whole sequences, the longest first into the emptiest row, fill no row by more than the mean and
-    one sequence (Graham 1969).
+    If whole sequences are packed, the longest first into the emptiest row, no row exceeds the mean
+    by more than one sequence (Graham 1969).
 
     Returns:
         `None` for an endless series.
@@ -154,15 +155,15 @@ def windows(config: DataConfig, rows: int, bptt: int) -> int | None:
 
 
 def floor(series: Series, layout: Any) -> BayesLoss | None:
-    """The best that can be expected of a series.
+    """The Bayes loss of a series.
 
     Args:
-        series: drawn, or from a file.
-        layout: how it is cut: a `Layout` for one endless series; for sequences anything that knows
-            its number of `windows`.
+        series: a generated series, or one from a file.
+        layout: how the series is cut: `ContiguousWindows` for one endless series; for sequences
+            anything with a number of `windows`.
 
     Returns:
-        `None` for a stranger's series, and where the labels are not those of the task it names.
+        `None` for a series of no task, and if the labels are not those of its task.
     """
     task = of(series)
     if task is None:
@@ -173,18 +174,18 @@ def floor(series: Series, layout: Any) -> BayesLoss | None:
 
 
 def baseline(series: Series) -> tuple[str, float] | None:
-    """The loss without memory of a series' task, in closed form; `None` for a stranger's series.
+    """The closed-form loss without memory on the task of a series; `None` for a series of no task.
 
     Returns:
-        Whose loss it is, in words, and the loss: in nats a step, or for numbers the mean squared
-        error of the standardised target.
+        The name of the predictor, in words, and its loss: nats per step, or for numbers the mean
+        squared error of the standardised target.
     """
     task = of(series)
     return task.baseline(series) if task else None
 
 
 def described(data: DataConfig) -> str:
-    """The dataset's file, or what is drawn, in words."""
+    """The dataset's file, or the generated task, in words."""
     if data.data is not None:
         return data.data
     known = {

@@ -1,15 +1,15 @@
-"""Adding and multiplication: two of many numbers are marked; at the end an answer of both is due.
+"""Adding and multiplication: the sum or product of two marked numbers, due at the sequence's end.
 
 Source: S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory", 1997, experiments 4 and 5. Each
 step has a real number and a marker. The sequences have T to T + T/10 steps. One of the first ten is
 marked by 1, then one of the first T/2 - 1 that are still unmarked; the first and the last step have
-the marker -1, all others 0. With X1 and X2 for the marked numbers the target is
+the marker -1, all others 0. With the marked numbers X1 and X2 the target is
 
     adding          0.5 + (X1 + X2) / 4, numbers from [-1, 1]
     multiplication  X1 * X2,             numbers from [0, 1]
 
-Where the first step is drawn to be marked, its marker stays -1 and its number counts as 0 in a sum
-and as 1 in a product, as the paper has it.
+If the first step is drawn to be marked, its marker stays -1 and its number counts as 0 in a sum and
+as 1 in a product, as in the paper.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from lstmcli.data.tasks.sequences import (
 )
 
 FIRST = 10
-"""The first mark is on one of so many steps."""
+"""The first mark is on one of this many steps."""
 TOLERANCE = 0.04
-"""A sequence is processed correctly if the error at its end, in the target's units, is below."""
+"""A sequence is correct if the error at its end, in the target's units, is below this."""
 
 
 def generate(config: DataConfig, rng: np.random.Generator) -> Series:
-    """Draws a series of sequences, for the task that the config names.
+    """Draws a series of sequences for the task that the config names.
 
     Args:
         config: the task, the series' length, and T as the sequence length.
-        rng: the stream to draw from.
+        rng: the random number generator.
 
     Returns:
         A series with the inputs `value` and `marker`, and a target that is scored at the last step
@@ -78,7 +78,7 @@ def target(task: str, least: int) -> Numeric:
     """The target, with its exact mean and standard deviation.
 
     With probability p = 1/10 + 9/10 / (T/2 - 1) one of the marks is on the first step, never both.
-    Then one number is left of two, so with the moments of uniform numbers
+    Then only one number counts. So the moments of uniform numbers give
 
         adding          mean 1/2,          variance (2 - p) / 3 / 16
         multiplication  mean (1 + p) / 4,  variance (1 + 2 p) / 9 - mean^2
@@ -95,18 +95,18 @@ def target(task: str, least: int) -> Numeric:
 
 
 def baseline(_: Series) -> tuple[str, float]:
-    """Who always says the mean has a mean squared error of the variance, which is the unit."""
+    """Predicting the mean: its mean squared error is the variance, which is 1 when standardised."""
     return "the mean of the target", 1.0
 
 
 def lags(series: Series) -> Integers:
-    """How many steps before each answer the first marked number lies: `[steps]`; -1 for none."""
+    """How many steps before each answer the first marked number is: `[steps]`; -1 elsewhere."""
     markers = series.schema.numbers[1].in_units(series.numbers[:, 1])
     return lags_to_first(series, markers > 0.5)
 
 
 def _draw_marks(least: int, sequences: int, rng: np.random.Generator) -> Integers:
-    """Which steps of each sequence are marked: `[2, sequences]`."""
+    """The marked steps of each sequence: `[2, sequences]`."""
     first = rng.integers(0, FIRST, sequences)
     second = rng.integers(0, least // 2 - 1, sequences)
     return np.stack([first, second + (second >= first)])

@@ -1,4 +1,4 @@
-"""Delayed copy: ten symbols are given, and after a long delay are to be given back in order.
+"""Delayed copy: ten symbols must be reproduced in order after a long delay.
 
 Source: the copying memory problem of M. Arjovsky, A. Shah and Y. Bengio, "Unitary Evolution
 Recurrent Neural Networks", ICML 2016, section 5.1, after S. Hochreiter and J. Schmidhuber, "Long
@@ -25,21 +25,21 @@ from lstmcli.data.tasks.sequences import (
 )
 
 SYMBOLS = 8
-"""Different symbols that are to be remembered."""
+"""The number of different symbols to remember."""
 COPIED = 10
-"""How many of them there are in a sequence."""
+"""The number of symbols in a sequence."""
 BLANK, DELIMITER = SYMBOLS, SYMBOLS + 1
 NAMES = (*map(str, range(SYMBOLS)), "blank", "delimiter")
 SCHEMA = Schema(
     "series",
     (),
     (Categorical("input", len(NAMES), NAMES),),
-    Categorical("target", SYMBOLS + 1, NAMES[:-1]),  # The delimiter is no answer.
+    Categorical("target", SYMBOLS + 1, NAMES[:-1]),  # The delimiter is never a label.
 )
 
 
 def longest(config: DataConfig) -> int:
-    """Steps of every sequence."""
+    """The number of steps of every sequence."""
     return config.resolved_sequence_length + 2 * COPIED
 
 
@@ -48,7 +48,7 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
 
     Args:
         config: the series' length, and T as the sequence length.
-        rng: the stream to draw from.
+        rng: the random number generator.
 
     Raises:
         UsageError: there is no room for one sequence.
@@ -74,13 +74,13 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
 
 
 def baseline(series: Series) -> tuple[str, float]:
-    """What who sees when, but remembers nothing, loses: 10 ln 8 / (T + 20) nats a step."""
+    """The loss of knowing the time but no symbol: 10 ln 8 / (T + 20) nats per step."""
     length = int(series.task["sequence_length"]) + 2 * COPIED
     return "blanks, and a uniform guess of the ten symbols", COPIED * math.log(SYMBOLS) / length
 
 
 def lags(series: Series) -> Integers:
-    """How many steps before each label its symbol lies: `[steps]`; -1 for blanks."""
+    """How many steps before each label its symbol is: `[steps]`; -1 for blanks."""
     delay = int(series.task["sequence_length"]) + COPIED
     place = np.arange(len(series)) % (delay + COPIED)
     return np.where(place < delay, -1, delay)

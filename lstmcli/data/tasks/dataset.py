@@ -1,4 +1,4 @@
-"""A dataset of a task, from its settings to its file."""
+"""Writes a dataset of a task."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def generate(
     """Writes a dataset: a series of a task.
 
     Args:
-        path: the file: `.npz` or `.csv`, by its ending.
+        path: the file; its extension, `.npz` or `.csv`, gives the format.
         overwrite: whether a dataset that lstmcli wrote may be replaced.
-        settings: the `task` and those of the task, and `seed`.
+        settings: the `task`, its settings, and `seed`.
 
     Returns:
-        The series as the file has it, and its metadata besides its task.
+        The series as it is in the file, and its metadata besides its task.
 
     Raises:
-        LstmcliError: as `lstmcli generate` would say it.
+        LstmcliError: the errors of `lstmcli generate`.
     """
     seed = RunConfig(seed=settings.pop("seed", RunConfig.seed)).seed
     check_effect(settings, None, settings.get("task", DataConfig.task))
@@ -46,7 +46,7 @@ def generate(
 
 
 def _reference(series: Series) -> dict[str, Any]:
-    """What a loss on the series can be held against, by its metadata's names."""
+    """The reference losses of the series, by their names in the metadata."""
     floor = _floor_in_the_articles_layout(series) if series.starts is None else None
     named = None if series.task["name"] == "echo" else tasks.baseline(series)
     return {
@@ -56,7 +56,7 @@ def _reference(series: Series) -> dict[str, Any]:
 
 
 def _floor_in_the_articles_layout(series: Series) -> dict[str, Any] | None:
-    """The floor by its metadata's names; `None` if the series does not fill a window."""
+    """The Bayes loss by its names in the metadata; `None` if the series does not fill a window."""
     layout = ContiguousWindows(len(series), ARTICLE["batch_size"], ARTICLE["bptt"])
     floor = tasks.floor(series, layout) if layout.windows else None
     if floor is None:

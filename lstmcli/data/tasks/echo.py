@@ -1,7 +1,7 @@
-"""The echo task: the label at each step is the input some steps before.
+"""The echo task: the label at each step is the input some steps earlier.
 
 Source: E. Hallstrom, "Using the Multilayered LSTM API in TensorFlow (4/7)", 2016. The series is
-made as the article makes it, and generalised to any number of symbols and to noisy labels.
+generated as in the article, and generalised to any number of symbols and to noisy labels.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lstmcli.utils.errors import UsageError
 
 SOLVED_BELOW = 0.01
 STANDARD_ERRORS = 2
-"""How far below the line a validation gap must lie to be evidence for any other series too."""
+"""How far the mean excess loss must be below the line to hold for other series too."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -30,14 +30,14 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class BayesLoss:
-    """The best that any predictor can do on a series: in expectation, and on its very labels.
+    """The lowest loss of any predictor on a series: in expectation, and on its actual labels.
 
     Attributes:
         loss: expected mean cross-entropy, in nats per step (for numbers: mean squared error).
-        accuracy: expected share of steps whose label is guessed right.
-        chance: the loss of who knows no more than the task: of a uniform guess, ln(classes), or the
-            task's own baseline.
-        windows: what the best predictor (the *oracle*) loses on the labels of each window, in nats
+        accuracy: expected fraction of steps predicted correctly.
+        chance: the loss without memory: of a uniform guess, ln(classes), or the task's own
+            baseline.
+        windows: the loss of the best predictor (the *oracle*) on the labels of each window, in nats
             per step: `[windows]`.
     """
 
@@ -48,7 +48,7 @@ class BayesLoss:
 
     @property
     def line(self) -> float:
-        """The gap below which the task is solved: a hundredth of the way from floor to chance."""
+        """The excess loss below which the task is solved: 1% of chance minus Bayes loss."""
         return SOLVED_BELOW * (self.chance - self.loss)
 
     @property
@@ -57,7 +57,7 @@ class BayesLoss:
         return float(self.windows.mean())
 
     def gap(self, loss: float) -> float:
-        """How far a loss on these labels is from the oracle's."""
+        """The excess loss: a loss on these labels minus the oracle's."""
         return loss - self.oracle
 
     def solved(self, loss: float) -> bool:
@@ -67,10 +67,10 @@ class BayesLoss:
     def evident(
         self, windows: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]]
     ) -> bool:
-        """Whether losses `[windows]` show the task solved on any series, not on this one alone.
+        """Whether losses `[windows]` show the task solved on any series, not only on this one.
 
-        The mean gap must stay below the line by twice its standard error over the windows that have
-        labels.
+        The mean excess loss must be below the line by twice its standard error over the windows
+        that have labels.
         """
         gaps = (windows.astype(np.float64) - self.windows)[labels > 0]
         if len(gaps) < 2:
@@ -82,12 +82,12 @@ class BayesLoss:
 def generate(config: DataConfig, rng: np.random.Generator) -> Series:
     """Draws an echo series.
 
-    Symbols are drawn uniformly, rolled by the echo step, and the labels without a source are set to
-    0. With probability `noise` a label is then replaced by another symbol, drawn uniformly.
+    Symbols are drawn uniformly and rolled by the echo step, and the labels without a source are set
+    to 0. With probability `noise` a label is then replaced by another symbol, drawn uniformly.
 
     Args:
         config: series length, echo step, classes and noise.
-        rng: the stream to draw from.
+        rng: the random number generator.
 
     Returns:
         A series with one numeric input, 0 or 1, for two classes, and one categorical input for
@@ -110,7 +110,7 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
 
 
 def task(config: DataConfig) -> dict[str, int | float | str]:
-    """The task's name and parameters, as a dataset's metadata keeps them."""
+    """The task's name and parameters, as stored in a dataset's metadata."""
     return {
         "name": "echo",
         "series_length": config.series_length,
@@ -121,16 +121,16 @@ def task(config: DataConfig) -> dict[str, int | float | str]:
 
 
 def lags(series: Series) -> Integers:
-    """How many steps before each label its source lies: `[steps]`."""
+    """How many steps before each label its source is: `[steps]`."""
     return np.full(len(series), int(series.task["echo_step"]))
 
 
 def bayes_floor(series: Series, layout: ContiguousWindows) -> BayesLoss | None:
-    """The exact floor of a series' loss, and the ceiling of its accuracy, for a layout.
+    """The exact Bayes loss of a series in a layout, and the accuracy that belongs to it.
 
-    A predictor sees its own row, from the row's start; it does not know which row that is. From the
-    echo step on it knows the label, up to the noise. Before that see `unseen_labels`. The floor is
-    an expectation: one draw's own best loss, the oracle's, can lie on either side of it.
+    A predictor sees its own row from the row's start; it does not know which row that is. From the
+    echo step on it knows the label, up to the noise. For earlier labels see `unseen_labels`. The
+    Bayes loss is an expectation: the oracle's loss on one series can be above or below it.
 
     Returns:
         `None` for a series that the echo task did not generate.
@@ -138,7 +138,7 @@ def bayes_floor(series: Series, layout: ContiguousWindows) -> BayesLoss | None:
     if series.task.get("name") != "echo":
         return None
     oracle = _oracle(series, layout)
-    if not np.isfinite(oracle).all():  # Its labels are not those of the task that it names.
+    if not np.isfinite(oracle).all():  # The labels do not fit the task.
         return None
     loss, accuracy = expected(series.task, layout, series.offset)
     return BayesLoss(loss, accuracy, math.log(int(series.task["classes"])), oracle)
@@ -150,9 +150,9 @@ def expected(
     """The best predictor's expected loss in nats per step, and its expected accuracy.
 
     Args:
-        task: as `task` names it.
-        layout: how a series is cut.
-        offset: where in the task's series that begins.
+        task: the result of `task`.
+        layout: how the series is cut.
+        offset: where the series begins in the task's series.
     """
     unseen = unseen_labels(task, layout, offset)
     noisy, seen = noisy_zero(task), layout.used - len(unseen)
@@ -162,10 +162,10 @@ def expected(
 
 
 def check_learnable(task: Mapping[str, Any], layout: ContiguousWindows) -> None:
-    """Refuses a task in which no predictor can do better than a uniform guess.
+    """Checks that some predictor can do better than a uniform guess.
 
     Raises:
-        UsageError: the floor is the loss of a uniform guess.
+        UsageError: the Bayes loss is the loss of a uniform guess.
     """
     chance = math.log(int(task["classes"]))
     if layout.windows and chance - expected(task, layout)[0] < 1e-9 * chance:
@@ -187,8 +187,9 @@ def noisy_zero(task: Mapping[str, Any]) -> Floats:
 def unseen_labels(task: Mapping[str, Any], layout: ContiguousWindows, offset: int) -> Floats:
     """The distributions `[steps, classes]` of the labels at a row's start, before the echo step.
 
-    Their source lies in the row before, so they are uniform, but for the rows at the very start of
-    the series, whose labels are 0 (up to the noise). So at step s of a row the label has
+    Their sources are in the row before, so the labels are uniform, except in the rows at the very
+    start of the series, whose labels are 0 (up to the noise). So at step s of a row the
+    distribution of the label is
 
         q = z/B * noisy(0) + (B - z)/B * uniform
 
@@ -202,7 +203,7 @@ def unseen_labels(task: Mapping[str, Any], layout: ContiguousWindows, offset: in
 
 
 def _oracle(series: Series, layout: ContiguousWindows) -> Floats:
-    """What the best predictor loses on each window's labels, in nats per step: `[windows]`."""
+    """The best predictor's loss on each window's labels, in nats per step: `[windows]`."""
     noisy = noisy_zero(series.task)
     drawn = _drawn(series)
     symbols, targets = (layout.cut_rows(each) for each in (drawn, series.targets))  # [rows, used]
@@ -211,18 +212,18 @@ def _oracle(series: Series, layout: ContiguousWindows) -> Floats:
     probability[:, : len(unseen)] = unseen[np.arange(len(unseen)), targets[:, : len(unseen)]]
     shift = targets[:, len(unseen) :] - symbols[:, : layout.used - len(unseen)]
     probability[:, len(unseen) :] = noisy[shift % len(noisy)]
-    with np.errstate(divide="ignore"):  # What cannot happen costs infinitely much.
+    with np.errstate(divide="ignore"):  # An impossible label costs infinitely much.
         losses = -np.log(probability)
     return np.asarray(losses.reshape(layout.rows, layout.windows, layout.bptt).mean((0, 2)))
 
 
 def entropy(probabilities: npt.NDArray[np.float64]) -> float:
-    """Shannon entropy in nats; 0 log 0 is 0."""
+    """Shannon entropy in nats, with 0 log 0 = 0."""
     return -math.fsum(p * math.log(p) for p in probabilities.tolist() if p > 0)
 
 
 def _drawn(series: Series) -> npt.NDArray[np.int64]:
-    """The symbol of each step, of symbols, of numbers, or of one-hot numbers as in a file."""
+    """The symbol of each step, from symbols, numbers, or one-hot numbers as in a file."""
     if series.symbols.shape[1]:
         return series.symbols[:, 0].astype(np.int64)
     if series.numbers.shape[1] == 1:

@@ -1,8 +1,8 @@
-"""Temporal parity: the label at each step is the parity of the last k bits, this one included.
+"""Temporal parity: the label at each step is the parity of the last k bits, including this one.
 
 Source: the parity problem of Y. Bengio, P. Simard and P. Frasconi, "Learning long-term dependencies
-with gradient descent is difficult", 1994, asked at every step of one endless series as in the echo
-task: how many bits have to be held is set by k.
+with gradient descent is difficult", 1994, here at every step of one endless series, as in the echo
+task. k sets how many bits must be remembered.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from lstmcli.data.tasks.echo import BayesLoss
 Bits = npt.NDArray[np.uint8]
 
 PIECE = 1 << 20
-"""Bits that are drawn at a time."""
+"""Bits drawn at a time."""
 
 
 def generate(config: DataConfig, rng: np.random.Generator) -> Series:
     """Draws a series of bits.
 
-    The k - 1 bits before the series are drawn too, but are not part of it; of them no more is kept
-    than the labels need, so that k costs time and no memory.
+    The k - 1 bits before the series are drawn too, but are not part of it. Only what the labels
+    need of them is stored, so a large k costs time but no memory.
 
     Args:
         config: the series' length, and k as `bits`.
-        rng: the stream to draw from.
+        rng: the random number generator.
     """
     steps, before = config.series_length, config.bits - 1
-    early, filled = np.zeros(steps, np.uint8), 1  # The parity of all bits before each label's own.
+    early, filled = np.zeros(steps, np.uint8), 1  # The parity of all bits before each label's.
     parity = 0
     for begin in range(0, before, PIECE):
         running = _running(_draw(rng, min(PIECE, before - begin)), parity)
@@ -52,7 +52,7 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
 
 
 def _draw(rng: np.random.Generator, count: int) -> Bits:
-    """Bits, drawn as numbers of 64 bits are; a part at a time, which is the same stream."""
+    """Bits, drawn as 64-bit numbers, in parts that give the same stream as one draw."""
     found = np.empty(count, np.uint8)
     for begin in range(0, count, PIECE):
         part = found[begin : begin + PIECE]
@@ -61,28 +61,28 @@ def _draw(rng: np.random.Generator, count: int) -> Bits:
 
 
 def _running(bits: Bits, before: int) -> Bits:
-    """The parity of all bits up to each."""
+    """The parity of all bits up to each one, starting from the parity `before`."""
     return np.bitwise_xor.accumulate(bits) ^ np.uint8(before)
 
 
 def baseline(_: Series) -> tuple[str, float]:
-    """A guess: ln 2 nats. Who misses one of the k bits can do no better."""
+    """A uniform guess: ln 2 nats. A predictor that misses one of the k bits can do no better."""
     return "a uniform guess", math.log(2)
 
 
 def lags(series: Series) -> npt.NDArray[np.int64]:
-    """How many steps before each label the first bit lies that it depends on: `[steps]`."""
+    """How many steps before each label the first bit that it depends on is: `[steps]`."""
     return np.full(len(series), int(series.task["bits"]) - 1)
 
 
 def floor(series: Series, layout: ContiguousWindows) -> BayesLoss | None:
-    """The exact floor.
+    """The exact Bayes loss.
 
-    The first k - 1 labels of a row depend on a bit of the row before, which is not seen: nothing is
-    known of them. All others are known for certain.
+    The first k - 1 labels of a row depend on a bit of the row before, which is not seen, so nothing
+    is known about them. All other labels are certain.
 
     Returns:
-        `None` where the labels are not those of the task.
+        `None` if the labels are not those of the task.
     """
     bits = int(series.task["bits"])
     total = np.append(np.uint8(0), _running(series.numbers[:, 0].astype(np.uint8), 0))

@@ -1,4 +1,4 @@
-"""What the tasks of many sequences share: their lengths, their answers, a floor of nothing."""
+"""Shared by the sequence tasks: their lengths, their answers, and a Bayes loss of zero."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Lengths(Protocol):
-    """How a series is cut, as far as a floor without blind steps asks."""
+    """What the Bayes loss of a sequence task needs of a layout."""
 
     @property
     def windows(self) -> int:
-        """Windows in an epoch."""
+        """Windows of an epoch."""
 
 
 def longest(config: DataConfig) -> int:
-    """Steps of the longest sequence: a tenth more than of the shortest."""
+    """Steps of the longest sequence: a tenth more than the shortest."""
     return config.resolved_sequence_length + config.resolved_sequence_length // 10
 
 
 def draw_bounds(config: DataConfig, rng: np.random.Generator) -> Integers:
-    """Draws as many sequences as a series has room for.
+    """Draws as many sequences as fit in a series.
 
     Args:
-        config: the series' length, and the least length of a sequence; they are uniform from that
-            to `longest`.
-        rng: the stream to draw from.
+        config: the series' length, and the least length of a sequence; lengths are uniform from
+            that to `longest`.
+        rng: the random number generator.
 
     Returns:
-        Where the sequences begin, and the end of the last: `[sequences + 1]`.
+        The first step of each sequence, and the end of the last: `[sequences + 1]`.
 
     Raises:
-        UsageError: there may not be room for one.
+        UsageError: there may be no room for one sequence.
     """
     least, most = config.resolved_sequence_length, longest(config)
     check_room(config, most)
@@ -51,7 +51,7 @@ def draw_bounds(config: DataConfig, rng: np.random.Generator) -> Integers:
 
 
 def check_room(config: DataConfig, longest: int) -> None:
-    """Raises UsageError where a series may have no room for one sequence."""
+    """Raises UsageError if a series may have no room for one sequence."""
     if longest > config.series_length:
         raise UsageError(
             f"`--series-length` must hold one sequence of the task {config.task}, of up to "
@@ -61,17 +61,17 @@ def check_room(config: DataConfig, longest: int) -> None:
 
 
 def at(places: Integers, steps: int) -> Bools:
-    """Which of the steps are the places: `[steps]`."""
+    """A mask of the given steps: `[steps]`."""
     marked = np.zeros(steps, np.bool_)
     marked[places] = True
     return marked
 
 
 def lags_to_first(series: Series, marked: Bools) -> Integers:
-    """How many steps before each sequence's last the first marked one lies; -1 at all others.
+    """How many steps before each sequence's last step the first marked one is; -1 at other steps.
 
     Args:
-        series: of sequences.
+        series: a series of sequences.
         marked: `[steps]`.
 
     Returns:
@@ -85,7 +85,7 @@ def lags_to_first(series: Series, marked: Bools) -> Integers:
 
 
 def name_and_lengths(config: DataConfig, **more: Any) -> dict[str, Any]:
-    """A task of sequences, as a dataset's metadata keep it."""
+    """A sequence task, as stored in a dataset's metadata."""
     return {
         "name": config.task,
         "series_length": config.series_length,
@@ -95,10 +95,10 @@ def name_and_lengths(config: DataConfig, **more: Any) -> dict[str, Any]:
 
 
 def nothing_lost(chance: float, cut: Lengths) -> BayesLoss:
-    """The floor of a task that can be answered without an error: a loss of 0 in each window.
+    """The Bayes loss of a task that can be solved without error: 0 in each window.
 
     Args:
         chance: the loss of the task's baseline.
-        cut: how the series is cut, sequences whole.
+        cut: how the series is cut; sequences stay whole.
     """
     return BayesLoss(0.0, 1.0, chance, np.zeros(cut.windows))

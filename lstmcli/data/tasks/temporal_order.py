@@ -1,9 +1,10 @@
-"""Temporal order: which of X and Y came first, second (and third), among noise.
+"""Temporal order: the order of two or three symbols X or Y among noise.
 
 Source: S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory", 1997, experiments 6a (two
 symbols, four classes) and 6b (three symbols, eight classes). A sequence has T to T + T/10 steps. It
-begins with E and ends with B, the trigger at which the class is due. Between are a, b, c and d,
-drawn uniformly, but for an X or a Y at each of two or three places, drawn uniformly too. T = 100:
+begins with E and ends with B, the trigger at which the class is due. The symbols between them are
+drawn uniformly from a, b, c and d, except for an X or a Y at each of two or three positions, which
+are also drawn uniformly. For T = 100 these are
 
     6a  from 10 to 20 and from 50 to 60
     6b  from 10 to 20, from 33 to 43 and from 66 to 76
@@ -29,20 +30,20 @@ from lstmcli.data.tasks.sequences import (
 NAMES = ("E", "B", "a", "b", "c", "d", "X", "Y")
 BEGIN, TRIGGER, NOISE, X = 0, 1, 2, 6
 CLASSES = {2: ("Q", "R", "S", "U"), 3: ("Q", "R", "S", "U", "V", "A", "B", "C")}
-"""Their names in the paper, in the order XX, XY, YX, YY, or XXX, XXY, XYX and so on to YYY."""
+"""The names in the paper, in the order XX, XY, YX, YY, or XXX, XXY, XYX and so on to YYY."""
 PLACES = {2: ((10, 20), (50, 60)), 3: ((10, 20), (33, 43), (66, 76))}
-"""From where to where X or Y can be, in hundredths of T."""
+"""The ranges of the positions of X or Y, in hundredths of T."""
 
 
 def generate(config: DataConfig, rng: np.random.Generator) -> Series:
     """Draws a series of sequences.
 
     Args:
-        config: the series' length, T as the sequence length, and how many X or Y there are.
-        rng: the stream to draw from.
+        config: the series' length, T as the sequence length, and the number of X or Y.
+        rng: the random number generator.
 
     Returns:
-        A series with one symbol a step, whose class is scored at the last step of each sequence.
+        A series with one symbol per step; its class is scored at the last step of each sequence.
 
     Raises:
         UsageError: there is no room for one sequence.
@@ -72,12 +73,12 @@ def generate(config: DataConfig, rng: np.random.Generator) -> Series:
 
 
 def baseline(series: Series) -> tuple[str, float]:
-    """All classes are as likely: ln 4 nats for two symbols, ln 8 for three."""
+    """A uniform guess: ln 4 nats for two symbols, ln 8 for three."""
     return "a uniform guess", math.log(series.classes)
 
 
 def lags(series: Series) -> Integers:
-    """How many steps before each class the first X or Y lies: `[steps]`; -1 for none."""
+    """How many steps before each class the first X or Y is: `[steps]`; -1 elsewhere."""
     return lags_to_first(series, series.symbols[:, 0] >= X)
 
 
