@@ -1,4 +1,4 @@
-"""Calls at once: each on a thread of its own, which may have a device of its own."""
+"""Concurrent calls: each on its own thread, which may have its own device."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Result = TypeVar("Result")
 
 
 class CallsAtOnce:
-    """Makes calls at once.
+    """Makes calls concurrently.
 
     Args:
-        devices: of each thread; the first thread is the one that asks for the calls.
+        devices: the device of each thread. The first thread is the caller's.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
@@ -23,14 +23,14 @@ class CallsAtOnce:
         self._others = ThreadPoolExecutor(len(devices) - 1) if len(devices) > 1 else None
 
     def map(self, call: Callable[[int], Result], count: int) -> list[Result]:
-        """The results of `call(0)`, …, `call(count - 1)`, of which a thread makes every nth.
+        """The results of `call(0)`, …, `call(count - 1)`; each of n threads makes every nth call.
 
-        All calls have ended when it returns or raises.
+        All calls have ended when this returns or raises.
         """
         threads = len(self._devices)
 
         def share(first: int) -> list[Result]:
-            with tf.device(self._devices[first]):  # Which a thread has for itself.
+            with tf.device(self._devices[first]):  # This setting is local to the thread.
                 return [call(index) for index in range(first, count, threads)]
 
         if self._others is None:

@@ -1,18 +1,19 @@
-"""How TensorFlow and its compiler are set up, before they are there.
+"""How TensorFlow and its compiler are set up, before they are loaded.
 
-- **One thread for a tiny program.** Its operations are too short to be shared: with eight replicas
-  of the article's model a thread pool makes a window almost twice as slow.
-- **No fused multiply-add where replicas lie side by side.** Whether a product and a sum are fused
-  into one instruction, and rounded once instead of twice, depends on how the compiler happens to
-  vectorise a loop, and so on the number of replicas. Without it (the AVX instruction set has none)
-  a replica's bits do not depend on its company. The layered schedule compiles for one replica,
-  whose bits cannot depend on others, and gets AVX2: a tenth faster from 32 to 128 units. Not
-  AVX-512, which gained nothing more there: so a processor without it gives the same bits.
-- **Sums in the order of their terms.** The compiler may take a sum in any order; told not to look
-  for vectors in code that is written out, it leaves the short ones as they are
+- **One thread for a tiny program.** Its operations are too short to be divided among threads: with
+  eight replicas of the article's model, a thread pool makes a window almost twice as slow.
+- **No fused multiply-add where one operation computes several replicas.** A product and a sum may
+  be fused into one instruction, which rounds once instead of twice. Whether they are depends on how
+  the compiler vectorises a loop, and so on the number of replicas. Without fusion (the AVX
+  instruction set has none), a replica's bits do not depend on the others. The layered schedule
+  compiles for one replica, whose bits cannot depend on others. It uses AVX2, which is a tenth
+  faster from 32 to 128 units. It does not use AVX-512, which gained nothing more there; so a
+  processor without AVX-512 gives the same bits.
+- **Sums in the order of their terms.** The compiler may compute a sum in any order. With
+  vectorisation of unrolled code switched off, it leaves short sums as they are
   (`core/reductions.py`).
-- **A cache of compiled programs**, private to the user (`core/compile_cache.py`), with a directory
-  for each set of all that their bits depend on.
+- **A cache of compiled programs**, private to the user (`core/compile_cache.py`), with a separate
+  directory for each combination of the conditions that the bits depend on.
 """
 
 from __future__ import annotations
@@ -39,56 +40,58 @@ INSTRUCTION_SETS = (
     *("SSE4_2", "AVX", "AVX2", "AVX512", "AVX512_VNNI", "AVX512_BF16"),
     *("AMX", "AMX_FP16"),
 )
-"""Those that the compiler knows (`xla/debug_options_flags.cc`)."""
+"""The instruction sets that the compiler knows (`xla/debug_options_flags.cc`)."""
 
 LARGEST_WAVEFRONT = 16
-"""Columns of a layer's matrix up to which the wavefront schedule is the faster one: with 5 rows it
-was at 8 units and 8 inputs, and was not at 12 and 12."""
+"""Columns of a layer's matrix up to which the wavefront schedule is faster: with 5 rows it was
+faster at 8 units and 8 inputs, but not at 12 and 12."""
 
 MOST_PRODUCTS = 4096
-"""Rows times columns squared up to which it is: with 8 units both are as fast at 16 rows, and the
-layered one twice as fast at 64."""
+"""Rows times columns squared up to which the wavefront schedule is faster: with 8 units, both are
+equally fast at 16 rows, and the layered one is twice as fast at 64."""
 
 LARGEST_ON_ONE_THREAD = 1024
-"""Rows times units up to which a second thread does not help the layered schedule: with 16 rows of
-64 units it costs 40 %, with 16 rows of 128 units it gains 17 %, with 64 rows of 256 a third."""
+"""Rows times units up to which a second thread does not help the layered schedule: it costs 40 %
+with 16 rows of 64 units, and gains 17 % with 16 rows of 128 and a third with 64 rows of 256."""
 
 LARGE_LAYER = 512
-"""Units from which a loop over steps holds its state as `[S, B]` and has the weights as the left
-factor of its products, and rows are not halved. The weights are packed anew for each product, which
-is much slower for a right factor: a step's two products took 0.45 of the time with 32 rows of 512
-units, 0.43 with 16, and 0.26 with 16 of 1,024. With 256 units they took 0.9 to 1.0, no more than
-what it costs to turn a window's inputs and outputs."""
+"""From this many units on, a loop over steps holds its state as `[S, B]`, has the weights as the
+left factor of its products, and does not halve the rows. The weights are packed again for each
+product, which is much slower for a right factor. With the weights on the left, a step's two
+products took 0.45 of the time with 32 rows of 512 units, 0.43 with 16 rows, and 0.26 with 16 rows
+of 1,024. With 256 units they took 0.9 to 1.0 of it, a gain no larger than the cost of transposing a
+window's inputs and outputs."""
 
 FEWEST_HALVED_ROWS = 32
-"""Rows from which halves of them, each on a core, are faster than products that share both cores:
-with 16 rows of 256 units neither was, with 16 of 128 and 8 of 256 they took 1.2 times as long."""
+"""From this many rows on, two halves, each on its own core, are faster than products that use both
+cores. With 16 rows of 256 units both were equally fast; with 16 rows of 128 and with 8 of 256,
+halves took 1.2 times as long."""
 
 FEWEST_HALVED_NUMBERS = 4096
-"""Rows times units from which they are: 64 rows of 64 units take 0.8 of the time, 64 of 128 three
-quarters."""
+"""Rows times units from which halves are faster: 64 rows of 64 units take 0.8 of the time, 64 rows
+of 128 three quarters."""
 
 FEWEST_HALVED_PRODUCTS = 2e8
-"""Multiplications of a window forward, below which it is too short to be put together again."""
+"""Multiplications of a window's forward pass, below which joining its halves costs too much."""
 
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """How a configuration is computed; all of it follows from the settings and the data's width.
+    """How a configuration is computed. It follows from the settings and the data's width.
 
     Attributes:
-        schedule: `wavefront` for tiny matrices, `layered` for others. On a GPU by the same sizes:
-            the article's epoch took 0.379 s there, and 2.07 s layered; no size between that and
+        schedule: `wavefront` for tiny matrices, `layered` for others. A GPU uses the same limits:
+            the article's epoch took 0.379 s there, and 2.07 s layered. No size between that and
             hundreds of units was tried.
-        threads: of the CPU's thread pool: one for a small program, `None` (all cores) for others,
-            and where a GPU computes.
-        splits_batch: whether two threads train a window's rows as halves: see `core/programs.py`;
-            never on a GPU.
-        units_first: how the layered schedule lays out its state: see `LARGE_LAYER`; never on a GPU,
-            where it was not tried.
-        replicas_at_once: whether each core computes a replica of its own, or some that lie side by
-            side. The CPU is divided for it into parts of one thread each: two programs in a pool of
-            two threads would share them both, and in a pool of one wait for each other.
+        threads: threads in the CPU's pool: one for a small program, `None` (all cores) for others,
+            and for a GPU.
+        splits_batch: whether two threads each train half of a window's rows; see
+            `core/programs.py`. Never on a GPU.
+        units_first: whether the layered schedule's state has the units first; see `LARGE_LAYER`.
+            Never on a GPU, where it was not tried.
+        replicas_at_once: whether each core computes different replicas at the same time. For this,
+            the CPU is divided into parts with one thread each. In one pool of two threads, two
+            programs would both use both threads; in a pool of one, they would wait for each other.
     """
 
     schedule: str
@@ -99,23 +102,23 @@ class ExecutionPlan:
 
     @property
     def instruction_set(self) -> str:
-        """The largest that the programs may use, on x86-64."""
+        """The largest instruction set that the programs may use, on x86-64."""
         return "AVX2" if self.schedule == "layered" else "AVX"
 
     @property
     def process(self) -> tuple[str, int | None]:
-        """What a process is set up for once it has loaded TensorFlow: only for such plans."""
+        """What a process that has loaded TensorFlow is set up for; it can run only such plans."""
         return self.instruction_set, self.threads
 
 
 def on_gpu(device: str) -> bool:
-    """Whether a device is a GPU, by its name or its kind; `auto` is none before it is resolved."""
+    """Whether a device is a GPU, by its name or its kind. Unresolved, `auto` does not count."""
     return device.startswith("gpu")
 
 
 def may_have_gpu() -> bool:
-    """Whether a driver is there, by its files: to ask TensorFlow for GPUs takes seconds."""
-    traces = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg")  # The last one on Windows.
+    """Whether a GPU driver is installed, by its files: asking TensorFlow for GPUs takes seconds."""
+    traces = ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/dxg")  # The last one is for Windows.
     return any(Path(each).exists() for each in traces)
 
 
@@ -125,11 +128,11 @@ def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
 
     Args:
         config: all settings, resolved.
-        features: numbers in one step's input.
-        device: that it is computed on.
+        features: width of one step's input.
+        device: the device that computes it.
 
     Raises:
-        ValueError: the rows or the steps are not resolved.
+        ValueError: the number of rows or of steps is not resolved.
     """
     layers, size = config.model.layers, config.model.state_size
     rows, steps = config.training.rows, config.training.steps
@@ -155,16 +158,16 @@ def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
 
 
 def set_up(config: Config, features: int, before: str | None = None) -> None:
-    """Sets TensorFlow's flags for a configuration; without effect once `core.tensorflow` is loaded.
+    """Sets TensorFlow's flags for a configuration; has no effect once `core.tensorflow` is loaded.
 
-    TensorFlow reads the cache's flag when its devices are first listed, as `core.tensorflow` does,
-    and the compiler's when it first compiles: set in between they would hold for some programs
-    alone.
+    TensorFlow reads the cache's flag when its devices are first listed, which `core.tensorflow`
+    does, and the compiler's flags when it first compiles. Flags set in between would apply only to
+    some programs.
 
     Args:
         config: all settings, resolved.
-        features: numbers in one step's input.
-        before: the instruction set of a run that goes on, which is kept.
+        features: width of one step's input.
+        before: the instruction set of a run that is resumed; it is kept.
     """
     if "lstmcli.core.tensorflow" in sys.modules:
         return
@@ -177,9 +180,9 @@ def set_up(config: Config, features: int, before: str | None = None) -> None:
 
 
 def set_defaults() -> None:
-    """Sets the flags that every run needs, where no configuration has set them."""
+    """Sets the flags that every run needs, unless a configuration has set them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # Else all of its memory is taken.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # Else it takes all GPU memory.
     if MAX_ISA not in os.environ.get("XLA_FLAGS", ""):
         _set_compiler("AVX")
 
@@ -190,7 +193,7 @@ def processor() -> str:
 
 
 def _of_processor(name: str) -> str:
-    """What Linux says of the first core: nothing where it does not."""
+    """A field that Linux reports for the first core; empty if there is none."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith(name):
@@ -233,7 +236,7 @@ def _graphics() -> list[str]:
 
 
 def flag(name: str, variable: str = "XLA_FLAGS") -> str | None:
-    """The value of a compiler's flag, as it stands."""
+    """The current value of a compiler flag; `None` if it is not set."""
     words = os.environ.get(variable, "").split()
     return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), None)
 
@@ -246,7 +249,7 @@ def _set_compiler(isa: str) -> None:
 
 
 def keep_compiled() -> None:
-    """Seals what the compiler has put into our cache; one that the user has named is theirs."""
+    """Seals what the compiler has written to our cache, but not to a cache that the user chose."""
     used, ours = flag(CACHE, "TF_XLA_FLAGS"), compile_cache.root()
     if used and ours and Path(used).parent == ours:
         compile_cache.seal(Path(used))
@@ -254,10 +257,10 @@ def keep_compiled() -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Loads TensorFlow while a block does something else, and ends when both are done.
+    """Loads TensorFlow while the block runs, and ends when both are done.
 
-    Standard error does not show what is written within the block: TensorFlow's chatter is held back
-    there. A failure to load shows with the next import.
+    Standard error does not show what is written within the block, as TensorFlow's log messages are
+    collected there. If loading fails, the next import raises the error.
     """
 
     def load() -> None:
@@ -267,7 +270,7 @@ def loading() -> Iterator[None]:
         finally:
             loaded.set()
 
-    loaded = threading.Event()  # A join that Ctrl-C has broken off does not wait again.
+    loaded = threading.Event()  # A join interrupted by Ctrl-C does not wait again.
     threading.Thread(target=load).start()
     try:
         yield
@@ -275,19 +278,19 @@ def loading() -> Iterator[None]:
         try:
             loaded.wait()
         except KeyboardInterrupt:
-            loaded.wait()  # Until it is loaded, standard error shows nothing, and no error either.
+            loaded.wait()  # Until it is loaded, standard error would not show this error.
             raise
 
 
 def _given(variable: str) -> str:
-    """The flags that the user has given."""
+    """The flags that the user has set."""
     return os.environ.get(f"LSTMCLI_GIVEN_{variable}", os.environ.get(variable, ""))
 
 
 def _set(variable: str, flags: Mapping[str, str]) -> None:
-    """Sets flags beside those that the user has given, which win.
+    """Adds flags to those that the user has set, which take precedence.
 
-    What the user has given is kept in a variable of its own, as a worker inherits what is set here.
+    The user's flags are kept in a separate variable, as workers inherit what is set here.
     """
     given = os.environ[f"LSTMCLI_GIVEN_{variable}"] = _given(variable)
     ours = [f"{name}={value}" for name, value in flags.items() if name not in given]

@@ -1,19 +1,18 @@
-"""The layered schedule: one layer after the other, for models whose matrices are worth a matmul.
+"""The layered schedule: one layer after the other, for matrices large enough for a matmul.
 
-What does not depend on the step before is taken out of the loop over steps: the products of a
-layer's inputs with its kernel are one matmul over all steps, and so are the gradients of its
-weights and of its inputs (Appleyard, Kocisky and Blunsom 2016, arXiv 1604.01946). The loop holds
-the recurrence alone.
+What does not depend on the previous step is taken out of the loop over steps. The products of a
+layer's inputs with its kernel are one matmul over all steps, and so are the gradients with respect
+to its weights and its inputs (Appleyard, Kocisky and Blunsom 2016, arXiv 1604.01946). Only the
+recurrence stays in the loop.
 
-It is compiled for one replica, and each replica goes through it on its own: the bits of each are
-those of a run of its own because the code is, and compiling does not take longer with more of them.
+The program is compiled for one replica, and replicas run through it one at a time. So each replica
+has the bits of a separate run with its seed, and more replicas do not take longer to compile.
 
-Where the weights of the recurrence are large, the loop holds its state with the units first
-(`units_first`; `execution.LARGE_LAYER` says why): what is `[B, S]` below is `[S, B]` there, and
-`[B, 4, S]` is `[4, S, B]`.
+With large recurrent weights, the loop's state has the units first (`units_first`;
+`execution.LARGE_LAYER` says why): `[B, S]` below is then `[S, B]`, and `[B, 4, S]` is `[4, S, B]`.
 
 Shapes: L layers, S units, F input features, C classes, B rows, T steps of a window; I is F for the
-first layer and S above it. The replica axis of what comes in and goes out is 1 long.
+first layer and S for the others. The replica axis of arguments and results has length 1.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ Scratch = tuple[tuple[tf.TensorArray, ...], ...]
 
 
 class Layer(NamedTuple):
-    """What a layer's forward pass leaves for its backward one.
+    """What a layer's forward pass stores for its backward pass.
 
     Attributes:
         inputs: `[T, B, I]`.
-        start: its hidden state before the first step, `[B, S]`.
-        gates: the slopes of the gates, T times `[B, 4, S]`.
-        hidden: its hidden state, T times `[B, S]`.
-        forget: the slope of c to the c before, likewise.
-        output: the slope of h to c, likewise.
+        start: hidden state before the first step, `[B, S]`.
+        gates: derivatives of the gates, T times `[B, 4, S]`.
+        hidden: hidden state, T times `[B, S]`.
+        forget: derivative of c with respect to the previous c, T times `[B, S]`.
+        output: derivative of h with respect to c, T times `[B, S]`.
     """
 
     inputs: tf.Tensor
@@ -62,7 +61,7 @@ class Layered:
         layers: L.
         state_size: S.
         features: F.
-        units_first: whether its loops hold `[S, B]` in place of `[B, S]`.
+        units_first: whether its loops hold `[S, B]` instead of `[B, S]`.
     """
 
     side_by_side: ClassVar[bool] = False
@@ -73,7 +72,7 @@ class Layered:
     units_first: bool = False
 
     def pack(self, tensors: Tensors, fill: float) -> Tensors:
-        """The one replica's parameters among some tensors `[1, …]`."""
+        """The parameters among some tensors `[1, …]`, without the replica axis."""
         return {name: tf.squeeze(tensors[name], 0) for name in model_spec.parameters(tensors)}
 
     def unpack(self, weights: Tensors) -> Tensors:
@@ -81,7 +80,7 @@ class Layered:
         return {name: part[None] for name, part in weights.items()}
 
     def pack_state(self, state: tf.Tensor) -> tf.Tensor:
-        """The article's `[1, L, 2, B, S]` without its replica axis."""
+        """The article's `[1, L, 2, B, S]`, without the replica axis."""
         return tf.squeeze(state, 0)
 
     def unpack_state(self, state: tf.Tensor, rows: int) -> tf.Tensor:
@@ -100,15 +99,15 @@ class Layered:
         return {name: part * tf.squeeze(factor, 0) for name, part in gradient.items()}
 
     def scratch(self, window: Window, backward: bool = True) -> Scratch:
-        """Room for what each layer's loop writes, which one window after the other writes over.
+        """Buffers for what each layer's loop writes; every window overwrites them.
 
         Args:
-            window: one, for its shapes.
-            backward: the same either way; `Wavefront.scratch` needs to know.
+            window: a window, for its shapes.
+            backward: not used; `Wavefront.scratch` needs it.
         """
         steps, rows, _, _ = window.inputs.shape
         shape = self._turned([steps, rows, self.state_size])
-        # Each is filled with another number: equal ones would be filled once and then copied.
+        # Each has a different fill value: the compiler would fill equal ones once and copy them.
         numbers = tf.unstack(tf.range(3 * self.layers, dtype=window.inputs.dtype))
         arrays = [_array(tf.fill(shape, number)) for number in numbers]
         return tuple(tuple(arrays[first : first + 3]) for first in range(0, len(arrays), 3))
@@ -116,7 +115,7 @@ class Layered:
     def forward(
         self, weights: Tensors, state: tf.Tensor, window: Window, scratch: Scratch
     ) -> tuple[tf.Tensor, tf.Tensor, Scratch]:
-        """One window forward; arguments and results as `Wavefront.forward` has them."""
+        """The forward pass of a window; arguments and results as in `Wavefront.forward`."""
         outputs, state, left, _ = self._forward(weights, state, _of_one(window), scratch)
         return outputs[..., None], state, _room(left)
 
@@ -128,7 +127,7 @@ class Layered:
         errors_of: Callable[[tf.Tensor], Errors],
         scratch: Scratch,
     ) -> tuple[Tensors, tf.Tensor, Errors, Scratch]:
-        """One window forward and backward; as `Wavefront.gradient`."""
+        """The forward and backward pass of a window; as `Wavefront.gradient`."""
         window = _of_one(window)
         outputs, end, left, top = self._forward(weights, state, window, scratch)
         errors = errors_of(outputs[..., None])
@@ -138,7 +137,7 @@ class Layered:
     def _forward(
         self, weights: Tensors, state: tf.Tensor, window: Window, scratch: Scratch
     ) -> tuple[tf.Tensor, tf.Tensor, list[Layer], tf.Tensor]:
-        """Outputs `[C, T, B]`, the state after, what each layer left, and what leaves the top."""
+        """Outputs `[C, T, B]`, the final state, what each layer stored, and the top's output."""
         left, ends, inputs = [], [], window.inputs
         for layer in range(self.layers):
             start = tf.unstack(state[layer])
@@ -161,9 +160,9 @@ class Layered:
         window: Window,
         scratch: tuple[tf.TensorArray, ...],
     ) -> tuple[tuple, tf.TensorArray, tuple[tf.TensorArray, ...]]:
-        """One layer over all steps: c and h at the end, the gates' slopes, and the scratch.
+        """Runs one layer over all steps: the final c and h, the gates' derivatives, the scratch.
 
-        The slopes are written over the products of the inputs, step by step.
+        Step by step, the derivatives overwrite the products of the inputs.
         """
         kernel, recurrent, bias = _of_layer(weights, layer)
         steps, rows, _ = window.inputs.shape
@@ -200,7 +199,7 @@ class Layered:
         top: tf.Tensor,
         errors: Errors,
     ) -> Tensors:
-        """The gradient of a window's loss, from the one to its outputs `[C, T, B, 1]`."""
+        """The gradient of a window's loss, from that with respect to its outputs `[C, T, B, 1]`."""
         d_outputs = tf.reshape(errors.gradient, [errors.gradient.shape[0], -1]) / errors.labels
         gradient = {
             "dense.kernel": tf.transpose(d_outputs @ _rows(top)),
@@ -230,11 +229,11 @@ class Layered:
     def _through_time(
         self, recurrent: tf.Tensor, left: Layer, d_hidden: tf.Tensor, carried: tf.Tensor | None
     ) -> tf.Tensor:
-        """The gradient to a layer's pre-activations, `[T B, 4S]`, from the one to its h.
+        """The gradient with respect to a layer's pre-activations, `[T B, 4S]`, from that of its h.
 
-        It is written over the gates' slopes, step by step, and read back from there: the compiler
-        would compute it twice otherwise. The loop carries the whole gradients to a step's h and c,
-        as `model.cell_gradient` finds them, so that it needs each slice once.
+        Step by step, it overwrites the gates' derivatives and is read back from there; otherwise
+        the compiler would compute it twice. The loop carries the complete gradients with respect to
+        a step's h and c, from `model.cell_gradient`, so that it needs each slice once.
         """
         steps, rows, size = d_hidden.shape
         (gates, axis), all_gates = self._gates(rows), self._turned([rows, 4 * size])
@@ -260,38 +259,38 @@ class Layered:
         return tf.reshape(self._turned(dz), [-1, 4 * size])
 
     def _gates(self, rows: int) -> tuple[list[int], int]:
-        """The shape of a step's gates in a loop, and the axis along which they lie."""
+        """The shape of a step's gates in a loop, and the axis of the gates."""
         if self.units_first:
             return [4, self.state_size, rows], 0
         return [rows, 4, self.state_size], 1
 
     def _turned(self, x: Any) -> Any:
-        """A tensor, or a shape, with the order of its last two axes that it has in a loop."""
+        """A tensor or a shape with its last two axes in the order used in a loop."""
         if not self.units_first:
             return x
         return [*x[:-2], x[-1], x[-2]] if isinstance(x, list) else tf.linalg.matrix_transpose(x)
 
     def _factor(self, weights: tf.Tensor) -> tf.Tensor:
-        """What `_times` multiplies by, for weights `[N, M]`."""
+        """Weights `[N, M]` in the form that `_times` multiplies by."""
         return tf.transpose(weights) if self.units_first else weights
 
     def _times(self, x: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-        """A step's `[B, N]` times weights: `[B, M]`."""
+        """A step's `[B, N]` times the weights: `[B, M]`."""
         return factor @ x if self.units_first else x @ factor
 
 
 def _of_one(window: Window) -> Window:
-    """The window of the one replica: its tensors without their last axis."""
+    """The window without its replica axis, the last one."""
     return Window(*(None if part is None else tf.squeeze(part, -1) for part in window))
 
 
 def _room(left: list[Layer]) -> Scratch:
-    """The scratch with what the layers left."""
+    """The scratch, from what the layers stored."""
     return tuple((layer.hidden, layer.forget, layer.output) for layer in left)
 
 
 def _array(values: tf.Tensor) -> tf.TensorArray:
-    """A tensor that a loop may write over."""
+    """A tensor as an array that a loop may overwrite."""
     array = tf.TensorArray(values.dtype, values.shape[0], element_shape=values.shape[1:])
     return array.unstack(values)
 

@@ -14,24 +14,25 @@ from lstmcli.model_spec import ModelSpec
 Array = npt.NDArray[np.floating[Any]]
 
 PIECE = 2**22
-"""Numbers of a layer's pre-activations that are held at a time."""
+"""How many of a layer's pre-activations are held in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A replica's parameters, laid out for one step after the other.
+    """A replica's parameters, laid out for computing one step at a time.
 
-    Those of several replicas side by side have a leading axis `[R]`, biases `[R, 1]`. The columns
-    of the gates i, f and o are halved: by sigmoid(z) = tanh(z / 2) / 2 + 1 / 2 one tanh serves all
+    Parameters of several replicas have a leading axis `[R]`, biases `[R, 1]`. The columns of the
+    gates i, f and o are halved: since sigmoid(z) = tanh(z / 2) / 2 + 1 / 2, one tanh computes all
     gates.
 
     Attributes:
-        bias: the first layer's: `[4S]`.
-        numbers: the rows of the first kernel for the numeric inputs: `[N, 4S]`.
-        symbols: those for each categorical input: `[V + 1, 4S]`, a row of zeros for the unknown.
-        recurrent: each layer's recurrent kernel: `[S, 4S]`.
-        upward: kernel and bias that each layer's output meets: `[S, 4S]` and `[4S]` of the next
-            layer; of the output, `[S, C]` and `[C]`, for the last.
+        bias: of the first layer, `[4S]`.
+        numbers: the rows of the first kernel for the numeric inputs, `[N, 4S]`.
+        symbols: its rows for each categorical input, `[V + 1, 4S]`. The last row, for unknown
+            values, is zero.
+        recurrent: the recurrent kernel of each layer, `[S, 4S]`.
+        upward: the kernel and bias applied to each layer's output: `[S, 4S]` and `[4S]` of the next
+            layer or, after the last layer, `[S, C]` and `[C]` of the output layer.
     """
 
     bias: Array
@@ -45,11 +46,11 @@ def network(tensors: Mapping[str, Array], replica: int, spec: ModelSpec) -> Netw
     """Lays out a replica's parameters.
 
     Args:
-        tensors: as a checkpoint has them: Keras's names, shapes and gate order (i, f, c, o), with a
+        tensors: as in a checkpoint: Keras's names, shapes and gate order (i, f, c, o), with a
             leading replica axis. The rows of the first kernel are the numeric inputs, then the
             values of each categorical input.
-        replica: which.
-        spec: what the inputs are.
+        replica: index of the replica.
+        spec: describes the inputs.
     """
     layers = sum(name.endswith(".recurrent_kernel") for name in tensors if name[:5] == "lstm.")
 
@@ -80,16 +81,17 @@ def step(
     symbols: npt.NDArray[np.integer[Any]],
     numbers: Array | None = None,
 ) -> tuple[Array, Array]:
-    """One step of the stack.
+    """Computes one step of all layers.
 
     Args:
         network: the parameters.
-        state: before the step: `[L, 2, B, S]`; it is left as it is.
-        symbols: categorical inputs: `[B, M]`; the vocabulary's size stands for an unknown value.
-        numbers: numeric inputs, standardised: `[B, N]`; `None` where there are none.
+        state: the state before the step, `[L, 2, B, S]`. It is not modified.
+        symbols: categorical inputs, `[B, M]`. An unknown value is coded as the vocabulary's size.
+        numbers: numeric inputs, standardised, `[B, N]`; `None` if there are none.
 
     Returns:
-        The logits `[B, C]` (the predicted numbers, of a linear head), and the state after.
+        The logits `[B, C]` (for a linear head, the predicted numbers), and the state after the
+        step.
     """
     after = np.empty_like(state)
     x = network.bias  # [4S], and with the first input [B, 4S]
@@ -107,13 +109,13 @@ def step(
 
 
 class NumpyInputs(NamedTuple):
-    """What networks side by side are given, at each step of each row.
+    """The inputs of several networks, at each step of each row.
 
     Attributes:
         numbers: `[T, R, B, N]`.
-        symbols: `[T, R, B, M]`; the vocabulary's size stands for an unknown value.
-        carried: 0 where a sequence begins, so that the state before does not count, else 1:
-            `[T, R, B, 1]`; `None` for 1 everywhere.
+        symbols: `[T, R, B, M]`. An unknown value is coded as the vocabulary's size.
+        carried: 0 where a sequence begins, which resets the state, else 1: `[T, R, B, 1]`; `None`
+            for 1 everywhere.
     """
 
     numbers: Array
@@ -121,18 +123,18 @@ class NumpyInputs(NamedTuple):
     carried: Array | None = None
 
     def cut(self, steps: slice) -> NumpyInputs:
-        """Some steps of it."""
+        """The inputs of some of the steps."""
         carried = None if self.carried is None else self.carried[steps]
         return NumpyInputs(self.numbers[steps], self.symbols[steps], carried)
 
 
 class AblationMask(NamedTuple):
-    """What is taken away from networks while they run: arrays of 0 and 1.
+    """Which parts of a network's state are set to zero while it runs: arrays of 0 and 1.
 
     Attributes:
-        carried: what the state from the step before is multiplied by, `[L, B, 1]`.
-        every: at which steps: those whose number is divisible by this.
-        units: what each step's c and h are multiplied by: `[L, B, S]`.
+        carried: factor of the state from the previous step, `[L, B, 1]`.
+        every: `carried` is applied at the steps whose number is divisible by this.
+        units: factor of each step's c and h, `[L, B, S]`.
     """
 
     carried: Array
@@ -141,12 +143,12 @@ class AblationMask(NamedTuple):
 
 
 def side_by_side(networks: Sequence[Network]) -> Network:
-    """Networks of one shape as one, for `unroll`."""
+    """Stacks networks of the same shape along a leading replica axis, for `unroll`."""
     first = networks[0]
 
     def stacked(parts: Sequence[Array]) -> Array:
         array = np.stack(parts)
-        return array[:, None] if array.ndim == 2 else array  # A bias is the same in every row.
+        return array[:, None] if array.ndim == 2 else array  # All rows share a bias.
 
     return Network(
         stacked([each.bias for each in networks]),
@@ -168,16 +170,16 @@ def side_by_side(networks: Sequence[Network]) -> Network:
 def unroll(
     networks: Network, state: Array, given: NumpyInputs, zeroing: AblationMask | None = None
 ) -> Iterator[Array]:
-    """Runs networks side by side over a series, layer by layer, some steps at a time.
+    """Runs several networks over a series, layer by layer, some steps at a time.
 
     Args:
-        networks: as `side_by_side` gives them.
-        state: before the first step: `[L, 2, R, B, S]`, 0 = c, 1 = h; it is left as it is.
+        networks: as returned by `side_by_side`.
+        state: the state before the first step, `[L, 2, R, B, S]`, 0 = c, 1 = h. It is not modified.
         given: the inputs.
-        zeroing: what is taken away, for an ablation.
+        zeroing: what is set to zero, for an ablation.
 
     Yields:
-        The state after each step: `[steps, L, 2, R, B, S]`, in order.
+        The states after the next steps, `[steps, L, 2, R, B, S]`, in order.
     """
     length = max(1, PIECE // (4 * state[0, 0].size))
     for begin in range(0, len(given.numbers), length):
@@ -191,18 +193,18 @@ def unroll(
 
 
 def pre_activations(networks: Network, layer: int, given: NumpyInputs, below: Array) -> Array:
-    """What a layer's gates get from below, at all steps at once: `[T, R, B, 4S]`.
+    """The part of a layer's pre-activations that comes from its inputs: `[T, R, B, 4S]`.
 
     Args:
-        networks: as `side_by_side` gives them.
-        layer: from 0 on.
-        given: the inputs, for the first layer.
-        below: h of the layer below, `[T, R, B, S]`, for the others.
+        networks: as returned by `side_by_side`.
+        layer: index of the layer, from 0.
+        given: the inputs, used for the first layer.
+        below: h of the layer below, `[T, R, B, S]`, used for the other layers.
     """
     if layer:
         kernel, bias = networks.upward[layer - 1]
         steps, count, rows, size = below.shape
-        # One product for all steps of a network, as those of single steps are small.
+        # One product for all steps of a network: those of single steps would be small.
         joined = below.swapaxes(0, 1).reshape(count, steps * rows, size) @ kernel + bias
         return joined.reshape(count, steps, rows, -1).swapaxes(0, 1)
     x = given.numbers @ networks.numbers + networks.bias
@@ -228,7 +230,7 @@ def _run_layer(
     given: NumpyInputs,
     zeroing: AblationMask | None,
 ) -> None:
-    """Runs one layer over the steps of a piece, and puts each step's c and h where it belongs."""
+    """Runs one layer over the steps of a piece, and writes each step's c and h into `found`."""
     c, h = state[layer]
     for step, before in enumerate(z):
         if given.carried is not None:
@@ -242,7 +244,7 @@ def _run_layer(
 
 
 def _cell(z: Array, c: Array) -> tuple[Array, Array]:
-    """A step's c and h, from z `[…, 4S]` with the gates i, f and o halved, and the c before."""
+    """A step's c and h, from z `[…, 4S]` with i, f and o halved, and the previous c."""
     size = c.shape[-1]
     tanh_z = np.tanh(z)
     gates = 0.5 * tanh_z + 0.5
@@ -251,20 +253,20 @@ def _cell(z: Array, c: Array) -> tuple[Array, Array]:
 
 
 def _halved(array: Array) -> Array:
-    """A kernel `[…, 4S]` or bias `[4S]` for `_cell`; a half is exact in floating point."""
+    """A kernel `[…, 4S]` or bias `[4S]` for `_cell`; halving is exact in floating point."""
     gates = array.reshape(*array.shape[:-1], 4, -1).copy()
     gates[..., [0, 1, 3], :] *= 0.5
     return gates.reshape(array.shape)
 
 
 class LocalGradients(NamedTuple):
-    """The derivatives of a layer's steps, as those of `core/model.py`.
+    """The derivatives within each step of a layer, as in `core/model.py`.
 
     Attributes:
-        gates: of c to z_i, z_f, z_g, and of h to z_o: `[T, R, B, 4S]`; z as `Network` has
-            it, halved for i, f and o.
-        forget: of c to the c before: `[T, R, B, S]`.
-        output: of h to c: `[T, R, B, S]`.
+        gates: of c with respect to z_i, z_f, z_g, and of h with respect to z_o: `[T, R, B, 4S]`,
+            where z_i, z_f and z_o are halved as in `Network`.
+        forget: of c with respect to the previous c, `[T, R, B, S]`.
+        output: of h with respect to c, `[T, R, B, S]`.
     """
 
     gates: Array
@@ -273,11 +275,12 @@ class LocalGradients(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """The gradient of the last step's loss to an earlier step.
+    """The gradient of the last step's loss with respect to an earlier step.
 
     Attributes:
-        inputs: to the input, one-hot where it is a symbol: `[R, B, F]`.
-        states: to each layer's c and h, each while the other is held: `[L, 2, R, B, S]`.
+        inputs: with respect to the input, categories being one-hot: `[R, B, F]`.
+        states: with respect to each layer's c and h, each with the other held constant:
+            `[L, 2, R, B, S]`.
     """
 
     inputs: Array
@@ -287,13 +290,13 @@ class Gradient(NamedTuple):
 def local_gradients(
     networks: Network, state: Array, given: NumpyInputs, states: Array
 ) -> list[LocalGradients]:
-    """The derivatives of all steps, by layer.
+    """The derivatives within all steps, by layer.
 
     Args:
-        networks: as `side_by_side` gives them.
-        state: before the first step: `[L, 2, R, B, S]`.
+        networks: as returned by `side_by_side`.
+        state: the state before the first step, `[L, 2, R, B, S]`.
         given: the inputs.
-        states: after each step, as `unroll` gives them: `[T, L, 2, R, B, S]`.
+        states: the states after each step, as `unroll` yields them: `[T, L, 2, R, B, S]`.
     """
     before = np.concatenate([state[None], states[:-1]])
     if given.carried is not None:
@@ -309,20 +312,20 @@ def local_gradients(
 def _slopes(tanh_z: Array, c: Array, tanh_c: Array) -> LocalGradients:
     i, f, _, o = np.split(0.5 * tanh_z + 0.5, 4, axis=-1)
     _, _, g, _ = np.split(tanh_z, 4, axis=-1)
-    reached = np.concatenate([g / 2, c / 2, i, tanh_c / 2], -1)  # d sigmoid(2 z) / dz has a half.
+    reached = np.concatenate([g / 2, c / 2, i, tanh_c / 2], -1)  # d sigmoid(2 z) / dz halves it.
     return LocalGradients((1 - tanh_z * tanh_z) * reached, f, o * (1 - tanh_c * tanh_c))
 
 
 def backpropagate(
     networks: Network, found: Sequence[LocalGradients], given: NumpyInputs, outputs: Array
 ) -> Iterator[Gradient]:
-    """Yields the gradient of the last step's loss to that step, to the one before, and so on.
+    """Yields the gradient of the last step's loss with respect to each step, the last step first.
 
     Args:
-        networks: as `side_by_side` gives them.
-        found: as `slopes` gives them.
+        networks: as returned by `side_by_side`.
+        found: as returned by `local_gradients`.
         given: the inputs.
-        outputs: the gradient to the last step's outputs: `[R, B, C]`.
+        outputs: the gradient with respect to the last step's outputs, `[R, B, C]`.
     """
     inputs = np.concatenate([networks.numbers, *(rows[:, :-1] for rows in networks.symbols)], 1)
     kernels = [inputs, *(kernel for kernel, _ in networks.upward)]
@@ -341,7 +344,7 @@ def backpropagate(
 
 
 def _cell_gradient(state: Array, found: Sequence[Array]) -> tuple[Array, Array, Array]:
-    """The gradient to a step's z `[R, B, 4S]`, to its c, and to the c before."""
+    """The gradient with respect to a step's z `[R, B, 4S]`, to its c, and to the previous c."""
     gates, forget, output = found
     from_next, dh = state
     dc = from_next + output * dh

@@ -1,7 +1,7 @@
-"""The update rules, each as its equation.
+"""The optimizers' update rules, each written as its equation.
 
-A rule keeps a few numbers for each weight, its slots, and works elementwise, so any layout of the
-weights will do.
+A rule keeps a few numbers per weight, called slots. It works elementwise, so the weights may have
+any layout.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Optimizer:
 
     Attributes:
         slots: the name and the initial value of each slot.
-        update: `(weight, gradient, slots, learning_rate, step) -> (weight, slots)`, of float32
-            scalars: `step` counts updates from 1.
+        update: `(weight, gradient, slots, learning_rate, step) -> (weight, slots)`. The learning
+            rate and the step are float32 scalars; `step` counts updates from 1.
     """
 
     slots: dict[str, float]
@@ -37,7 +37,7 @@ def _sgd(
 def _adagrad(
     weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: tf.Tensor, step: tf.Tensor
 ) -> tuple[tf.Tensor, Slots]:
-    """Duchi, Hazan and Singer 2011, as TensorFlow 1 has it: no epsilon."""
+    """Duchi, Hazan and Singer 2011, without an epsilon, as in TensorFlow 1."""
     (accumulator,) = slots
     accumulator += gradient * gradient
     return weight - learning_rate * gradient / _root(accumulator), (accumulator,)
@@ -55,7 +55,7 @@ def _rmsprop(
 def _adam(
     weight: tf.Tensor, gradient: tf.Tensor, slots: Slots, learning_rate: tf.Tensor, step: tf.Tensor
 ) -> tuple[tf.Tensor, Slots]:
-    """Kingma and Ba 2015, section 2's efficient form, with Keras's epsilon 1e-7."""
+    """Kingma and Ba 2015, the efficient form in section 2, with Keras's epsilon 1e-7."""
     momentum, velocity = slots
     momentum = 0.9 * momentum + 0.1 * gradient
     velocity = 0.999 * velocity + 0.001 * gradient * gradient
@@ -64,11 +64,11 @@ def _adam(
 
 
 def _root(square: tf.Tensor) -> tf.Tensor:
-    """The square root, for a division.
+    """The square root, to be divided by.
 
-    The compiler would make a product with the reciprocal square root of it, which is an instruction
-    of its own: an approximation that processors of different makers round differently. It does not
-    see through the maximum, which changes no value.
+    The compiler would replace the division by a product with the reciprocal square root, a separate
+    instruction that approximates, and that processors of different makers round differently. The
+    maximum, which changes no value, prevents this.
     """
     return tf.maximum(tf.sqrt(square), 1e-20)
 

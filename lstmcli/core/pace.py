@@ -1,9 +1,9 @@
-"""What a window of training takes on the CPU and on a GPU, and which of them is the faster one.
+"""How long a training window takes on the CPU and on a GPU, and which device is faster.
 
-The CPU's figures are those of `make bench` on two cores, fitted. A GPU's were read once, on one
-NVIDIA H200 with TensorFlow 2.21; no other one was ever tried:
+The CPU's constants are fitted to `make bench` on two cores. The GPU's were measured once, on one
+NVIDIA H200 with TensorFlow 2.21; no other GPU was tried:
 
-| a window of                                           | schedule  | measured | said here |
+| a window of                                           | schedule  | measured | estimate  |
 | ----------------------------------------------------- | --------- | -------- | --------- |
 | the article: 3 x 4 units, 5 rows, 15 steps            | wavefront | 0.569 ms | 0.57 ms   |
 | 8 models of the article side by side                  | wavefront | 0.602 ms | 0.60 ms   |
@@ -12,9 +12,10 @@ NVIDIA H200 with TensorFlow 2.21; no other one was ever tried:
 | a text, 2 x 256 units, 64 rows, 64 steps              | layered   | 7.1 ms   | 8.5 ms    |
 | a text, 2 x 1024 units, 128 rows, 128 steps           | layered   | 26.6 ms  | 27 ms     |
 
-An epoch of the article is 666 windows: 0.379 s there, 2.07 s layered, 0.401 s for 8 models. The CPU
-of that machine took 0.032 s, which is 0.048 ms a window, where the rule says 0.043. A text's layer
-and step take 55 to 80 µs whatever their size, until the arithmetic dominates.
+An epoch of the article is 666 windows. It took 0.379 s on that GPU, 2.07 s with the layered
+schedule, and 0.401 s for 8 models. The CPU of that machine took 0.032 s, which is 0.048 ms per
+window; the estimate is 0.043 ms. With a text, one step of one layer takes 55 to 80 µs whatever its
+size, until the arithmetic dominates.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ from lstmcli.core import execution
 from lstmcli.model_spec import ModelSpec
 
 A_WAVE, A_UNIT_BESIDE = 31.6e-6, 5e-9
-"""Seconds on a GPU of a step of the wavefront schedule, and of each unit of each model in it."""
+"""Seconds on a GPU: a step of the wavefront schedule, plus each unit of each model in it."""
 A_CELL, PRODUCTS_A_SECOND = 65e-6, 1.3e14
-"""Seconds there of a layer's step in the layered schedule; and the rate of its multiplications."""
+"""On a GPU with the layered schedule: seconds of a layer's step; multiplications per second."""
 COMPILING_ON_A_GPU = 14.0
-"""Seconds: the first epoch of those texts took 11 to 17."""
+"""Seconds: the first epoch of the texts above took 11 to 17."""
 
 CORES, MOST_CORES = 2, 8
-"""What the CPU's figures were fitted on; and how many help at most with large products, each as
-much as these two. No more than two were measured: it is in the CPU's favour, as a GPU's start is
-the slower one."""
+"""The number of cores that the CPU's constants were fitted on, and the largest number assumed to
+speed up large products in proportion. No more than two cores were measured. The assumption favours
+the CPU, as a GPU takes longer to start."""
 WORTH_IT = 1.5
-"""Times as fast as the CPU that a GPU has to be: its programs take ten seconds more to compile, and
-the figures of another card, or of another processor, are not these."""
+"""How many times as fast as the CPU a GPU must be to be chosen: its programs take ten seconds more
+to compile, and other GPUs and processors have other constants."""
 
 
 def window_seconds(config: Config, spec: ModelSpec, device: str, cores: int = CORES) -> float:
-    """A training window of all replicas, about.
+    """Estimates the seconds of a training window of all replicas.
 
     Args:
         config: all settings, resolved.
-        spec: what a program has to be compiled for.
-        device: by its name, or its kind.
-        cores: of the CPU.
+        spec: names and shapes that the program is compiled for.
+        device: its name or its kind.
+        cores: number of CPU cores.
     """
     wavefront = execution.plan(config, spec.features, device).schedule == "wavefront"
     if execution.on_gpu(device):
@@ -56,7 +57,7 @@ def window_seconds(config: Config, spec: ModelSpec, device: str, cores: int = CO
 
 
 def _on_cpu(config: Config, spec: ModelSpec, wavefront: bool, cores: int) -> float:
-    """With waves and units in the wavefront schedule; with cells, units and products layered."""
+    """Counts waves and units in the wavefront schedule; else cells, units and products."""
     steps, layers, replicas = config.training.steps, config.model.layers, config.run.replicas
     units = _units(config)
     if wavefront:
@@ -69,7 +70,7 @@ def _on_cpu(config: Config, spec: ModelSpec, wavefront: bool, cores: int) -> flo
 
 
 def _on_gpu(config: Config, spec: ModelSpec, wavefront: bool) -> float:
-    """As `_on_cpu`, but that units cost next to nothing."""
+    """As `_on_cpu`, but units cost next to nothing."""
     steps, layers, replicas = config.training.steps, config.model.layers, config.run.replicas
     if wavefront:
         return (steps + layers) * A_WAVE + _units(config) * replicas * A_UNIT_BESIDE
@@ -78,30 +79,30 @@ def _on_gpu(config: Config, spec: ModelSpec, wavefront: bool) -> float:
 
 
 def _units(config: Config) -> int:
-    """What one replica computes in a window."""
+    """Units that one replica computes in a window, over all layers, rows and steps."""
     training, model = config.training, config.model
     return training.steps * training.rows * model.layers * model.state_size
 
 
 def _products(config: Config, spec: ModelSpec) -> int:
-    """Multiplications and additions of one replica in a window: forward, and twice that back."""
+    """Multiplications and additions of one replica in a window: forward, and twice as many back."""
     count = model_spec.count(config.model, spec.features, spec.outputs)
     return 6 * config.training.steps * config.training.rows * count
 
 
 def speed_of_gpu(config: Config, spec: ModelSpec) -> float:
-    """How many times as fast as this machine's CPU a GPU is, for a window of some settings."""
+    """How many times as fast as this machine's CPU a GPU is, for a window with these settings."""
     on_cpu = window_seconds(config, spec, "cpu", execution.cores())
     return on_cpu / window_seconds(config, spec, "gpu")
 
 
 def reason(taken: str, speed: float, asked: str | None = None) -> str:
-    """Why a device was taken where a GPU is there, in words.
+    """Says why a device was chosen on a machine with a GPU.
 
     Args:
         taken: the device.
-        speed: of a GPU, as `speed_of_gpu` gives it.
-        asked: why it is this one, where that is not its speed.
+        speed: of a GPU, as returned by `speed_of_gpu`.
+        asked: the reason, if it was not the speed.
     """
     if execution.on_gpu(taken):
         found = f"at this size the CPU would be {_compared(1 / speed)}"

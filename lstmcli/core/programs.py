@@ -1,4 +1,4 @@
-"""What is compiled: chunks of whole windows, or halves of their rows on two threads."""
+"""The compiled programs: over chunks of windows, or over halves of their rows on two threads."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lstmcli.core.train_step import Inputs, Step, Tensors, flat, shaped
 class ChunkProgram:
     """The compiled programs over a chunk of windows.
 
-    Each takes all tensors, of which it gives back those of the same names, the parts of K windows,
-    and how many of these there are; and gives what they showed, a row for each.
+    Each takes all tensors, the parts of K windows, and how many of these windows to compute. It
+    returns the tensors under the same names, and what it measured, with one row for each window.
 
     Args:
-        step: what is made of a window.
+        step: the computation of one window.
     """
 
     def __init__(self, step: Step) -> None:
@@ -33,30 +33,30 @@ class ChunkProgram:
 
     @property
     def compiled(self) -> list[Any]:
-        """What is compiled."""
+        """The compiled functions."""
         return [self._train, self._evaluate, self._predict]
 
     def train(
         self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: float
     ) -> tuple[Tensors, tuple]:
-        """Losses and metrics `[K, T, B, R]`, and the gradients' norms `[K, R]`.
+        """Trains, and returns losses and metrics `[K, T, B, R]` and gradient norms `[K, R]`.
 
         Args:
             tensors: the parameters, their slots and the state.
             parts: `[K, T, B, …, R]`.
-            count: how many windows.
-            done: updates made before.
+            count: number of windows.
+            done: number of updates made before.
             rate: the learning rate.
         """
         scalars = tf.constant(count), tf.constant(done, tf.int32), tf.constant(rate, tf.float32)
         return self._train(tensors, _constant(parts), *scalars)
 
     def evaluate(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
-        """Losses and metrics, as `train`; the norms are empty."""
+        """Losses and metrics, as in `train`; the norms are empty."""
         return self._evaluate(tensors, _constant(parts), tf.constant(count))
 
     def predict(self, tensors: Tensors, parts: Arrays, count: int) -> tuple[Tensors, tuple]:
-        """What the head reads out: `[K, T, B, C, R]`."""
+        """The head's predictions: `[K, T, B, C, R]`."""
         return self._predict(tensors, _constant(parts), tf.constant(count))
 
     def _train_chunk(
@@ -147,7 +147,7 @@ class ChunkProgram:
         return tensors | end, tuple(array.stack() for array in seen)
 
     def _window(self, parts: Inputs, k: tf.Tensor | int) -> Any:
-        """What the schedule is given of window `k`."""
+        """The schedule's input for window `k`."""
         return self.step.window(_part(parts, k))
 
 
@@ -157,13 +157,13 @@ def _part(parts: Inputs, k: tf.Tensor | int) -> Inputs:
 
 
 def _each_step(parts: Inputs) -> list[int]:
-    """The shape `[K, T, B, R]` of what each step of a chunk shows."""
+    """The shape `[K, T, B, R]` of what is measured at each step of a chunk."""
     shape = parts["targets"].shape.as_list()
     return [*shape[:3], shape[-1]]
 
 
 def _not_none(errors: Errors, least: float) -> Errors:
-    """Errors of a window of which a replica may have no step scored: its gradient is zero."""
+    """The errors of a window; the gradient of a replica without a scored step is zero."""
     if isinstance(errors.labels, float):
         return errors
     return errors._replace(labels=tf.maximum(errors.labels, least))
@@ -174,12 +174,12 @@ def _constant(parts: Arrays) -> Inputs:
 
 
 def _record(seen: tuple, k: tf.Tensor, found: tuple) -> tuple:
-    """Writes what window `k` showed into row `k` of each array."""
+    """Writes what window `k` measured into row `k` of each array."""
     return tuple(array.write(k, value) for array, value in zip(seen, found, strict=True))
 
 
 def _table(length: int, shape: list[int]) -> tf.TensorArray:
-    """Room for what each of `length` windows shows."""
+    """An array for what each of `length` windows measures."""
     return tf.TensorArray(tf.float32, length, element_shape=shape)
 
 
@@ -188,11 +188,11 @@ STATE_ROWS = 3
 
 
 class SplitBatchProgram:
-    """The programs of `ChunkProgram`, for one replica, over two halves of the rows.
+    """The programs of `ChunkProgram` for one replica, computed in two halves of the rows.
 
     Args:
-        step: what is made of a window.
-        device: as `device.resolve` gives it.
+        step: the computation of one window.
+        device: as returned by `device.resolve`.
     """
 
     def __init__(self, step: Step, device: str) -> None:
@@ -205,13 +205,13 @@ class SplitBatchProgram:
 
     @property
     def compiled(self) -> list[tf.types.experimental.PolymorphicFunction]:
-        """What is compiled."""
+        """The compiled functions."""
         return [self._gradient, self._update, *self._whole.compiled[1:]]
 
     def train(
         self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: float
     ) -> tuple[Tensors, tuple]:
-        """As `ChunkProgram.train`; what is measured is `count` windows long."""
+        """As `ChunkProgram.train`, but the measurements have `count` windows instead of K."""
         given = _halved_parts(parts)
         states: Sequence[tf.Tensor] = _halved(tensors["state"], STATE_ROWS)
         learnt = {name: tensor for name, tensor in tensors.items() if name != "state"}
@@ -232,7 +232,7 @@ class SplitBatchProgram:
         step: tf.Tensor,
         rate: tf.Tensor,
     ) -> tuple[Tensors, Sequence[tf.Tensor], tuple]:
-        """One window: parameters and slots, the halves' states, and what it showed."""
+        """Trains on one window; returns parameters and slots, both states, and measurements."""
         weights = {name: learnt[name] for name in self.step.names}
 
         def half(which: int) -> tuple:
@@ -265,9 +265,9 @@ class SplitBatchProgram:
         return tensors | {"state": state}, tuple(map(_joined, shown))
 
     def _half_gradient(self, weights: Tensors, state: tf.Tensor, parts: Inputs) -> tuple:
-        """The gradient of the sum of a half's losses, its state after, and what its steps showed.
+        """The gradient of the sum of a half's losses, its state, and what its steps measured.
 
-        The number of scored steps stands before the losses and metrics.
+        The measurements are the number of scored steps, the losses and the metrics.
         """
         schedule, found = self.step.schedule, []
 
@@ -295,7 +295,7 @@ class SplitBatchProgram:
         step: tf.Tensor,
         rate: tf.Tensor,
     ) -> tuple[Tensors, tf.Tensor]:
-        """The parameters and slots after a window, and the norm `[1]` of its gradient."""
+        """The updated parameters and slots, and the norm `[1]` of the gradient."""
         schedule = self.step.schedule
         weights = schedule.pack(tensors, 0.0)
         (first, second), scored = gradients, tf.maximum(tf.add_n(labels), self.step.least)
@@ -308,19 +308,19 @@ class SplitBatchProgram:
 
 
 def _halved(tensor: Any, axis: int) -> list[Any]:
-    """The first half of the rows, and the second, which is the larger one if they are odd."""
+    """Splits the rows into two halves; the second is the larger if their number is odd."""
     middle = tensor.shape[axis] // 2
     before = (slice(None),) * axis
     return [tensor[(*before, rows)] for rows in (slice(middle), slice(middle, None))]
 
 
 def _halved_parts(parts: Arrays) -> tuple[Arrays, Arrays]:
-    """The parts `[K, T, B, …, 1]` of each half; dropout has its layers before its rows."""
+    """The parts `[K, T, B, …, 1]` of each half. Dropout has its layer axis before the rows."""
     halves = {name: _halved(part, 3 if name == "dropout" else 2) for name, part in parts.items()}
     first, second = ({name: half[which] for name, half in halves.items()} for which in (0, 1))
     return first, second
 
 
 def _joined(halves: Sequence[Any]) -> Any:
-    """What the steps of both showed, `[K, T, B, …]`; norms, which are empty, have no rows."""
+    """What both halves measured, `[K, T, B, …]`; norms, which are empty, have no rows."""
     return np.concatenate(halves, 2) if len(halves[0].shape) > 2 else halves[0]

@@ -1,4 +1,4 @@
-"""What a program is given and what it measures, as arrays with the replicas in the last axis."""
+"""A program's inputs and measurements, as arrays with the replicas in the last axis."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Windowing(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, begin: int, count: int) -> Arrays:
-        """The arrays `[count, T, B, …]` of some windows by name; fewer at the end."""
+        """The arrays `[count, T, B, …]` of some windows, by name; fewer windows at the end."""
 
 
 class ReplicaWindows:
-    """An epoch's windows for every replica; they are cut when they are due.
+    """An epoch's windows for every replica, sliced when they are needed.
 
     Args:
-        replicas: each replica's windows.
+        replicas: the windows of each replica.
     """
 
     def __init__(self, replicas: Sequence[Windowing]) -> None:
@@ -37,11 +37,11 @@ class ReplicaWindows:
 
     @property
     def replicas(self) -> int:
-        """R."""
+        """R, the number of replicas."""
         return len(self._replicas)
 
     def take(self, begin: int, length: int, group: slice) -> Arrays:
-        """Some windows of some replicas: arrays `[length, T, B, …, R]`, the missing ones zero."""
+        """Some windows of some replicas: arrays `[length, T, B, …, R]`, padded with zeros."""
         each = [windows.take(begin, length) for windows in self._replicas[group]]
         return {
             name: _padded(np.stack([arrays[name] for arrays in each], -1), length)
@@ -50,15 +50,15 @@ class ReplicaWindows:
 
 
 class WindowMetrics(NamedTuple):
-    """What each window showed, `[windows, R]` each: the figures before the window's update.
+    """The measurements of each window before its update, `[windows, R]` each.
 
     Attributes:
-        loss: mean over its scored steps, or over their numbers that are known: cross-entropy in
-            nats, or squared error.
-        metric: likewise: the share of steps whose label has the largest logit, or the absolute
-            error.
-        grad_norm: global norm of the gradient, before clipping; empty from an evaluation.
-        labels: scored steps, or their numbers that are known.
+        loss: cross-entropy in nats, or squared error: the mean over the window's scored steps, or
+            over their known numbers.
+        metric: the share of steps whose label has the largest logit, or the absolute error, with
+            the mean taken as for the loss.
+        grad_norm: global norm of the gradient before clipping; empty for an evaluation.
+        labels: number of scored steps, or of their known numbers.
     """
 
     loss: Array
@@ -67,7 +67,7 @@ class WindowMetrics(NamedTuple):
     labels: npt.NDArray[np.int64]
 
     def mean(self, column: Array, replica: int) -> float:
-        """A replica's mean over all scored steps, summed in one order however many there are."""
+        """A replica's mean over all scored steps; the order of the sum does not depend on R."""
         values = np.ascontiguousarray(column[:, replica], np.float64)
         weights = self.labels[:, replica]
         if (weights == weights[0]).all():
@@ -76,14 +76,14 @@ class WindowMetrics(NamedTuple):
 
 
 def means(found: Sequence[Array], scored: npt.NDArray[Any] | None = None) -> WindowMetrics:
-    """What windows showed, from what their steps did.
+    """The measurements of windows, from those of their steps.
 
     Args:
         found: losses and metrics `[windows, T, B, R]`, and the windows' gradient norms.
-        scored: which steps count, or how much each does; `None` for all.
+        scored: which steps count, or how much each counts; `None` for all.
 
-    A replica's steps are summed by themselves, so that the order, and with it the last bit, does
-    not depend on how many replicas there are.
+    Each replica's steps are summed separately, so that their order, and with it the last bit, does
+    not depend on the number of replicas.
     """
     loss, metric, norm = found
     windows, *steps, replicas = loss.shape
@@ -102,7 +102,7 @@ def means(found: Sequence[Array], scored: npt.NDArray[Any] | None = None) -> Win
 
 
 def concatenate(parts: Sequence[WindowMetrics]) -> WindowMetrics:
-    """The measures of windows that follow each other."""
+    """The measurements of consecutive windows, joined."""
     return WindowMetrics(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""The programs of one configuration, and how they are called: a chunk of windows at a time."""
+"""The programs of one configuration, and how they are called: one chunk of windows at a time."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from lstmcli.utils import memory
 from lstmcli.utils.rng import Stream, generator
 
 KEPT = 8
-"""How many configurations' programs a process keeps: trials of a sweep that differ in their data,
-learning rate or seeds alone are compiled once."""
+"""How many configurations' programs a process keeps. Trials of a sweep that differ only in their
+data, learning rate or seeds share one."""
 
 READOUTS = 1 << 22
-"""Numbers that a call of `predict` gives back at most, if one window has fewer: room for them is
-made anew in each call, however few windows it goes through."""
+"""The most numbers that a call of `predict` returns, unless one window has more. Each call
+allocates a full chunk of them, however few windows it computes."""
 
 
 class Program:
@@ -47,11 +47,11 @@ class Program:
 
     Args:
         config: all settings.
-        spec: what the data has.
-        device: as `device.resolve` gives it.
+        spec: names and shapes of the data.
+        device: as returned by `device.resolve`.
 
     Raises:
-        LstmcliError: the process has compiled so many that it has no room for another.
+        LstmcliError: the process has compiled so many programs that there is no room for another.
     """
 
     def __init__(self, config: Config, spec: ModelSpec, device: str) -> None:
@@ -68,8 +68,8 @@ class Program:
         step = self.programs.step
         self._names = step.names
         self._slots = step.optimizer.slots
-        # Where the state is reset or units are dropped, the order of the wavefront's sums was seen
-        # to depend on the number of replicas: there, too, it takes one after the other.
+        # With state resets or dropout, the order of the wavefront's sums was seen to depend on the
+        # number of replicas. So in these cases, too, replicas are computed one at a time.
         plain = not spec.starts and config.training.dropout is None
         side_by_side = step.schedule.side_by_side and plain
         together = _together(config.run.replicas, device) if side_by_side else 1
@@ -83,11 +83,11 @@ class Program:
 
     @property
     def compiled(self) -> bool:
-        """Whether the training program is ready: its first call takes seconds to compile it."""
+        """Whether the training program is compiled, which takes seconds in its first call."""
         return self._calls.made("train")
 
     def start(self, weights: initialization.Arrays) -> initialization.Arrays:
-        """Everything that training changes, as it is before the first window."""
+        """Everything that training changes, before the first window."""
         replicas = len(weights["dense.bias"])
         rows = self.config.training.rows
         tensors = dict(weights)
@@ -103,10 +103,10 @@ class Program:
         """Trains on a batch's windows from `first` on, and yields after each chunk.
 
         Args:
-            tensors: as `start` gives them, or a checkpoint.
+            tensors: as returned by `start`, or from a checkpoint.
             batch: an epoch's windows.
-            step: updates made before.
-            first: the window to begin with.
+            step: number of updates made before.
+            first: index of the first window.
         """
         epoch = (step - first) // len(batch)
         rate = self.config.training.rate(epoch)
@@ -121,7 +121,7 @@ class Program:
             yield trained, means(found, scored)
 
     def _dropout(self, epoch: int) -> Callable[[int, int, slice], Arrays]:
-        """What draws an epoch's dropout: of windows from one on, for some replicas."""
+        """A function that draws an epoch's dropout masks, for some windows and replicas."""
         model, training = self.config.model, self.config.training
         shape = (training.steps, model.layers, training.rows, model.state_size)
 
@@ -133,7 +133,7 @@ class Program:
         return draw
 
     def evaluate(self, tensors: initialization.Arrays, batch: ReplicaWindows) -> WindowMetrics:
-        """Loss and metric over a batch, from a state of zeros; changes nothing."""
+        """Loss and metric over a batch, starting from a zero state; changes nothing."""
 
         def chunk(now: Tensors, parts: Arrays, count: int, begin: int) -> tuple:
             return self.programs.evaluate(now, self._needed(parts), count)
@@ -142,9 +142,9 @@ class Program:
         return concatenate([means(found, scored) for _, found, scored in chunks])
 
     def predict(self, tensors: initialization.Arrays, batch: ReplicaWindows) -> Iterator[Array]:
-        """What the head reads out, from a state of zeros: yields `[windows, T, B, C, R]`.
+        """Yields the head's predictions `[windows, T, B, C, R]`, starting from a zero state.
 
-        For the softmax, log-probabilities; for the linear head, the predicted numbers.
+        They are log-probabilities for the softmax, and the predicted numbers for the linear head.
         """
 
         def chunk(now: Tensors, parts: Arrays, count: int, begin: int) -> tuple:
@@ -155,16 +155,16 @@ class Program:
             yield scored
 
     def _needed(self, parts: Arrays) -> Arrays:
-        """Parts without a warm-up's marks, where training has no such thing.
+        """The parts without `scored`, if the program was compiled without it.
 
-        A pass forward measures every step; which of them count, the measures are told afterwards.
+        A forward pass measures every step. Which steps count is applied afterwards.
         """
         if self.spec.scored:
             return parts
         return {name: part for name, part in parts.items() if name != "scored"}
 
     def _rested(self, tensors: initialization.Arrays) -> initialization.Arrays:
-        """The parameters with a state of zeros."""
+        """The parameters with a zero state."""
         rested = {name: tensors[name] for name in self._names}
         replicas, rows = len(rested["dense.bias"]), self.config.training.rows
         return rested | {"state": initialization.zero_state(self.config.model, replicas, rows)}
@@ -172,16 +172,16 @@ class Program:
 
 @functools.lru_cache(maxsize=KEPT)
 def programs_for(constants: Constants, halved_on: str | None) -> ChunkProgram | SplitBatchProgram:
-    """The compiled programs for some constants, in halves where a device is named for them."""
+    """The compiled programs for some constants; in halves if `halved_on` names a device."""
     step = Step(constants)
     return ChunkProgram(step) if halved_on is None else SplitBatchProgram(step, halved_on)
 
 
 def _together(replicas: int, device: str) -> int:
-    """How many replicas a call takes that may lie side by side.
+    """How many replicas a call computes if one operation may compute several.
 
-    The compiler's vectors fit 4 and 8 of them. Of 12 models of the article at once each took three
-    times as long as one of 8, and of 3 longer than alone.
+    4 and 8 replicas fit the compiler's vectors. With 12 models of the article at once, each took
+    three times as long as with 8; with 3 at once, each took longer than alone.
     """
     if not device.startswith("cpu"):
         return replicas
@@ -192,22 +192,22 @@ def _together(replicas: int, device: str) -> int:
 
 Tensors = dict[str, tf.Tensor]
 Chunk = Callable[[Tensors, Arrays, int, int], tuple]
-"""`(tensors, parts, count, begin) -> (tensors, measured)`, where the parts are the windows of a
-chunk, `[K, T, B, …, R]`, by the names of a series' arrays."""
+"""`(tensors, parts, count, begin) -> (tensors, measured)`. The parts are the windows of a chunk,
+`[K, T, B, …, R]`, by the names of the series' arrays."""
 
 Extra = Callable[[int, int, slice], Arrays]
-"""`(begin, length, replicas) -> parts` that the data does not have."""
+"""`(begin, length, replicas) -> parts` that do not come from the data."""
 
 CHUNK_SECONDS = 0.25
 
 
 class ChunkResult(NamedTuple):
-    """What stands after a call.
+    """The result of a call.
 
     Attributes:
-        tensors: of all replicas.
-        measured: of the call's windows, with the replicas in the last axis.
-        scored: which of their steps count, `[windows, T, B, R]`: of several numbers, how many;
+        tensors: the tensors of all replicas.
+        measured: the measurements of the call's windows, with the replicas in the last axis.
+        scored: which steps count, or how many of a step's several numbers: `[windows, T, B, R]`;
             `None` for all.
     """
 
@@ -217,18 +217,18 @@ class ChunkResult(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Replicas that go through a chunk together.
+    """Replicas that are computed together.
 
     Attributes:
-        replicas: which.
-        copies: of the last of them, which fill the group up.
+        replicas: which replicas.
+        copies: number of copies of the last one that fill up the group.
     """
 
     replicas: slice
     copies: int
 
     def filled(self, arrays: Mapping[str, Any], axis: int) -> dict[str, Any]:
-        """Arrays that have the replicas in an axis, with the copies."""
+        """Arrays with the copies added along their replica axis, `axis`."""
         if not self.copies:
             return dict(arrays)
         return {
@@ -238,18 +238,18 @@ class Group(NamedTuple):
 
     @property
     def genuine(self) -> slice:
-        """Its replicas without the copies."""
+        """The replicas without the copies."""
         return slice(None, -self.copies or None)
 
 
 class ChunkRunner:
-    """How a program is called.
+    """Calls a program over the windows of a batch, chunk by chunk.
 
     Args:
-        together: how many replicas a call takes.
-        window_seconds: what a window takes for these, about.
-        device: as `device.resolve` gives it.
-        window: its rows and steps.
+        together: how many replicas a call computes.
+        window_seconds: about how long a window of these takes.
+        device: as returned by `device.resolve`.
+        window: the numbers of rows and steps of a window.
     """
 
     def __init__(
@@ -263,7 +263,7 @@ class ChunkRunner:
         self._paces: dict[tuple[str, int], ChunkSizer] = {}
 
     def made(self, kind: str) -> bool:
-        """Whether a program has been called: its first call takes seconds to compile it."""
+        """Whether a program has been called, and so compiled, which takes seconds."""
         return any(each == kind for each, _ in self._paces)
 
     def over(
@@ -276,19 +276,19 @@ class ChunkRunner:
         extra: Extra | None = None,
         most: int | None = None,
     ) -> Iterator[ChunkResult]:
-        """Calls a chunk over a batch, and yields after each call.
+        """Calls a program over a batch, and yields after each call.
 
         Args:
             kind: the program's name.
-            chunk: what is called.
-            tensors: before the first window, `[R, …]`.
+            chunk: the program.
+            tensors: the tensors before the first window, `[R, …]`.
             batch: the windows.
-            first: the window to begin with.
-            extra: draws parts that the data does not have.
-            most: windows of a call, where what it gives back is large.
+            first: index of the first window.
+            extra: draws parts that do not come from the data.
+            most: the most windows in a call, if its result is large.
 
         Raises:
-            OutOfMemoryError: there is no room for it.
+            OutOfMemoryError: the device has too little memory.
         """
         groups = self._groups(batch.replicas)
         length = min(_chunk_length(len(batch), self._window_seconds), most or len(batch))
@@ -320,14 +320,14 @@ class ChunkRunner:
 
     @contextmanager
     def _told_of_memory(self) -> Iterator[None]:
-        """What TensorFlow raises where there is none left becomes an error in words."""
+        """Turns TensorFlow's error for lack of memory into an `OutOfMemoryError`."""
         try:
             yield
         except tf.errors.ResourceExhaustedError as error:
             raise gpu.out_of_memory(self._device, *self._window) from error
 
     def _groups(self, replicas: int) -> list[Group]:
-        """All replicas, as they go through a chunk together."""
+        """All replicas, in the groups that are computed together."""
         begins = range(0, replicas, self._together)
         ends = [min(begin + self._together, replicas) for begin in begins]
         return [
@@ -337,7 +337,7 @@ class ChunkRunner:
 
 
 def _counted(parts: Arrays) -> npt.NDArray[Any]:
-    """Which steps count, or how many of their several numbers are known: `[K, T, B, R]`."""
+    """Which steps count, or how many of a step's several numbers are known: `[K, T, B, R]`."""
     scored, targets = parts["scored"], parts["targets"]
     if targets.ndim == scored.ndim or targets.shape[-2] == 1:
         return scored
@@ -345,37 +345,37 @@ def _counted(parts: Arrays) -> npt.NDArray[Any]:
 
 
 def _chunk_length(windows: int, seconds: float) -> int:
-    """Windows of a chunk: an even part of all, by the seconds that one takes."""
+    """The number of windows in a chunk: chunks are equally long, about `CHUNK_SECONDS` each."""
     pieces = max(1, round(windows * seconds / CHUNK_SECONDS))
     return -(-windows // pieces)
 
 
 def _joined(now: Sequence[Tensors], groups: Sequence[Group]) -> Tensors:
-    """Tensors `[R, …]` of those that each group has."""
+    """Joins the groups' tensors: `[R, …]`."""
     if len(groups) == 1 and not groups[0].copies:
         return now[0]
     pairs = list(zip(now, groups, strict=True))
-    return {  # In NumPy: TensorFlow takes a hundred times as long to cut so many small pieces.
+    return {  # In NumPy: TensorFlow takes a hundred times as long to slice so many small tensors.
         name: np.concatenate([np.asarray(each[name])[group.genuine] for each, group in pairs])
         for name in now[0]
     }
 
 
 LONGEST_SECONDS = 0.4
-"""What a call may take, where one window does not take longer."""
+"""How long a call may take, unless a single window takes longer."""
 
 MOST_SECONDS = 4.0
-"""What it may take where most of a call is not its windows: many replicas take a call each."""
+"""How long it may take if calling costs more than computing: many replicas need a call each."""
 
 GROWTH = 8
-"""Times as many windows as before that a call goes, at most."""
+"""A call has at most this many times as many windows as the one before."""
 
 
 class ChunkSizer:
-    """How many windows a call goes: from one, as the first call compiles, up to all of a chunk.
+    """Chooses how many windows a call computes: first one, as it compiles, later up to a chunk.
 
     Args:
-        length: windows that the program is compiled for.
+        length: number of windows that the program is compiled for.
     """
 
     def __init__(self, length: int) -> None:
@@ -386,7 +386,7 @@ class ChunkSizer:
 
     @contextmanager
     def call(self, count: int) -> Iterator[None]:
-        """Around a call that goes `count` windows; learns from how long it takes."""
+        """Surrounds a call over `count` windows, and learns from how long it takes."""
         begun = time.monotonic()
         with nullcontext() if self._compiled else first_call():
             yield
@@ -395,7 +395,7 @@ class ChunkSizer:
         self._compiled = True
 
     def _learn(self, count: int, seconds: float) -> None:
-        if self.windows == 1:  # It may all be the call's own, and another window as good as free.
+        if self.windows == 1:  # It may all be overhead, and more windows nearly free.
             self._allowed = max(LONGEST_SECONDS, min(2 * seconds, MOST_SECONDS))
         fitting = int(count * self._allowed / max(seconds, 1e-9))
         if seconds > self._allowed:

@@ -1,16 +1,16 @@
-"""A network's forward pass for one row that comes step by step, in NumPy: small and quick.
+"""A fast NumPy forward pass for one row whose steps arrive one after another.
 
-The equations are those of `core/model.py`. What is held is 2 h, and c beside the gates, so that a
-step is nine operations on arrays that are made once: with t = tanh of the pre-activations, those of
-i, f and o halved (`numpy_lstm.Network`),
+The equations are those of `core/model.py`. The buffers hold 2 h, and c next to the gates, so that a
+step takes nine operations on preallocated arrays. With t = tanh of the pre-activations, where those
+of i, f and o are halved (`numpy_lstm.Network`):
 
     2 c' = (1 + t_i) t_g + (1 + t_f) c        2 h' = (1 + t_o) tanh(c')
 
-Layers of few units advance together, each a step behind the one below it: their kernels are blocks
-of one matrix, as a call costs more than its products.
+Small layers advance together, each one step behind the layer below. Their kernels are blocks of one
+matrix, because a call costs more than its arithmetic.
 
-A step's numbers do not depend on how many steps are given at a time, to the bit: each product is of
-one step's vector.
+A step's result does not depend, in any bit, on how many steps are passed at a time: each product is
+with the vector of one step.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ import numpy.typing as npt
 from lstmcli.core.numpy_lstm import Array, Network
 
 FEW_UNITS = 64
-"""Of all layers, up to which they advance together."""
+"""Layers advance together if they have at most this many units in total."""
 HALF = np.float32(0.5)
 
 
 class _Stack:
-    """Some layers that advance together, and the buffers of their step.
+    """Layers that advance together, and the buffers of their step.
 
-    The pre-activations are `[4, L, S]`: the gates i, f, o, g of each layer. c lies behind them.
+    The pre-activations are `[4, L, S]`: the gates i, f, o, g of each layer. In memory, c follows
+    them.
 
     Args:
-        recurrent: each layer's recurrent kernel: `[S, 4S]`.
-        upward: kernel and bias of each layer but the first, which meet the h below.
+        recurrent: the recurrent kernel of each layer, `[S, 4S]`.
+        upward: kernel and bias of each layer but the first; the kernel multiplies h of the layer
+            below.
     """
 
     def __init__(self, recurrent: Sequence[Array], upward: Sequence[tuple[Array, Array]]) -> None:
@@ -49,23 +51,24 @@ class _Stack:
                 rows, bias = upward[layer - 1]
                 kernel[layer - 1, :, :, layer] = _by_gate(rows)
                 self._bias[:, layer] = _by_gate(bias)
-        self._kernel = kernel.reshape(width, 4 * width) * HALF  # It meets 2 h.
+        self._kernel = kernel.reshape(width, 4 * width) * HALF  # It multiplies 2 h.
         self._shape = layers, size
         self._z, self._products = np.empty(4 * width, np.float32), np.empty(2 * width, np.float32)
         self._block = np.zeros(5 * width, np.float32)
         self._h = np.zeros(width, np.float32)
-        # Arrays, as a number would be made one at each step.
+        # Arrays, since NumPy would convert a number to an array at each step.
         self._ones, self._halves = np.ones(3 * width, np.float32), np.full(width, HALF)
 
     def run(self, below: Array, state: Array) -> Array:
         """Runs the layers over some steps.
 
         Args:
-            below: what the first layer's gates get from below: `[steps, 4, S]`.
-            state: before the first step, and after the call that after the last: `[L, 2, S]`.
+            below: the first layer's pre-activations without the recurrent part, `[steps, 4, S]`.
+            state: the state before the first step, `[L, 2, S]`; overwritten with the state after
+                the last.
 
         Returns:
-            2 h of the last layer after each step: `[steps, S]`.
+            2 h of the last layer after each step, `[steps, S]`.
         """
         layers, size = self._shape
         c, h = self._block[4 * layers * size :].reshape(self._shape), self._h.reshape(self._shape)
@@ -82,18 +85,18 @@ class _Stack:
             end = last if layers - 1 <= step < last else step + 1
             self._advance(x[step:end], found[step:end])
             step = end
-            if step < layers:  # The layers above have not begun.
+            if step < layers:  # The layers above have not started.
                 c[step:], h[step:] = state[step:, 0], state[step:, 1] * 2
-            if step > last:  # A layer has come to its last step.
+            if step > last:  # A layer has finished its last step.
                 done = step - last - 1
                 after[done] = c[done], h[done] * HALF
         state[:] = after
         return found[layers - 1 :, -size:]
 
     def _advance(self, below: Array, found: Array) -> None:
-        """Takes some steps; `found` gets 2 h after each: `[steps, L * S]`."""
+        """Computes some steps, and writes 2 h after each into `found`: `[steps, L * S]`."""
         width = len(self._h)
-        # Names of this function's own are found quicker, and its loop is the innermost one.
+        # Local names are looked up faster, and this is the innermost loop.
         dot, add, multiply, tanh = np.dot, np.add, np.multiply, np.tanh
         kernel, z, h, products, block = self._kernel, self._z, self._h, self._products, self._block
         ones, halves = self._ones, self._halves
@@ -118,7 +121,7 @@ class RowNetwork:
     """A network that reads one row, some steps at a time.
 
     Args:
-        network: its parameters, of one replica.
+        network: the parameters of one replica.
     """
 
     def __init__(self, network: Network) -> None:
@@ -151,12 +154,14 @@ class RowNetwork:
         """Reads some steps.
 
         Args:
-            state: before the first, and after the call that after the last: `[L, 2, S]`.
-            numbers: numeric inputs, standardised: `[steps, N]`.
-            symbols: categorical inputs: `[steps, M]`; the vocabulary's size is an unknown value.
+            state: the state before the first step, `[L, 2, S]`; overwritten with the state after
+                the last.
+            numbers: numeric inputs, standardised, `[steps, N]`.
+            symbols: categorical inputs, `[steps, M]`. An unknown value is coded as the
+                vocabulary's size.
 
         Returns:
-            The logits of each step (the predicted numbers, of a linear head): `[steps, C]`.
+            The logits of each step (for a linear head, the predicted numbers), `[steps, C]`.
         """
         _, _, size = self._shape
         x = np.repeat(self._bias[np.newaxis], len(numbers), 0)  # [steps, 4, S]
@@ -173,12 +178,12 @@ class RowNetwork:
 
 
 def _products(rows: Array, kernel: Array) -> Array:
-    """Each row times a kernel, `[steps, K]`, by itself: several at once may differ in the bits."""
+    """Each row times a kernel, `[steps, K]`, separately: a joint product may round differently."""
     return np.matmul(rows[:, np.newaxis], kernel)[:, 0]
 
 
 def _by_gate(array: Array) -> Array:
-    """A kernel `[…, 4S]` or bias `[4S]` as `[…, 4, S]`, its gates in the order i, f, o, g."""
+    """A kernel `[…, 4S]` or bias `[4S]` as `[…, 4, S]`, with the gates in the order i, f, o, g."""
     size = array.shape[-1] // 4
     return array.reshape(*array.shape[:-1], 4, size)[..., [0, 1, 3, 2], :]
 

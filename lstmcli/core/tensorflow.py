@@ -1,4 +1,4 @@
-"""TensorFlow, loaded without its chatter: `from lstmcli.core.tensorflow import tf`."""
+"""TensorFlow, loaded without its log messages: `from lstmcli.core.tensorflow import tf`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lstmcli.core import execution
 
 @contextmanager
 def _native_log(lines: list[str], expected: str | None = None) -> Iterator[None]:
-    """Collects what native code writes to standard error, and hands it on if an error leaves.
+    """Collects what native code writes to standard error, and prints it if the block raises.
 
     While it loads, TensorFlow writes a dozen lines about oneDNN and missing CUDA drivers that no
-    setting of its own can silence (tensorflow issue 100442). A line with the expected words in it
-    is dropped.
+    TensorFlow setting can silence (tensorflow issue 100442). Lines that contain `expected` are
+    dropped.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as log:
@@ -44,21 +44,22 @@ def _show(lines: list[str]) -> None:
 
 execution.set_defaults()
 instruction_set = execution.flag(execution.MAX_ISA)
-"""The largest that this process's programs may use; `None` where the compiler decides."""
+"""The largest instruction set that this process's programs may use; `None` if the compiler
+decides."""
 startup_log: list[str] = []
 with _native_log(startup_log):
     import tensorflow as tf
 
-    tf.config.list_physical_devices()  # Looks for GPUs, and complains where there are none.
+    tf.config.list_physical_devices()  # Looks for GPUs, and warns if there are none.
 
 
 @contextmanager
 def first_call() -> Iterator[None]:
-    """Holds back the one complaint that reading a compiled program from the cache makes.
+    """Drops the one warning that TensorFlow logs when it reads a program from the cache.
 
-    TensorFlow tries the file as text before it reads it as what it is, and says so. To be held
-    around a program's first call alone: what is written meanwhile shows only after it. Where there
-    is no cache nothing is held back.
+    TensorFlow first tries to parse the file as text, and warns that this failed. Use this around a
+    program's first call only: anything else written meanwhile is shown only afterwards. Without a
+    cache, nothing is withheld.
     """
     if "persistent_cache" not in os.environ.get("TF_XLA_FLAGS", ""):
         yield

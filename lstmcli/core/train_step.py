@@ -1,7 +1,7 @@
-"""What training makes of a window: the schedule's input, the head's errors, and the update.
+"""The training computation of a window: the schedule's input, the head's errors, and the update.
 
-For any way to call it: over a chunk in one compiled loop, or a window at a time in halves
-(`programs.py` has both). Everything here is traced, within functions that are compiled.
+It serves both kinds of program in `programs.py`: one compiled loop over a chunk, and one window at
+a time in halves. Everything here is traced, within compiled functions.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SCHEDULES: dict[str, type[Any]] = {"wavefront": Wavefront, "layered": Layered}
 
 
 class Constants(NamedTuple):
-    """What programs are compiled for, beside the shapes of what they are called with.
+    """What programs are compiled for, besides the shapes of their arguments.
 
-    The learning rate is none of them: runs that differ in it alone share what is compiled.
+    The learning rate is not included, so runs that differ only in it share a compiled program.
     """
 
     schedule: str
@@ -41,7 +41,7 @@ class Constants(NamedTuple):
 
     @classmethod
     def of(cls, config: Config, spec: ModelSpec, device: str) -> Constants:
-        """Those of a configuration on a device."""
+        """The constants of a configuration on a device."""
         training = config.training
         plan = execution.plan(config, spec.features, device)
         return cls(
@@ -54,7 +54,7 @@ class Step:
     """A configuration's schedule, head and optimizer.
 
     Args:
-        constants: what is compiled in.
+        constants: the compile-time constants.
     """
 
     def __init__(self, constants: Constants) -> None:
@@ -70,16 +70,16 @@ class Step:
         self.names = tuple(model_spec.shapes(model, features, outputs))
 
     def window(self, parts: Inputs) -> Window:
-        """What the schedule is given of a window, from its parts `[T, B, …, R]`."""
+        """The schedule's input for a window, from its parts `[T, B, …, R]`."""
         given = {name: part for name, part in parts.items() if name != "targets"}
         return of_parts(given, self.spec, self.constants.dropout)
 
     def errors(self, outputs: tf.Tensor, parts: Inputs) -> Errors:
-        """What the head makes of a window's outputs.
+        """The head's errors for a window's outputs.
 
         Args:
             outputs: `[C, T, B, R]`.
-            parts: of one window.
+            parts: the parts of one window.
         """
         errors = self.head.errors(outputs, tf.cast(parts["targets"], self.head.targets))
         if not self.spec.scored:
@@ -94,11 +94,11 @@ class Step:
 
     @property
     def least(self) -> float:
-        """The smallest number of scored steps that is not none: one number of a step's several."""
+        """The smallest number of scored steps above 0: a single number of a step counts in part."""
         return 1.0 / self.spec.outputs if self.head.counts_each else 1.0
 
     def pack_slots(self, tensors: Tensors) -> list[list[tf.Tensor]]:
-        """Each of the optimizer's slots, as the schedule lays out the weights, flat."""
+        """Each of the optimizer's slots, in the schedule's layout of the weights, flat."""
         return [flat(self._pack_slot(tensors, slot)) for slot in self.optimizer.slots]
 
     def _pack_slot(self, tensors: Tensors, slot: str) -> Any:
@@ -106,7 +106,7 @@ class Step:
         return self.schedule.pack(named, self.optimizer.slots[slot])
 
     def unpack(self, weights: list, slots: list, like: Any) -> Tensors:
-        """Weights and slots by their names in a checkpoint, from their flat forms."""
+        """Flat weights and slots, converted to tensors by their names in a checkpoint."""
         result = self.schedule.unpack(shaped(weights, like))
         for slot, packed in zip(self.optimizer.slots, slots, strict=True):
             for name, tensor in self.schedule.unpack(shaped(packed, like)).items():
@@ -125,11 +125,11 @@ class Step:
         """The weights and slots after an update, all flat.
 
         Args:
-            weights: flat, as the slots are.
-            gradient: as the schedule gives it.
-            slots: a list for each.
-            norm: of the gradient, `[R]`.
-            step: updates, this one included.
+            weights: the flat weights.
+            gradient: as returned by the schedule.
+            slots: for each slot, a list of flat tensors.
+            norm: the norm of the gradient, `[R]`.
+            step: number of updates, including this one.
             rate: the learning rate, a scalar.
         """
         if limit := self.constants.clip_norm:
@@ -145,7 +145,7 @@ class Step:
 
 
 def flat(weights: Any) -> list[tf.Tensor]:
-    """Weights as long vectors: an update's loop over one axis is what the compiler vectorises."""
+    """Weights as long vectors: the compiler vectorises an update as a loop over a single axis."""
     return [tf.reshape(part, [-1]) for part in tf.nest.flatten(weights)]
 
 

@@ -19,7 +19,7 @@ GATES = 0  # the axis of [4, L, M] along which the gates lie
 
 @dataclass(frozen=True)
 class Wavefront:
-    """The schedule for one architecture."""
+    """The wavefront schedule for one architecture."""
 
     layers: int
     state_size: int
@@ -27,19 +27,19 @@ class Wavefront:
 
     @property
     def side_by_side(self) -> bool:
-        """Whether replicas lie side by side: where a layer's sums are short.
+        """Whether one operation may compute several replicas: where a layer's sums are short.
 
-        Where they are not, their order could depend on the number of replicas: see `sums`.
+        The order of longer sums could depend on the number of replicas: see `core/reductions.py`.
         """
         return self.columns + self.state_size <= execution.LARGEST_WAVEFRONT
 
     @property
     def columns(self) -> int:
-        """I: columns for a layer's input."""
+        """I: the width of a layer's input."""
         return max(self.features, self.state_size)
 
     def pack(self, tensors: Tensors, fill: float) -> Weights:
-        """Named tensors `[R, …]` to this layout; rows that no input uses hold `fill`."""
+        """Converts named tensors `[R, …]` to this layout; rows that no input uses hold `fill`."""
         matrices = []
         for layer in range(self.layers):
             kernel = tensors[f"lstm.{layer}.kernel"]  # [R, inputs, 4S]
@@ -69,7 +69,7 @@ class Wavefront:
         return tensors
 
     def pack_state(self, state: tf.Tensor) -> State:
-        """The article's `[R, L, 2, B, S]` to c and h."""
+        """Converts the article's `[R, L, 2, B, S]` to c and h."""
         c, h = tf.unstack(tf.transpose(state, [2, 1, 3, 4, 0]))
         return State(*(tf.reshape(part, [self.layers, -1]) for part in (c, h)))
 
@@ -83,21 +83,21 @@ class Wavefront:
         """The global norm of each replica's gradient, `[R]`."""
         squares = (
             tf.reduce_sum(part * part, 0) for part in gradient
-        )  # over the gates, the classes
+        )  # Over the gates and the classes.
         rows = (tf.reshape(part, [-1, part.shape[-1]]) for part in squares)
         return tf.sqrt(tf.add_n([reductions.halves(part, 0) for part in rows]))
 
     @staticmethod
     def scale(gradient: Weights, factor: tf.Tensor) -> Weights:
-        """The gradient with each replica's part times its `factor` `[R]`."""
+        """The gradient, each replica's part multiplied by its `factor` `[R]`."""
         return Weights(*(part * factor for part in gradient))
 
     def scratch(self, window: Window, backward: bool = True) -> Scratch:
-        """Room for the waves of a window, which one window after the other writes over.
+        """Buffers for the waves of a window; every window overwrites them.
 
         Args:
-            window: one, for its shapes.
-            backward: whether a backward pass will need the slopes.
+            window: a window, for its shapes.
+            backward: whether a backward pass will need the derivatives.
         """
         steps, rows, _, replicas = window.inputs.shape
         flat = [self.layers, rows * self.state_size * replicas]
@@ -113,13 +113,13 @@ class Wavefront:
     def forward(
         self, weights: Weights, state: State, window: Window, scratch: Scratch
     ) -> tuple[tf.Tensor, State, Scratch]:
-        """One window forward.
+        """The forward pass of a window.
 
         Args:
             weights: the parameters.
-            state: at the window's start.
-            window: what is given.
-            scratch: as `scratch` makes it, or the window before left it.
+            state: the state at the window's start.
+            window: the inputs.
+            scratch: as returned by `scratch`, or by the previous window.
 
         Returns:
             The outputs `[C, T, B, R]`, the state at the window's end, and the written scratch.
@@ -130,7 +130,7 @@ class Wavefront:
     def _forward(
         self, weights: Weights, state: State, window: Window, scratch: Scratch
     ) -> tuple[tf.Tensor, State, Scratch, tf.Tensor, tuple[tf.Tensor | None, tf.Tensor | None]]:
-        """As `forward`, with what leaves the top `[T, B, S + 1, R]`, and the parts by wave."""
+        """As `forward`, and the top layer's output `[T, B, S + 1, R]` and the parts by wave."""
         inputs = window.inputs
         steps, rows, _, replicas = inputs.shape
         layers, size, waves = self.layers, self.state_size, steps + self.layers - 1
@@ -177,13 +177,13 @@ class Wavefront:
         return outputs, State(c, h), scratch, top, (carried, kept)
 
     def _flat(self, part: tf.Tensor) -> tf.Tensor:
-        """`[L, B, 1, R]` for every unit: `[L, M]`."""
+        """Repeats `[L, B, 1, R]` for every unit: `[L, M]`."""
         return tf.reshape(tf.repeat(part, self.state_size, 2), [self.layers, -1])
 
     def _top(self, scratch: Scratch, h: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
         """The top layer's hidden state at each step, `[T, B, S, R]`: its input one wave later.
 
-        Where sequences begin its input is not its hidden state, so that this is kept by itself.
+        Where a sequence begins, that input is not the hidden state, so it is stored separately.
         """
         if scratch.top:
             return scratch.top[0].stack()[self.layers - 1 :]
@@ -201,14 +201,14 @@ class Wavefront:
         errors_of: Callable[[tf.Tensor], Errors],
         scratch: Scratch,
     ) -> tuple[Weights, State, Errors, Scratch]:
-        """One window forward and backward; no gradient leaves the window.
+        """The forward and backward pass of a window; gradients stop at the window's start.
 
         Args:
             weights: the parameters.
-            state: at the window's start.
-            window: what is given.
-            errors_of: what the head makes of the outputs.
-            scratch: as `scratch` makes it, or the window before left it.
+            state: the state at the window's start.
+            window: the inputs.
+            errors_of: computes the head's errors from the outputs.
+            scratch: as returned by `scratch`, or by the previous window.
 
         Returns:
             The gradient of the window's loss, the state at its end, each step's errors `[T, B, R]`,
@@ -228,7 +228,7 @@ class Wavefront:
         return Weights(self._backward(weights, waves, d_top), d_dense), end, errors, scratch
 
     def _backward(self, weights: Weights, waves: Waves, d_top: tf.Tensor) -> tf.Tensor:
-        """The gradient to the LSTM weights, from the one to the top layer's h, `[W, 1, M]`."""
+        """The gradient of the LSTM weights, from that of the top layer's h, `[W, 1, M]`."""
         count, layers, rows, _, replicas = waves.inputs.shape
         size, columns = self.state_size, self.columns
         own = weights.lstm[:, :, columns : columns + size]
@@ -236,7 +236,7 @@ class Wavefront:
         fed = tf.concat([own, above], 3)  # [4, L, S, 2S, R]
 
         def to_hidden(w: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
-            """The gradient to each h of wave w - 1 through each gate, `[4, L, B, S, R]`."""
+            """The gradient of each h of wave w - 1 through each gate, `[4, L, B, S, R]`."""
             through_time = after if waves.carried is None else after * waves.carried[w]
             if waves.kept is None:
                 both = tf.concat([through_time, from_above(after)], 3)[:, :, :, None]
@@ -248,7 +248,7 @@ class Wavefront:
         is_top = tf.constant(np.eye(layers)[:, -1:], waves.inputs.dtype)
 
         def wave(w: tf.Tensor, dz: tf.Tensor, dc: tf.Tensor, d_lstm: tf.Tensor) -> tuple:
-            """Takes dz and dc of wave w + 1: h of wave w was an input to it."""
+            """Uses dz and dc of wave w + 1, as h of wave w was an input to it."""
             after = tf.reshape(dz, [4, layers, rows, size, replicas])
             d_lstm += reductions.short(waves.inputs[w + 1][:, :, :, None] * after[:, :, :, None], 2)
             i, f, g, o = tf.unstack(tf.reshape(to_hidden(w + 1, after), dz.shape))
@@ -266,7 +266,7 @@ class Weights(NamedTuple):
     """Parameters, gradients or slots in this schedule's layout.
 
     Attributes:
-        lstm: `[4, L, I + S + 1, S, R]`: rows for the layer's input, its hidden state, the bias.
+        lstm: `[4, L, I + S + 1, S, R]`: rows for the layer's input, hidden state and bias.
         dense: `[C, S + 1, R]`: rows for the hidden state and the bias.
     """
 
@@ -275,11 +275,11 @@ class Weights(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for what the waves leave.
+    """Buffers for what the waves store.
 
     Attributes:
-        inputs, slopes: as in `Waves`; no slopes for a forward pass alone.
-        top: the top layer's hidden state `[W, B, S, R]`, where sequences begin; else nothing.
+        inputs, slopes: as in `Waves`; a forward pass alone has no slopes.
+        top: the top layer's hidden state `[W, B, S, R]` if sequences begin within rows, else empty.
     """
 
     inputs: tf.TensorArray
@@ -295,11 +295,11 @@ class State(NamedTuple):
 
 
 class Waves(NamedTuple):
-    """What the forward waves leave for the backward ones.
+    """What the forward waves store for the backward waves.
 
     Attributes:
         inputs: `[W, L, B, I + S + 1, R]`: [x, h, 1] of each layer.
-        slopes: `[W, 4, L, M]`, `[W, L, M]`, `[W, L, M]`.
+        slopes: derivatives, `[W, 4, L, M]`, `[W, L, M]`, `[W, L, M]`.
         carried: `[W, L, B, 1, R]`, or `None`.
         kept: `[W, L, B, S, R]`, or `None`.
     """
@@ -311,9 +311,9 @@ class Waves(NamedTuple):
 
 
 def waves_of(window: Window, layers: int) -> tuple[tf.Tensor | None, tf.Tensor | None]:
-    """What is carried and kept, `[W, L, B, …, R]`: in wave w, layer l is at step w - l.
+    """The window's masks by wave, `[W, L, B, …, R]`: in wave w, layer l is at step w - l.
 
-    A layer's place in `kept` is for what it is given: the output of the layer below.
+    A layer's mask in `kept` applies to its input, the output of the layer below.
     """
     carried = kept = None
     if window.carried is not None:
@@ -325,7 +325,7 @@ def waves_of(window: Window, layers: int) -> tuple[tf.Tensor | None, tf.Tensor |
 
 
 def _diagonal(parts: list[tf.Tensor]) -> tf.Tensor:
-    """Each layer's `[T, …]`, in the wave in which it is due: `[W, L, …]`, ones elsewhere."""
+    """Each layer's `[T, …]`, placed in the waves that use it: `[W, L, …]`, ones elsewhere."""
     rest = [[0, 0]] * (len(parts[0].shape) - 1)
     padded = (
         tf.pad(part, [[layer, len(parts) - 1 - layer], *rest], constant_values=1.0)
@@ -335,16 +335,16 @@ def _diagonal(parts: list[tf.Tensor]) -> tf.Tensor:
 
 
 def at_work_by_wave(layers: int, steps: int) -> np.ndarray:
-    """Whether each layer has a step to do in each wave: `[W, L, 1]`."""
+    """Whether each layer has a step to compute in each wave: `[W, L, 1]`."""
     step = np.arange(steps + layers - 1)[:, None] - np.arange(layers)
     return ((step >= 0) & (step < steps))[:, :, None]
 
 
 def from_above(values: tf.Tensor) -> tf.Tensor:
-    """`[4, L, …]` with each layer's part replaced by the one of the layer above it, or zeros."""
+    """`[4, L, …]` with each layer's part replaced by that of the layer above; zeros for the top."""
     return tf.pad(values[:, 1:], [[0, 0], [0, 1], *[[0, 0]] * (len(values.shape) - 2)])
 
 
 def with_one(x: tf.Tensor) -> tf.Tensor:
-    """`[T, B, S, R]` -> `[T, B, S + 1, R]`: a column of ones for the bias."""
+    """`[T, B, S, R]` -> `[T, B, S + 1, R]`: adds a column of ones for the bias."""
     return tf.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0]], constant_values=1.0)
