@@ -1,34 +1,34 @@
-"""Comparing depths by a few losses each, paired by seed: tests, and bounds on what is lost.
+"""Compares depths by a few losses each, paired by seed: tests, and bounds on the excess.
 
 Three questions need different tests.
 
 *Could A be worse than B by more than a margin?* An outlier must not decide this: with Student's t,
-one seed with which B fails would widen the bound on A. So the bound is Hartigan's (1969, "Using
-subsample values as typical values", JASA 64): if the differences are symmetric about a centre, that
-centre is equally likely to lie above any number of the 2^n - 1 means of their subsets, so counting
-these gives exact bounds for any tails. It is Fisher's (1935) sign-flip test, solved for the centre.
-No bound exists for fewer than five differences: 2^-4 is above 5 %.
+a single seed with which B fails would widen the bound on A. So the bound is Hartigan's (1969,
+"Using subsample values as typical values", JASA 64): if the differences are symmetric about a
+centre, that centre is equally likely to lie above any number of the 2^n - 1 means of their subsets.
+Counting these means gives exact bounds for any tails. This is Fisher's (1935) sign-flip test,
+solved for the centre. There is no bound for fewer than five differences: 2^-4 is above 5 %.
 
-*Is A enough?* It is where it is worse than none by the margin or more. "The first that passes" has
-as many chances to be wrong as there are depths, so all are tested together. Hold each depth B in
-turn for the best, and test the others against it, with one flip of signs for all of them, stepping
-down from the clearest (Romano and Wolf 2005, "Exact and approximate stepdown methods for multiple
-hypothesis testing", JASA 100): in at most 5 % of sweeps any passes that is worse than B by the
-margin. A depth is enough that passes against every B (an intersection-union test, Berger 1982). One
-B is the best in truth, and against that one the error holds: so it does over all depths, with no
-correction over B.
+*Is A enough?* It is if no other depth is better by the margin or more. "The first that passes" has
+as many chances to be wrong as there are depths, so all are tested together. Each depth B in turn is
+assumed to be the best, and the others are tested against it. The same sign flips are used for all
+of them, with a step-down procedure from the clearest on (Romano and Wolf 2005, "Exact and
+approximate stepdown methods for multiple hypothesis testing", JASA 100). In at most 5 % of sweeps,
+any depth passes that is worse than B by the margin. A depth that passes against every B is enough
+(an intersection-union test, Berger 1982). One B is truly the best, and the error rate holds against
+that B. So it holds over all depths, without a correction for the number of B.
 
-*Is there a difference at all?* A sweep has many pairs of depths, and a count of signs cannot become
-significant with a handful of seeds once all pairs are corrected for. So it is the paired t test
-(Student 1908), of the logarithms: losses of one depth spread over orders of magnitude, and on this
-scale their differences are near enough to symmetric. Where seeds either solve a task or do not,
-four pairs can agree by luck while their spread is small, and t would believe them: so from five
-pairs on.
+*Is there a difference at all?* A sweep has many pairs of depths. With a few seeds, a sign test
+cannot become significant after a correction for all pairs. So this is the paired t test (Student
+1908) of the logarithms: losses of one depth spread over orders of magnitude, and on this scale
+their differences are close enough to symmetric. Where each seed either solves a task or does not,
+four pairs can agree by chance with a small spread, and t would be significant. So five pairs are
+required.
 
-A sweep that judges more than once, with more seeds each time, has as many chances to be wrong: it
-judges each time at a level of its own (`looks.py`), and what is said then, p-values and bounds, is
-widened by as much, so that 5 % and 95 % mean what they say over all looks (repeated intervals:
-Jennison and Turnbull 1989, JRSS B 51).
+A sweep that tests several times, with more seeds each time, has several chances to be wrong. So
+each test has its own level (`looks.py`), and the reported p-values and bounds are widened
+accordingly, so that 5 % and 95 % hold over all looks (repeated intervals: Jennison and Turnbull
+1989, JRSS B 51).
 
 `tests/support/operating_figures.py` simulates how often all of this is wrong.
 """
@@ -49,31 +49,31 @@ Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.05
 FEWEST = 5
-"""The fewest pairs for a claim."""
+"""The fewest pairs that allow a claim."""
 
 LARGEST_EXACT = 16
 """Up to this many differences all subsets are used; above it, RANDOM_SUBSETS random ones."""
 
 RANDOM_SUBSETS = 9_999
 LARGEST_FLIPPED = 10
-"""The same for the sign flips that test several depths."""
+"""The same for the sign flips in tests of several depths."""
 
 RANDOM_FLIPS = 1_999
 SEARCH_STEPS = 20
-"""Bisection steps for a bound: to a millionth."""
+"""Bisection steps for a bound: to one millionth."""
 
 LARGEST_STEPS = 1e9
-"""Where the search for a bound ends, in losses' standard deviations."""
+"""Where the search for a bound ends, in standard deviations of the losses."""
 
 POWER = 0.8
-"""The power for which the number of seeds is estimated."""
+"""The power that the estimated number of seeds should reach."""
 
 SMALLEST_LOSS = 1e-12
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times one setting's loss is another's: geometric mean, 95 % interval, p-value."""
+    """The ratio of two settings' losses: geometric mean, 95 % interval, p-value."""
 
     mean: float
     low: float
@@ -85,10 +85,10 @@ class Losses(NamedTuple):
     """Test losses in nats per step, `[seeds, settings]`; `nan` where a trial has none.
 
     Attributes:
-        reached: as the trials ended; a loss above a uniform guess's, or of a trial that diverged,
-            counts as a guess.
-        reachable: the lowest that a trial could have reached: the best predictor's loss if it was
-            stopped after solving the task, otherwise the loss it reached.
+        reached: the losses at the end of the trials. The loss of a uniform guess replaces larger
+            losses and those of trials that diverged.
+        reachable: the lowest loss that a trial could have reached: the best predictor's if it was
+            stopped after solving the task, otherwise the loss that it reached.
     """
 
     reached: Floats
@@ -100,10 +100,10 @@ class Worst:
     """By how much a setting could be worse than another.
 
     Attributes:
-        place: of the one that could be worse.
-        at_this_look: the p-value of looking this good while being worse than the best by the margin
-            or more, corrected for all settings.
-        of: all losses, the settings that have some, the margin in nats, and the level.
+        place: index of the setting that could be worse.
+        at_this_look: the p-value of losses this good if the setting is worse than the best by the
+            margin or more, corrected for all settings.
+        of: all losses, the indices of the settings with losses, the margin in nats, and the level.
     """
 
     place: int
@@ -112,22 +112,22 @@ class Worst:
 
     @property
     def p_value(self) -> float:
-        """The same, corrected for all looks: at most `LEVEL` means enough."""
+        """The p-value, corrected for all looks: at most `LEVEL` means enough."""
         return over_looks(self.at_this_look, self.of[3])
 
     @cached_property
     def other(self) -> int:
-        """The one that could be better by most, in a comparison of the two alone."""
+        """Index of the setting that could be better by most, in a comparison of these two alone."""
         return max(self._bounds, key=lambda other: self._bounds[other])
 
     @cached_property
     def pairs(self) -> int:
-        """Seeds that both have."""
+        """The number of seeds that both have."""
         return len(_differences(self.of[0], self.place, self.other))
 
     @cached_property
     def bound(self) -> float:
-        """By how much it could be worse, in nats: it is enough for any margin above this."""
+        """By how much it could be worse, in nats. It is enough for any larger margin."""
         losses, places, margin, level = self.of
         alone = self._bounds[self.other]
         if len(places) == 2 or math.isinf(alone):
@@ -142,17 +142,17 @@ class Worst:
 
 
 class Comparison(NamedTuple):
-    """The comparison of some settings, by their places, the smallest depth first.
+    """The comparison of some settings, by index, the smallest depth first.
 
     Attributes:
         worst: for each setting, by how much it could be worse than another.
-        enough: the first that is not worse than any by more than the margin; `None` if the data
-            cannot tell.
-        reference: the one that others are compared with: the one that is enough, or else the one
-            with the lowest interquartile mean; `None` if there is no loss at all.
-        ratios: the losses of each against the reference's. The p-values are corrected for all pairs
-            of settings, so it does not matter that the same losses choose the reference.
-        seeds_needed: about how many would tell; infinite if no number would.
+        enough: the first setting that is not worse than any other by more than the margin; `None`
+            if the data cannot tell.
+        reference: the setting that the others are compared with: the one that is enough, or else
+            the one with the lowest interquartile mean; `None` if there is no loss at all.
+        ratios: the ratio of each setting's losses to the reference's. The p-values are corrected
+            for all pairs of settings, so that the same losses may choose the reference.
+        seeds_needed: about how many seeds would settle the answer; infinite if no number would.
         lowest: the lowest interquartile mean of a setting's losses; infinite if there is none.
     """
 
@@ -174,13 +174,13 @@ def compare_depths(
     """Compares the losses of settings that differ in depth, or in another setting.
 
     Args:
-        losses: of two settings at least, for `worst` and `enough` to say anything.
-        margin: in nats.
+        losses: the losses; `worst` and `enough` need those of at least two settings.
+        margin: the margin in nats.
         compare: whether the losses may be compared at all.
         level: the share of all sweeps in which this look may be wrong (`looks.level`).
-        ordered: whether the first setting that passes is the answer; otherwise, as names have no
-            order, it is the one with the lowest loss of those that pass. All are tested together,
-            so the error rate is the same.
+        ordered: whether the first setting that passes is the answer. If not, as for names, which
+            have no order, it is the setting with the lowest loss of those that pass. All are tested
+            together, so the error rate is the same.
     """
     places = [place for place, column in enumerate(losses.reached.T) if not np.isnan(column).all()]
     p_values = enough_p_values(losses, places, margin) if len(places) > 1 else {}
@@ -206,14 +206,14 @@ def compare_depths(
 
 
 def over_looks(p_value: float, level: float) -> float:
-    """A p-value to be compared with `level`, rescaled to be compared with `LEVEL`."""
+    """Rescales a p-value that is to be compared with `level`, for a comparison with `LEVEL`."""
     return min(1.0, p_value * (LEVEL / level))
 
 
 def interquartile_mean(losses: Floats) -> float:
-    """The mean of the middle half: a quarter of the values is cut off at either end.
+    """The mean of the middle half: a quarter of the values is cut off at each end.
 
-    Settings are chosen, quoted and drawn by this statistic. `nan` is ignored.
+    Settings are chosen, reported and drawn by this statistic. `nan` is ignored.
     """
     from scipy import stats
 
@@ -221,21 +221,21 @@ def interquartile_mean(losses: Floats) -> float:
 
 
 def _differences(losses: Losses, place: int, other: int) -> Floats:
-    """How much worse a setting is than another could have been, for their common seeds."""
+    """How much worse a setting is than the other could have been, for their common seeds."""
     found = losses.reached[:, place] - losses.reachable[:, other]
     return found[~np.isnan(found)]
 
 
 def enough_p_values(losses: Losses, places: Sequence[int], margin: float) -> dict[int, float]:
-    """For each setting, the p-value of looking this good while worse than the best by the margin.
+    """The p-values of losses this good if a setting is worse than the best by the margin.
 
     Args:
-        losses: of all settings.
-        places: those that are there, two at least.
-        margin: in nats.
+        losses: the losses of all settings.
+        places: the indices of at least two settings with losses.
+        margin: the margin in nats.
 
     Returns:
-        P-values, corrected for all settings together.
+        The p-values by setting, corrected for all settings together.
     """
     found = dict.fromkeys(places, 0.0)
     for best in places:
@@ -247,13 +247,13 @@ def enough_p_values(losses: Losses, places: Sequence[int], margin: float) -> dic
 
 
 def _step_down(differences: Floats) -> Floats:
-    """P-values of centres at 0 or below, one-sided, corrected for all columns: `[columns]`.
+    """One-sided p-values for centres of at most 0, corrected for all columns: `[columns]`.
 
-    The statistic is Student's t or, as squares keep their sum under flips, what it grows with. A
-    column of too few differences, or of none above 0, is claimed nothing of: its p-value is 1, and
-    no other has to stand out from it (as far below 0 as that is, no chance of a false claim is left
-    that others would have to make up for: Hansen 2005, "A test for superior predictive ability",
-    Journal of Business & Economic Statistics 23).
+    The statistic is a monotonic function of Student's t, as sign flips do not change the sum of
+    squares. No claim is made on a column with too few differences, or with none above 0. Its
+    p-value is 1, and the others are not corrected for it: so far below 0, it leaves no chance of a
+    false claim (Hansen 2005, "A test for superior predictive ability", Journal of Business &
+    Economic Statistics 23).
 
     Args:
         differences: `[seeds, columns]`; `nan` where a seed has none.
@@ -292,18 +292,18 @@ def _bound_over_all(
     alone: float,
     level: float,
 ) -> float:
-    """The smallest margin for which a setting is enough, among all others.
+    """The smallest margin for which a setting is enough, compared with all others.
 
     Args:
-        losses: of all settings.
-        place: of the one.
-        places: of those that are there.
-        margin: which the bound is surely on the right side of.
-        alone: the bound if only two settings were compared: it is no lower.
-        level: of the test.
+        losses: the losses of all settings.
+        place: index of the setting.
+        places: the indices of the settings with losses.
+        margin: the sweep's margin, which the bound must lie on the correct side of.
+        alone: the bound if only two settings were compared, below which the result cannot be.
+        level: the level of the test.
 
     Returns:
-        The margin; infinite if the settings have so few seeds in common that none would do.
+        The margin; infinite if the settings have too few seeds in common for any margin.
     """
 
     def is_enough(margin: float) -> bool:
@@ -345,7 +345,7 @@ def _ratio(reached: Floats, place: int, other: int, level: float) -> Ratio:
 
 
 def _seeds_needed(losses: Losses, place: int, places: Sequence[int], margin: float) -> float:
-    """About how many seeds would show a setting to be enough, if the trend continues."""
+    """About how many seeds would show that a setting is enough, if the trend continues."""
     found = [_differences(losses, place, other) for other in places if other != place]
     if any(len(differences) < 2 for differences in found):
         return math.inf
@@ -353,11 +353,11 @@ def _seeds_needed(losses: Losses, place: int, places: Sequence[int], margin: flo
 
 
 def upper_bound(differences: Floats, level: float = LEVEL) -> float:
-    """The one-sided upper bound of the centre of some differences; infinite for too few.
+    """The one-sided upper bound on the centre of some differences; infinite if they are too few.
 
     Args:
         differences: `[seeds]`.
-        level: how often it may be exceeded.
+        level: how often the centre may exceed it.
     """
     count = len(differences)
     if level * 2**count < 1:
@@ -369,7 +369,7 @@ def upper_bound(differences: Floats, level: float = LEVEL) -> float:
 
 @cache
 def _subsets(count: int) -> npt.NDArray[np.int64]:
-    """Which of `count` differences are in each subset but the empty one: `[subsets, count]`."""
+    """Which of `count` differences are in each nonempty subset: `[subsets, count]`."""
     if count <= LARGEST_EXACT:
         return np.arange(1, 2**count)[:, None] >> np.arange(count) & 1
     chosen = np.random.default_rng(0).integers(0, 2, (RANDOM_SUBSETS, count))
@@ -377,7 +377,7 @@ def _subsets(count: int) -> npt.NDArray[np.int64]:
 
 
 def ratio(losses: Floats, others: Floats, level: float = LEVEL) -> Ratio:
-    """Compares losses with those of the same seeds in another setting; `nan` for too few.
+    """Compares losses with those of the same seeds in another setting; `nan` if they are too few.
 
     Args:
         losses: `[seeds]`.
@@ -402,12 +402,13 @@ def ratio(losses: Floats, others: Floats, level: float = LEVEL) -> Ratio:
 def seeds_for_bound(differences: Floats, margin: float, comparisons: int = 1) -> float:
     """About how many seeds bring the bound below a margin, four times out of five.
 
-    The usual formula for the mean of normal differences; infinite if theirs is above the margin.
+    This is the usual formula for the mean of normal differences. It is infinite if their mean is
+    above the margin.
 
     Args:
-        differences: of two settings' losses, at least two.
-        margin: in nats.
-        comparisons: how many there are, to correct for (Bonferroni).
+        differences: at least two differences between two settings' losses.
+        margin: the margin in nats.
+        comparisons: the number of comparisons to correct for (Bonferroni).
     """
     from scipy import stats
 
@@ -421,7 +422,7 @@ def seeds_for_bound(differences: Floats, margin: float, comparisons: int = 1) ->
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's (1979) step-down correction: the k-th smallest of m is multiplied by m - k + 1.
 
-    `nan` stays `nan`, and is not counted.
+    `nan` stays `nan` and is not counted.
     """
     values = np.asarray(p_values, float)
     order = [index for index in np.argsort(values) if not np.isnan(values[index])]

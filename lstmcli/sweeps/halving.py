@@ -3,10 +3,10 @@
 After a part of the epochs, candidates that are clearly behind are stopped: successive halving
 (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter
 optimization", AISTATS). A candidate that is behind may only be slow: a smaller learning rate learns
-later and may end lower. So losses are extrapolated, seed by seed, as if they kept falling by the
-same factor, and then compared; the one that is lowest now stays too.
-`tests/support/operating_figures.py` simulates how often the choice is that of training all
-candidates, and what it costs.
+later and may reach a lower loss. So the losses of each seed are extrapolated, as if they kept
+falling by the same factor, and then compared. The candidate with the lowest loss so far stays too.
+`tests/support/operating_figures.py` simulates how often the choice is the same as after training
+all candidates, and what it costs.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Floats = npt.NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)
 
 RUNG = 0.25
-"""The part of the epochs after which candidates can be stopped."""
+"""The share of the epochs after which candidates can be stopped."""
 
 FEWEST = 2
 """The fewest candidates that continue."""
 
 CLEARLY = 2.0
-"""Standard errors of the seeds' differences by which a candidate has to be behind."""
+"""By how many standard errors of the seeds' differences a stopped candidate is behind."""
 
 AHEAD = 3
 """How often a candidate's last decrease is repeated: from a quarter of the epochs to 5/8."""
@@ -43,14 +43,15 @@ def survivors(
     """Which candidates of one depth are trained to the end.
 
     Args:
-        losses: of each candidate one validation loss a seed, in nats, after `RUNG` of the epochs;
-            `nan` or infinite where the seed diverged. The same seeds in each.
-        guess: the loss of a guess, which replaces those that are worse or diverged.
-        earlier: the losses after half as many epochs, to extrapolate; by default none, so that the
-            losses are compared as they are.
+        losses: for each candidate, one validation loss per seed, in nats, after `RUNG` of the
+            epochs; `nan` or infinite if the seed diverged. All candidates have the same seeds.
+        guess: the loss of a guess, which replaces losses that are higher or diverged.
+        earlier: the losses after half as many epochs, for extrapolation. By default there are none,
+            and the losses are compared as they are.
 
     Returns:
-        In the order given: two or more, if so many have not diverged with all seeds; one at least.
+        The candidates, in the order given: at least two, if that many have not diverged with all
+        seeds; otherwise at least one.
     """
     alive = [key for key, own in losses.items() if np.isfinite(own).any()]
     if len(alive) <= FEWEST:
@@ -67,16 +68,16 @@ def survivors(
 
 
 def choose(losses: Mapping[Key, Floats], guess: float) -> Key:
-    """The candidate with the lowest mean validation loss; of equals the first.
+    """The candidate with the lowest mean validation loss; if equal, the first.
 
     Args:
-        losses: of each candidate one validation loss a seed, as in `survivors`.
-        guess: replaces losses that are worse or diverged.
+        losses: for each candidate, one validation loss per seed, as in `survivors`.
+        guess: the loss of a guess, which replaces losses that are higher or diverged.
     """
     return min(losses, key=lambda key: float(_worth(losses[key], guess).mean()))
 
 
 def _worth(losses: Floats, guess: float) -> Floats:
-    """Losses of which none is worse than a guess."""
+    """The losses, limited to that of a guess."""
     found = np.asarray(losses, float)
     return np.where(np.isfinite(found), np.clip(found, SMALLEST_LOSS, guess), guess)

@@ -1,4 +1,4 @@
-"""The Ray cluster that a sweep joins: one that exists, or one of its own on this machine."""
+"""The Ray cluster that a sweep uses: an existing one, or a local one that it starts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from lstmcli.sweeps.workers import cores
 from lstmcli.utils.errors import ExitCode, LstmcliError, StoppedError, UsageError, install
 
 ANSWER_SECONDS = 3.0
-"""For a port to answer."""
+"""How long to wait for a port to answer."""
 JOIN_SECONDS = 22.0
-"""For a cluster to let somebody join: with the above less than half a minute."""
+"""How long joining a cluster may take: with the above, less than half a minute."""
 VARIABLE = "RAY_ADDRESS"
 NAMED = f"`{VARIABLE}`"
 FOUND = "auto"
-"""What Ray is asked for where `ray start` has left an address on this machine: for that alone it
-finds the user's token by itself, which clusters of newer versions ask for."""
+"""The address passed to Ray if `ray start` has left one on this machine. Only with `auto` does Ray
+find the user's token by itself, which newer clusters require."""
 START = "`ray start --head` starts one; without `--address` a running or a local one is used"
 TRY = """
 import sys
@@ -41,24 +41,24 @@ print("joined", flush=True)
 
 
 class NotThereError(LstmcliError):
-    """There is no Ray cluster at an address."""
+    """There is no Ray cluster at the address."""
 
 
 @contextmanager
 def joined(address: str | None, jobs: int) -> Iterator[list[str]]:
-    """Joins a Ray cluster for the length of a block; one that the program has joined stays joined.
+    """Joins a Ray cluster for the length of a block. A cluster joined before stays joined.
 
     Args:
-        address: `host:port`, `ray://host:port`, `auto` for a running one, `local` for one of its
-            own; by default a running one, else one of its own.
-        jobs: cores of its own one.
+        address: `host:port`, `ray://host:port`, `auto` for a running cluster, or `local` to start
+            one; by default a running cluster or, if there is none, a local one.
+        jobs: number of cores of the local cluster.
 
     Yields:
-        Which cluster it is, where that was not asked for by name, and which was passed over.
+        Notes: which cluster is used, if it was not named, and which one was skipped.
 
     Raises:
         UsageError: Ray is not installed.
-        LstmcliError: there is no cluster at the address, it refuses, or a node of it lacks what
+        LstmcliError: there is no cluster at the address, it refuses, or one of its nodes lacks what
             trials need.
     """
     try:
@@ -75,7 +75,7 @@ def joined(address: str | None, jobs: int) -> Iterator[list[str]]:
     try:
         with _own_signals():
             _join(ray, found, jobs)
-            if found:  # Its own is of this very installation.
+            if found:  # A local cluster uses this installation.
                 check_nodes(ray)
         yield notes
     finally:
@@ -83,10 +83,10 @@ def joined(address: str | None, jobs: int) -> Iterator[list[str]]:
 
 
 def _choose(address: str | None) -> tuple[str | None, list[str]]:
-    """The address of a cluster that lets one join, `None` for a local one; and what is to be said.
+    """The address of a cluster that can be joined, or `None` for a local one; and the notes.
 
     Raises:
-        LstmcliError: there is none where one was asked for, or it refuses.
+        LstmcliError: a cluster was asked for and is not there, or refuses.
     """
     if address == "local":
         return None, []
@@ -108,7 +108,7 @@ def _choose(address: str | None) -> tuple[str | None, list[str]]:
 
 
 def _known() -> Iterator[tuple[str, str]]:
-    """The clusters that Ray itself would look for, and who names them."""
+    """The clusters that Ray itself would look for: where each is named, and its address."""
     from ray._private.utils import read_ray_address
 
     named = os.environ.get(VARIABLE)
@@ -120,14 +120,14 @@ def _known() -> Iterator[tuple[str, str]]:
 
 
 def _check(address: str, asked: str) -> None:
-    """Checks that a cluster lets one join.
+    """Checks that a cluster can be joined.
 
     Args:
         address: where it listens.
-        asked: what is asked of Ray.
+        asked: the address passed to Ray.
 
     Raises:
-        NotThereError: nobody answers there, or it is no Ray cluster.
+        NotThereError: nothing answers there, or it is not a Ray cluster.
         LstmcliError: it refuses.
     """
     host, port = _parsed(address)
@@ -155,10 +155,10 @@ def _check(address: str, asked: str) -> None:
 
 
 def _parsed(address: str) -> tuple[str, int]:
-    """Host and port.
+    """The host and port of an address.
 
     Raises:
-        UsageError: it is none of a cluster.
+        UsageError: it is not the address of a cluster.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -171,7 +171,7 @@ def _parsed(address: str) -> tuple[str, int]:
 
 
 def _tried(address: str) -> str | None:
-    """What is wrong with a cluster, from another process that joined it; `None` if nothing is."""
+    """The error of another process that tried to join a cluster; `None` if it succeeded."""
     command = [sys.executable, "-c", TRY, address]
     with _as_found(address), subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
@@ -185,7 +185,7 @@ def _tried(address: str) -> str | None:
             other.kill()
     if "joined" in said.splitlines():
         return None
-    if "Version mismatch" in said:  # The versions stand in the lines below.
+    if "Version mismatch" in said:  # The versions are in the lines below.
         return " ".join(said.split())
     if "unauthenticated" in logged.lower():
         return "unauthenticated"
@@ -193,14 +193,14 @@ def _tried(address: str) -> str | None:
 
 
 def _join(ray: Any, address: str | None, jobs: int) -> None:
-    logging.getLogger("ray").setLevel(logging.ERROR)  # Before Ray does, which is too late for some.
+    logging.getLogger("ray").setLevel(logging.ERROR)  # Ray sets it too late for some.
     local = {} if address else {"num_cpus": min(jobs, len(cores())), "include_dashboard": False}
     try:
         with _as_found(address):
             ray.init(
                 address=address or "local", log_to_driver=False, logging_level="error", **local
             )
-    except SystemExit as error:  # What Ray makes of SIGTERM.
+    except SystemExit as error:  # Ray turns SIGTERM into this.
         raise StoppedError("stopped by SIGTERM", None, ExitCode.TERMINATED) from error
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         what = f"cannot join the Ray cluster at `{address}`" if address else "Ray does not start"
@@ -210,7 +210,7 @@ def _join(ray: Any, address: str | None, jobs: int) -> None:
 
 @contextmanager
 def _as_found(address: str | None) -> Iterator[None]:
-    """Hides an address that was passed over from Ray, which would take it for the one it finds."""
+    """Hides the address of a skipped cluster from Ray, which would use it for `auto`."""
     named = os.environ.pop(VARIABLE, None) if address == FOUND else None
     try:
         yield
@@ -221,7 +221,7 @@ def _as_found(address: str | None) -> Iterator[None]:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Puts this program's handlers back afterwards, which Ray replaces by its own."""
+    """Restores this program's signal handlers afterwards, as Ray replaces them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -234,18 +234,19 @@ def _own_signals() -> Iterator[None]:
 
 
 LOOK_SECONDS = 60.0
-"""For the nodes of a cluster to say what they have."""
+"""How long to wait for the nodes of a cluster to report their packages."""
 Versions = Mapping[str, str | None]
-"""Of packages, by their names; `None` where one is not there."""
+"""Versions of packages, by name; `None` if a package is not installed."""
 
 
 def check_nodes(ray: Any) -> None:
-    """Checks that every node which may train has this program, and what it needs.
+    """Checks that every node that may train has this program and the packages it needs.
 
-    One that does not answer is passed over: it may have been lost just now.
+    A node that does not answer is skipped: it may just have been lost.
 
     Raises:
-        LstmcliError: a node lacks packages, or has other versions of those that bits depend on.
+        LstmcliError: a node lacks packages, or has other versions of those that determine the bits
+            of results.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -272,9 +273,9 @@ def check_nodes(ray: Any) -> None:
 
 
 def _teller() -> Callable[[Sequence[str]], dict[str, str | None]]:
-    """What tells the versions of packages, on a node that may have nothing of this program.
+    """A function that reports package versions, on a node that may not have this program.
 
-    It is of no module, so that it is sent whole.
+    As a nested function, it belongs to no module, so Ray sends its code.
     """
 
     def tell(names: Sequence[str]) -> dict[str, str | None]:
@@ -285,7 +286,7 @@ def _teller() -> Callable[[Sequence[str]], dict[str, str | None]]:
         for name in names:
             with suppress(metadata.PackageNotFoundError):
                 found[name] = metadata.version(name)
-        with suppress(ImportError):  # It may run from its source.
+        with suppress(ImportError):  # It may run from a checkout.
             found["lstmcli"] = import_module("lstmcli").__version__
         return found
 
@@ -304,7 +305,7 @@ def _needed() -> list[str]:
 
 
 def _differences(there: Versions, here: Versions) -> str:
-    """What a node lacks, and what it has in other versions; empty where nothing is wrong."""
+    """Which packages a node lacks or has in other versions; empty if nothing is wrong."""
     from lstmcli.training.provenance import LIBRARIES
 
     lacking = [name for name, version in here.items() if version and not there[name]]
@@ -318,7 +319,7 @@ def _differences(there: Versions, here: Versions) -> str:
 
 
 def _shown(here: Versions) -> str:
-    """The packages that bits depend on, as `pip` takes them."""
+    """The packages that determine the bits of results, as a command for `pip`."""
     from lstmcli.training.provenance import LIBRARIES
 
     own = [f"{name}=={here[name]}" for name in LIBRARIES]
@@ -326,7 +327,7 @@ def _shown(here: Versions) -> str:
 
 
 def gpus() -> float:
-    """How many the cluster has that the program has joined."""
+    """The number of GPUs in the cluster that the program has joined."""
     import ray
 
     return float(ray.cluster_resources().get("GPU", 0))

@@ -1,4 +1,4 @@
-"""Running settings as Ray tasks, on the cluster that the program has joined."""
+"""Trains settings as Ray tasks, on the cluster that the program has joined."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from lstmcli.utils.files import make_directories, write_atomically
 
 RETRIES = 3
 REPORT_SECONDS = 1.0
-"""Between a task's looks at its files."""
+"""How often a task checks its files for changes."""
 BEGIN_SECONDS = 60.0
-"""For a task to get the files that it begins with."""
+"""How long a task waits for its initial files."""
 GRACE_SECONDS = 10.0
-"""For the trials of a sweep that is stopped to end in a checkpoint, and for that to arrive."""
+"""How long a stopped sweep waits for its trials to write a checkpoint, and for that to arrive."""
 
 Files = dict[str, bytes]
-"""By their relative path."""
+"""Contents of files, by relative path."""
 Versions = dict[str, tuple[int, int]]
-"""What tells that files have changed, likewise."""
+"""Modification time and size of files, by relative path."""
 
 
 class Report(NamedTuple):
-    """What a task says of its run directory.
+    """A task's report on its run directory.
 
     Attributes:
-        names: all its files.
-        changed: those that it has not reported yet, as they are now.
+        names: the names of all files.
+        changed: the contents of the files that changed since the last report.
     """
 
     names: set[str]
@@ -46,10 +46,10 @@ class Report(NamedTuple):
 
 
 class Mailbox:
-    """An actor beside the sweep: keeps each task's files, and its reports until they are fetched.
+    """An actor that keeps each task's files, and its reports until the sweep fetches them.
 
     Args:
-        files: what tasks begin with, by the names of their settings.
+        files: the initial files of each task, by the name of its setting.
     """
 
     def __init__(self, files: dict[str, Files]) -> None:
@@ -58,16 +58,16 @@ class Mailbox:
         self._begun: Counter[str] = Counter()
 
     def begin(self, name: str) -> tuple[Files, int]:
-        """What a setting's task begins with, and how many times it has begun, this one too."""
+        """The initial files of a setting's task, and how often it has started, including now."""
         self._begun[name] += 1
         return self.files(name), self._begun[name]
 
     def files(self, name: str) -> Files:
-        """The files of a setting as they are known."""
+        """The latest known files of a setting."""
         return self._files.get(name, {})
 
     def report(self, name: str, report: Report) -> None:
-        """Takes what a task says."""
+        """Stores a task's report."""
         files = self._files.get(name, {}) | report.changed
         self._files[name] = {path: files[path] for path in report.names & files.keys()}
         if earlier := self._news.get(name):
@@ -75,7 +75,7 @@ class Mailbox:
         self._news[name] = report
 
     def fetch(self) -> dict[str, Report]:
-        """The reports since the last call, all of a setting's as one."""
+        """The reports since the last call, merged into one for each setting."""
         found, self._news = self._news, {}
         return found
 
@@ -88,16 +88,16 @@ class Mailbox:
 def run_ray(
     settings: Sequence[TrialGroup], folder: Path, gpu_share: float = 1.0
 ) -> Generator[tuple[TrialGroup, Rows] | None]:
-    """Trains settings as Ray tasks of one core each, and a GPU; as `LocalWorkers.run`.
+    """Trains settings as Ray tasks with one core each, and a GPU if needed; as `LocalWorkers.run`.
 
-    What their files hold goes along, so that nothing is read where a task is: each file's content
-    is one object of the cluster, of which Ray brings a node one copy that all its tasks see, and
-    which it deletes with the last reference.
+    The contents of their input files are sent along, so that tasks read no files: they are objects
+    of the cluster. Ray copies each to a node once, for all its tasks, and deletes it with the last
+    reference.
 
     Args:
         settings: what to train.
-        folder: where each setting gets its run directory, by its name.
-        gpu_share: what of a GPU each setting on one asks for.
+        folder: the directory for the run directories, which have the settings' names.
+        gpu_share: the share of a GPU requested for each setting that trains on one.
 
     Raises:
         FileError: a file is missing, damaged, or does not fit.
@@ -105,7 +105,7 @@ def run_ray(
     import ray
 
     mailbox = _beside(ray).remote({each.name: _files(folder / each.name) for each in settings})
-    # A process for each, as TensorFlow is set up for one kind of setting.
+    # One process per task, as TensorFlow can be set up only for one kind of setting.
     task = ray.remote(num_cpus=1, max_retries=RETRIES, max_calls=1)(_train)
     largest_first = sorted(settings, key=lambda setting: -setting.seconds)
     contents = _put(ray, settings)
@@ -133,23 +133,23 @@ def run_ray(
 
 
 def _put(ray: Any, settings: Sequence[TrialGroup]) -> dict[DataConfig, Any]:
-    """What the files of settings hold, as objects of the cluster: one for each kind of data."""
+    """The contents of the settings' input files as objects of the cluster: one per data config."""
     configs = {setting.config.data: setting.config for setting in settings}
     return {data: ray.put(trial.read_files(config)) for data, config in configs.items()}
 
 
 def _resources(setting: TrialGroup, gpu_share: float) -> dict[str, float]:
-    """What a task asks for beside its core: Ray shows it no GPU but the one that it gives it."""
+    """What a task requests besides its core. Ray hides all GPUs but the one it assigns."""
     return {"num_gpus": gpu_share} if execution.on_gpu(setting.device) else {}
 
 
 def _stop(ray: Any, mailbox: Any, running: dict[Any, TrialGroup], folder: Path) -> None:
-    """Ends what still runs, as Ctrl-C does: in a checkpoint, where it comes to that soon enough."""
+    """Stops running tasks as Ctrl-C does: they write a checkpoint, if they do so in time."""
     for reference in running:
         ray.cancel(reference)
     if running:
         ray.wait([*running], num_returns=len(running), timeout=GRACE_SECONDS)
-    with suppress(ray.exceptions.RayError, OSError):  # What does not arrive is trained again.
+    with suppress(ray.exceptions.RayError, OSError):  # Whatever does not arrive is trained again.
         for setting in running.values():
             files = ray.get(mailbox.files.remote(setting.name), timeout=GRACE_SECONDS)
             if files:
@@ -160,9 +160,9 @@ def _stop(ray: Any, mailbox: Any, running: dict[Any, TrialGroup], folder: Path) 
 
 
 def _beside(ray: Any) -> Any:
-    """What makes the mailbox, as an actor on the node that the sweep is on.
+    """The mailbox's class, as an actor bound to the node that the sweep runs on.
 
-    Softly bound to it, the actor may come to lie on another, and its files be lost with that one.
+    With a soft binding, Ray could place it on another node, and its files would be lost with that.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -172,9 +172,9 @@ def _beside(ray: Any) -> Any:
 
 
 def _news(ray: Any, mailbox: Any) -> Iterator[dict[str, Report]]:
-    """What tasks have reported: gives what there is, and waits for nothing.
+    """Yields the reports that have arrived, without waiting.
 
-    A mailbox that is lost takes no trial with it: they end without having been seen.
+    If the mailbox is lost, trials still end; only their progress is not shown.
     """
     while True:
         asked = mailbox.fetch.remote()
@@ -205,7 +205,7 @@ ENDS = {
 
 
 def _why(error: Exception) -> str:
-    """What a task has raised, or what its end means."""
+    """The error that a task raised, or what its end means."""
     found = getattr(error, "cause", None) or error
     said = next(iter(str(found).splitlines()), type(found).__name__)
     return ENDS.get(type(found).__name__, said)
@@ -214,10 +214,10 @@ def _why(error: Exception) -> str:
 def _train(
     mailbox: Any, setting: TrialGroup, moves_to: Path, contents: trial.Contents
 ) -> tuple[Rows, Files]:
-    """A task: the rows, and the run directory's files by their relative path.
+    """The task: trains, and returns the rows and the files of the run directory.
 
     Raises:
-        MemoryError: Ray's memory guard has killed it again and again.
+        MemoryError: Ray's memory guard has killed it repeatedly.
     """
     import ray
 
@@ -225,12 +225,12 @@ def _train(
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder) / setting.name
         with (
-            suppress(ray.exceptions.RayError),  # The mailbox is lost: the task begins anew.
-            ThreadPoolExecutor(1) as other,  # A task that waits itself lends its core to others.
+            suppress(ray.exceptions.RayError),  # The mailbox is lost: the task starts from scratch.
+            ThreadPoolExecutor(1) as other,  # A task that waits lends its core to others.
         ):
             asked = mailbox.begin.remote(setting.name)
             files, times = other.submit(ray.get, asked, timeout=BEGIN_SECONDS).result()
-        if times > 1 + RETRIES:  # Ray counts all ends but one, after which it tries without end.
+        if times > 1 + RETRIES:  # Ray retries without limit after a kill by its memory guard.
             raise MemoryError(ENDS["OutOfMemoryError"])
         _write(directory, Report(set(files), files))
         with _reported(mailbox, setting.name, directory):
@@ -240,7 +240,7 @@ def _train(
 
 @contextmanager
 def _reported(mailbox: Any, name: str, directory: Path) -> Iterator[None]:
-    """Reports a run directory's files to the mailbox while a block goes on, and at its end."""
+    """Reports a run directory's files to the mailbox while the block runs, and at its end."""
     import ray
 
     def look() -> None:
@@ -251,7 +251,7 @@ def _reported(mailbox: Any, name: str, directory: Path) -> Iterator[None]:
             changed = {each for each, version in now.items() if reported.get(each) != version}
             if changed:
                 report = Report(set(now), _files(directory, changed))
-                with suppress(ray.exceptions.RayError):  # Then it is tried again.
+                with suppress(ray.exceptions.RayError):  # The next report tries again.
                     ray.get(mailbox.report.remote(name, report), timeout=GRACE_SECONDS)
                     reported = now
 
@@ -266,9 +266,9 @@ def _reported(mailbox: Any, name: str, directory: Path) -> Iterator[None]:
 
 
 def _paths(directory: Path) -> list[Path]:
-    """The files of a run, in the order in which they can be read while it writes them.
+    """The files of a run, in an order that is safe to read while the run writes them.
 
-    It writes a table before the checkpoint that counts its rows, and the best checkpoint last.
+    The run writes a table before the checkpoint that counts its rows, and the best checkpoint last.
     """
     place = RunDirectory(directory)
     return sorted(place.written, key=lambda path: (path != place.best, path != place.last))
@@ -284,7 +284,7 @@ def _versions(directory: Path) -> Versions:
 
 
 def _files(directory: Path, names: Container[str] | None = None) -> Files:
-    """What a run directory holds of a run, or of it some files."""
+    """The contents of all files of a run, or of some."""
     found = {}
     for path in _paths(directory):
         name = str(path.relative_to(directory))
@@ -295,8 +295,8 @@ def _files(directory: Path, names: Container[str] | None = None) -> Files:
 
 
 def _write(directory: Path, report: Report) -> None:
-    """Makes a run directory's files what a task has: at every moment they are a run's."""
-    RunDirectory(directory).remove_half_written()  # Of a sweep that was killed as it wrote them.
+    """Writes a task's files into a run directory, which holds a valid run at every moment."""
+    RunDirectory(directory).remove_half_written()  # Left by a killed sweep.
     for path in reversed(_paths(directory)):
         name = str(path.relative_to(directory))
         if (content := report.changed.get(name)) is not None:

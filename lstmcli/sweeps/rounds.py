@@ -1,9 +1,9 @@
-"""What a sweep trains next: all tuning candidates, those that are left, then more seeds.
+"""What a sweep trains next: all tuning candidates, those that remain, then more seeds.
 
 Successive halving (Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and
 hyperparameter optimization", AISTATS): all candidates are trained for a part of their epochs, and
-those that are clearly behind by then are stopped. What comes next depends only on what is on disk,
-so that an interrupted sweep continues as if nothing had happened.
+those clearly behind by then are stopped. The next round depends only on what is on disk, so that an
+interrupted sweep continues as if it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Round:
-    """What is trained before it is looked at again.
+    """What is trained before the results are looked at again.
 
     Attributes:
-        left: settings; one whose `until` is set pauses there.
-        dropped: settings that do not go on, with what they have reached.
+        left: the settings to train. A setting with `until` pauses after that epoch.
+        dropped: settings that are stopped for good, with their rows.
     """
 
     left: list[TrialGroup]
@@ -47,13 +47,13 @@ class Round:
 
 
 def rounds(plan: Plan, directory: SweepDirectory) -> Iterator[Round]:
-    """The rounds of a sweep; before the next one is asked for, the last is to be trained.
+    """The rounds of a sweep. The caller trains each round before it asks for the next.
 
-    The look at which the answer was known, or the last, is noted in the directory.
+    Sets the directory's `look` to the one at which the answer was known, or to the last.
     """
     for look, seeds in enumerate(plan.looks):
         if look + 1 < len(plan.looks) and _seeds_done(plan, directory) > seeds:
-            continue  # It was looked at already, and more seeds were called for.
+            continue  # This look has taken place, and more seeds were needed.
         paused: set[str] = set()
         while (now := _next(plan, directory, seeds, paused)).left or now.dropped:
             for setting, rows in now.dropped:
@@ -66,7 +66,7 @@ def rounds(plan: Plan, directory: SweepDirectory) -> Iterator[Round]:
 
 
 def _is_decided(plan: Plan, directory: SweepDirectory) -> bool:
-    """Whether more seeds would change none of the answers."""
+    """Whether no answer would change with more seeds."""
     _, verdicts = judged(plan, directory)
     return all(
         not each.better_than_a_guess or looks.is_decided(each.findings, directory.look)
@@ -75,7 +75,7 @@ def _is_decided(plan: Plan, directory: SweepDirectory) -> bool:
 
 
 def judged(plan: Plan, directory: SweepDirectory) -> tuple[pd.DataFrame, list[DepthResult]]:
-    """What the trials say at the look that the sweep has come to: `summaries.summarize`."""
+    """The summary of the trials at the sweep's current look, from `summaries.summarize`."""
     at = plan.looks[directory.look]
     trials = tables.trials_table(directory.rows.values(), plan.swept)
     if len(plan.looks) > 1:
@@ -94,9 +94,9 @@ def judged(plan: Plan, directory: SweepDirectory) -> tuple[pd.DataFrame, list[De
 
 
 def ahead(plan: Plan, directory: SweepDirectory, look: int = 0) -> list[tuple[TrialGroup, float]]:
-    """What is left to train for a look, and the part of its epochs that each may get.
+    """What is left to train for a look, and the share of its epochs that each setting may train.
 
-    Where it is not known yet which value will be the best, the first stands for it.
+    Until the best tuned value is known, the first value stands for it.
     """
     stage = _Stage(plan, directory, plan.looks[look], (), directory.begun(plan.swept))
     found: list[tuple[TrialGroup, float]] = []
@@ -111,15 +111,15 @@ def ahead(plan: Plan, directory: SweepDirectory, look: int = 0) -> list[tuple[Tr
 
 
 def may_train(plan: Plan, directory: SweepDirectory) -> bool:
-    """Whether there is something to train; or may be, as the answer may take more seeds."""
+    """Whether there is something to train, or may be because the answer may need more seeds."""
     return bool(ahead(plan, directory)) or _seeds_done(plan, directory) < plan.looks[-1]
 
 
 def _share(cell: Sequence[TrialGroup]) -> float:
-    """What part of its epochs a value that is tried gets on average.
+    """The share of its epochs that a tuning candidate trains on average.
 
-    Where all may stop at the pause, it is the mean, in proportion, of that and of what they get
-    when some go on.
+    If all candidates may stop at the pause, it is the geometric mean of two shares: with all of
+    them stopped there, and with some going on.
     """
     epochs, kept = cell[0].config.training.epochs, halving.FEWEST
     pause = _pause(epochs, len(cell))
@@ -130,19 +130,19 @@ def _share(cell: Sequence[TrialGroup]) -> float:
 
 
 def _may_be_enough(setting: TrialGroup) -> bool:
-    """Whether it is known how near losses are to the best, and none stops when it is solved."""
+    """Whether the Bayes loss is known, and training does not stop once the task is solved."""
     return setting.material.baseline is not None and not setting.config.training.until_solved
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """What is known when a round is made.
+    """What is known when a round is chosen.
 
     Attributes:
         plan, directory: the sweep.
-        seeds: of the look that it is on its way to.
-        paused: the names of the settings that have come to their pause.
-        runs: those that are there, by trial.
+        seeds: the number of seeds at the next look.
+        paused: the names of the settings that have reached their pause.
+        runs: the existing runs, by trial.
     """
 
     plan: Plan
@@ -155,37 +155,37 @@ class _Stage:
         return self.directory.missing(settings, self.runs)
 
     def numbered(self, setting: TrialGroup, count: int, first: int = 0) -> TrialGroup:
-        """A setting with so many seeds, from one place on."""
+        """A setting with `count` seeds, from the plan's first seed plus `first`."""
         begin = self.plan.base.run.seed + first
         return setting.with_seeds(range(begin, begin + count))
 
     def tuning(self, setting: TrialGroup) -> TrialGroup:
-        """The same setting with the seeds that choose."""
+        """The same setting with the seeds that are used for tuning."""
         chooses = self.numbered(setting, tuning.SEEDS, tuning.FIRST_SEED)
         return replace(chooses, tuning=True)
 
     def losses(
         self, setting: TrialGroup, left: Sequence[TrialGroup], epoch: int, name: str = "val_loss"
     ) -> Floats:
-        """The lowest validation loss of each seed up to an epoch; infinite where there is none.
+        """The lowest validation loss of each seed up to an epoch; infinite if there is none.
 
         Args:
-            setting: whose they are.
-            left: what is missing of it.
-            epoch: the last that counts.
-            name: their column in `metrics.csv`.
+            setting: the setting.
+            left: the part of it that is not finished.
+            epoch: the last epoch that counts.
+            name: the column of `metrics.csv`.
         """
         curves = self.directory.curves_of(setting, left).values()
         lowest = [curve[name][curve.epoch <= epoch].min() for curve in curves]
         return np.asarray([math.inf if math.isnan(each) else each for each in lowest], float)
 
     def is_enough(self, excess: Floats, setting: TrialGroup, left: Sequence[TrialGroup]) -> bool:
-        """Whether losses are so near the Bayes loss that none can be better by the margin.
+        """Whether losses are so close to the Bayes loss that none can be better by the margin.
 
         Args:
             excess: the excess loss of each seed.
-            setting: whose they are.
-            left: what is missing of it.
+            setting: the setting.
+            left: the part of it that is not finished.
         """
         chance = setting.material.baseline
         if chance is None or not _may_be_enough(setting):
@@ -197,7 +197,7 @@ class _Stage:
 
 
 def _next(plan: Plan, directory: SweepDirectory, seeds: int, paused: Collection[str]) -> Round:
-    """What is to be done for so many seeds."""
+    """The next round towards a number of seeds."""
     stage = _Stage(plan, directory, seeds, paused, directory.begun(plan.swept))
     found = Round([], [])
     for cell in plan.cells:
@@ -208,12 +208,12 @@ def _next(plan: Plan, directory: SweepDirectory, seeds: int, paused: Collection[
 
 
 def _of_one(stage: _Stage, setting: TrialGroup) -> Round:
-    """What is left of a setting, of the seeds that are compared."""
+    """What is left to train of a setting with the seeds that are compared."""
     return Round(stage.missing(stage.numbered(setting, stage.seeds)), [])
 
 
 def _of_cell(stage: _Stage, cell: Sequence[TrialGroup]) -> Round:
-    """What is to be done for a depth: until the pause, from there on, or with its best values."""
+    """What is left to train for a depth: up to the pause, after it, or with the best values."""
     tried = [*map(stage.tuning, cell)]
     parts = {each.name: stage.missing(each) for each in tried}
     left = [part for each in parts.values() for part in each]
@@ -236,9 +236,10 @@ def _halved(
     parts: Mapping[str, list[TrialGroup]],
     pause: int,
 ) -> Round:
-    """Which values go on after their pause, and which do not.
+    """Which candidates continue after the pause, and which do not.
 
-    None does where one is already so near the Bayes loss that no other can be better by the margin.
+    None continues if one is already so close to the Bayes loss that no other can be better by the
+    margin.
     """
     curves, known = stage.directory.curves_of, [(each, parts[each.name]) for each in tried]
     all_excess = [(each, left, stage.losses(each, left, pause, "val_gap")) for each, left in known]
@@ -259,14 +260,14 @@ def _halved(
 
 
 def _pause(epochs: int, candidates: int) -> int | None:
-    """The epoch after which candidates are looked at; `None` where all go on anyway."""
+    """The epoch after which candidates are compared; `None` if all continue anyway."""
     if candidates <= halving.FEWEST or epochs < 2:
         return None
     return max(1, round(halving.RUNG * epochs))
 
 
 def _best(cell: Sequence[TrialGroup], plan: Plan, directory: SweepDirectory) -> TrialGroup:
-    """The setting with the values that are chosen for a depth: one of some, or of an older list."""
+    """A depth's setting with the chosen values, which may come from an older list."""
     first = cell[0]
     trials = tables.trials_table(directory.rows.values(), plan.swept)
     for name, value in first.cell.items():
@@ -281,7 +282,7 @@ def _best(cell: Sequence[TrialGroup], plan: Plan, directory: SweepDirectory) -> 
 
 
 def _seeds_done(plan: Plan, directory: SweepDirectory) -> int:
-    """How many seeds, from the first on, have a result at every depth."""
+    """How many consecutive seeds, from the first, have a result at every depth."""
     done = [_seeds_of(cell, directory) for cell in plan.cells]
     begin = plan.base.run.seed
     common = set.intersection(*done)
@@ -289,7 +290,7 @@ def _seeds_done(plan: Plan, directory: SweepDirectory) -> int:
 
 
 def _seeds_of(cell: Sequence[TrialGroup], directory: SweepDirectory) -> set[int]:
-    """The seeds of which a depth has a trial that is compared."""
+    """The seeds for which a depth has a trial that is compared."""
     shared = cell[0].cell.items()
     ended = (row for row in directory.rows.values() if not row["trial"].endswith(grid.TUNING))
     return {row["seed"] for row in ended if shared <= row.items()}

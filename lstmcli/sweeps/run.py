@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 DONE, FAILED, WAS_LOST, DIVERGED = "done", "failed", "lost", "diverged"
 PAUSED, DROPPED = "paused", "dropped"
-"""How a setting can end; and that it is not decided yet whether it goes on."""
+"""Phases of a setting: not yet decided whether it continues, and stopped for good."""
 PASSED_OVER = (Status.TRIED, Status.DROPPED)
 ALIKE = {Status.DIVERGED: DIVERGED, Status.DROPPED: DROPPED}
 Train = Callable[[list[TrialGroup]], Generator[tuple[TrialGroup, list[Row]] | None]]
-"""Trains settings; as `LocalWorkers.run`."""
+"""Trains settings, as `LocalWorkers.run`."""
 START_SECONDS = 10
-"""For loading and compiling, which every worker does."""
+"""Time for loading and compiling, which every worker does."""
 
 MOST_SEEDS = 1000
-"""More than these are not advised: nobody would run them."""
+"""More seeds than this are never advised: nobody would run them."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class Progress:
     """Where a setting stands: yielded a few times a second.
 
     Attributes:
-        name: the setting's.
+        name: name of the setting.
         phase: `compiling`, `training`, `paused` or, once its trials are on disk, how it ended.
-        epochs: completed.
-        of: how many it trains, at most.
-        solved: seeds that have solved the task; `None` where the Bayes loss is not known.
-        seeds: how many it has.
-        lowest: the lowest validation loss so far; infinite before there is one.
-        left: about how many seconds the sweep will still take; `None` before that is known.
+        epochs: number of completed epochs.
+        of: the most epochs that it trains.
+        solved: number of seeds that have solved the task; `None` if the Bayes loss is not known.
+        seeds: number of seeds.
+        lowest: lowest validation loss so far; infinite before there is one.
+        left: estimated seconds until the sweep ends; `None` before that is known.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class More:
-    """More seeds of some depths, which may be enough to tell, and the seconds that they take."""
+    """More seeds for some depths that may settle the answer, and how many seconds they take."""
 
     layers: list[int]
     seeds: int
@@ -95,8 +95,8 @@ class Result:
         directory: the sweep's directory.
         trials, curves, summary: the columns of `trials.csv`, `curves.csv` and `summary.csv`.
         parts: an answer for each combination of the settings that are swept besides depth.
-        more: how many more seeds may be enough to tell, if the data cannot.
-        best: the best trial, of the depth that the answer names; `None` if no trial has a loss.
+        more: if the answer is open, how many more seeds may settle it.
+        best: the best trial of the depth that the answer names; `None` if no trial has a loss.
     """
 
     directory: Path
@@ -114,12 +114,12 @@ class Result:
 
     @property
     def answer(self) -> str:
-        """All sentences."""
+        """All answers as one text."""
         return "; ".join(self.answers)
 
     @property
     def failed(self) -> pd.DataFrame:
-        """The trials without a test loss, except those that only tune."""
+        """The trials without a test loss, except those used only for tuning."""
         return summaries.without_result(self.trials)
 
     def _repr_html_(self) -> str:
@@ -129,12 +129,12 @@ class Result:
 
 
 def find_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> SweepDirectory:
-    """The directory of a sweep, with the trials that are finished; writes nothing.
+    """The directory of a sweep, with its finished trials; writes nothing.
 
     Args:
         plan: the sweep.
-        out: where; by default one that the same sweep finds again.
-        overwrite: whether a sweep that is there already is to be replaced.
+        out: the directory; by default one that the same sweep finds again.
+        overwrite: whether to replace an existing sweep.
 
     Raises:
         UsageError: it holds another sweep.
@@ -150,12 +150,12 @@ def find_directory(plan: Plan, out: Path | None, overwrite: bool = False) -> Swe
 
 @contextmanager
 def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[SweepDirectory]:
-    """The directory of a sweep, for this process alone; arguments as `find_directory` has them.
+    """Opens and locks the directory of a sweep; arguments as in `find_directory`.
 
     Raises:
         UsageError: it holds another sweep, cannot be written to, or is being written to.
         FileError: its table of trials is damaged.
-        DeviceError: a device that trials ask for is not on this machine, which is to train them.
+        DeviceError: trials are trained on this machine, which lacks a device that they ask for.
         LstmcliError: the Ray cluster that is to train them is not there, or refuses.
     """
     directory = find_directory(plan, out, overwrite)
@@ -164,7 +164,7 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
     if left and plan.asked.backend == "local":
         placed = placement.here(left, plan.gpus, plan.asked)
     with directory.lock():
-        directory = find_directory(plan, out, overwrite)  # It may have changed until it was ours.
+        directory = find_directory(plan, out, overwrite)  # It may have changed before the lock.
         with _workplace(plan, directory) as notes:
             left = [each for each, _ in rounds.ahead(plan, directory)]
             if left and plan.asked.backend == "ray":
@@ -177,7 +177,7 @@ def opened(plan: Plan, out: Path | None, overwrite: bool = False) -> Iterator[Sw
 
 
 def _workplace(plan: Plan, directory: SweepDirectory) -> AbstractContextManager[list[str]]:
-    """Readies where trials are trained, if any are left; gives what there is to say of it."""
+    """Joins the Ray cluster if trials are to be trained there; yields notes on it."""
     asked = plan.asked
     if asked.backend == "ray" and rounds.may_train(plan, directory):
         return ray_cluster.joined(asked.address, workers(asked))
@@ -185,10 +185,10 @@ def _workplace(plan: Plan, directory: SweepDirectory) -> AbstractContextManager[
 
 
 def run(plan: Plan, directory: SweepDirectory) -> Iterator[Progress]:
-    """Trains what is missing; each setting's rows are on disk as soon as it ends.
+    """Trains what is missing. Each setting's rows are on disk as soon as it ends.
 
     Raises:
-        StoppedError: a signal came; the trials that had ended are kept.
+        StoppedError: a signal was received; the trials that had ended are kept.
     """
     remaining = Remaining(rounds.ahead(plan, directory))
     with stop_signals() as stopped, _training(plan, directory) as train:
@@ -213,7 +213,7 @@ def _trained(
     remaining: Remaining,
     train: Train,
 ) -> Iterator[list[Progress]]:
-    """Trains the settings of a round; yields where they stand a few times a second."""
+    """Trains the settings of a round, and yields their progress a few times a second."""
     if not left:
         return
     left = directory.placement.place(left)
@@ -255,7 +255,7 @@ def _watched(
 def _under_way(
     setting: TrialGroup, watch: tables.MetricsTail, left: float | None, phase: str | None = None
 ) -> Progress:
-    """A setting that is trained."""
+    """The progress of a setting that is being trained."""
     return Progress(
         setting.shown,
         phase or watch.phase,
@@ -269,7 +269,7 @@ def _under_way(
 
 
 def _ended(setting: TrialGroup, rows: list[Row], left: float | None) -> Progress:
-    """A setting whose trials are on disk."""
+    """The progress of a setting whose trials are on disk."""
     losses = [row["best_val_loss"] for row in rows if row["best_val_loss"] is not None]
     return Progress(
         setting.shown,
@@ -284,7 +284,7 @@ def _ended(setting: TrialGroup, rows: list[Row], left: float | None) -> Progress
 
 
 def _ending(rows: list[Row]) -> str:
-    """How a setting ended: as all of its trials did, or it is done."""
+    """How a setting ended: as all of its trials did, if they ended alike; else done or failed."""
     if len(statuses := {row["status"] for row in rows}) == 1 and statuses <= ALIKE.keys():
         return ALIKE[statuses.pop()]
     if {row["status"] for row in rows} != {Status.FAILED}:
@@ -293,7 +293,7 @@ def _ending(rows: list[Row]) -> str:
 
 
 def _solved(rows: list[Row]) -> int | None:
-    """How many seeds have; `None` where that was not looked at, as they were not trained so far."""
+    """How many seeds have solved the task; `None` if they were stopped before this was checked."""
     known = [row["solved"] for row in rows if row["solved"] is not None]
     return sum(map(bool, known)) if known or rows[0]["status"] not in PASSED_OVER else None
 
@@ -304,7 +304,7 @@ def _known(setting: TrialGroup, solved: int | None) -> int | None:
 
 @contextmanager
 def _training(plan: Plan, directory: SweepDirectory) -> Iterator[Train]:
-    """What trains the settings of a round where the plan says: workers stay until the last."""
+    """Yields the function that trains a round. Workers stay until the last round."""
     asked, folder, placed = plan.asked, directory.settings, directory.placement
     if asked.backend == "ray":
         yield lambda left: ray_workers.run_ray(left, folder, placed.share)
@@ -315,7 +315,7 @@ def _training(plan: Plan, directory: SweepDirectory) -> Iterator[Train]:
 
 
 def workers(asked: SweepConfig) -> int:
-    """Number of worker processes."""
+    """The number of worker processes."""
     return asked.jobs or len(local_workers.cores())
 
 
@@ -324,7 +324,7 @@ def forecast(plan: Plan, left: Sequence[tuple[TrialGroup, float]]) -> tuple[int,
 
     Args:
         plan: the sweep.
-        left: the settings, and the part of its epochs that each may get.
+        left: the settings, and the share of its epochs that each may train.
     """
     count = max(1, min(workers(plan.asked), len(left)))
     programs = Counter(program(each) for each, _ in left)
@@ -332,7 +332,7 @@ def forecast(plan: Plan, left: Sequence[tuple[TrialGroup, float]]) -> tuple[int,
     trained = [each.preflight.training * share for each, share in left]
     alone = [each.preflight.compiling + own for (each, _), own in zip(left, trained, strict=True)]
     shared = [seconds for name, seconds in compiling.items() if programs[name] > 1]
-    again = (count - 1) * max(shared, default=0.0)  # By workers that help another.
+    again = (count - 1) * max(shared, default=0.0)  # Compiled again by workers that help others.
     total = sum(trained) + sum(compiling.values()) + again
     return count, max([*alone, total / count]) + START_SECONDS / 2
 
@@ -344,7 +344,7 @@ def _watch(setting: TrialGroup, directory: SweepDirectory) -> tables.MetricsTail
 
 
 def conclude(plan: Plan, directory: SweepDirectory) -> Result:
-    """Writes the tables, and answers."""
+    """Writes the tables, and returns the results with the answer."""
     trials = directory.add([], plan.swept)
     before = tables.read_curves_table(directory.curves, plan.swept)
     curves = tables.curves_table(trials, plan.swept, directory.path, before)
@@ -368,7 +368,7 @@ def conclude(plan: Plan, directory: SweepDirectory) -> Result:
 
 
 def more_seeds(trials: pd.DataFrame, verdicts: list[DepthResult], workers: int) -> More | None:
-    """The seeds that would tell in each group where the data cannot, and the time for them."""
+    """The number of seeds that may settle all open answers, and the time to train them."""
     undecided = [
         each
         for each in verdicts

@@ -1,4 +1,4 @@
-"""The directory of a sweep: one sweep, which more depths and more seeds extend."""
+"""The directory of a sweep. More depths and seeds extend the same sweep."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class SweepDirectory(SweepFiles):
     """A directory that holds a sweep.
 
     Attributes:
-        rows: the trials that are finished, by their identity.
-        elsewhere: of these, the ones that a sweep beside this one has: the run that they are of,
-            and what its directory is called here.
-        notes: what there is to say of where the trials are trained.
-        placement: which of them on which device.
-        look: the one at which the sweep's answer is given, where it takes seeds as needed.
+        rows: the finished trials, by identity.
+        elsewhere: of these, the trials reused from a neighbouring sweep: the run of each, and the
+            name of its directory here.
+        notes: remarks on where the trials are trained.
+        placement: which trials are trained on which device.
+        look: with `--seeds auto`, the look at which the sweep's answer is given.
     """
 
     rows: dict[str, Row] = field(default_factory=dict)
@@ -59,10 +59,10 @@ class SweepDirectory(SweepFiles):
     look: int = 0
 
     def look_up(self, plan: Plan) -> None:
-        """Reads the trials that are finished, here and in the sweeps beside this one.
+        """Reads the finished trials of this sweep and of its neighbours.
 
         Raises:
-            UsageError: the directory holds another sweep, or files that are no sweep's.
+            UsageError: the directory holds another sweep, or files that do not belong to a sweep.
             FileError: its table of trials is damaged.
         """
         self._check(plan)
@@ -87,11 +87,11 @@ class SweepDirectory(SweepFiles):
     def with_runs(
         self, rows: Iterable[Row], columns: Sequence[str]
     ) -> list[tuple[Row, TrialRun | None]]:
-        """Rows of `trials.csv`, each with the run that it is of; `None` where that is not here.
+        """Rows of `trials.csv`, each with its run, or `None` if the run is missing.
 
         Args:
-            rows: by the names of the columns.
-            columns: those that name a setting.
+            rows: the rows, as dictionaries by column.
+            columns: the columns that identify a setting.
         """
         runs = trial_runs.by_trial(trial_runs.in_folder(self.settings), columns)
         found = []
@@ -101,7 +101,7 @@ class SweepDirectory(SweepFiles):
         return found
 
     def _take_over(self, other: SweepDirectory, plan: Plan, wanted: dict[str, TrialGroup]) -> None:
-        """Takes what is wanted of the trials that another sweep has finished, with their runs."""
+        """Reuses those finished trials of another sweep that are wanted, with their runs."""
         try:
             identity = other.identity()
             swept = lists_of(identity)
@@ -113,10 +113,10 @@ class SweepDirectory(SweepFiles):
             rows = other.with_runs(tables.read_trials(other.trials, columns).values(), columns)
             files = identity["data"].get("data"), identity["training"].get("init_from")
         except (FileError, OSError, ValueError, KeyError, TypeError, AttributeError):
-            return  # It is damaged: that is its own affair.
+            return  # The other sweep is damaged, which does not matter here.
         for row, run in rows:
             if run is None or run.epochs(row["seed"]) != row["epochs"]:
-                continue  # Its curve would be lost.
+                continue  # Its learning curve would be incomplete.
             if row["status"] in (Status.TRIED, Status.DROPPED):
                 continue
             known = grid.identities(run.config, *files)[row["seed"]]
@@ -127,10 +127,10 @@ class SweepDirectory(SweepFiles):
                 self.elsewhere[known] = (run, name)
 
     def identity(self) -> dict[str, Any]:
-        """What makes it one sweep, as it is kept.
+        """The saved settings that identify the sweep.
 
         Raises:
-            OSError, ValueError: it is damaged, or not there.
+            OSError, ValueError: they are damaged or missing.
         """
         try:
             found = tomllib.loads(self.config.read_text("utf-8")).get("sweep")
@@ -158,10 +158,10 @@ class SweepDirectory(SweepFiles):
             )
 
     def check_free(self) -> None:
-        """Refuses what is no directory, and one with files of a sweep's names that are no sweep's.
+        """Checks that a sweep may be written here.
 
         Raises:
-            UsageError: it is one of these.
+            UsageError: it is not a directory, or has files named like a sweep's but holds no sweep.
         """
         if os.path.lexists(self.path) and not self.path.is_dir():
             raise UsageError(f"cannot write to `{self.path}`: it is not a directory", OUT)
@@ -182,7 +182,7 @@ class SweepDirectory(SweepFiles):
         ]  # fmt: skip
 
     def delete(self) -> None:
-        """Deletes the sweep that is there, and nothing else."""
+        """Deletes the files of the sweep, and nothing else."""
         if not self.config.is_file():
             return
         for path in self._written:
@@ -195,10 +195,10 @@ class SweepDirectory(SweepFiles):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Makes the directory and keeps all others from writing here, for the length of a block.
+        """Creates the directory, and locks it against other writers for the length of a block.
 
         Raises:
-            UsageError: it cannot be written to, or somebody else writes here.
+            UsageError: it cannot be written to, or another process writes to it.
         """
         made = self._make()
         try:
@@ -216,9 +216,9 @@ class SweepDirectory(SweepFiles):
             raise UsageError(f"cannot write to `{self.path}`: {why}", OUT) from error
 
     def begin(self, plan: Plan) -> None:
-        """Writes what the sweep is, and takes over what sweeps beside it have finished.
+        """Writes the sweep's settings, and copies the reused runs of neighbouring sweeps.
 
-        What a sweep that was killed has left half-written goes.
+        Deletes partly written files of a killed sweep.
         """
         remove_half_written(*self._written, self.figures / "*.png")
         tables = {"sweep": plan.identity, **self._files(plan)}
@@ -229,11 +229,11 @@ class SweepDirectory(SweepFiles):
 
     @property
     def neighbours(self) -> dict[Path, int]:
-        """The sweeps beside this one that trials are taken from, and how many of each."""
+        """The neighbouring sweeps whose trials are reused, and how many of each."""
         return Counter(run.path.parent.parent for run, _ in self.elsewhere.values())
 
     def _files(self, plan: Plan) -> dict[str, dict[str, str]]:
-        """Where the files of a sweep lie, from here; an identity knows them by their contents."""
+        """The paths of the input files, relative to here; the identity has only their contents."""
         tables = run_dir.as_seen_from(self.path, plan.base.to_dict())
         found = {
             name: tables[group][name]
@@ -244,15 +244,15 @@ class SweepDirectory(SweepFiles):
         return {"files": found} if found else {}
 
     def begun(self, swept: Sequence[str]) -> Runs:
-        """The runs that are there, by trial."""
+        """The existing runs, by trial."""
         return trial_runs.by_trial(trial_runs.in_folder(self.settings), grid.key_names(swept))
 
     def missing(self, settings: Sequence[TrialGroup], runs: Runs | None = None) -> list[TrialGroup]:
-        """What is left to do of some settings: what was begun goes on in its own directory.
+        """What is left to train of some settings. Existing runs continue in their directories.
 
         Args:
-            settings: of the sweep.
-            runs: those that are there, where they are known.
+            settings: settings of the sweep.
+            runs: the existing runs, if they are known already.
         """
         left = tables.missing(settings, self.rows)
         if left and runs is None:
@@ -260,11 +260,11 @@ class SweepDirectory(SweepFiles):
         return [part for setting in left for part in _begun(setting, runs or {})]
 
     def curves_of(self, setting: TrialGroup, left: Sequence[TrialGroup]) -> dict[int, pd.DataFrame]:
-        """The rows of `metrics.csv` of each seed of a setting, as far as it is trained.
+        """The rows of `metrics.csv` of each seed of a setting, up to the last trained epoch.
 
         Args:
-            setting: with its seeds.
-            left: what is missing of it.
+            setting: the setting with its seeds.
+            left: the part of it that is not finished.
         """
         folders = {
             seed: self.path / self.rows[trial]["run_dir"]
@@ -277,12 +277,12 @@ class SweepDirectory(SweepFiles):
         return {seed: (own := tables[path])[own.seed == seed] for seed, path in folders.items()}
 
     def epochs(self, setting: TrialGroup) -> int:
-        """How many epochs the run of a setting has."""
+        """How many epochs the run of a setting has completed."""
         epochs = trial_runs.read_curves(self.settings / setting.name).epoch
         return int(epochs.max()) if len(epochs) else 0
 
     def add(self, rows: Sequence[Row], swept: Sequence[str]) -> pd.DataFrame:
-        """Takes in the rows of trials that have ended; they are on disk when this returns."""
+        """Adds the rows of trials that have ended. They are on disk when this returns."""
         self.rows |= {row["trial"]: row for row in rows}
         table = tables.trials_table(self.rows.values(), swept)
         tables.write_csv(self.trials, table)
@@ -290,7 +290,7 @@ class SweepDirectory(SweepFiles):
 
 
 def _begun(setting: TrialGroup, runs: Runs) -> list[TrialGroup]:
-    """A setting, cut where its seeds have runs of their own that were begun, longest first."""
+    """Splits a setting so that each existing run continues with its seeds, longest run first."""
     seeds = setting.config.run.seeds
     found = dict.fromkeys(
         run for seed in seeds for run in runs.get((*setting.keys.values(), seed), [])
@@ -306,7 +306,7 @@ def _begun(setting: TrialGroup, runs: Runs) -> list[TrialGroup]:
 
 
 def default_directory(plan: Plan) -> Path:
-    """Where a sweep is that is not told where: found by what it is, if it is there already."""
+    """The directory of a sweep without `--out`: an existing one with the same identity, or new."""
     found = sorted(ROOT.glob("sweep-*/sweep.toml"))
     for config in sorted(found, key=lambda each: each.parent.name != plan.name):
         with suppress(OSError, ValueError, AttributeError):

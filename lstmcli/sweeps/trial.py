@@ -1,4 +1,4 @@
-"""Trains and tests one setting of a sweep, in a worker on this machine or another."""
+"""Trains and tests one setting of a sweep, in a worker on this or another machine."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the files hold that a setting names: with it, it is trained where they are not.
+    """The contents of a setting's input files, for training on a machine without these files.
 
     Attributes:
-        source: its data.
-        begin: the model that it begins with; `None` for weights that are drawn.
+        source: the data.
+        begin: the model whose weights training starts from; `None` for random weights.
     """
 
     source: Source
@@ -45,10 +45,10 @@ class Contents:
 
 
 def read_files(config: Config) -> Contents:
-    """Reads the files that settings name.
+    """Reads the input files that settings name.
 
     Raises:
-        FileError: one is missing or damaged, or does not fit.
+        FileError: a file is missing or damaged, or does not fit.
     """
     from lstmcli.training import initial_weights
 
@@ -59,23 +59,23 @@ def read_files(config: Config) -> Contents:
 
 
 class LostRows(list[dict[str, Any]]):
-    """The rows of a setting whose worker came to no end of its own."""
+    """The rows of a setting whose worker was killed or lost."""
 
 
 class Status(StrEnum):
     """How a trial ended."""
 
     COMPLETED = "completed"
-    WORSE = "worse than chance"  # Its test loss is far above that of a uniform guess.
+    WORSE = "worse than chance"  # Its test loss is far above a uniform guess's.
     DIVERGED = "diverged"
     FAILED = "failed"
-    TRIED = "tried"  # It has chosen what is tuned, or been passed over, and is not compared.
-    DROPPED = "dropped"  # The same, and others were clearly better when it was paused.
+    TRIED = "tried"  # Used only for tuning; not compared.
+    DROPPED = "dropped"  # The same, and stopped at its pause as clearly worse.
 
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One seed of a setting: a row of `trials.csv`, whose swept settings stand after the size.
+    """One seed of a setting: a row of `trials.csv`, where the swept settings follow the size.
 
     Losses are in nats per step, or squared errors of standardised numbers. What is not measured is
     an empty cell.
@@ -88,24 +88,24 @@ class TrialRow:
             only helped to choose what `--tune` names.
         exit_code: what `lstmcli train` would have ended with.
         epochs: epochs completed.
-        solved: whether the task is solved: the gap is below 1 % of the way from the Bayes loss to
-            chance.
+        solved: whether the task is solved: the excess loss is below 1 % of the difference between
+            chance and the Bayes loss.
         epochs_to_solve: epochs until it was solved in validation.
         best_val_loss: lowest validation loss.
         test_loss: loss of the best checkpoint on a test series, which neither training nor the
             choice of the checkpoint saw.
-        test_accuracy: share of the test steps guessed right; of classes.
-        bayes_loss: Bayes loss of the test series, where that is known.
-        gap: excess loss: the test loss minus the oracle's on the same labels.
-        epoch_seconds: seconds of its fastest epoch, with `replicas` seeds side by side.
+        test_accuracy: share of the test steps predicted correctly; for classes.
+        bayes_loss: Bayes loss of the test series, if it is known.
+        gap: excess loss: the test loss minus the Bayes loss on the same labels.
+        epoch_seconds: seconds of its fastest epoch, in which `replicas` seeds were trained.
         error: why it failed.
         chance: loss of a uniform guess of the class, or of the mean of a number.
-        replicas: how many seeds were trained side by side with it, itself among them.
-        reference: the best baseline: what has the lowest test loss without a network.
+        replicas: how many seeds were trained together in one run, including this one.
+        reference: the best baseline: the predictor without a network that has the lowest test loss.
         reference_loss: loss of that baseline on the same labels.
         seconds: seconds from the start of the run, which it shares with other seeds, to its own
             last epoch.
-        run_dir: directory of that run, from the sweep's.
+        run_dir: directory of that run, relative to the sweep's.
     """
 
     trial: str
@@ -138,7 +138,7 @@ def columns(swept: list[str]) -> list[str]:
 
 
 def lost(setting: TrialGroup, why: str) -> LostRows:
-    """The rows of a setting whose worker came to no end of its own."""
+    """The rows of a setting whose worker was killed or lost."""
     return LostRows(failed(setting, f"its worker was lost: {why}", ExitCode.FAILED))
 
 
@@ -167,18 +167,18 @@ def run(
     moves_to: Path | None = None,
     contents: Contents | None = None,
 ) -> list[dict[str, Any]]:
-    """Trains a setting's seeds side by side in a run directory, and tests each seed's best model.
+    """Trains a setting's seeds together in one run directory, and tests each seed's best model.
 
-    A run that is there already, of a sweep that was stopped, goes on where it stood.
+    An existing run of a stopped sweep is resumed.
 
     Args:
         setting: what to train.
-        directory: where.
-        moves_to: where the directory's files will lie in the end, if elsewhere.
-        contents: of its files, where these have been read already.
+        directory: the run directory.
+        moves_to: the directory that the files will be moved to, if any.
+        contents: the contents of its input files, if they have been read already.
 
     Returns:
-        A row of `trials.csv` for each seed; none where the training pauses before its end.
+        A row of `trials.csv` for each seed; no rows if the training pauses before its end.
     """
     from lstmcli.sweeps.data_info import check_unchanged
 
@@ -192,14 +192,14 @@ def run(
     check_unchanged(source, setting.material.digest)
     source.known_baselines.update(setting.material.baselines)
     run = _resumed(directory, contents, moves_to) or _begun(directory, contents, moves_to)
-    with suppress(DivergedError):  # Which seeds it met shows in the run; the others count.
+    with suppress(DivergedError):  # The run knows which seeds diverged; the others count.
         if not _train(run, setting):
             return []
     return _rows(setting, run)
 
 
 def _train(run: TrainingState, setting: TrialGroup) -> bool:
-    """Trains a run to its end, or until it pauses; whether it has ended."""
+    """Trains a run until it ends or pauses; returns whether it has ended."""
     from lstmcli.training import checkpointing, trainer
 
     with closing(trainer.train(run, ["sweep", setting.name])) as progress:
@@ -211,7 +211,7 @@ def _train(run: TrainingState, setting: TrialGroup) -> bool:
 
 
 def tried(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
-    """The rows of a setting that chooses what is tuned, by its validation losses alone."""
+    """The rows of a setting used only for tuning, with validation losses only."""
     rows, found = metrics.read_metrics(run.directory.metrics), []
     for replica, (seed, trial) in enumerate(setting.trials.items()):
         mine, lost = [row for row in rows if row.seed == seed], seed in run.diverged
@@ -240,12 +240,12 @@ def tried(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
 def paused(
     setting: TrialGroup, curves: Mapping[int, pd.DataFrame], status: Status = Status.TRIED
 ) -> list[dict[str, Any]]:
-    """The rows of a setting that does not go on after its pause.
+    """The rows of a setting that does not continue after its pause.
 
     Args:
-        setting: whose they are.
+        setting: the setting.
         curves: the rows of `metrics.csv` of each seed.
-        status: what is said of them.
+        status: the status of the rows.
     """
     found = []
     for seed, trial in setting.trials.items():
@@ -278,14 +278,14 @@ def _begun(directory: Path, contents: Contents, moves_to: Path | None) -> Traini
 
 
 def _resumed(directory: Path, contents: Contents, moves_to: Path | None) -> TrainingState | None:
-    """The run that is there; `None` where none can go on, and what was there is deleted.
+    """The existing run, resumed. If it cannot be, its directory is deleted: `None`.
 
     Raises:
-        UsageError: somebody else writes to it.
+        UsageError: another process writes to it.
     """
     if not directory.is_dir():
         return None
-    with locks.lock(directory):  # A killed sweep's worker may still be at it.
+    with locks.lock(directory):  # A killed sweep's worker may still use it.
         with suppress(LstmcliError):
             return _put_back(RunDirectory(directory, moves_to=moves_to), contents)
         shutil.rmtree(directory, ignore_errors=True)
@@ -293,21 +293,21 @@ def _resumed(directory: Path, contents: Contents, moves_to: Path | None) -> Trai
 
 
 def _put_back(place: RunDirectory, contents: Contents) -> TrainingState:
-    """The run of a directory as it stood.
+    """Restores the run of a directory.
 
     Raises:
-        LstmcliError: it is damaged, or cannot become what one left alone would have become.
+        LstmcliError: it is damaged, or would not end as it would have without an interruption.
     """
     from lstmcli.training import resume, resume_state, trainer
 
     source = contents.source
     found = resume_state.load_resume_state(place, {}, data_is_open=True)
-    known = Config.build(found.status[run_dir.SETTINGS])  # With defaults where it is older.
+    known = Config.build(found.status[run_dir.SETTINGS])  # With defaults, if it is older.
     device = source.config.run.device
-    known = replace(known, run=replace(known.run, device=device))  # Whatever they were called.
+    known = replace(known, run=replace(known.run, device=device))  # Ignores device names.
     same = execution.on_gpu(device) == execution.on_gpu(found.status["device"])
     if execution.on_gpu(device):
-        found = replace(found, other_device=device)  # Any of the same kind.
+        found = replace(found, other_device=device)  # Any device of the same kind.
     if not same or (
         load.fixed_settings(known.to_dict()) != load.fixed_settings(source.config.to_dict())
     ):
@@ -323,8 +323,8 @@ def _rows(setting: TrialGroup, run: TrainingState) -> list[dict[str, Any]]:
         return tried(setting, run)
     windows = run.source.test()
     tested = _test(run, windows)
-    rows = metrics.read_metrics(run.directory.metrics)  # Those of before it was resumed too.
-    # The first epoch holds the compilation; of the others, the fastest was disturbed least.
+    rows = metrics.read_metrics(run.directory.metrics)  # Includes those before a resume.
+    # The first epoch includes compiling; of the others, the fastest was disturbed least.
     seconds = list({row.epoch: row.epoch_seconds for row in rows}.values())
     fastest = min(seconds[1:] or seconds, default=None)
     found = []
@@ -369,16 +369,16 @@ def _seconds(rows: list[EpochRow]) -> float | None:
 
 
 def _epochs_to_solve(rows: list[EpochRow], floor: BayesLoss | None) -> int | None:
-    """The first epoch after which the validation loss says that the task is solved."""
+    """The first epoch after which the task is solved by the validation loss."""
     if floor is None:
         return None
     return next((row.epoch for row in rows if (row.val_gap or 0) < floor.line), None)
 
 
 def _baselines(run: TrainingState, windows: Windows) -> tuple[Baseline | None, Baseline | None]:
-    """What knows the mean or the frequencies alone, and what is best without a network.
+    """The baseline that predicts the mean or the class frequencies, and the best baseline.
 
-    For a dataset they are those of its test part, for a task both are the baseline of its paper.
+    For a dataset, they are those of its test part; for a task, both are its paper's baseline.
     """
     from lstmcli.data import tasks
     from lstmcli.data.baselines import Baseline
@@ -392,9 +392,9 @@ def _baselines(run: TrainingState, windows: Windows) -> tuple[Baseline | None, B
 
 
 def _worst(run: TrainingState, naive: Baseline | None) -> float:
-    """The test loss above which a guess is better by far.
+    """The test loss above which a guess is far better.
 
-    A test part that differs much from the training part is hard for a guess too.
+    The limit is higher for a test part so different from the training part that a guess does badly.
     """
     return run.worse_than_chance_above * max(1.0, (naive.loss if naive else 0) / run.chance)
 
@@ -402,10 +402,9 @@ def _worst(run: TrainingState, naive: Baseline | None) -> float:
 def _test(
     run: TrainingState, windows: list[Windows]
 ) -> list[tuple[float, float | None, BayesLoss | None]]:
-    """Loss, accuracy and floor of each seed's best model on its test series.
+    """The loss, accuracy and Bayes loss of each seed's best model on its test series.
 
-    The program that validated does it, so that nothing is compiled for it. Empty if no epoch was
-    finished.
+    This uses the validation program, so that nothing is compiled. Empty if no epoch was completed.
     """
     from lstmcli.core.replica_windows import ReplicaWindows
     from lstmcli.data.datasets import floor_of

@@ -1,4 +1,4 @@
-"""Finds the run of each trial by its settings, whatever its directory is called."""
+"""Finds the run of each trial by its settings, whatever the name of its directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Key = tuple[Any, ...]
-"""What a trial is within its sweep: the values of the columns that name its setting, and a seed."""
+"""Identifies a trial within its sweep: the values of its setting's columns, and the seed."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrialRun:
     """A run directory of a sweep.
 
     Attributes:
-        path: where.
+        path: the directory.
         config: its settings.
     """
 
@@ -36,30 +36,30 @@ class TrialRun:
 
     @property
     def run_dir(self) -> str:
-        """Where it is, from the sweep's directory."""
+        """Its path relative to the sweep's directory."""
         return f"{RUNS}/{self.path.name}"
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """What `read_curves` finds in it."""
+        """Its `metrics.csv`, as returned by `read_curves`."""
         return read_curves(self.path)
 
     def epochs(self, seed: int) -> int:
-        """How many epochs of a seed it has."""
+        """How many epochs of a seed it has completed."""
         return int((self.curves.seed == seed).sum())
 
     def key(self, columns: Sequence[str], seed: int) -> Key:
-        """What the trial of a seed is."""
+        """The key of a seed's trial."""
         values = (self.config.value(grid.setting_of(each)) for each in columns)
         return (*values, seed)
 
 
 Runs = Mapping[Key, list[TrialRun]]
-"""Runs by trial: there may be several, as a sweep can be stopped and grow."""
+"""Runs by trial. A trial may have several, as a sweep can be stopped and extended."""
 
 
 def read_curves(path: Path) -> pd.DataFrame:
-    """A run's `metrics.csv`, without a row that is half written; empty where there is none."""
+    """A run's `metrics.csv`, without partly written rows; empty if there is none."""
     import pandas as pd
 
     try:
@@ -70,7 +70,7 @@ def read_curves(path: Path) -> pd.DataFrame:
 
 
 def in_folder(folder: Path) -> list[TrialRun]:
-    """The runs in a folder, by name; what is no run, or is damaged, is passed over."""
+    """The runs in a folder, by name. Damaged runs and other directories are skipped."""
     found = ((path, _config(RunDirectory(path))) for path in sorted(folder.glob("*/")))
     return [TrialRun(path, config) for path, config in found if config is not None]
 
@@ -88,8 +88,8 @@ def by_trial(runs: Iterable[TrialRun], columns: Sequence[str]) -> Runs:
     """The runs of each trial.
 
     Args:
-        runs: of one sweep.
-        columns: those that name a setting of it.
+        runs: runs of one sweep.
+        columns: the columns that identify a setting.
     """
     found: dict[Key, list[TrialRun]] = {}
     for run in runs:
@@ -99,7 +99,7 @@ def by_trial(runs: Iterable[TrialRun], columns: Sequence[str]) -> Runs:
 
 
 def of_row(row: dict[str, Any], runs: Sequence[TrialRun]) -> TrialRun | None:
-    """The run that a row of `trials.csv` is of: one of some that have its setting and its seed."""
+    """The run of a row of `trials.csv`, among those with its setting and seed."""
 
     def fits(run: TrialRun) -> tuple[bool, bool, int]:
         epochs = run.epochs(row["seed"])

@@ -30,8 +30,8 @@ Rows = list[dict[str, Any]]
 ATTEMPTS = 2
 POLL_SECONDS = 0.25
 MOST_SETTINGS = 40
-"""Of one process: compiled programs stay, in hundreds of memory maps each, of which Linux grants a
-process 65,530."""
+"""The most settings that one process trains. Compiled programs stay in memory, each in hundreds of
+memory maps, and Linux allows 65,530 of them per process."""
 
 
 @dataclass(eq=False)
@@ -39,16 +39,16 @@ class Worker:
     """A process that trains settings.
 
     Attributes:
-        process: it.
-        core: which it is held to.
-        pipe: to it.
-        share: the settings that are its own.
-        setting: the one that it is at.
-        kind: of settings that it is set up for, once it has had one.
-        had: how many it has had.
-        gpu: what it trains on a GPU, it trains on this one; `None` if that is not its part.
-        kills: what the system had killed for want of memory when it was started.
-        programs: those that it has compiled.
+        process: the process.
+        core: the core that it is bound to.
+        pipe: the connection to it.
+        share: the settings assigned to it.
+        setting: the setting that it is training.
+        kind: the kind of settings that it is set up for, once it has had one.
+        had: how many settings it has had.
+        gpu: the GPU that it trains on; `None` if it does not train on one.
+        kills: the system's count of out-of-memory kills when it was started.
+        programs: the programs that it has compiled.
     """
 
     process: SpawnProcess
@@ -64,17 +64,17 @@ class Worker:
 
 
 def cores() -> list[int]:
-    """The cores that this process may use; the first few numbers where the system does not tell."""
+    """The cores that this process may use; numbered from 0 if the system does not list them."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def check_devices(requested: Collection[str]) -> None:
-    """Refuses devices that this machine does not have; another process asks TensorFlow.
+    """Checks that this machine has some devices. Another process asks TensorFlow.
 
     Raises:
-        DeviceError: one of them is not there.
+        DeviceError: one of them does not exist.
     """
     context = multiprocessing.get_context("spawn")
     with _no_main_module(), _deaf_to_ctrl_c(), ProcessPoolExecutor(1, context) as other:
@@ -83,7 +83,7 @@ def check_devices(requested: Collection[str]) -> None:
 
 
 def devices() -> list[str]:
-    """The devices of this machine; another process asks TensorFlow."""
+    """The devices of this machine. Another process asks TensorFlow."""
     context = multiprocessing.get_context("spawn")
     with _no_main_module(), _deaf_to_ctrl_c(), ProcessPoolExecutor(1, context) as other:
         return other.submit(_available).result()
@@ -104,15 +104,15 @@ def _resolve(requested: str) -> str:
 
 
 class LocalWorkers:
-    """Worker processes for the rounds of a sweep: they stay, with what they have compiled.
+    """Worker processes that serve all rounds of a sweep, and keep their compiled programs.
 
-    A context, at whose end all are stopped. Each is started when it is first needed.
+    A context manager: all workers are stopped at its end. Each is started when it is first needed.
 
     Args:
-        folder: where each setting gets its run directory, by its name.
-        jobs: how many workers at most; each is held to a core of its own.
-        gpus: the GPU of each further worker, which has what is to be trained on one; of each
-            worker, if `jobs` is 0.
+        folder: the directory for the run directories, which have the settings' names.
+        jobs: the most workers for the CPU, each bound to its own core.
+        gpus: the GPU of each additional worker, which trains the settings for GPUs. With `jobs` 0,
+            of every worker; they train all settings.
     """
 
     def __init__(self, folder: Path, jobs: int, gpus: Sequence[str] = ()) -> None:
@@ -127,10 +127,10 @@ class LocalWorkers:
         self._stop()
 
     def run(self, settings: Sequence[TrialGroup]) -> Generator[tuple[TrialGroup, Rows] | None]:
-        """Trains settings, the largest first, and yields each with its rows as it ends.
+        """Trains settings, the largest first, and yields each with its rows when it ends.
 
-        Each worker has a share of them, and helps another when it is done with it; those on GPUs
-        have theirs, and help each other. Yields `None` a few times a second in between. Closing the
+        Each worker has a share of them, and helps others when its share is done. Workers on GPUs
+        help only each other. In between, `None` is yielded a few times a second. Closing the
         iterator stops all workers.
         """
         attempts: dict[str, int] = {}
@@ -159,7 +159,7 @@ class LocalWorkers:
             raise
 
     def _distribute(self, settings: Sequence[TrialGroup]) -> None:
-        """Gives each worker its share: that of which it has compiled most, if there is one."""
+        """Gives each worker a share: the one for which it has compiled most, if there is one."""
         self._programs = {each.name: program(each) for each in settings}
         parts, places = _parts(settings, self.jobs, self.gpus, self._programs), cores()
         waiting = [*self._workers]
@@ -175,7 +175,7 @@ class LocalWorkers:
                 self._workers.append(_start(self.folder, place, own, gpu))
 
     def _send(self) -> None:
-        """Gives each idle worker a setting: of its own share, then of the longest."""
+        """Gives each idle worker a setting from its own share, then from the longest share."""
         for worker in sorted(self._workers, key=lambda each: not each.share):
             alike = [each for each in self._workers if (each.gpu is None) == (worker.gpu is None)]
             longest = max((each.share for each in alike), key=total_seconds)
@@ -189,7 +189,7 @@ class LocalWorkers:
                 worker.pipe.send(setting)
 
     def _set_up(self, worker: Worker, kind: object) -> Worker:
-        """The worker, or a new one: a process has TensorFlow set up for one kind, for its bits."""
+        """The worker, or a new one: one process's TensorFlow is set up for one kind of setting."""
         alive = worker.process.is_alive()
         if not alive or worker.kind not in (None, kind) or worker.had == MOST_SETTINGS:
             worker.pipe.close()
@@ -219,7 +219,7 @@ class LocalWorkers:
 def _parts(
     settings: Sequence[TrialGroup], jobs: int, gpus: Sequence[str], programs: Mapping[str, str]
 ) -> list[tuple[str | None, list[TrialGroup]]]:
-    """The GPU of each worker, and its share."""
+    """The GPU and the share of each worker."""
     on_gpus: list[TrialGroup] = []
     others: list[TrialGroup] = []
     for each in settings:
@@ -254,7 +254,7 @@ def _start(folder: Path, core: int, share: list[TrialGroup], gpu: str | None) ->
 
 
 def _next(worker: Worker, waiting: list[TrialGroup], programs: Mapping[str, str]) -> TrialGroup:
-    """Takes a setting of those that wait: one that is compiled, or of the worker's kind, if any."""
+    """Takes a waiting setting: if possible, one that is compiled, or else of the worker's kind."""
     alike = [each for each in waiting if each.kind == worker.kind]
     chosen = (compiled(waiting, worker.programs, programs) or alike or waiting)[0]
     waiting.remove(chosen)
@@ -263,10 +263,10 @@ def _next(worker: Worker, waiting: list[TrialGroup], programs: Mapping[str, str]
 
 @contextmanager
 def _no_main_module() -> Iterator[None]:
-    """Hides the program that is running, for a process to be started without it.
+    """Hides the main module, so that new processes do not run it.
 
-    A new process would run the main module again, so that a script which calls `lstmcli.sweep`
-    would have to guard itself; workers need nothing of it.
+    Otherwise a script that calls `lstmcli.sweep` would need an `if __name__ == "__main__"` guard.
+    Workers do not need the main module.
     """
     main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
     try:
@@ -277,14 +277,14 @@ def _no_main_module() -> Iterator[None]:
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes that are started meanwhile never hear Ctrl-C; the parent ends them.
+    """Blocks Ctrl-C in processes that are started in the block; their parent stops them.
 
-    The terminal sends it to all, and a worker would show a traceback while it still imports.
+    The terminal sends it to all processes, and one that is still importing would show a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # Started later, it would lift the mask too early.
+    resource_tracker.ensure_running()  # Started later, it would unblock the signal too early.
     usual = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -293,8 +293,8 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _work(pipe: Connection, folder: Path, core: int) -> None:
-    """The worker's life: settings come in, rows go out, until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends them.
+    """A worker's main loop: it receives settings and sends rows until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent stops them.
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
@@ -305,7 +305,7 @@ def _work(pipe: Connection, folder: Path, core: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent has: one that was killed cannot stop its workers."""
+    """Ends this process after its parent: a killed parent cannot stop its workers."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -318,7 +318,7 @@ def attempt(
     moves_to: Path | None = None,
     contents: trial.Contents | None = None,
 ) -> Rows:
-    """As `trial.run`; an error becomes the error of its rows."""
+    """As `trial.run`, but an error is returned in the rows."""
     try:
         return trial.run(setting, directory, moves_to, contents)
     except LstmcliError as error:
@@ -328,18 +328,18 @@ def attempt(
 
 
 ENOUGH = 0.05
-"""The share of a setting's training that says something of its speed."""
+"""The share of a setting's training from which its speed is estimated."""
 
 
 class Remaining:
-    """The clock of a sweep.
+    """Estimates the remaining time of a sweep.
 
-    Settings that have ended say how many times as long as guessed one takes, loading and compiling
-    included; before the first has, those under way do, as far as they are trained. Of settings that
-    share a program, the first that is begun compiles it.
+    The first estimates are corrected by a factor: actual over estimated time of the settings that
+    have ended, with loading and compiling. Until the first has ended, it is taken from the running
+    settings. Of settings that share a program, the first to start compiles it.
 
     Args:
-        settings: what is to be trained, and the part of its epochs that each may get.
+        settings: what is to be trained, and the share of its epochs that each may train.
     """
 
     def __init__(self, settings: Sequence[tuple[TrialGroup, float]]) -> None:
@@ -352,9 +352,9 @@ class Remaining:
         self._took = self._trained = 0.0
 
     def note(self, name: str, share: float) -> None:
-        """Notes how far the training of a setting is: 1 once it has ended.
+        """Records the share of a setting's training that is done; 1 means that it has ended.
 
-        What it had when it was first noted was trained by a sweep that was stopped.
+        What was done at the first call was trained by an earlier sweep that was stopped.
         """
         if name not in self._begun:
             before = share if share < 1 else 0
@@ -365,32 +365,32 @@ class Remaining:
             self.pause(name)
 
     def pause(self, name: str) -> None:
-        """Notes that a setting is not trained any more, for now."""
+        """Records that a setting is not being trained for now."""
         if name in self._begun:
             took, trained = self._so_far(name)
             self._took, self._trained = self._took + took, self._trained + trained
             del self._begun[name]
 
     def expect(self, setting: TrialGroup) -> None:
-        """Expects a setting to be trained to its end: one that may be new."""
+        """Records that a setting, which may be new, will be trained to its end."""
         self._settings.setdefault(setting.shown, setting)
         self._programs.setdefault(setting.shown, program(setting))
         self._share.setdefault(setting.shown, 0.0)
         self._expected[setting.shown] = 1.0
 
     def forget(self, name: str) -> None:
-        """Leaves a setting out that does not go on."""
+        """Removes a setting that will not continue."""
         for known in (self._settings, self._programs, self._expected, self._share):
             known.pop(name, None)
 
     @property
     def seconds(self) -> float | None:
-        """About how many are left; `None` before anything is known."""
+        """Estimated seconds left; `None` before anything is known."""
         factor = self._factor()
         if factor is None:
             return None
         first = {self._programs[name]: name for name, share in self._share.items() if not share}
-        to_compile = set(first.values())  # Any of those that share a program stands for them.
+        to_compile = set(first.values())  # One of those that share a program.
         left = [
             factor * self._training(name, max(0.0, self._expected[name] - share))
             + factor * (self._compiling(name) if name in to_compile else 0.0)
@@ -400,7 +400,7 @@ class Remaining:
         return max(sum(left) / at_once, max(left, default=0.0))
 
     def _factor(self) -> float | None:
-        """How many times as long as guessed settings take."""
+        """Actual over estimated time; `None` before it is known."""
         if self._trained:
             return self._took / self._trained
         under_way = [
@@ -412,16 +412,16 @@ class Remaining:
         return sum(took for took, _ in so_far) / guessed if guessed else None
 
     def _so_far(self, name: str) -> tuple[float, float]:
-        """Seconds since a setting was noted, and those that were guessed for what it had since."""
+        """Seconds since a setting's first call of `note`, and the estimate for the same work."""
         begun, before, compiling = self._begun[name]
         trained = self._training(name, self._share[name] - before)
         return time.monotonic() - begun, trained + compiling
 
     def _training(self, name: str, share: float) -> float:
-        """Seconds that are guessed for a part of a setting's training."""
+        """Estimated seconds for a share of a setting's training."""
         return share * self._settings[name].preflight.training
 
     def _compiling(self, name: str) -> float:
-        """Seconds that are guessed for a setting's program; none once it is compiled."""
+        """Estimated seconds for compiling a setting's program; 0 once it is compiled."""
         is_compiled = self._programs[name] in self._compiled
         return 0.0 if is_compiled else self._settings[name].preflight.compiling
