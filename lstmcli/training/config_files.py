@@ -109,7 +109,7 @@ def with_origins(
             return option_name(name)
         if name in files.origins:
             return str(files.origins[name])
-        if name in OFF and is_resolved(files.tables):  # Off in a saved config means unlisted.
+        if name in OFF and is_resolved(files.tables):  # A saved config does not list what is off.
             return str(next(iter(files.origins.values())))
         return BY_RULE if config.data.data and DEFAULTS[name] is None else DEFAULT
 

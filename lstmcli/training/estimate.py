@@ -32,7 +32,7 @@ A_SEED, A_SEED_ALONE = 0.003, 0.008
 """Further seconds per seed, for its series, its rows and its share of a call; and for a seed with a
 call of its own."""
 WITH_VALIDATION = 1.4
-"""Factor by which validation makes an epoch longer than its training windows."""
+"""Time of an epoch with validation, relative to its training windows."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class EpochRow:
 
     Attributes:
         epoch: completed epochs.
-        step: completed windows, which equals the number of optimizer steps.
+        step: completed windows, equal to the number of optimizer steps.
         seed: the seed.
         loss: mean training loss of the epoch.
         accuracy: fraction of training steps predicted correctly; for classes only.
@@ -63,7 +63,7 @@ class StepRow:
 
     Attributes:
         epoch: number of the epoch, from 1.
-        step: completed windows, which equals the number of optimizer steps.
+        step: completed windows, equal to the number of optimizer steps.
         seed: the seed.
         loss: training loss of the window.
         accuracy: fraction of the window's steps predicted correctly; for classes only.

@@ -98,7 +98,7 @@ class ResumeState:
         )
 
     def other_data(self, instead: str) -> UsageError:
-        """The error for naming data other than the run's; `instead` is its hint."""
+        """The error for naming data other than the run's; `instead` ends its hint."""
         return UsageError(
             f"`--data {self.data}` is not what this run is trained on: that is "
             f"`{self.status.get('data')}`, as seen from its directory",

@@ -94,7 +94,7 @@ class TrainingState:
         latest: each seed's last row.
         resumed: whether the run is already in its directory.
         loggers: the destinations of its rows.
-        table: the file of data that was given in memory, to be moved to the run directory.
+        table: a file of the data that was given in memory, for the run directory.
         device_reason: why the device was chosen, if there was a choice.
         begun, saved: `time.monotonic()` at the start and at the last checkpoint.
     """

@@ -65,7 +65,7 @@ def _resume(directory: RunDirectory) -> None:
         LstmcliError: the process failed.
     """
     command = ["train", "--resume", str(directory.path.resolve()), "--progress", "none"]
-    entry = [sys.executable, "-P", "-m", "lstmcli"]  # `-P`: not the modules of this directory.
+    entry = [sys.executable, "-P", "-m", "lstmcli"]  # `-P`: no modules from this directory.
     done = subprocess.run(
         [*entry, *command], check=False, capture_output=True, text=True, errors="replace"
     )

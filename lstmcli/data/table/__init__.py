@@ -1,1 +1,1 @@
-"""Tables: reads CSV and Parquet files as series."""
+"""Tables: CSV and Parquet files read as series."""

@@ -339,7 +339,6 @@ def _counts(table: Table, name: str, sequences: Sequences) -> bool:
 
 
 def _split(option: str, names: str) -> tuple[str, ...]:
-    """Column names separated by commas."""
     columns = tuple(name.strip() for name in names.split(",") if name.strip())
     twice = [name for place, name in enumerate(columns) if name in columns[:place]]
     if twice:

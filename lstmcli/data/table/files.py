@@ -228,7 +228,6 @@ class Table:
         return np.cumsum([0, *map(len, self.pieces[:-1])])
 
     def _piece_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The piece of each row."""
         return np.searchsorted(self._begins, rows, side="right") - 1
 
 
@@ -475,7 +474,7 @@ def _check_short_rows(table: Table) -> None:
     dialect = table.dialect
     lines = len(table) + dialect.header
     if not (dialect.comments or dialect.encoding) and _separators(table) == (width - 1) * lines:
-        return  # By pandas no row is longer than the first, so none is shorter.
+        return  # pandas refuses longer rows, so none is shorter.
     with opened(table.path, dialect) as file:
         dialect.skip(file)
         reader = _rows(table.path, file, dialect)

@@ -270,7 +270,6 @@ def _divide(values: Values, config: DataConfig) -> tuple[slice | Indices, ...]:
 
 
 def _steps(sequences: Sequences, picks: tuple[slice | Indices, ...]) -> list[Indices | slice]:
-    """The steps of each part."""
     number = np.repeat(np.arange(len(sequences.lengths)), sequences.lengths)
     return [
         pick if isinstance(pick, slice) else np.flatnonzero(np.isin(number, pick)) for pick in picks

@@ -103,7 +103,7 @@ def _words(values: Values, name: str, training: Column, notes: list[str]) -> Cat
 
 
 def _known_targets(values: Values, training: slice | Indices) -> dict[str, bool]:
-    """For each target, whether any step of the training part has it."""
+    """For each target, whether the training part has values of it at every horizon."""
     empty = [column.at(training).empty.all() for column in values.target]
     unknown = np.reshape(empty, (-1, len(values.leads)))
     return {name: not each.any() for name, each in zip(values.roles.targets, unknown, strict=True)}

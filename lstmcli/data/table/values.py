@@ -45,7 +45,7 @@ TRUTH = {"true": "True", "TRUE": "True", "false": "False", "FALSE": "False"}
 """Spellings that pandas reads as a truth value in a column of nothing else; the same in all
 columns."""
 LEAST_DIFFERENT = 10
-"""An odd number is reported only beside at least this many different ones."""
+"""An outlier is reported only beside at least this many different numbers."""
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|\d{1,2}:\d{2}(:\d{2}.*)?")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 SWAPPED = str.maketrans(",.", ".,")
