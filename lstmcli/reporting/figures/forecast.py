@@ -1,4 +1,4 @@
-"""Forecasts: the last part of a recording with what comes, and errors by how far ahead."""
+"""Forecasts: the end of a recording and its forecast, and backtest errors by steps ahead."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def forecast_figure(
     ahead: tuple[npt.NDArray[Any], Floats],
     bounds: tuple[Floats, Floats] | None,
 ) -> Figure:
-    """A panel for each number: what was, what comes, and its interval.
+    """A panel for each number: past values, forecast and interval.
 
     Args:
-        title: what is forecast by what.
-        explained: how to read it.
-        names: of the numbers.
-        past: the last steps' labels, `[steps]`, and values, `[steps, numbers]`.
-        ahead: likewise of the steps that come.
-        bounds: the intervals' ends: `[steps, numbers]` each.
+        title: what is forecast, and by which model.
+        explained: how to read the figure.
+        names: the names of the numbers.
+        past: the labels `[steps]` and values `[steps, numbers]` of the last steps.
+        ahead: the labels and values of the forecast steps, in the same shapes.
+        bounds: the lower and upper ends of the intervals, `[steps, numbers]` each.
     """
     figure, axes = style.figure(7.5, 1.2 + 2.4 * len(names), len(names), sharex=True)
     for place, (panel, name) in enumerate(zip(axes[:, 0], names, strict=True)):
@@ -60,7 +60,7 @@ def forecast_figure(
 
 
 def _dates(axis: Any, labels: npt.NDArray[Any]) -> None:
-    """Puts a year, a month or a day only where it begins, if the labels are times."""
+    """If the labels are times, shows a year, month or day only where it begins."""
     from matplotlib import dates
 
     if labels.dtype.kind == "M":
@@ -73,12 +73,12 @@ def _dates(axis: Any, labels: npt.NDArray[Any]) -> None:
 def backtest_figure(
     title: str, explained: str, errors: Mapping[str, Mapping[str, Floats]]
 ) -> Figure:
-    """Errors by how many steps ahead: a panel for each number, a line for each forecaster.
+    """Errors by steps ahead: a panel for each number, a line for each forecaster.
 
     Args:
         title: what was forecast.
-        explained: how to read it.
-        errors: of each number those of each forecaster, in its own units: `[steps]`.
+        explained: how to read the figure.
+        errors: for each number, the errors of each forecaster in the number's units, `[steps]`.
     """
     figure, axes = style.figure(7.5, 1.2 + 2.8 * len(errors), len(errors), sharex=True)
     colours = (style.BLUE, style.GREY, style.ORANGE, style.GREEN, style.PURPLE, style.RED)

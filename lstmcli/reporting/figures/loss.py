@@ -22,33 +22,34 @@ Floats = npt.NDArray[np.float64]
 
 QUANTILES = (0.25, 0.75)
 MOST_THIN = 8
-"""Seeds up to which each has a thin line of its own."""
+"""Up to this many seeds, each has its own thin line."""
 FEWEST_BANDED = 4
-"""Seeds from which on the middle half of them is an area."""
+"""From this many seeds on, an area shows their middle half."""
 CUT_FROM = 20
-"""Epochs from which on a high beginning may lie above the axes."""
+"""From this many epochs on, high losses at the beginning may be cut off."""
 LAST_HALF, MOST_CUT = 1 / 7, 0.1
-"""Of an axis, what the last half of the epochs takes; of all losses, how many may be cut off."""
+"""The last half of the epochs takes this share of an axis, if at most this share of the losses is
+cut off."""
 FEW_EPOCHS = 3
-"""Below so many epochs the logged windows show what happened."""
+"""With fewer epochs than this, the logged windows are drawn too."""
 FEWEST_WINDOWS = 5
-"""With fewer logged windows than this, a seed's are not joined by a line."""
+"""With fewer logged windows per seed than this, they are not drawn."""
 OF_RUNS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.GREY)
-"""Colours of runs in one figure; more than these are told apart by their lines too."""
+"""Colours of runs in one figure; if there are more runs, their line styles differ too."""
 TRAINING, VALIDATION = (style.ORANGE, "--"), (style.BLUE, "-")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What a run's losses were.
+    """The losses of a run.
 
     Attributes:
-        epochs: a row for each epoch and seed: `epoch`, `seed`, `loss`, `val_loss`, and what these
-            are compared with: `bayes_loss`, `chance`, and the best baseline's `reference_loss` and
-            name, `reference`.
-        windows: a row for each logged window and seed: `epoch` (a fraction counts too) and `loss`.
-        unit: what all losses are in, for an axis: `nats per step`.
-        title: what was learned by what.
+        epochs: a row for each epoch and seed: `epoch`, `seed`, `loss`, `val_loss`, and the losses
+            that these are compared with: `bayes_loss`, `chance`, and the best baseline's loss
+            `reference_loss` and name `reference`.
+        windows: a row for each logged window and seed: `epoch` (may be fractional) and `loss`.
+        unit: the unit of all losses, for an axis: `nats per step`.
+        title: what was learned, and by which model.
     """
 
     epochs: pd.DataFrame
@@ -58,12 +59,12 @@ class Curve:
 
     @property
     def seeds(self) -> int:
-        """How many models were trained."""
+        """The number of models that were trained."""
         return int(self.epochs.seed.nunique())
 
 
 def loss_figure(curve: Curve) -> Figure:
-    """The curve alone, with room for its details."""
+    """The learning curve as a figure of its own."""
     figure, [[axes]] = style.figure(7.5, 4)
     draw_loss(axes, curve)
     style.head(figure, curve.title, _explained(curve))
@@ -83,9 +84,9 @@ def draw_loss(axes: Axes, curve: Curve, columns: int = 4) -> None:
     """Draws training and validation loss by epoch, with the Bayes loss, chance or baselines.
 
     Args:
-        axes: where.
+        axes: the axes to draw into.
         curve: the losses.
-        columns: of the legend, as the axes have room for.
+        columns: number of columns in the legend.
     """
     table = curve.epochs
     logged = curve.windows.groupby("seed").size().max() if len(curve.windows) else 0
@@ -106,11 +107,11 @@ def draw_loss(axes: Axes, curve: Curve, columns: int = 4) -> None:
 
 
 def compared_figure(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
-    """The validation losses of several runs in one: the median over the seeds of each.
+    """The validation losses of several runs in one figure: the median over each run's seeds.
 
     Args:
-        curves: of each run what to call it, and its `metrics.csv`. Where nothing was held out the
-            loss of training is taken.
+        curves: the name and the `metrics.csv` of each run. Without a validation part, the training
+            loss is drawn.
     """
     figure, [[axes]] = style.figure(7.5, 4)
     tables = [table for _, table in curves]
@@ -137,14 +138,14 @@ def compared_figure(curves: Sequence[tuple[str, pd.DataFrame]]) -> Figure:
 
 
 def _windows(axes: Axes, windows: pd.DataFrame) -> None:
-    """The logged windows of each seed."""
+    """Draws the losses of each seed's logged windows."""
     for _, own in windows.groupby("seed"):
         axes.plot(own.epoch, own.loss, color=style.GREY, linewidth=0.6)
     axes.plot([], [], color=style.GREY, linewidth=0.6, label="a window")
 
 
 def _line(axes: Axes, table: pd.DataFrame, column: str, label: str, style: tuple[str, str]) -> None:
-    """The median over the seeds; the middle half of many, and each of few."""
+    """Draws the median over the seeds, the middle half of many seeds, and each of few."""
     by_seed = table.pivot_table(column, "epoch", "seed", dropna=False).astype(float)
     by_seed = by_seed.where(np.isfinite(by_seed))
     colour, line = style
@@ -154,13 +155,13 @@ def _line(axes: Axes, table: pd.DataFrame, column: str, label: str, style: tuple
     if seeds >= FEWEST_BANDED:
         low, high = (by_seed.quantile(each, axis=1) for each in QUANTILES)
         axes.fill_between(by_seed.index, low, high, color=colour, alpha=0.2, linewidth=0)
-    marker = "." if len(by_seed) < 3 else None  # A point is no line.
+    marker = "." if len(by_seed) < 3 else None  # A single point draws no line.
     median = by_seed.median(axis=1)
     axes.plot(median, color=colour, linestyle=line, linewidth=1.5, marker=marker, label=label)
 
 
 def _best(axes: Axes, table: pd.DataFrame) -> None:
-    """Marks each seed's epoch of the lowest validation loss: its best checkpoint."""
+    """Marks each seed's epoch with the lowest validation loss, that of its best checkpoint."""
     known = table[np.isfinite(table.val_loss.astype(float))]
     best = known.loc[known.groupby("seed").val_loss.idxmin()]
     if len(best) == 0:
@@ -173,47 +174,48 @@ def _best(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _epochs(axes: Any, table: pd.DataFrame) -> None:
-    """The axis of epochs."""
+    """Sets up the axis of epochs."""
     from matplotlib.ticker import StrMethodFormatter
 
     axes.set_xlabel("epoch")
     last = table.epoch.max()
-    most = 9 if last < CUT_FROM else 4 if last < 1_000 else 2  # Room for longer numbers.
+    most = 9 if last < CUT_FROM else 4 if last < 1_000 else 2  # Longer numbers need more room.
     style.whole_numbers(axes.xaxis, int(table.epoch.min()), most)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 def _last_half(table: pd.DataFrame, columns: Sequence[str] = ("loss", "val_loss")) -> Floats:
-    """The losses of the last half of many epochs; none of few."""
+    """The losses of the last half of the epochs; none if there are few epochs."""
     if table.epoch.max() < CUT_FROM:
         return np.empty(0)
     late = table[table.epoch > table.epoch.max() / 2][list(columns)]
     return np.asarray(late, float).ravel()
 
 
-NARROW = 2.0  # highest loss over lowest, below which an axis need not be logarithmic
-NOTE_HEIGHT = 0.07  # of an axis: a line of a note
+NARROW = 2.0  # ratio of the highest to the lowest loss, below which an axis is linear
+NOTE_HEIGHT = 0.07  # height of a note's line, as a share of the axis
 TICKS = ((0.7, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)), (1.2, (1, 2, 3, 4, 6)), (2.5, (1, 2, 5)))
-"""Decades below which ticks stand at these multiples of each."""
-BESIDE = 14  # characters of a line beside an axis: `autoregression`
-ABSURD = 4.0  # times chance: a loss above that has diverged, and must not hide the rest
+"""The multiples of each decade that have ticks, for axes of fewer decades than the number."""
+BESIDE = 14  # most characters in a line beside an axis: `autoregression`
+ABSURD = 4.0  # times chance: a loss above this has diverged, and must not squash the others
 
 BAYES = "Bayes loss"
 BAYES_STYLE, CHANCE_STYLE, BASELINE_STYLE = (RED, "--"), (GREY, ":"), (GREEN, "-.")
-"""Reference lines differ in their dashes as well as in colour."""
+"""Reference lines differ in their dashes as well as in their colours."""
 
 
 @dataclass(frozen=True)
 class LossAxis:
-    """The range that an axis of losses shows: where the losses are.
+    """The range of losses that an axis shows.
 
-    The Bayes loss and chance are drawn where they are near; else a note at the edge says where they
-    lie. So a sweep that no seed solves is not squashed into a line under chance.
+    The Bayes loss and chance are drawn if they are close to the losses. Otherwise a note at the
+    edge says where they lie, so that the losses of a sweep that no seed solves are not squashed
+    into a line below chance.
 
     Attributes:
-        low, high: its limits.
-        logarithmic: whether decades are equally long.
-        falling: whether losses fall from left to right: then names stand beside the axes.
+        low, high: the limits.
+        logarithmic: whether the axis is logarithmic.
+        falling: whether losses fall from left to right. If so, names are written beside the axes.
     """
 
     low: float
@@ -229,14 +231,14 @@ class LossAxis:
         falling: bool = False,
         last_half: npt.ArrayLike = (),
     ) -> LossAxis:
-        """An axis for some losses, and for the references that lie near them.
+        """An axis for some losses, and for the references that are close to them.
 
         Args:
-            losses: what is to be seen; NaN and infinity are left out.
-            table: of trials or of epochs; its Bayes losses and chances count.
+            losses: the losses to show; NaN and infinity are left out.
+            table: a table of trials or of epochs, with the references.
             falling: whether losses fall from left to right.
-            last_half: those of the last half of the epochs. Where they would lie in a narrow band,
-                the highest losses before them are cut off.
+            last_half: the losses of the last half of the epochs. If they would lie in a narrow
+                band, the highest losses before them are cut off.
         """
         chances = _known(table, "chance")
         known = np.concatenate([values for _, _, values in _references(table)])
@@ -258,14 +260,14 @@ class LossAxis:
         return cls(*limits, logarithmic, falling)
 
     def apply(self, axes: Any) -> None:
-        """Sets scale and limits."""
+        """Sets the scale and the limits of the vertical axis."""
         if self.logarithmic:
             axes.set_yscale("log")
             self.ticks(axes.yaxis)
         axes.set_ylim(self.low, self.high)
 
     def ticks(self, axis: Any) -> None:
-        """Numbers at the decades; in between too where there are few of these."""
+        """Sets ticks at the decades, and also between them if there are few."""
         from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
         decades = np.log10(self.high / self.low)
@@ -275,13 +277,13 @@ class LossAxis:
         axis.set_minor_locator(NullLocator())
 
     def _number(self, loss: float) -> str:
-        """A loss in the notation of the axis."""
+        """Formats a loss in the notation of the axis."""
         return style.numbers([loss, self.low, self.high] if self.logarithmic else [loss])[0]
 
     def reference(
         self, axes: Any, name: str, drawn: tuple[str, str], values: npt.ArrayLike
     ) -> None:
-        """Draws a Bayes loss or chance: a line, a band where it differs, or a note at the edge."""
+        """Draws a reference: a line, a band if its values differ, or a note at the edge."""
         colour, line = drawn
         known = np.asarray(values, float)
         if not len(known):
@@ -296,7 +298,7 @@ class LossAxis:
             if self.falling:
                 _beside(axes, said, colour, float(above), drawn == CHANCE_STYLE and not above)
                 return
-            height = 1.0 if above else NOTE_HEIGHT * (name != BAYES)  # The Bayes loss lies lowest.
+            height = 1.0 if above else NOTE_HEIGHT * (name != BAYES)  # The Bayes loss is lowest.
             _note(axes, said, colour, height, not above)
             return
         if same:
@@ -306,7 +308,7 @@ class LossAxis:
         if self.falling:
             _beside(axes, text, colour, self._share(min(max(high, self.low), self.high)))
             return
-        # The name of the Bayes loss stands below it, where no loss should be.
+        # The name of the Bayes loss is written below it, where no loss should be.
         upward = name != BAYES
         edge = min(high, self.high) if upward else max(low, self.low)
         if edge != (high if upward else low):
@@ -314,19 +316,19 @@ class LossAxis:
         _note(axes, text, colour, edge, upward, ("axes fraction", "data"))
 
     def _share(self, loss: float) -> float:
-        """How far up a loss stands."""
+        """The height of a loss as a share of the axis."""
         if self.logarithmic:
             return float(np.log(loss / self.low) / np.log(self.high / self.low))
         return (loss - self.low) / (self.high - self.low)
 
     def references(self, axes: Any, table: pd.DataFrame) -> None:
-        """Draws the Bayes loss and chance of a table; or its baselines, by name."""
+        """Draws the Bayes loss and chance of a table, or its baselines by name."""
         for name, drawn, values in _references(table):
             self.reference(axes, name, drawn, values)
 
 
 def _references(table: pd.DataFrame) -> list[tuple[str, tuple[str, str], Floats]]:
-    """What the losses of a table are compared with: names, how each is drawn, and its losses."""
+    """The references of a table's losses: the name, style and losses of each."""
     bayes_loss = _known(table, "bayes_loss")
     found = [(BAYES, BAYES_STYLE, bayes_loss)]
     if "reference" not in table or len(bayes_loss) or table.reference.isna().all():
@@ -340,7 +342,7 @@ def _references(table: pd.DataFrame) -> list[tuple[str, tuple[str, str], Floats]
 def _without_the_beginning(
     shown: Floats, last_half: Floats, to: Callable[[Any], Any], back: Callable[[Any], Any]
 ) -> float:
-    """The highest loss that an axis shows, so that the last half of the epochs can be seen."""
+    """The highest loss that an axis shows, so that the last half of the epochs stays visible."""
     last_half = last_half[np.isfinite(last_half) & (last_half <= shown.max())]
     if not len(last_half):
         return float(shown.max())
@@ -351,14 +353,14 @@ def _without_the_beginning(
 
 
 def _beside(axes: Any, text: str, colour: str, share: float, raised: bool = False) -> None:
-    """Writes at the right of axes, where no curve can be, so far up.
+    """Writes to the right of axes, where there are no curves.
 
     Args:
-        axes: where.
-        text: is broken into short lines.
-        colour: of the text.
-        share: of the axes' height.
-        raised: whether another text may stand at their lower end.
+        axes: the axes.
+        text: the text, which is broken into short lines.
+        colour: colour of the text.
+        share: height of the text, as a share of the axes' height.
+        raised: whether to leave room for another text at the lower end.
     """
     where = "center" if 0.1 < share < 0.9 else "top" if share >= 0.9 else "bottom"
     lines = textwrap.fill(text, BESIDE, break_on_hyphens=False)
@@ -377,7 +379,7 @@ def _note(
     upward: bool,
     of: Any = "axes fraction",
 ) -> None:
-    """Writes at an edge, above or below a height."""
+    """Writes at the edge of the axes, above or below a height."""
     axes.annotate(
         text, (1, height), xycoords=of, color=colour, fontsize=8,
         ha="right", va="bottom" if upward else "top",
@@ -388,7 +390,7 @@ def _note(
 
 
 def _known(table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
-    """The numbers in a column; none if there is no such column."""
+    """The finite numbers in a column; none if there is no such column."""
     values = np.unique(np.asarray(table.get(column, []), float))
     finite: npt.NDArray[np.float64] = values[np.isfinite(values)]
     return finite

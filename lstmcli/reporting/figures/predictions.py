@@ -1,4 +1,4 @@
-"""The article's figure: the loss curve beside what the network makes of a window."""
+"""The article's figure: the loss curve beside the network's predictions for a window."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ WIDTH, OF_THE_LOSS, HEIGHT = 9.0, 3.1, 4.8
 """Inches."""
 
 Painter = Callable[[Any, PredictionSample], str]
-"""Draws a window into a part of a figure, and says in words how to read it."""
+"""Draws a window into part of a figure, and returns a sentence on how to read it."""
 
 
 def window_figure(window: PredictionSample, title: str, curve: Curve | None = None) -> Figure:
-    """A window, and beside it the learning curve where there is one.
+    """The predictions for a window, beside the learning curve if there is one.
 
     Args:
-        window: what the network makes of it.
-        title: what was learned by what.
+        window: the window and its predictions.
+        title: what was learned, and by which model.
         curve: the losses.
     """
     figure = style.empty(WIDTH, HEIGHT)
@@ -46,22 +46,22 @@ def window_figure(window: PredictionSample, title: str, curve: Curve | None = No
 
 
 def painter(window: PredictionSample) -> Painter:
-    """Who draws a window."""
+    """The function that draws a window."""
     return PAINTERS[window.schema.target_kind.figure](window)
 
 
 LONGEST_NAME, MOST_LONGER = 2, 2
-"""Characters of a class that have room in a cell; classes of which more is cut off."""
+"""The most characters that fit in a cell; the most classes whose names may be longer and cut."""
 MOST_STRIP_CLASSES = 64
 TRACKS = ("input", "label", "prediction")
 COLOURS = (figure_style.BLUE, figure_style.ORANGE, figure_style.GREEN)
 BITS = Categorical("input", 2)
 TALL, WIDE = 0.78, 0.86
-"""Of a track and of a step, what a bar takes."""
+"""The height of a bar as a share of its track, and its width as a share of a step."""
 
 
 def can_be_strips(window: PredictionSample) -> bool:
-    """Whether there is one input, a label at many steps, and names that have room in a cell."""
+    """Whether there is one input, a label at many steps, and names that fit in a cell."""
     if window.one_input is None or window.sparse or window.target.size > MOST_STRIP_CLASSES:
         return False
     return sum(len(name) > LONGEST_NAME for name in _names_of(window)) <= MOST_LONGER
@@ -75,7 +75,7 @@ def _names_of(window: PredictionSample) -> list[str]:
 
 
 def draw_strips(figure: Any, window: PredictionSample) -> str:
-    """Draws a panel for each row; of two classes as bars, of more by their names in cells."""
+    """Draws a panel for each row: two classes as bars, more classes by name in cells."""
     panels = figure.subplots(len(window.names), 1, squeeze=False, sharex=True)
     for row, axes in enumerate(panels.flat):
         _strip_panel(axes, window, row)
@@ -90,7 +90,7 @@ def draw_strips(figure: Any, window: PredictionSample) -> str:
 
 
 def _strip_panel(axes: Axes, window: PredictionSample, row: int) -> None:
-    """One row: the input on top."""
+    """Draws one row, with the input on top."""
     there = window.there[row]
     places = window.places[row]
     given = window.one_input
@@ -110,7 +110,7 @@ def _strip_panel(axes: Axes, window: PredictionSample, row: int) -> None:
 def _strip_bars(
     axes: Axes, window: PredictionSample, row: int, given: npt.NDArray[np.int64]
 ) -> None:
-    """Of two classes: bars as high as the input, the label and the probability of 1."""
+    """For two classes: bars as high as the input, the label and the probability of class 1."""
     there, scored, places = window.there[row], window.scored[row], window.places[row]
     heights = (
         np.where(there, given[row], 0),
@@ -132,7 +132,7 @@ def _bar(
     colour: str,
     **style: Any,
 ) -> None:
-    """Bars with gaps between them, as one shape: hundreds of rectangles would take their time."""
+    """Draws bars with gaps between them as one shape: hundreds of rectangles would be slow."""
     edges = (places[:, None] + WIDE / 2 * np.array([-1, 1])).ravel()
     tops = np.zeros(2 * len(places) - 1)
     tops[::2] = TALL * heights
@@ -140,7 +140,7 @@ def _bar(
 
 
 def _cells(axes: Axes, window: PredictionSample, row: int, given: npt.NDArray[np.int64]) -> None:
-    """Of more classes: their names, the prediction filled as far as it is probable."""
+    """For more classes: their names, with the prediction's cell filled up to its probability."""
     there, scored, places = window.there[row], window.scored[row], window.places[row]
     sure = np.where(scored, window.readout[row].max(-1), 0)
     _bar(axes, places, sure, 0, figure_style.GREEN, alpha=0.45)
@@ -162,7 +162,7 @@ def _strip_names(
     numbers: npt.NDArray[Any],
     **style: Any,
 ) -> None:
-    """Writes the names of some values into a track."""
+    """Writes the names of values into a track."""
     for place, number in zip(places, numbers, strict=True):
         name = column.label(int(number))
         name = figure_style.character(name if len(name) <= LONGEST_NAME else name[0])
@@ -178,14 +178,15 @@ def _strip_names(
 
 
 MOST_TARGETS = 3
-"""Numbers of several that are shown."""
+"""The most predicted numbers that are shown."""
 Floats = npt.NDArray[np.float64]
 
 
 def draw_moments(figure: Any, window: PredictionSample) -> str:
-    """Draws two panels for each number that is predicted, in its own units.
+    """Draws two panels for each predicted number, in its own units.
 
-    Where sequences have one number each, they stand side by side; else one row's steps do.
+    If each sequence has one number, the horizontal axis shows sequences; otherwise it shows the
+    steps of one row.
     """
     columns = window.schema.numeric_targets[:MOST_TARGETS]
     alone = len(window.names) > 1
@@ -211,7 +212,7 @@ def draw_moments(figure: Any, window: PredictionSample) -> str:
 def _numbers(
     window: PredictionSample, number: int, column: Numeric, alone: bool
 ) -> tuple[Floats, Floats, Floats]:
-    """Where each pair stands, what is true and what was predicted; NaN between where not scored."""
+    """The position, true value and prediction of each pair; unscored true values are NaN."""
     truth = column.in_units(window.targets[..., number])
     predicted = column.in_units(window.readout[..., number])
     if alone:
@@ -239,15 +240,15 @@ def _draw(
 
 
 MOST_CLASSES = 6
-"""Classes that have a line of their own in a panel."""
+"""The most classes with their own line in a panel."""
 LIGHT_SHADE = 0.6
-"""The probability from which on a shade is light."""
+"""The probability from which a shade is light."""
 WIDEST = 14
-"""Characters of a class' name that have room beside a panel."""
+"""The most characters of a class's name that fit beside a panel."""
 
 
 def draw_probabilities(figure: Any, window: PredictionSample) -> str:
-    """Draws a panel for each row: classes upwards, steps to the right, probabilities as shades."""
+    """Draws a panel for each row: classes upwards, steps to the right, probabilities shaded."""
     panels = figure.subplots(len(window.names), 1, squeeze=False, sharex=True)
     classes = _classes(window)
     for row, axes in enumerate(panels.flat):
@@ -262,7 +263,7 @@ def draw_probabilities(figure: Any, window: PredictionSample) -> str:
 
 
 def _classes(window: PredictionSample) -> npt.NDArray[np.int64]:
-    """The classes with a line: all, or the most frequent true and predicted ones."""
+    """The classes with their own line: all, or the most frequent true and predicted ones."""
     if window.target.size <= MOST_CLASSES:
         return np.arange(window.target.size)
     seen = np.concatenate([window.targets[window.scored], window.guesses[window.there]])
@@ -273,7 +274,7 @@ def _classes(window: PredictionSample) -> npt.NDArray[np.int64]:
 def _probability_panel(
     axes: Axes, window: PredictionSample, row: int, classes: npt.NDArray[np.int64]
 ) -> Any:
-    """One row; classes without a line share the one on top."""
+    """Draws one row; classes without their own line share the one on top."""
     readout = window.readout[row]
     lines = readout[:, classes].T  # [classes, steps]
     names = [style.shown(window.target.label(int(each)), WIDEST) for each in classes]
@@ -296,7 +297,7 @@ def _probability_panel(
 
 
 def _truth(axes: Axes, window: PredictionSample, row: int, classes: npt.NDArray[np.int64]) -> None:
-    """Marks the true class of each step with a label."""
+    """Marks the true class of each step that has a label."""
     height, light = _heights(window, row, classes)
     scored, wrong = window.scored[row], window.wrong[row]
     right = scored & ~wrong
@@ -312,7 +313,7 @@ def _truth(axes: Axes, window: PredictionSample, row: int, classes: npt.NDArray[
 def _heights(
     window: PredictionSample, row: int, classes: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """At which line each true class is, and whether the shade there is a light one."""
+    """The line of each true class, and whether the shade there is light."""
     labels = window.targets[row].astype(np.int64)
     line = np.full(window.target.size, len(classes))
     line[classes] = np.arange(len(classes))
@@ -321,17 +322,17 @@ def _heights(
 
 
 LINE = 32
-"""Characters of a line."""
+"""Characters in a line."""
 CANDIDATES = 5
-"""Most probable characters that stand below each."""
+"""How many of the most probable characters are shown below each."""
 BASELINE = 0.17
-"""Of a cell, how far below its middle characters stand."""
+"""How far the characters' baseline is below the middle of a cell, as a share of the cell."""
 LIGHT = 0.55
-"""The probability from which on the shade below a character is light."""
+"""The probability from which the shade below a character is light."""
 
 
 def draw_characters(figure: Any, window: PredictionSample) -> str:
-    """Draws lines of the text: on top each true character, below it what was expected there."""
+    """Draws lines of text: each true character, and below it the predicted ones."""
     steps = window.places.shape[1]
     lines = range(0, steps, LINE)
     panels = figure.subplots(len(lines), 1, squeeze=False)
@@ -344,7 +345,7 @@ def draw_characters(figure: Any, window: PredictionSample) -> str:
 
 
 def _line(axes: Axes, window: PredictionSample, steps: slice) -> Any:
-    """One line: the text, and a grid of candidates."""
+    """Draws one line: the text, and a grid of candidates."""
     readout, labels = window.readout[0, steps], window.targets[0, steps]
     count = min(CANDIDATES, window.target.size)
     best = np.argsort(-readout, axis=1, kind="stable")[:, :count]  # [steps, candidates]
@@ -380,7 +381,7 @@ def _character(
     from matplotlib.patches import Rectangle
 
     name = style.character(window.target.label(number))
-    numbered = "\n" in name  # Else it stands on a line: a comma is no apostrophe.
+    numbered = "\n" in name  # Others are put on a baseline, to tell a comma from an apostrophe.
     at, upright = (rank, "center") if numbered else (rank + BASELINE, "baseline")
     size = style.SMALL - 3 * numbered
     axes.text(
@@ -400,4 +401,4 @@ PAINTERS: dict[str, Callable[[PredictionSample], Painter]] = {
     "regression": lambda window: draw_moments,
     "classes": lambda window: draw_strips if can_be_strips(window) else draw_probabilities,
 }
-"""Who draws a window, by `Target.figure`."""
+"""The function that draws a window, by `Target.figure`."""

@@ -19,18 +19,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FAINT = 0.05
-"""Of what there is to know: less than this is not drawn behind the last lag that has more."""
+"""The share of the most that can be remembered which counts as memory. The lags drawn end soon
+after the last one that has this much."""
 FEWEST_LAGS = 8
 WIDTH, HEAD = 8.0, 0.5
-"""Inches: at a README's width the smallest text can be read; and those of the title."""
+"""Inches: the width, at which the smallest text is readable in a README; the title's height."""
 
 
 class Drawn(NamedTuple):
-    """What is known of a checkpoint, to be drawn.
+    """A checkpoint's results, to be drawn.
 
     Attributes:
-        title: what it is.
-        tables: what the figure's kind needs of it.
+        title: describes the checkpoint.
+        tables: the tables that the kind of figure needs.
     """
 
     title: str
@@ -49,10 +50,10 @@ def _figure(rows: int, columns: int, height: float, **more: Any) -> tuple[Any, A
 
 
 def memory_figure(drawn: Sequence[Drawn]) -> Any:
-    """Layer against lag, trained and untrained, and each part's capacity with its interval.
+    """Memory by layer and lag, trained and untrained, and each part's capacity with its interval.
 
     Args:
-        drawn: with the tables `by_lag` and `capacities` of `probes/summary.py`, of one input each.
+        drawn: with the tables `by_lag` and `capacities` of `probes/summary.py`, for one input each.
     """
     parts = [tables[1].query("network == 'trained'") for _, tables in drawn]
     heights = [len(each) + 1.2 for each in parts]
@@ -89,7 +90,7 @@ def memory_figure(drawn: Sequence[Drawn]) -> Any:
 
 
 def _last_lag(lags: pd.DataFrame) -> int:
-    """The last lag to be drawn: up to where hardly anything is known by any trained layer."""
+    """The last lag to draw: beyond it, hardly any trained layer remembers anything."""
     trained = lags[lags.network == "trained"]
     known = trained[trained.memory >= FAINT * trained.most].lag
     last = 0 if known.empty else int(known.max())
@@ -97,7 +98,7 @@ def _last_lag(lags: pd.DataFrame) -> int:
 
 
 def _heat_map(axes: Any, lags: pd.DataFrame, last: int, most: float) -> Any:
-    """A network's parts from the first layer at the bottom, against lags."""
+    """Draws the memory of a network's parts by lag, with the first layer at the bottom."""
     parts = list(lags.groupby(["layer", "state"], sort=False))
     values = np.array([part.memory.to_numpy(float)[: last + 1] for _, part in parts])
     shown = axes.imshow(values, vmin=0, vmax=most, cmap="viridis", origin="lower", aspect="auto")
@@ -109,7 +110,7 @@ def _heat_map(axes: Any, lags: pd.DataFrame, last: int, most: float) -> Any:
 
 
 def _capacities(axes: Any, capacities: pd.DataFrame) -> None:
-    """Each part's capacity, trained (with its interval over the seeds) and untrained."""
+    """Draws each part's capacity, trained (with its interval over the seeds) and untrained."""
     styles = (("trained", "o", "black", "black"), ("untrained", "o", "white", style.GREY))
     for network, marker, face, edge in styles:
         mine = capacities[capacities.network == network]
@@ -128,10 +129,10 @@ def _capacities(axes: Any, capacities: pd.DataFrame) -> None:
 
 
 def gradient_figure(drawn: Sequence[Drawn]) -> Any:
-    """The norm of the gradient by lag: to the input under several truncations, and to each layer.
+    """The gradient norm by lag, with respect to the input for several truncations, and to layers.
 
     Args:
-        drawn: with a table for each: `network,layer,to,lag,window` and the mean `norm`, `low` and
+        drawn: with one table each: `network,layer,to,lag,window` and the mean `norm`, `low` and
             `high`, `norm_1`, `norm_2`, `norm_4`.
     """
     figure, axes = _figure(len(drawn), 2, 3.2 * len(drawn), sharey="row")
@@ -178,7 +179,7 @@ def _to_layers(axes: Any, table: pd.DataFrame) -> None:
 
 
 def _line(axes: Any, rows: pd.DataFrame, column: str, colour: Any, line: str, label: str) -> None:
-    """A line, where the norm is above 0: a logarithmic axis has no place for more."""
+    """Draws a line where the norm is above 0, as the axis is logarithmic."""
     values = rows[column].where(rows[column] > 0)
     axes.plot(rows.lag, values, line, color=colour, linewidth=1.3, label=label)
 
@@ -187,11 +188,11 @@ def _line(axes: Any, rows: pd.DataFrame, column: str, colour: Any, line: str, la
 
 
 def ablation_figure(drawn: Sequence[Drawn]) -> Any:
-    """The loss without what a layer carries, and without each unit, with the lag that it holds.
+    """The loss without a layer's carried state, and without each unit, with the lag it holds.
 
     Args:
-        drawn: with two tables for each: `layer,zeroed,loss,low,high,intact` over the seeds, and
-            `layer,unit,loss,lag` of one seed, which may be empty.
+        drawn: with two tables each: `layer,zeroed,loss,low,high,intact` over the seeds, and
+            `layer,unit,loss,lag` for one seed, which may be empty.
     """
     figure, axes = _figure(len(drawn), 2, 2.9 * len(drawn))
     for (left, right), (title, (layers, units)) in zip(axes, drawn, strict=True):
@@ -227,7 +228,7 @@ def _without_carried(axes: Any, layers: pd.DataFrame) -> None:
 
 
 def _without_unit(axes: Any, figure: Any, units: pd.DataFrame) -> None:
-    """A map of units, with the lag of the input that each says most of."""
+    """Draws a map of units, with the lag of the input that each unit tells most about."""
     from matplotlib.colors import LogNorm
 
     losses = units.pivot_table("loss", "layer", "unit")
@@ -256,9 +257,9 @@ def _without_unit(axes: Any, figure: Any, units: pd.DataFrame) -> None:
 
 
 def probe_figure(found: Sequence[Probe]) -> Any:
-    """One figure of probes of one kind, a row of panels for each.
+    """One figure of probes of the same kind, with a row of panels for each.
 
-    Of several inputs the first is drawn.
+    If there are several inputs, the first is drawn.
     """
     tables, draw = KINDS[found[0].kind]
     return draw([Drawn(_title(each), tables(each)) for each in found])

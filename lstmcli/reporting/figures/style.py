@@ -1,4 +1,4 @@
-"""What all figures share: the canvas, the head, colours and markers that do without each other."""
+"""What all figures share: the canvas, the title, colours and markers that each suffice alone."""
 
 from __future__ import annotations
 
@@ -21,34 +21,35 @@ if TYPE_CHECKING:
 
 DPI = 150
 SMALL, TITLE = 8, 10
-"""Points of the smallest text, and of the title."""
+"""Font sizes in points: the smallest text, and the title."""
 WIDE = 0.57
-"""Of its height, how wide a character is at most, on the average of a line."""
+"""The largest mean width of a line's characters, as a share of their height."""
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
     "#0072B2", "#B87A00", "#009E73", "#D55E00", "#C26799", "#666666",
 )  # fmt: skip
-"""Okabe and Ito's colours (2008), which the colour-blind tell apart; orange and purple are darker.
+"""Okabe and Ito's colours (2008), which colour-blind readers can distinguish; orange and purple are
+darker here.
 
-Each has a contrast of 3:1 or more to white, and to the dark ground of a page.
+Each has a contrast of at least 3:1 with white and with the dark background of a page.
 """
 ORDERED = ("#1F6FB5", "#7F62D2", "#C04F9F", "#D4552F", "#A98600")
-"""From the first of an order to its last: about as light as each other, for both grounds."""
+"""Colours of an ordered setting, from first to last: similarly light, for both backgrounds."""
 MARKERS = "os^Dv"
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (4, 1, 1, 1, 1, 1)))
 PICTURED = {" ": "\u2423", "\n": "\u21b5", "\t": "\u21e5"}
-"""What stands for a character that leaves no ink."""
+"""Visible symbols for whitespace characters."""
 
 
 PLAIN = (1e-6, 1e7)
-"""The smallest number that is written without an exponent, and the smallest that is again not."""
+"""Numbers from the first up to but not including the second are written without an exponent."""
 A_LINE = 14
-"""Points of a further line of the title."""
+"""Points for each additional line of the title."""
 BELOW_THE_TITLE = 19
-"""Points from the upper edge to what stands below the title."""
+"""Points from the upper edge to the text below the title."""
 
 
 def empty(width: float, height: float) -> Figure:
-    """A figure without axes and without a display, in inches."""
+    """A figure without axes, drawn without a display; its size is in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
@@ -57,7 +58,7 @@ def empty(width: float, height: float) -> Figure:
 def figure(
     width: float, height: float, rows: int = 1, columns: int = 1, **more: Any
 ) -> tuple[Figure, npt.NDArray[Any]]:
-    """A figure, and its axes `[rows, columns]`."""
+    """A figure with its axes `[rows, columns]`; its size is in inches."""
     made = empty(width, height)
     axes = made.subplots(rows, columns, squeeze=False, **more)
     for each in axes.flat:
@@ -66,15 +67,15 @@ def figure(
 
 
 def bare(axes: Axes) -> Axes:
-    """Axes without a frame above and at the right."""
+    """Removes the frame at the top and right of axes."""
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
 def head(figure: Figure, title: str, explained: str) -> None:
-    """The title, of a line or several, and below it, smaller, how to read the figure.
+    """Writes the title and, below it in smaller type, how to read the figure.
 
-    Both are broken into lines where the figure is narrower.
+    Both are broken into lines that fit the figure.
     """
     title, explained = _broken(figure, title, TITLE), _broken(figure, explained, SMALL)
     room = "\n" * len(explained.splitlines())
@@ -85,22 +86,22 @@ def head(figure: Figure, title: str, explained: str) -> None:
 
 
 def _broken(figure: Figure, text: str, size: float) -> str:
-    """A text in lines that a figure has room for."""
+    """Breaks a text into lines that fit a figure."""
     characters = int(72 * 0.98 * figure.get_figwidth() / (WIDE * size))
     return "\n".join(textwrap.fill(line, characters) for line in text.split("\n"))
 
 
 def legend_above(axes: Axes, columns: int, title: str = "") -> None:
-    """A legend above axes, where no line can be; the layout leaves as many lines for it.
+    """Draws a legend above axes, where it covers no lines; the layout reserves room for it.
 
     Args:
-        axes: where.
-        columns: of the legend.
-        title: of the axes, above it.
+        axes: the axes.
+        columns: number of columns in the legend.
+        title: title of the axes, above the legend.
     """
     count = len(axes.get_legend_handles_labels()[0])
     room = "\n" * -(-count // columns)
-    apart = 1.5 if title else 1.2  # Lines of a legend are further apart than those of a text.
+    apart = 1.5 if title else 1.2  # A legend's lines are further apart than those of a text.
     axes.set_title(f"{title}{room}", fontsize=SMALL, pad=0, loc="left", linespacing=apart)
     legend = axes.legend(
         fontsize=SMALL, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns,
@@ -110,12 +111,12 @@ def legend_above(axes: Axes, columns: int, title: str = "") -> None:
 
 
 def loss_label(which: str, unit: str) -> str:
-    """What stands beside an axis of losses: `test loss (nats per step)`, `test RMSE (level)`."""
+    """The label of an axis of losses: `test loss (nats per step)`, `test RMSE (level)`."""
     return f"{which} {unit}" if unit.startswith("RMSE") else f"{which} loss ({unit})"
 
 
 def shades(count: int) -> npt.NDArray[Any]:
-    """Colours in an order: `[count, 4]`, from blue over red to yellow."""
+    """Ordered colours `[count, 4]`, from blue through red to yellow."""
     from matplotlib.colors import LinearSegmentedColormap
 
     scale = LinearSegmentedColormap.from_list("ordered", ORDERED)
@@ -123,7 +124,7 @@ def shades(count: int) -> npt.NDArray[Any]:
 
 
 def shared_steps(panels: Iterable[Axes], kind: str, first: int) -> None:
-    """Numbers of steps, from the first one on, below the last of panels below each other."""
+    """Labels the step axis, from the first step on, below the last of a column of panels."""
     *others, last = panels
     for each in others:
         each.tick_params(axis="x", bottom=False, labelbottom=False)
@@ -133,7 +134,7 @@ def shared_steps(panels: Iterable[Axes], kind: str, first: int) -> None:
 
 
 def whole_numbers(axis: Any, first: int | None = None, most: int = 9) -> None:
-    """Puts an axis' ticks at whole numbers; none below the first one, where that is known."""
+    """Puts an axis's ticks at whole numbers, and none below `first` if that is given."""
     from matplotlib.ticker import MaxNLocator
 
     locator = MaxNLocator(most, integer=True)
@@ -147,11 +148,11 @@ def whole_numbers(axis: Any, first: int | None = None, most: int = 9) -> None:
 
 
 def numbers(values: npt.ArrayLike, digits: int = 3) -> list[str]:
-    """Numbers of one figure, all in one notation: `0.00007`, not `7e-05`, beside `0.0001`.
+    """Formats a figure's numbers in one notation: `0.00007`, not `7e-05`, beside `0.0001`.
 
     Args:
-        values: finite numbers are what chooses the notation; others are "nan" or "inf".
-        digits: that count, of each.
+        values: the numbers. Finite ones determine the notation; others become "nan" or "inf".
+        digits: significant digits of each number.
     """
     found = np.asarray(values, float).ravel()
     sizes = np.abs(found[np.isfinite(found) & (found != 0)])
@@ -161,9 +162,10 @@ def numbers(values: npt.ArrayLike, digits: int = 3) -> list[str]:
 
 
 def shown(text: str, widest: int = 24) -> str:
-    r"""A text from a file, as a figure can show it: harmless, cut, and nothing in it a formula.
+    r"""A text from a file, made safe for a figure: escaped, shortened, and without formulas.
 
-    What the font does not have is escaped as in Python; `$` would begin a formula of matplotlib.
+    Characters that the font lacks are escaped as in Python. `$` is escaped too, as it would start a
+    formula in matplotlib.
     """
     found = "".join(
         each if _drawable(each) else each.encode("unicode_escape").decode()
@@ -175,9 +177,9 @@ def shown(text: str, widest: int = 24) -> str:
 
 
 def character(text: str) -> str:
-    """One character of a text, visible: `\u2423` for a space, `\u21b5` for a line's end.
+    """One character of a text, made visible: `\u2423` for a space, `\u21b5` for a line break.
 
-    One that the font does not have is its number in two lines, as editors show it.
+    A character that the font lacks is shown as its number in two lines, as in editors.
     """
     text = PICTURED.get(text, text)
     if len(text) == 1 and not (text.isprintable() and _drawable(text)):
@@ -187,10 +189,10 @@ def character(text: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure, in the kind that the file's ending says; the same data gives the same bytes.
+    """Writes a figure in the format of the file's ending. The same data gives the same bytes.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     from matplotlib import rc_context
 

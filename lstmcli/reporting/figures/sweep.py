@@ -1,4 +1,4 @@
-"""The figures of a sweep, drawn from its tables: which there are, and their titles."""
+"""The figures of a sweep, drawn from its tables, with their titles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PER_STEP = "nats per step"
 WIDEST = 72
-"""Characters of a title that the narrowest figure has room for."""
+"""The most characters of a title that fit the narrowest figure."""
 
 
 def sweep_figures(
@@ -29,17 +29,17 @@ def sweep_figures(
     unit: str = PER_STEP,
     answer: str = "",
 ) -> dict[str, Figure]:
-    """The figures `depth` and `curves`; none of a sweep without a result.
+    """The figures `depth` and `curves`; none for a sweep without results.
 
     Args:
-        trials: the columns of `trials.csv`; the chance is drawn if there is a column `chance`.
+        trials: the columns of `trials.csv`; chance is drawn if there is a column `chance`.
         summary: the columns of `summary.csv`.
         curves: the columns of `curves.csv`.
-        swept: names of the settings that were swept besides depth and size. With one of them,
+        swept: names of the settings that were swept besides depth and size. If there is one,
             `depth` is a heat map of the solve rate and of the excess loss.
         task: what was learned, for the titles: `echo after 3 steps`.
-        unit: what losses are in.
-        answer: what came of it: the title of `depth`, above what was learned.
+        unit: the unit of losses.
+        answer: the sweep's answer, which is the title of `depth`, above `task`.
     """
     if summary.iqm.isna().all():
         return {}
@@ -61,22 +61,22 @@ def sweep_figures(
 def _title(task: str, summary: pd.DataFrame, curves: pd.DataFrame) -> str:
     seeds, epochs = int(summary.seeds.max()), int(curves.epoch.max())
     words = f"{seeds} seed{'s' * (seeds != 1)}"
-    if "epochs_set" not in summary:  # Else a legend has them.
+    if "epochs_set" not in summary:  # Otherwise the legend shows them.
         words += f", {epochs} epoch{'s' * (epochs != 1)}"
     return f"{task[:1].upper()}{task[1:]}: {words}" if task else words.capitalize()
 
 
-MOST_BESIDE = 6  # settings of one depth that can stand side by side
-SPREAD = 0.7  # of the room of a depth, for what stands side by side
+MOST_BESIDE = 6  # most settings of one depth that are drawn side by side
+SPREAD = 0.7  # share of a depth's room that they take
 
 
 def depth_figure(
     trials: pd.DataFrame, summary: pd.DataFrame, varied: list[str], title: str, unit: str
 ) -> Figure:
-    """Test loss by setting: a point for each seed, the interval of the interquartile mean."""
+    """Test loss by setting: a point for each seed, and the interquartile mean's interval."""
     first, *others = varied
     groups = list(summary.groupby(others, sort=True)) if others else [((), summary)]
-    if len(groups) > MOST_BESIDE:  # Every setting has a place of its own then.
+    if len(groups) > MOST_BESIDE:  # Then every setting has its own place.
         first, others, groups = "", [], [((), summary)]
     places = list(dict.fromkeys(summary[first])) if first else list(range(len(summary)))
     figure, [[axes]] = figure_style.figure(max(5.5, 0.5 * len(places) * len(groups) + 1.5), 3.8)
@@ -116,8 +116,8 @@ def _settings(
     keys: list[str],
     style: dict[str, Any],
 ) -> None:
-    """Draws settings at their places: each seed, the mean and its interval."""
-    rng = np.random.default_rng(0)  # Spreads the points sideways.
+    """Draws settings at their places: each seed, the interquartile mean and its interval."""
+    rng = np.random.default_rng(0)  # To spread the points sideways.
     for place, (_, row) in zip(places, rows.iterrows(), strict=True):
         mine = (trials[keys] == row[keys]).all(axis=1)
         losses = trials.test_loss[mine].dropna().to_numpy(float)
@@ -126,11 +126,11 @@ def _settings(
 
 
 def _points(axes: Any, axis: LossAxis, places: Any, losses: Any, style: dict[str, Any]) -> None:
-    """Draws each seed; an arrow at the edge stands for one that is far above."""
+    """Draws each seed; an arrow at the edge marks one that is far above."""
     above = losses > axis.high
     style = style | {"markersize": 4, "mew": 0.9, "markerfacecolor": "none"}
     axes.plot(places[~above], losses[~above], **style)
-    if above.any():  # Else the layout would make room for an arrow.
+    if above.any():  # Otherwise the layout would reserve room for an arrow.
         edge = np.full(above.sum(), axis.high)
         axes.plot(places[above], edge, **style | {"marker": "^", "markersize": 6, "clip_on": False})
 
@@ -143,7 +143,7 @@ def _interval(axes: Any, place: float, room: float, row: pd.Series) -> None:
 
 
 def _labels(summary: pd.DataFrame, first: str, varied: Sequence[str]) -> list[str]:
-    """What stands under each place; a size that follows from the depth stands with it."""
+    """The label below each place, with the size if that follows from the depth."""
     if not first:
         return [
             "\n".join(setting_text(row[name]) for name in varied) for _, row in summary.iterrows()
@@ -156,7 +156,7 @@ def _labels(summary: pd.DataFrame, first: str, varied: Sequence[str]) -> list[st
     return labels
 
 
-SIDE_BY_SIDE = 4  # columns of a heat map up to which there is room for two
+SIDE_BY_SIDE = 4  # most columns of a heat map for which two fit side by side
 
 
 def heat_map(
@@ -191,7 +191,7 @@ def heat_map(
 
 
 def _canvas(rates: pd.DataFrame) -> tuple[Figure, Any, Any]:
-    """A figure with axes for two maps, side by side if there is room."""
+    """A figure with axes for two maps, side by side if they fit."""
     wide = len(rates.columns)
     below = _below(rates)
     shape = {"rows": 2} if below else {"columns": 2, "sharey": True}
@@ -203,7 +203,7 @@ def _canvas(rates: pd.DataFrame) -> tuple[Figure, Any, Any]:
 
 
 def _below(rates: pd.DataFrame) -> bool:
-    """Whether the second map stands below the first."""
+    """Whether the second map is below the first."""
     return len(rates.columns) > SIDE_BY_SIDE
 
 
@@ -214,7 +214,7 @@ def _flat(*tables: pd.DataFrame) -> list[Any]:
 def _cells(
     axes: Any, table: pd.DataFrame, texts: Sequence[str], shades: Any, title: str, ends: Any
 ) -> None:
-    """A map of cells with a text in each."""
+    """Draws a map of cells with a text in each."""
     axes.imshow(shades, vmin=ends[0], vmax=ends[1], cmap="viridis", origin="lower", aspect="auto")
     light = (shades - ends[0]) / (ends[1] - ends[0]) > 0.6
     for (row, column), cell in zip(np.ndindex(table.shape), texts, strict=True):
@@ -233,9 +233,9 @@ PANELS_A_ROW = 3
 
 
 def curves_figure(curves: pd.DataFrame, varied: list[str], title: str, unit: str) -> Figure:
-    """Validation loss by epoch: each setting's median over the seeds, and its middle half.
+    """Validation loss by epoch: each setting's median over the seeds, and their middle half.
 
-    A panel for each combination of the settings besides depth, with its own Bayes loss.
+    There is a panel for each combination of the settings besides depth, with its own Bayes loss.
     """
     first, *others = varied
     panels = list(curves.groupby(others, sort=True)) if others else [((), curves)]
@@ -270,7 +270,7 @@ def curves_figure(curves: pd.DataFrame, varied: list[str], title: str, unit: str
 
 
 def _styles(values: list[Any]) -> dict[Any, dict[str, Any]]:
-    """How the line of each value is drawn."""
+    """The line style of each value."""
     return {
         value: {
             "color": colour,
@@ -284,10 +284,10 @@ def _styles(values: list[Any]) -> dict[Any, dict[str, Any]]:
 
 
 def _panel(axes: Any, part: pd.DataFrame, first: str, styles: dict[Any, dict[str, Any]]) -> None:
-    """The curves of a panel, with whole numbers of epochs below."""
+    """Draws the curves of a panel, with whole numbers of epochs below."""
     for value, group in part.groupby(first, sort=True):
         losses = group.assign(val_loss=group.val_loss.astype(float)).groupby("epoch").val_loss
-        few = "." if len(losses) < 3 else None  # A point is no line.
+        few = "." if len(losses) < 3 else None  # A single point draws no line.
         axes.plot(losses.median(), **styles[value], marker=few)
         low, high = (losses.quantile(quantile) for quantile in QUANTILES)
         colour = styles[value]["color"]
@@ -299,7 +299,7 @@ SIZES = ("layers", "state_size")
 
 
 def varied_settings(table: pd.DataFrame, swept: Sequence[str]) -> list[str]:
-    """The settings that differ within a table; not a size that follows from the depth."""
+    """The settings that differ within a table, except a size that follows from the depth."""
     found = [name for name in [*SIZES, *swept] if table[name].nunique() > 1]
     sizes = table.groupby(["layers", *swept]).state_size.nunique()
     if len(found) > 1 and "state_size" in found and (sizes == 1).all():
@@ -308,10 +308,10 @@ def varied_settings(table: pd.DataFrame, swept: Sequence[str]) -> list[str]:
 
 
 def setting_words(name: str) -> str:
-    """What people call the column of a setting."""
+    """The display name of a setting's column."""
     return name.removesuffix("_set").replace("_", " ")
 
 
 def setting_text(value: Any) -> str:
-    """A setting's value."""
+    """A setting's value as text."""
     return value if isinstance(value, str) else f"{value:g}"
