@@ -109,8 +109,8 @@ class DataConfig(Settings):
     )
     data: str | None = setting(
         None,
-        "Table (.csv, .csv.gz, .parquet), text (.txt), arrays (.npz), a folder, or a pattern: "
-        "`'*.txt'`.",
+        "Table (.csv, .csv.gz, .tsv, .parquet), text (.txt), arrays (.npz), a folder, or a "
+        "pattern: `'*.txt'`.",
         swept=False,
     )
     val_fraction: float = of_file(

@@ -198,7 +198,7 @@ def test_a_process_without_room_for_a_program_is_told_before_it_crashes(monkeypa
     monkeypatch.setattr(memory, "MAPS", few.with_name("maps"))
     lstmcli.train(**SMALL, out="fits")  # Where nobody says how many there are.
     memory.MAPS.write_text("a map\n" * 91)
-    with pytest.raises(LstmcliError, match="as many compiled programs as Linux allows: 100 maps"):
+    with pytest.raises(LstmcliError, match="as many compiled programs as Linux allows: 100 mem"):
         lstmcli.train(**SMALL, out="run")
     assert not (tmp_path / "run").exists()
     memory.MAPS.write_text("a map\n" * 90)

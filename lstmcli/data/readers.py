@@ -18,8 +18,8 @@ from lstmcli.utils import files, kinds
 from lstmcli.utils.errors import FileError, UsageError, shell_quote
 from lstmcli.utils.settings import option_name
 
-TABLES = (".csv", ".csv.gz", ".parquet")
-ENCODED = (".txt", ".csv", ".csv.gz")
+TABLES = (".csv", ".csv.gz", ".tsv", ".parquet")
+ENCODED = (".txt", ".csv", ".csv.gz", ".tsv")
 """Endings of files that are text, and so have an encoding."""
 ENDINGS: dict[str, ModuleType] = {".txt": text, ".npz": arrays}
 KINDS = {text: "text", table: "table"}
@@ -93,7 +93,7 @@ def check_encoded(path: Path, own: bool) -> None:
     if own or not _example(path).name.endswith(ENCODED):
         raise UsageError(
             f"`--encoding` has no effect on `{path}`: it applies to texts (`.txt`) and tables "
-            "(`.csv`, `.csv.gz`)",
+            "(`.csv`, `.csv.gz`, `.tsv`)",
             "leave `--encoding` out",
         )
 

@@ -17,7 +17,7 @@ from lstmcli.utils.errors import FileError, UsageError
 def test_a_file_that_is_not_where_a_run_had_it_is_asked_for_by_its_own_option(
     name, option, tmp_path
 ):
-    with pytest.raises(FileError, match="is not there") as caught:
+    with pytest.raises(FileError, match="does not exist") as caught:
         run_dir.with_paths_from({"data": {name: "lost.csv"}}, tmp_path)
     assert f"`{option} FILE`" in caught.value.hint
 

@@ -352,5 +352,5 @@ def test_safetensors_are_exported_without_tensorflow(models, python):
 def test_without_tf2onnx_the_way_to_it_is_said(run, models, monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     refused = run("export", models("text").path, "model.onnx", exit_code=1)
-    assert "hint: `pip install '.[onnx]'` where" in refused.stderr
+    assert "hint: `pip install '.[onnx]'` in" in refused.stderr
     assert everything() == {}

@@ -69,7 +69,7 @@ def refused(address, match):
 def test_what_answers_and_is_no_cluster_is_given_up_in_time(listening, monkeypatch):
     assert ray_cluster.ANSWER_SECONDS + ray_cluster.JOIN_SECONDS < 30
     monkeypatch.setattr(ray_cluster, "JOIN_SECONDS", 0.2)
-    refused(listening, "does not answer as one")
+    refused(listening, "did not answer as one")
 
 
 def test_a_cluster_that_refuses_is_there_and_said_to_refuse(listening, monkeypatch):

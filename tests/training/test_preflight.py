@@ -236,7 +236,7 @@ TAKEN = [
     (10.6, {"layers": 3, "series_length": 20_000, "epochs": 20, "replicas": 8}),
     (8.6, {**SHORT, "epochs": 10, "replicas": 100}),
     (21.7, {**SHORT, "epochs": 5, "replicas": 1000}),
-    (14.8, {**SHORT, "state_size": 64, "epochs": 5, "replicas": 50}),
+    (12.1, {**SHORT, "state_size": 64, "epochs": 5, "replicas": 50}),
     (10.6, {"layers": 2, "series_length": 2000, "epochs": 5, "replicas": 50, "dropout": 0.2}),
     (10.8, {"layers": 1, "state_size": 256, "series_length": 10_000, "epochs": 5}),
 ]

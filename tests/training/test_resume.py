@@ -299,8 +299,8 @@ def test_what_has_no_effect_beside_resume_is_refused(copied, run, other):
 
 def test_what_is_no_run_is_refused_and_left_alone(run):
     Path("mine").mkdir()
-    for path in ("mine", "nowhere"):
-        assert "holds no run" in run("train", "--resume", path, exit_code=4).stderr
+    for path, said in (("mine", "is an empty directory"), ("nowhere", "holds no run")):
+        assert said in run("train", "--resume", path, exit_code=4).stderr
     assert not list(Path("mine").iterdir())
     assert not Path("nowhere").exists()
 

@@ -129,7 +129,7 @@ def _decimal(rows: list[list[str]]) -> str:
     return "," if commas and not any(map(POINT.fullmatch, cells)) else "."
 
 
-FORMATS = (".csv", ".csv.gz", ".parquet")
+FORMATS = (".csv", ".csv.gz", ".tsv", ".parquet")
 EXAMPLE = "a table's first line names its columns, and each line below is a step: `temp,target`"
 UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 """Names that pandas gives to an index without a name, in a CSV and in a Parquet file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -228,7 +229,14 @@ def _check_many(values: Values, column: Categorical, training: Column, hint: str
     )
     if column.name in values.roles.named:
         raise UsageError(message, f"leave `{column.name}` out of `--categorical`")
+    words = column.values or ()
+    if all(map(MEASURED.fullmatch, words)):
+        hint = f"if `{words[0]}` is a number with a unit, remove the unit from the cells; or {hint}"
     raise FileError(message, hint)
+
+
+MEASURED = re.compile(r"[^\w\s]? ?[-+]?\d[\d.,]* ?([^\w\s]|[^\W\d]{1,4})?")
+"""A number with a sign of a currency or a unit."""
 
 
 def _odd_words(column: Categorical) -> list[str]:
