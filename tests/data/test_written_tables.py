@@ -76,3 +76,22 @@ def test_errors_name_lines_and_cells_of_such_files(separator):
     Path("t.csv").write_text("\n".join(["# a comment", *lines]))
     with pytest.raises(FileError, match="line 42: expected 3 cells"):
         read_parts(DataConfig(data="t.csv"))
+
+
+def test_a_file_that_ends_in_tsv_is_a_table():
+    FRAME.to_csv("t.tsv", index=False, sep="\t")
+    FRAME.to_csv("plain.csv", index=False)
+    found, expected = (read_parts(DataConfig(data=name))[0] for name in ("t.tsv", "plain.csv"))
+    assert found.training.checksum() == expected.training.checksum()
+
+
+@pytest.mark.parametrize(
+    ("cell", "is_measured"), [("{}%", True), ("$1,{}.5", True), ("{} kWh", True), ("run {}", False)]
+)
+def test_numbers_with_a_unit_are_called_so(cell, is_measured):
+    frame = pd.concat([FRAME] * 5)
+    cells = [cell.format(100 + index % 200) for index in range(len(frame))]
+    frame.assign(x=cells).to_csv("t.csv", index=False)
+    with pytest.raises(FileError) as caught:
+        read_parts(DataConfig(data="t.csv"))
+    assert ("` is a number with a unit, remove" in caught.value.hint) == is_measured
