@@ -131,7 +131,7 @@ def test_a_model_of_several_texts_is_scored_as_by_a_pass_that_begins_anew_at_eac
     message = run("train", "--resume", "run", "--epochs", 3, exit_code=4).stderr
     assert "has changed since the run began" in message
     shutil.rmtree("books")
-    assert "is not there" in run("train", "--resume", "run", "--epochs", 3, exit_code=4).stderr
+    assert "does not exist" in run("train", "--resume", "run", "--epochs", 3, exit_code=4).stderr
 
 
 # --- tables
