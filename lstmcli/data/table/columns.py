@@ -109,7 +109,7 @@ def ask(path: Path, names: Sequence[str], config: DataConfig) -> ColumnRequest:
     asked = ColumnRequest(inputs, targets, group, categorical, ahead, index, cycles)
     if config.target is None and "target" not in names:
         raise UsageError(
-            f"`{path}` has no column `target`, and it is not said what is to be predicted",
+            f"`{path}` has no column `target`, and no other target is named",
             f"pass `--target` with one of its columns: {of_columns(names)}",
         )
     for option, columns in (
