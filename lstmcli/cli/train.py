@@ -219,6 +219,7 @@ def _show(ctx: typer.Context, run: TrainingState, style: str, live: str, as_json
 def say_brief(run: TrainingState, quiet: bool) -> None:
     """Prints notes, warnings and facts about a run on standard error, before its training."""
     from lstmcli.cli import run_summary
+    from lstmcli.core import execution
     from lstmcli.training import estimate
 
     for note in run.source.notes():
@@ -226,8 +227,9 @@ def say_brief(run: TrainingState, quiet: bool) -> None:
     data = estimate.of_data(run.source, run.floor, run.baselines.found)
     begun = run.within.windows if run.within else 0
     done = run.epoch + begun / data.windows
+    where, cores = run.program.device, execution.cores()
     found = estimate.of_config(
-        run.config, run.program.spec, data, done, run.program.device, run.device_reason
+        run.config, run.program.spec, data, done, where, run.device_reason, cores
     )
     for line in [] if quiet else run_summary.briefing_lines(found):
         say(*line.split(": ", 1))

@@ -127,7 +127,7 @@ class TrialGroup:
     @cached_property
     def preflight(self) -> Preflight:
         """What it makes possible."""
-        return estimate.of_config(self.config, self.spec, self.material.facts)
+        return estimate.of_config(self.config, self.spec, self.material.facts, cores=1)
 
     @property
     def seconds(self) -> float:

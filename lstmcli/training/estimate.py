@@ -138,6 +138,7 @@ def of_config(
     done: float = 0.0,
     device: str | None = None,
     reason: str | None = None,
+    cores: int = pace.CORES,
 ) -> Preflight:
     """What is known of a run with some data before it is trained.
 
@@ -148,12 +149,13 @@ def of_config(
         done: epochs already trained; may be fractional.
         device: the training device; by default that of the settings.
         reason: why this device was chosen, if there was a choice.
+        cores: of the CPU.
     """
     where = device or config.run.device
     count = model_spec.count(config.model, spec.features, spec.outputs)
     left = max(0.0, config.training.epochs - done)
     compiling = compiling_seconds(config, spec, where)
-    seconds = compiling + training_seconds(config, spec, data.windows, left, where)
+    seconds = compiling + training_seconds(config, spec, data.windows, left, where, cores)
     told = f"{where} ({reason})" if reason else None
     replicas = config.run.replicas
     return Preflight(config, data, count, replicas, math.ceil(left), done, seconds, compiling, told)
@@ -168,7 +170,12 @@ def _chance(source: Source, known: Sequence[Baseline]) -> Baseline:
 
 
 def training_seconds(
-    config: Config, spec: ModelSpec, windows: int, epochs: float, device: str = "cpu"
+    config: Config,
+    spec: ModelSpec,
+    windows: int,
+    epochs: float,
+    device: str = "cpu",
+    cores: int = pace.CORES,
 ) -> float:
     """Estimated seconds of training to the last epoch, without compilation.
 
@@ -178,8 +185,9 @@ def training_seconds(
         windows: windows of an epoch.
         epochs: epochs to train.
         device: the training device.
+        cores: of the CPU.
     """
-    epoch = windows * pace.window_seconds(config, spec, device) * WITH_VALIDATION
+    epoch = windows * pace.window_seconds(config, spec, device, cores) * WITH_VALIDATION
     is_wavefront = execution.plan(config, spec.features, device).schedule == "wavefront"
     alone = not is_wavefront or spec.starts or config.training.dropout is not None
     seed = A_SEED_ALONE if alone else A_SEED

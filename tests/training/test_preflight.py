@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lstmcli import api
 from lstmcli.cli import run_summary
 from lstmcli.config import Config
 from lstmcli.core import pace
@@ -251,3 +252,16 @@ def test_the_time_that_is_told_counts_seeds_and_compiling(seconds, settings):
     told = estimate.of_config(source.config, source.spec, data).seconds
     print(settings, told / seconds)
     assert seconds / 2 < told < 2 * seconds
+
+
+def test_replicas_share_the_cores_of_a_run_and_a_worker_of_a_sweep_has_one():
+    asked = {"series_length": 20_000, "state_size": 64, "epochs": 50}
+    source = open_source(Config.build(**asked, replicas=8))
+    data = estimate.of_data(source, floor_of(source.windows(source.example)), [])
+    told = [
+        estimate.of_config(source.config, source.spec, data, cores=cores) for cores in (1, 2, 4)
+    ]
+    training = [found.seconds - found.compiling for found in told]
+    assert training[0] > 1.7 * training[1] > 2.5 * training[2]
+    [setting] = api.plan_of({**asked, "layers": "1", "seeds": 8, "learning_rate": 0.1}).settings
+    assert setting.seconds == pytest.approx(told[0].seconds)
