@@ -256,7 +256,7 @@ def test_the_time_that_is_told_counts_seeds_and_compiling(seconds, settings):
 
 def test_replicas_share_the_cores_of_a_run_and_a_worker_of_a_sweep_has_one():
     asked = {"series_length": 20_000, "state_size": 64, "epochs": 50}
-    source = open_source(Config.build(**asked, replicas=8))
+    source = open_source(Config.build(**asked, layers=1, replicas=8))
     data = estimate.of_data(source, floor_of(source.windows(source.example)), [])
     told = [
         estimate.of_config(source.config, source.spec, data, cores=cores) for cores in (1, 2, 4)
