@@ -247,3 +247,13 @@ def test_a_number_that_may_mean_nothing_is_noted_and_others_are_not():
         "column `x`: -999 stands 3 times, far from all other numbers; if it means that there is "
         "none, pass `--na-values -999`"
     ]
+
+
+@pytest.mark.parametrize("how", ["%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S%p"])
+def test_a_column_of_times_of_the_day_is_no_input(how):
+    frame = pd.DataFrame({"time": hours("h", how), "x": VALUE[:100], "y": VALUE[:100]})
+    frame.to_csv("t.csv", index=False)
+    parts, notes = read_parts(DataConfig(data="t.csv", target="y", horizon=1))
+    schema = parts.training.schema
+    assert "time" not in [column.name for column in (*schema.numbers, *schema.symbols)]
+    assert any("`time` holds times" in note for note in notes)
