@@ -55,24 +55,39 @@ LARGEST_ON_ONE_THREAD = 1024
 with 16 rows of 64 units, and gains 17 % with 16 rows of 128 and a third with 64 rows of 256."""
 
 LARGE_LAYER = 512
-"""From this many units on, a loop over steps holds its state as `[S, B]`, has the weights as the
-left factor of its products, and does not halve the rows. The weights are packed again for each
-product, which is much slower for a right factor. With the weights on the left, a step's two
-products took 0.45 of the time with 32 rows of 512 units, 0.43 with 16 rows, and 0.26 with 16 rows
-of 1,024. With 256 units they took 0.9 to 1.0 of it, a gain no larger than the cost of transposing a
-window's inputs and outputs."""
+"""From this many units on, the layered schedule holds a step's state as `[S, B]`, and the weights
+are the left factor of its products. They are packed again for each product, which is much slower
+for a right factor. As the left one, a step's two products took 0.45 of the time with 32 rows of 512
+units, 0.43 with 16 rows, and 0.26 with 16 rows of 1,024. But what one layer passes to the next must
+be transposed. So with fewer units, windows were not faster: at 3 x 128 and 3 x 256 with 64 rows
+they took 1.04 and 1.06 of the time."""
 
-FEWEST_HALVED_ROWS = 32
-"""From this many rows on, two halves, each on its own core, are faster than products that use both
-cores. With 16 rows of 256 units both were equally fast; with 16 rows of 128 and with 8 of 256,
-halves took 1.2 times as long."""
+ONLY_LAYER = 128
+"""From this many units on, that also holds for a model of one layer whose rows are divided. At
+1 x 256 with 64 rows it took 0.84 of the time, at 1 x 128 0.92, and at 1 x 192 and 1 x 384 0.97 to
+1.0. With 16 rows of 256 units, in one part, it took 1.4 times as long."""
 
-FEWEST_HALVED_NUMBERS = 4096
-"""Rows times units from which halves are faster: 64 rows of 64 units take 0.8 of the time, 64 rows
-of 128 three quarters."""
+FEWEST_ROWS = 16
+"""The fewest rows of a part of a window's rows, below `LARGE_LAYER` units. Parts, each on its own
+core, are faster than products that use all cores, if the parts are large enough. The limits were
+measured with halves on two cores. With 16 rows of 256 units, halves were as fast as the whole; with
+16 rows of 128 and with 8 of 256, they took 1.2 times as long."""
 
-FEWEST_HALVED_PRODUCTS = 2e8
-"""Multiplications of a window's forward pass, below which joining its halves costs too much."""
+FEWEST_ROWS_OF_LARGE = 8
+"""The fewest rows of a part of `LARGE_LAYER` units: halves of 16 rows took 0.92 of the time at
+2 x 512 and at 1 x 512, halves of 32 rows 0.94."""
+
+LARGEST_IN_PARTS = 512
+"""The most units of a layer whose rows are divided. Every part reads all weights: with 32 rows of
+768 units or 64 of 1,024, halves were as fast as the whole; with 16 rows of 1,024 they took 1.2
+times as long."""
+
+FEWEST_NUMBERS = 2048
+"""The fewest rows times units of a part: the halves of 64 rows of 64 units take 0.8 of the time of
+the whole, those of 64 rows of 128 three quarters."""
+
+FEWEST_PRODUCTS = 1e8
+"""The fewest multiplications of a part's forward pass; with fewer, joining costs too much."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +100,10 @@ class ExecutionPlan:
             hundreds of units was tried.
         threads: threads in the CPU's pool: one for a small program, `None` (all cores) for others,
             and for a GPU.
-        splits_batch: whether two threads each train half of a window's rows; see
-            `core/programs.py`. Never on a GPU.
-        units_first: whether the layered schedule's state has the units first; see `LARGE_LAYER`.
-            Never on a GPU, where it was not tried.
+        row_parts: the most parts that a window's rows are divided into, each trained by one thread
+            (`core/programs.py`); there are no more parts than threads. 1 on a GPU.
+        units_first: whether the layered schedule's state has the units first; see `LARGE_LAYER`
+            and `ONLY_LAYER`. Never on a GPU, where it was not tried.
         replicas_at_once: whether each core computes different replicas at the same time. For this,
             the CPU is divided into parts with one thread each. In one pool of two threads, two
             programs would both use both threads; in a pool of one, they would wait for each other.
@@ -96,7 +111,7 @@ class ExecutionPlan:
 
     schedule: str
     threads: int | None
-    splits_batch: bool = False
+    row_parts: int = 1
     units_first: bool = False
     replicas_at_once: bool = False
 
@@ -143,18 +158,26 @@ def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
         schedule = "wavefront" if tiny else "layered"
     if on_gpu(device):
         return ExecutionPlan(schedule, config.run.threads)
+    row_parts = 1 if schedule == "wavefront" else _row_parts(layers, size, rows, steps)
+    only_layer = layers == 1 and size >= ONLY_LAYER and row_parts > 1
     small = schedule == "wavefront" or rows * size <= LARGEST_ON_ONE_THREAD
     return ExecutionPlan(
         schedule,
         config.run.threads or (1 if small else None),
-        splits_batch=schedule == "layered"
-        and size < LARGE_LAYER
-        and rows >= FEWEST_HALVED_ROWS
-        and rows * size >= FEWEST_HALVED_NUMBERS
-        and 8 * layers * size**2 * rows * steps >= FEWEST_HALVED_PRODUCTS,
-        units_first=schedule == "layered" and size >= LARGE_LAYER,
+        row_parts=row_parts,
+        units_first=schedule == "layered" and (size >= LARGE_LAYER or only_layer),
         replicas_at_once=small and config.run.threads is None,
     )
+
+
+def _row_parts(layers: int, size: int, rows: int, steps: int) -> int:
+    """The most parts of a window's rows that are each large enough."""
+    if size > LARGEST_IN_PARTS:
+        return 1
+    fewest = FEWEST_ROWS if size < LARGE_LAYER else FEWEST_ROWS_OF_LARGE
+    products = 8 * layers * size**2 * rows * steps
+    most = rows // fewest, rows * size // FEWEST_NUMBERS, int(products // FEWEST_PRODUCTS)
+    return max(1, min(most))
 
 
 def set_up(config: Config, features: int, before: str | None = None) -> None:

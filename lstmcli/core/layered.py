@@ -8,8 +8,8 @@ recurrence stays in the loop.
 The program is compiled for one replica, and replicas run through it one at a time. So each replica
 has the bits of a separate run with its seed, and more replicas do not take longer to compile.
 
-With large recurrent weights, the loop's state has the units first (`units_first`;
-`execution.LARGE_LAYER` says why): `[B, S]` below is then `[S, B]`, and `[B, 4, S]` is `[4, S, B]`.
+With large recurrent weights, the units come first (`units_first`; `execution.LARGE_LAYER` says
+why): `[B, S]` below is then `[S, B]`, `[T B, S]` is `[S, T B]`, and `[B, 4, S]` is `[4, S, B]`.
 
 Shapes: L layers, S units, F input features, C classes, B rows, T steps of a window; I is F for the
 first layer and S for the others. The replica axis of arguments and results has length 1.
@@ -37,7 +37,7 @@ class Layer(NamedTuple):
     """What a layer's forward pass stores for its backward pass.
 
     Attributes:
-        inputs: `[T, B, I]`.
+        inputs: `[T B, I]`.
         start: hidden state before the first step, `[B, S]`.
         gates: derivatives of the gates, T times `[B, 4, S]`.
         hidden: hidden state, T times `[B, S]`.
@@ -137,19 +137,20 @@ class Layered:
     def _forward(
         self, weights: Tensors, state: tf.Tensor, window: Window, scratch: Scratch
     ) -> tuple[tf.Tensor, tf.Tensor, list[Layer], tf.Tensor]:
-        """Outputs `[C, T, B]`, the final state, what each layer stored, and the top's output."""
-        left, ends, inputs = [], [], window.inputs
+        """Outputs `[C, T, B]`, the final state, what layers stored, and the top's `[T B, S]`."""
+        left, ends, inputs = [], [], self._flat(self._turned(window.inputs))
         for layer in range(self.layers):
-            start = tf.unstack(state[layer])
-            given = window._replace(inputs=inputs)
-            end, gates, written = self._layer(weights, layer, start, given, scratch[layer])
+            start = list(map(self._turned, tf.unstack(state[layer])))
+            end, gates, written = self._layer(weights, layer, start, inputs, window, scratch[layer])
             left.append(Layer(inputs, start[1], gates, *written))
-            ends.append(tf.stack(end))
-            inputs = self._turned(left[-1].hidden.stack())
+            ends.append(tf.stack(list(map(self._turned, end))))
+            hidden = left[-1].hidden.stack()
             if window.kept is not None:
-                inputs *= window.kept[:, layer]
-        outputs = _rows(inputs) @ weights["dense.kernel"] + weights["dense.bias"]
-        outputs = tf.reshape(tf.transpose(outputs), [-1, *inputs.shape[:2]])
+                hidden *= self._turned(window.kept[:, layer])
+            inputs = self._flat(hidden)
+        outputs = self._times(inputs, self._factor(weights["dense.kernel"]))
+        outputs = self._by_output(outputs) + weights["dense.bias"][:, None]
+        outputs = tf.reshape(outputs, [-1, *window.inputs.shape[:2]])
         return outputs, tf.stack(ends), left, inputs
 
     def _layer(
@@ -157,18 +158,20 @@ class Layered:
         weights: Tensors,
         layer: int,
         start: list[tf.Tensor],
+        inputs: tf.Tensor,
         window: Window,
         scratch: tuple[tf.TensorArray, ...],
     ) -> tuple[tuple, tf.TensorArray, tuple[tf.TensorArray, ...]]:
-        """Runs one layer over all steps: the final c and h, the gates' derivatives, the scratch.
+        """Runs one layer over all steps, from its `inputs` `[T B, I]` and its c and h at the start.
 
-        Step by step, the derivatives overwrite the products of the inputs.
+        Returns the final c and h, the gates' derivatives, and the scratch. Step by step, the
+        derivatives overwrite the products of the inputs.
         """
         kernel, recurrent, bias = _of_layer(weights, layer)
         steps, rows, _ = window.inputs.shape
-        projected = tf.reshape(_rows(window.inputs) @ kernel, [steps, rows, 4 * self.state_size])
         gates, axis = self._gates(rows)
-        projected = tf.reshape(self._turned(projected), [steps, *gates])
+        projected = self._steps(self._times(inputs, self._factor(kernel)), rows)
+        projected = tf.reshape(projected, [steps, *gates])
         bias = tf.reshape(bias, self._gates(1)[0])
         carried = None if window.carried is None else self._turned(window.carried)
         factor = self._factor(recurrent)
@@ -186,10 +189,10 @@ class Layered:
         _, c, h, over, *written = tf.while_loop(
             lambda t, *_: t < steps,
             step,
-            (0, *map(self._turned, start), _array(projected), *scratch),
+            (0, *start, _array(projected), *scratch),
             maximum_iterations=steps,
         )
-        return (self._turned(c), self._turned(h)), over, tuple(written)
+        return (c, h), over, tuple(written)
 
     def _gradient(
         self,
@@ -200,47 +203,43 @@ class Layered:
         errors: Errors,
     ) -> Tensors:
         """The gradient of a window's loss, from that with respect to its outputs `[C, T, B, 1]`."""
-        d_outputs = tf.reshape(errors.gradient, [errors.gradient.shape[0], -1]) / errors.labels
+        classes, _, rows, _ = errors.gradient.shape
+        d_outputs = tf.reshape(errors.gradient, [classes, -1]) / errors.labels
         gradient = {
-            "dense.kernel": tf.transpose(d_outputs @ _rows(top)),
+            "dense.kernel": self._product(top, self._by_output(d_outputs)),
             "dense.bias": tf.reduce_sum(d_outputs, 1),
         }
-        d_hidden = tf.reshape(
-            tf.matmul(d_outputs, weights["dense.kernel"], transpose_a=True, transpose_b=True),
-            top.shape,
-        )
+        d_inputs = self._times_transposed(self._by_output(d_outputs), weights["dense.kernel"])
         for layer in reversed(range(self.layers)):
             kernel, recurrent, _ = _of_layer(weights, layer)
-            now = left[layer]
-            hidden = self._turned(now.hidden.stack())
-            before = tf.concat([now.start[None], hidden[:-1]], 0)
+            now, d_hidden = left[layer], self._steps(d_inputs, rows)
+            before = tf.concat([now.start[None], now.hidden.stack()[:-1]], 0)
             if window.carried is not None:
-                before *= window.carried
+                before *= self._turned(window.carried)
             if window.kept is not None:
-                d_hidden *= window.kept[:, layer]
-            dz = self._through_time(recurrent, now, d_hidden, window.carried)
-            gradient[f"lstm.{layer}.kernel"] = _product(now.inputs, dz)
-            gradient[f"lstm.{layer}.recurrent_kernel"] = _product(before, dz)
-            gradient[f"lstm.{layer}.bias"] = tf.reduce_sum(dz, 0)
+                d_hidden *= self._turned(window.kept[:, layer])
+            dz = self._flat(self._through_time(recurrent, now, d_hidden, window.carried))
+            gradient[f"lstm.{layer}.kernel"] = self._product(now.inputs, dz)
+            gradient[f"lstm.{layer}.recurrent_kernel"] = self._product(self._flat(before), dz)
+            gradient[f"lstm.{layer}.bias"] = tf.reduce_sum(dz, 1 if self.units_first else 0)
             if layer:
-                d_hidden = tf.reshape(tf.matmul(dz, kernel, transpose_b=True), d_hidden.shape)
+                d_inputs = self._times_transposed(dz, kernel)
         return gradient
 
     def _through_time(
         self, recurrent: tf.Tensor, left: Layer, d_hidden: tf.Tensor, carried: tf.Tensor | None
     ) -> tf.Tensor:
-        """The gradient with respect to a layer's pre-activations, `[T B, 4S]`, from that of its h.
+        """The gradient with respect to a layer's pre-activations, `[T, B, 4S]`, from that of its h.
 
         Step by step, it overwrites the gates' derivatives and is read back from there; otherwise
         the compiler would compute it twice. The loop carries the complete gradients with respect to
         a step's h and c, from `model.cell_gradient`, so that it needs each slice once.
         """
-        steps, rows, size = d_hidden.shape
+        steps, rows, size = self._turned(d_hidden.shape.as_list())
         (gates, axis), all_gates = self._gates(rows), self._turned([rows, 4 * size])
         factor = self._factor(tf.transpose(recurrent))
         forget, output = left.forget.stack(), left.output.stack()
         through_h = model.along(np.array([False, False, False, True]), axis, gates)
-        d_hidden = self._turned(d_hidden)
         carried = None if carried is None else self._turned(carried)
 
         def step(t: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor, written: tf.TensorArray) -> tuple:
@@ -255,8 +254,7 @@ class Layered:
 
         start = (steps - 1, d_hidden[-1], output[-1] * d_hidden[-1], left.gates)
         loop = tf.while_loop(lambda t, *_: t >= 0, step, start, maximum_iterations=steps)
-        dz = tf.reshape(loop[-1].stack(), [steps, *all_gates])
-        return tf.reshape(self._turned(dz), [-1, 4 * size])
+        return tf.reshape(loop[-1].stack(), [steps, *all_gates])
 
     def _gates(self, rows: int) -> tuple[list[int], int]:
         """The shape of a step's gates in a loop, and the axis of the gates."""
@@ -265,7 +263,7 @@ class Layered:
         return [rows, 4, self.state_size], 1
 
     def _turned(self, x: Any) -> Any:
-        """A tensor or a shape with its last two axes in the order used in a loop."""
+        """A tensor or a shape with its last two axes in the order used here; its own inverse."""
         if not self.units_first:
             return x
         return [*x[:-2], x[-1], x[-2]] if isinstance(x, list) else tf.linalg.matrix_transpose(x)
@@ -275,8 +273,32 @@ class Layered:
         return tf.transpose(weights) if self.units_first else weights
 
     def _times(self, x: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-        """A step's `[B, N]` times the weights: `[B, M]`."""
+        """`[B, N]` or `[T B, N]` times the weights, from `_factor`: `[…, M]`."""
         return factor @ x if self.units_first else x @ factor
+
+    def _times_transposed(self, y: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """`[T B, M]` times the transpose of weights `[N, M]`: `[T B, N]`."""
+        return weights @ y if self.units_first else tf.matmul(y, weights, transpose_b=True)
+
+    def _product(self, x: tf.Tensor, dz: tf.Tensor) -> tf.Tensor:
+        """The gradient of weights `[N, M]`: one matmul over all steps and rows."""
+        return tf.matmul(x, dz, transpose_a=not self.units_first, transpose_b=self.units_first)
+
+    def _flat(self, x: tf.Tensor) -> tf.Tensor:
+        """`[T, B, N]` -> `[T B, N]`."""
+        if self.units_first:
+            return tf.reshape(tf.transpose(x, [1, 0, 2]), [x.shape[1], -1])
+        return tf.reshape(x, [-1, x.shape[-1]])
+
+    def _steps(self, x: tf.Tensor, rows: int) -> tf.Tensor:
+        """The inverse of `_flat`."""
+        if self.units_first:
+            return tf.transpose(tf.reshape(x, [x.shape[0], -1, rows]), [1, 0, 2])
+        return tf.reshape(x, [-1, rows, x.shape[-1]])
+
+    def _by_output(self, x: tf.Tensor) -> tf.Tensor:
+        """`[T B, C]` with the outputs first, `[C, T B]`, or back."""
+        return x if self.units_first else tf.transpose(x)
 
 
 def _of_one(window: Window) -> Window:
@@ -300,13 +322,3 @@ def _of_layer(weights: Tensors, layer: int) -> tuple[tf.Tensor, tf.Tensor, tf.Te
         weights[f"lstm.{layer}.{part}"] for part in ("kernel", "recurrent_kernel", "bias")
     )
     return kernel, recurrent, bias
-
-
-def _rows(x: tf.Tensor) -> tf.Tensor:
-    """`[T, B, N]` -> `[T B, N]`."""
-    return tf.reshape(x, [-1, x.shape[-1]])
-
-
-def _product(x: tf.Tensor, dz: tf.Tensor) -> tf.Tensor:
-    """The gradient of a kernel: one matmul over all steps and rows."""
-    return tf.matmul(_rows(x), dz, transpose_a=True)

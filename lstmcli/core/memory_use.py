@@ -14,7 +14,7 @@ from lstmcli.utils.memory import NUMBER, OF_A_STEP, PROCESS, require
 
 OF_A_PARAMETER, OF_ITS_GRADIENT = 4, 2
 """Copies of each parameter and optimizer slot (previous, current, next and best), and of each
-gradient."""
+gradient. Each part of a window's rows has one."""
 SLOTS = {"sgd": 0, "adagrad": 1, "rmsprop": 1, "adam": 2}
 """Numbers that an optimizer keeps per parameter (`core/optimizers.py`)."""
 OF_A_UNIT, OF_A_LAYERS_UNIT = 7, 4
@@ -64,9 +64,11 @@ def _numbers(config: Config, features: int, outputs: int) -> tuple[int, int, int
     each_step = _of_units(config) + OF_AN_OUTPUT * (features + outputs)
     plan = execution.plan(config, features)
     at_once = min(replicas, execution.cores()) if plan.replicas_at_once else 1
+    row_parts = min(plan.row_parts, plan.threads or execution.cores())
+    gradients = max(at_once * OF_ITS_GRADIENT, row_parts)
     drawn = 0 if config.data.data else OF_A_STEP * config.data.series_length
     return (
-        replicas * kept + at_once * OF_ITS_GRADIENT * parameters,
+        replicas * kept + gradients * parameters,
         at_once * training.rows * training.steps * each_step,
         replicas * drawn,
     )

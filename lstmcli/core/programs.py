@@ -1,8 +1,11 @@
-"""The compiled programs: over chunks of windows, or over halves of their rows on two threads."""
+"""The compiled programs: over chunks of windows, or over parts of their rows on several threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import pairwise
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -188,19 +191,20 @@ STATE_ROWS = 3
 
 
 class SplitBatchProgram:
-    """The programs of `ChunkProgram` for one replica, computed in two halves of the rows.
+    """The programs of `ChunkProgram` for one replica, computed in parts of the rows at once.
 
     Args:
         step: the computation of one window.
-        device: as returned by `device.resolve`.
+        devices: the device of each part.
     """
 
-    def __init__(self, step: Step, device: str) -> None:
+    def __init__(self, step: Step, devices: Sequence[str]) -> None:
         self.step = step
         self._whole = ChunkProgram(step)
-        self._halves = CallsAtOnce([device, device])
+        self._calls = CallsAtOnce(devices)
+        self._count = len(devices)
         compiled = {"jit_compile": True, "autograph": False}
-        self._gradient = tf.function(self._half_gradient, **compiled)
+        self._gradient = tf.function(self._part_gradient, **compiled)
         self._update = tf.function(self._joint_update, **compiled)
 
     @property
@@ -212,12 +216,12 @@ class SplitBatchProgram:
         self, tensors: Tensors, parts: Arrays, count: int, done: int, rate: float
     ) -> tuple[Tensors, tuple]:
         """As `ChunkProgram.train`, but the measurements have `count` windows instead of K."""
-        given = _halved_parts(parts)
-        states: Sequence[tf.Tensor] = _halved(tensors["state"], STATE_ROWS)
+        given = _row_parts(parts, self._count)
+        states: Sequence[tf.Tensor] = _divided(tensors["state"], STATE_ROWS, self._count)
         learnt = {name: tensor for name, tensor in tensors.items() if name != "state"}
         seen, learning_rate = [], tf.constant(rate, tf.float32)
         for k in range(count):
-            window = [{name: part[k] for name, part in half.items()} for half in given]
+            window = [{name: part[k] for name, part in rows.items()} for rows in given]
             step = tf.constant(done + k + 1, tf.int32)
             learnt, states, shown = self._window(learnt, states, window, step, learning_rate)
             seen.append(shown)
@@ -232,14 +236,15 @@ class SplitBatchProgram:
         step: tf.Tensor,
         rate: tf.Tensor,
     ) -> tuple[Tensors, Sequence[tf.Tensor], tuple]:
-        """Trains on one window; returns parameters and slots, both states, and measurements."""
+        """Trains on one window; returns parameters and slots, the states, and measurements."""
         weights = {name: learnt[name] for name in self.step.names}
 
-        def half(which: int) -> tuple:
+        def gradient(which: int) -> tuple:
             given = {name: tf.constant(part) for name, part in parts[which].items()}
             return self._gradient(weights, states[which], given)
 
-        gradients, states, labels, *shown = zip(*self._halves.map(half, 2), strict=True)
+        found = self._calls.map(gradient, self._count)
+        gradients, states, labels, *shown = zip(*found, strict=True)
         learnt, norm = self._update(learnt, gradients, labels, step, rate)
         return learnt, states, (*(np.concatenate(each, 1) for each in shown), norm)
 
@@ -254,18 +259,19 @@ class SplitBatchProgram:
     def _forward(
         self, chunk: Callable[..., tuple], tensors: Tensors, parts: Arrays, count: int
     ) -> tuple[Tensors, tuple]:
-        given, states = _halved_parts(parts), _halved(tensors["state"], STATE_ROWS)
+        given = _row_parts(parts, self._count)
+        states = _divided(tensors["state"], STATE_ROWS, self._count)
 
-        def half(which: int) -> tuple:
+        def forward(which: int) -> tuple:
             return chunk(tensors | {"state": states[which]}, given[which], count)
 
-        found = self._halves.map(half, 2)
+        found = self._calls.map(forward, self._count)
         state = tf.concat([after["state"] for after, _ in found], STATE_ROWS)
         shown = zip(*(shown for _, shown in found), strict=True)
         return tensors | {"state": state}, tuple(map(_joined, shown))
 
-    def _half_gradient(self, weights: Tensors, state: tf.Tensor, parts: Inputs) -> tuple:
-        """The gradient of the sum of a half's losses, its state, and what its steps measured.
+    def _part_gradient(self, weights: Tensors, state: tf.Tensor, parts: Inputs) -> tuple:
+        """The gradient of the sum of a part's losses, its state, and what its steps measured.
 
         The measurements are the number of scored steps, the losses and the metrics.
         """
@@ -298,8 +304,10 @@ class SplitBatchProgram:
         """The updated parameters and slots, and the norm `[1]` of the gradient."""
         schedule = self.step.schedule
         weights = schedule.pack(tensors, 0.0)
-        (first, second), scored = gradients, tf.maximum(tf.add_n(labels), self.step.least)
-        gradient = {name: (first[name] + second[name]) / scored for name in first}
+        scored = tf.maximum(tf.add_n(labels), self.step.least)
+        gradient = {
+            name: reduce(add, [part[name] for part in gradients]) / scored for name in gradients[0]
+        }
         norm = schedule.norm(gradient)
         now, slots = self.step.update(
             flat(weights), gradient, self.step.pack_slots(tensors), norm, step, rate
@@ -307,20 +315,21 @@ class SplitBatchProgram:
         return self.step.unpack(now, slots, weights), norm
 
 
-def _halved(tensor: Any, axis: int) -> list[Any]:
-    """Splits the rows into two halves; the second is the larger if their number is odd."""
-    middle = tensor.shape[axis] // 2
+def _divided(tensor: Any, axis: int, count: int) -> list[Any]:
+    """Divides the rows into parts; their numbers of rows differ by one at most."""
+    ends = [tensor.shape[axis] * which // count for which in range(count + 1)]
     before = (slice(None),) * axis
-    return [tensor[(*before, rows)] for rows in (slice(middle), slice(middle, None))]
+    return [tensor[(*before, slice(*part))] for part in pairwise(ends)]
 
 
-def _halved_parts(parts: Arrays) -> tuple[Arrays, Arrays]:
-    """The parts `[K, T, B, …, 1]` of each half. Dropout has its layer axis before the rows."""
-    halves = {name: _halved(part, 3 if name == "dropout" else 2) for name, part in parts.items()}
-    first, second = ({name: half[which] for name, half in halves.items()} for which in (0, 1))
-    return first, second
+def _row_parts(parts: Arrays, count: int) -> list[Arrays]:
+    """The arrays `[K, T, B, …, 1]` of each part. Dropout has its layer axis before the rows."""
+    divided = {
+        name: _divided(part, 3 if name == "dropout" else 2, count) for name, part in parts.items()
+    }
+    return [{name: part[which] for name, part in divided.items()} for which in range(count)]
 
 
-def _joined(halves: Sequence[Any]) -> Any:
-    """What both halves measured, `[K, T, B, …]`; norms, which are empty, have no rows."""
-    return np.concatenate(halves, 2) if len(halves[0].shape) > 2 else halves[0]
+def _joined(parts: Sequence[Any]) -> Any:
+    """What the parts measured, `[K, T, B, …]`; norms, which are empty, have no rows."""
+    return np.concatenate(parts, 2) if len(parts[0].shape) > 2 else parts[0]

@@ -62,9 +62,8 @@ class Program:
         features, outputs = spec.features, spec.outputs
         plan = execution.plan(config, features, device)
         self.schedule = plan.schedule
-        halved = threads() > 1 and plan.splits_batch
         constants = Constants.of(config, spec, device)
-        self.programs = programs_for(constants, device if halved else None)
+        self.programs = programs_for(constants, device, min(threads(), plan.row_parts))
         step = self.programs.step
         self._names = step.names
         self._slots = step.optimizer.slots
@@ -171,10 +170,12 @@ class Program:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def programs_for(constants: Constants, halved_on: str | None) -> ChunkProgram | SplitBatchProgram:
-    """The compiled programs for some constants; in halves if `halved_on` names a device."""
+def programs_for(
+    constants: Constants, device: str, row_parts: int
+) -> ChunkProgram | SplitBatchProgram:
+    """The compiled programs for some constants, on a device, in some parts of the rows."""
     step = Step(constants)
-    return ChunkProgram(step) if halved_on is None else SplitBatchProgram(step, halved_on)
+    return ChunkProgram(step) if row_parts == 1 else SplitBatchProgram(step, [device] * row_parts)
 
 
 def _together(replicas: int, device: str) -> int:

@@ -1,7 +1,7 @@
 """The training computation of a window: the schedule's input, the head's errors, and the update.
 
 It serves both kinds of program in `programs.py`: one compiled loop over a chunk, and one window at
-a time in halves. Everything here is traced, within compiled functions.
+a time in parts of its rows. Everything here is traced, within compiled functions.
 """
 
 from __future__ import annotations

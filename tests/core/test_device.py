@@ -130,11 +130,11 @@ def test_a_process_that_took_the_cpu_says_so_where_a_gpu_would_be_faster(machine
 
 
 @pytest.mark.parametrize("settings", [{}, TEXT])
-def test_threads_and_halves_are_of_the_cpu_alone(settings):
+def test_threads_and_row_parts_are_of_the_cpu_alone(settings):
     config = open_source(Config.build(**settings)).config
     on_cpu, on_gpu = (execution.plan(config, 1, name) for name in ("cpu:0", "gpu:1"))
-    assert (on_cpu.threads, on_cpu.splits_batch) == ((None, True) if settings else (1, False))
-    assert on_gpu == replace(on_cpu, threads=None, splits_batch=False, replicas_at_once=False)
+    assert (on_cpu.threads, on_cpu.row_parts) == ((None, 4) if settings else (1, 1))
+    assert on_gpu == replace(on_cpu, threads=None, row_parts=1, replicas_at_once=False)
     assert execution.plan(config.replaced(threads=3), 1, "gpu:0").threads == 3
 
 

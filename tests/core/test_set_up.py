@@ -38,7 +38,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def set_up(monkeypatch):
-    """What a process was set up for: instruction set, threads, halves; and what asked for it."""
+    """What a process was set up for: instruction set, threads, row parts; and what asked for it."""
     asked = []
     monkeypatch.setattr(execution, "set_up", lambda *given: asked.append(given))
     return asked
@@ -47,7 +47,7 @@ def set_up(monkeypatch):
 def meant(config, features):
     return (
         *execution.plan(config, features).process,
-        execution.plan(config, features).splits_batch,
+        execution.plan(config, features).row_parts,
     )
 
 

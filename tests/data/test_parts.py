@@ -106,11 +106,12 @@ QUICK = {
     ("text", "wavefront", 0.4),
     ("numbers and two columns of symbols", "layered", None),
     ("sequences", "wavefront", None),
-    ("one number", "layered in halves", 0.4),
+    ("one number", "layered, in halves", 0.4),
     ("several numbers, not all known", "layered", None),
+    ("sequences of numbers", "layered, units first, in halves", 0.4),
 }
 """Every input, head and schedule once; `make test-slow` has all of them together."""
-SCHEDULES = "wavefront", "layered", "layered in halves"
+SCHEDULES = "wavefront", "layered", "layered, in halves", "layered, units first, in halves"
 
 
 def combinations():
@@ -123,15 +124,14 @@ def combinations():
 def test_a_window_has_the_gradient_that_automatic_differentiation_finds(
     name, schedule, dropout, monkeypatch
 ):
-    plan, halved = execution.plan, schedule == "layered in halves"
-    monkeypatch.setattr(
-        execution, "plan", lambda *asked: replace(plan(*asked), splits_batch=halved)
-    )
+    plan, changed = execution.plan, {"units_first": "units first" in schedule}
+    changed["row_parts"] = 2 if "halves" in schedule else 1
+    monkeypatch.setattr(execution, "plan", lambda *asked: replace(plan(*asked), **changed))
     monkeypatch.setattr("lstmcli.core.runner.threads", lambda: 2)
     spec, rng = SIGNATURES[name], np.random.default_rng(len(name))
     config = Config.build(
         layers=LAYERS, state_size=SIZE, batch_size=ROWS, bptt=STEPS, optimizer="sgd",
-        learning_rate=0.5, execution=schedule.split()[0], dropout=dropout, seed=3,
+        learning_rate=0.5, execution=schedule.split(",")[0], dropout=dropout, seed=3,
     )  # fmt: skip
     shapes = model_spec.shapes(config.model, spec.features, spec.outputs)
     weights = {
