@@ -9,7 +9,7 @@ import typer
 
 from lstmcli.cli.output import median_of, print_json, print_sentence, print_table, say
 from lstmcli.reporting import formatting
-from lstmcli.utils.errors import LstmcliError, shell_quote
+from lstmcli.utils.errors import LstmcliError, plural, shell_quote
 
 if TYPE_CHECKING:
     from lstmcli.cli.json_results import TrainResult, VerifyResult
@@ -76,14 +76,14 @@ def verified(epochs: int, differences: Sequence[str], as_json: bool) -> None:
         print_json(result)
     if differences:
         raise LstmcliError(
-            f"{epochs} epochs trained twice differ in {len(differences)} places, first in "
-            f"{differences[0]}",
+            f"{epochs} {plural(epochs, 'epoch')} trained twice: the results differ in "
+            f"{len(differences)} {plural(len(differences), 'place')}, first in {differences[0]}",
             "try `--threads 1 --device cpu`, which is the most reproducible",
         )
     if not as_json:
         print_sentence(
-            f"verified: {epochs} epochs, trained twice, the second time interrupted and resumed, "
-            "gave the same bits"
+            f"verified: {epochs} {plural(epochs, 'epoch')}, trained twice, the second time "
+            "interrupted and resumed, gave the same bits"
         )
 
 

@@ -7,8 +7,8 @@
   the compiler vectorises a loop, and so on the number of replicas. Without fusion (the AVX
   instruction set has none), a replica's bits do not depend on the others. The layered schedule
   compiles for one replica, whose bits cannot depend on others. It uses AVX2, which is a tenth
-  faster from 32 to 128 units. It does not use AVX-512, which gained nothing more there; so a
-  processor without AVX-512 gives the same bits.
+  faster from 32 to 128 units. It does not use AVX-512, which gained nothing more there. The
+  libraries that compute large products choose their instructions themselves.
 - **Sums in the order of their terms.** The compiler may compute a sum in any order. With
   vectorisation of unrolled code switched off, it leaves short sums as they are
   (`core/reductions.py`).

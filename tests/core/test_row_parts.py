@@ -5,6 +5,8 @@ Here 4 and 8 parts share the test machine's cores, however few these are.
 The gradient itself is compared with automatic differentiation in `test_model.py`.
 """
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 
@@ -23,6 +25,11 @@ from lstmcli.data.datasets import open_source
 from programs import started
 
 SIZE = {"layers": 2, "state_size": 12, "batch_size": 8, "bptt": 6, "series_length": 600}
+LARGE = {
+    "layers": 2, "state_size": 128, "batch_size": 128, "bptt": 32, "series_length": 20480,
+    "epochs": 1,
+}  # fmt: skip
+"""Of a size whose rows are divided by the rule."""
 SHAPES = [
     {},
     {"batch_size": 7, "optimizer": "adam", "learning_rate": 0.01, "clip_norm": 0.05},
@@ -177,3 +184,16 @@ def test_parts_need_two_threads_of_the_cpu(halved, device, threads, programs, mo
     config = Config.build(**SIZE)
     spec = open_source(config).spec
     assert isinstance(program_module.Program(config, spec, device).programs, programs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [4, 8])
+def test_training_on_more_threads_than_cores_repeats_and_resumes_to_the_bit(threads, tmp_path):
+    config = Config.build(**LARGE)
+    assert execution.plan(config, 1).row_parts >= threads
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in LARGE.items()]
+    command = [sys.executable, "-m", "lstmcli", "train", *options, "--verify", "--no-cache"]
+    command.append(f"--threads={threads}")
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert "gave the same bits" in " ".join(told.stdout.split())

@@ -384,6 +384,7 @@ def test_verify_says_that_the_bits_are_the_same_and_leaves_nothing(where, run, r
         resumed_here()
     before = sorted(Path().iterdir())
     assert "verified: 2 epochs, trained twice" in run(*VERIFY).stdout
+    assert "verified: 1 epoch, trained twice" in run(*VERIFY, "--epochs", 1).stdout
     assert sorted(Path().iterdir()) == before
     assert "has no effect" in run(*VERIFY, "--out", "x", exit_code=2).stderr
 
