@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,7 +85,13 @@ def limit(size: dict) -> list[dict]:
     return [{"loss": float(loss), "window": float(us) / 1e6} for _, loss, us in table]
 
 
-def compare(title: str, size: dict, names: list[str], rounds: int) -> list[dict]:
+def compare(
+    title: str,
+    size: dict,
+    names: list[str],
+    rounds: int,
+    of: Callable[[list[float]], float] = statistics.median,
+) -> list[dict]:
     """Lets contenders take turns; a row for each, relative to the first."""
     found: dict[str, list[list[dict]]] = {name: [] for name in contenders(size, names)}
     if "limit" in names and shutil.which("cc"):
@@ -93,16 +100,22 @@ def compare(title: str, size: dict, names: list[str], rounds: int) -> list[dict]
         for name, runs in found.items():
             runs.append(limit(size) if name == "limit" else epochs(name, size))
     replicas = size.get("replicas", 1)
-    rows = [summarise(title, name, runs, replicas) for name, runs in found.items()]
+    rows = [summarise(title, name, runs, replicas, of) for name, runs in found.items()]
     for row in rows:
         row["lstmcli_ratio"] = rows[0]["us_per_window"] / row["us_per_window"]
     show(rows)
     return rows
 
 
-def summarise(title: str, name: str, runs: list[list[dict]], replicas: int) -> dict:
+def summarise(
+    title: str,
+    name: str,
+    runs: list[list[dict]],
+    replicas: int,
+    of: Callable[[list[float]], float] = statistics.median,
+) -> dict:
     """Median microseconds per window and replica, the first epoch's surplus, the last loss."""
-    steady = statistics.median(line["window"] for run in runs for line in run[1:])
+    steady = of([line["window"] for run in runs for line in run[1:]])
     mine = replicas if name == "lstmcli" else 1
     return {
         "what": title,
@@ -165,6 +178,18 @@ def grid() -> list[dict]:
         best = min(row["us_per_window"] for row in mine)
         rows += [row | {"times_the_best": row["us_per_window"] / best} for row in mine]
         show(rows[-len(mine) :])
+    return rows
+
+
+def sizes(rounds: int) -> list[dict]:
+    """The sizes of `grid` beside PyTorch on two threads; the best epoch of each."""
+    rows = []
+    for units, batch in itertools.product((8, 16, 32, 64, 128, 256, 512), (5, 16, 64)):
+        windows = max(6, min(100, 1_000_000 // (units * (units + 64) * batch // 64)))
+        size = {"layers": 2, "state": units, "rows": batch, "steps": 32, "epochs": 3, "threads": 2}
+        size["length"] = batch * 32 * windows
+        title = f"best of 2 x {units}, batch {batch}, 32 steps"
+        rows += compare(title, size, ["lstmcli", "torch"], rounds, min)
     return rows
 
 
@@ -254,6 +279,7 @@ def main() -> None:
         rows += company(rounds)
         rows += crossover(1)
         rows += grid()
+        rows += sizes(rounds + 1)
         rows += growth(1)
         rows += whole_commands(rounds)
         rows += on_a_terminal(3 * rounds)
