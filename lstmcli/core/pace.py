@@ -59,10 +59,10 @@ def window_seconds(config: Config, spec: ModelSpec, device: str, cores: int = CO
 def _on_cpu(config: Config, spec: ModelSpec, wavefront: bool, cores: int) -> float:
     """Counts waves and units in the wavefront schedule; else cells, units and products."""
     steps, layers, replicas = config.training.steps, config.model.layers, config.run.replicas
-    units = _units(config)
+    units, plan = _units(config), execution.plan(config, spec.features, "cpu")
     if wavefront:
-        return (steps + layers) * 0.6e-6 + units * replicas * (36e-9 if replicas == 1 else 22e-9)
-    plan = execution.plan(config, spec.features, "cpu")
+        each, calls = execution.side_by_side(replicas, cores if plan.replicas_at_once else 1)
+        return calls * ((steps + layers) * 0.6e-6 + units * each * (36e-9 if each == 1 else 22e-9))
     at_once = plan.threads or cores
     rate = 1.1e11 * max(1.0, min(at_once, cores, MOST_CORES) / CORES)
     in_turn = -(-replicas // cores) if plan.replicas_at_once else replicas

@@ -179,16 +179,10 @@ def programs_for(
 
 
 def _together(replicas: int, device: str) -> int:
-    """How many replicas a call computes if one operation may compute several.
-
-    4 and 8 replicas fit the compiler's vectors. With 12 models of the article at once, each took
-    three times as long as with 8; with 3 at once, each took longer than alone.
-    """
+    """How many replicas a call computes if one operation may compute several."""
     if not device.startswith("cpu"):
         return replicas
-    if replicas <= 2:
-        return 1
-    return 4 if replicas <= 4 else 8
+    return execution.side_by_side(replicas, len(devices_at_once(device)))[0]
 
 
 Tensors = dict[str, tf.Tensor]

@@ -121,3 +121,26 @@ def test_time_and_memory_are_counted_for_the_replicas_that_are_computed_at_once(
         monkeypatch.setattr(execution, "cores", lambda cores=cores: cores)
         needed[cores] = memory_use.needed(config, 1, 2)
     assert needed[4] > needed[1] + 3 * 4 * 2000 * 5 * 64 * 7 * 3
+
+
+@pytest.mark.parametrize(
+    ("replicas", "cores", "together", "calls"),
+    [(1, 1, 1, 1), (2, 1, 1, 2), (3, 1, 4, 1), (5, 1, 8, 1), (12, 1, 4, 3), (16, 1, 8, 2),
+     (2, 2, 1, 1), (4, 2, 1, 2), (8, 2, 4, 1), (16, 2, 8, 1), (8, 8, 1, 1)],
+)  # fmt: skip
+def test_replicas_lie_side_by_side_where_that_is_faster_than_on_cores_of_their_own(
+    replicas, cores, together, calls
+):
+    assert execution.side_by_side(replicas, cores) == (together, calls)
+
+
+def test_a_window_of_side_by_side_replicas_is_timed_by_the_calls_that_a_core_makes():
+    spec = ModelSpec(1, (), 2)
+
+    def time(replicas, cores, **settings):
+        config = Config.build(replicas=replicas, batch_size=5, bptt=15, **settings)
+        return pace.window_seconds(config, spec, "cpu", cores)
+
+    assert time(16, 2) == time(8, 1) == time(16, 1) / 2
+    assert time(8, 2) == time(4, 1) < time(8, 1)
+    assert time(8, 2, threads=1) == time(8, 1)
