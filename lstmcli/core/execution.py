@@ -91,10 +91,11 @@ FEWEST_PRODUCTS = 1e8
 """The fewest multiplications of a part's forward pass; with fewer, joining costs too much."""
 
 
-SIDE_BY_SIDE = {1: 1.0, 4: 2.4, 8: 3.8}
+SIDE_BY_SIDE, AT_ONCE = {8: 3.8, 4: 2.4, 1: 1.0}, 1.2
 """How long a call of the wavefront schedule takes that computes so many replicas in one operation,
-relative to one replica, measured with the article's model. 4 and 8 replicas fit the compiler's
-vectors. With 12 of them in one operation, each took three times as long as with 8."""
+relative to one replica, and the factor for calls that two cores make at once; measured with the
+article's model. 4 and 8 replicas fit the compiler's vectors. With 12 of them in one operation, each
+took three times as long as with 8."""
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,13 @@ def side_by_side(replicas: int, cores: int) -> tuple[int, int]:
         replicas: the number of replicas.
         cores: number of cores that make calls at the same time.
     """
+
+    def time(each: int) -> float:
+        at_once = cores > 1 and replicas > each
+        return calls[each] * SIDE_BY_SIDE[each] * (AT_ONCE if at_once else 1)
+
     calls = {each: math.ceil(math.ceil(replicas / each) / cores) for each in SIDE_BY_SIDE}
-    fastest = min(calls, key=lambda each: calls[each] * SIDE_BY_SIDE[each])
+    fastest = min(calls, key=time)
     return fastest, calls[fastest]
 
 
