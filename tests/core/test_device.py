@@ -75,7 +75,7 @@ def chosen(requested="auto", why="asked for", **settings):
     [
         ({}, 2, "cpu:0", "a GPU is there; at this size it would be some 13 times slower"),
         ({"replicas": 8}, 2, "cpu:0", "a GPU is there; at this size it would be some .* slower"),
-        ({"replicas": 64}, 2, "cpu:0", "a GPU is there; at this size it would hardly be faster"),
+        ({"replicas": 128}, 2, "cpu:0", "a GPU is there; at this size it would hardly be faster"),
         (TEXT, 2, "gpu:0", "at this size the CPU would be some 24 times slower"),
         (TEXT, 16, "gpu:0", "at this size the CPU would be some .* times slower"),
         (MIDDLE, 2, "gpu:0", "at this size the CPU would be some 2.* times slower"),
