@@ -161,7 +161,7 @@ def trained_on_file(run, tmp_path_factory):
 @pytest.fixture(scope="session")
 def python():
     """Keywords for a subprocess in Python that imports the package under test."""
-    ours = re.compile("(LSTMCLI_GIVEN_)?(TF_)?XLA_FLAGS")
+    ours = re.compile("(LSTMCLI_GIVEN_)?(TF_)?XLA_FLAGS|TF_OVERRIDE_GLOBAL_THREADPOOL")
     known = {name: value for name, value in os.environ.items() if not ours.fullmatch(name)}
     return {"env": {**known, "PYTHONPATH": str(ROOT)}, "text": True}
 
