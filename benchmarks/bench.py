@@ -43,6 +43,9 @@ MIDDLE = [
 ]
 """Layers, units, rows, steps of a window, windows."""
 
+GRID = (8, 16, 32, 64, 128, 256, 512), (5, 16, 64)
+"""Units and rows."""
+
 LARGE = {"layers": 3, "state": 256, "rows": 64, "steps": 64, "length": 32_768, "threads": 2}
 
 
@@ -114,7 +117,10 @@ def summarise(
     replicas: int,
     of: Callable[[list[float]], float] = statistics.median,
 ) -> dict:
-    """Median microseconds per window and replica, the first epoch's surplus, the last loss."""
+    """Microseconds per window and replica, the first epoch's surplus, the last loss.
+
+    The time is that `of` the epochs after the first: their median, unless told otherwise.
+    """
     steady = of([line["window"] for run in runs for line in run[1:]])
     mine = replicas if name == "lstmcli" else 1
     return {
@@ -163,7 +169,7 @@ def crossover(rounds: int) -> list[dict]:
 def grid() -> list[dict]:
     """What `auto` chooses beside the best, over sizes: schedules, on one thread and on two."""
     rows = []
-    for units, batch in itertools.product((8, 16, 32, 64, 128, 256, 512), (5, 16, 64)):
+    for units, batch in itertools.product(*GRID):
         windows = max(6, min(200, 2_000_000 // (units * (units + 64) * batch // 64)))
         size = {"layers": 2, "state": units, "rows": batch, "steps": 32, "epochs": 3}
         size["length"] = batch * 32 * windows
@@ -184,7 +190,7 @@ def grid() -> list[dict]:
 def sizes(rounds: int) -> list[dict]:
     """The sizes of `grid` beside PyTorch on two threads; the best epoch of each."""
     rows = []
-    for units, batch in itertools.product((8, 16, 32, 64, 128, 256, 512), (5, 16, 64)):
+    for units, batch in itertools.product(*GRID):
         windows = max(6, min(100, 1_000_000 // (units * (units + 64) * batch // 64)))
         size = {"layers": 2, "state": units, "rows": batch, "steps": 32, "epochs": 3, "threads": 2}
         size["length"] = batch * 32 * windows
