@@ -89,13 +89,16 @@ def write(path: Path, series: Series, metadata: Mapping[str, Any]) -> None:
     check_format(path)
     series = as_written(series)
     classes = {"classes": series.classes} if series.classes else {}
-    known = {"task": dict(series.task), **classes, "sha256": series.checksum()}
+    # The format comes first and the checksum last: no damage in one place takes away both, so that
+    # the file would pass for an older one, without a checksum.
+    known: dict[str, Any] = {"lstmcli_format": csv_series.SIDECAR_FORMAT}
+    known |= {"task": dict(series.task), **classes, "sha256": series.checksum()}
     arrays: dict[str, Any] = series.arrays
     if series.schema == plain(len(series.schema.numbers), series.classes) and len(arrays) == 2:
         arrays = {"inputs": _flat(series.numbers), "targets": series.targets}
     else:
         known["schema"] = series.schema.to_dict()
-    known |= {**metadata, "lstmcli_format": csv_series.SIDECAR_FORMAT}
+    known |= metadata
     if path.suffix == ".npz":
         text = np.array(json.dumps(known, indent=2))
         write_atomically(path, npz.to_bytes({**arrays, "metadata": text}))

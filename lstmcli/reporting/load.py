@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,11 +203,10 @@ def figures_of_sweep(path: Path) -> dict[str, Figure]:
         FileError: a table is damaged.
     """
     files = SweepFiles(path)
-    trials = metrics.read_table(
-        files.trials, [*SIZES, "seed", "test_loss", "gap", "epochs", "bayes_loss"]
-    )
-    summary = metrics.read_table(files.summary, [*SIZES, "seeds", "iqm", "ci_low", "ci_high"])
-    curves = metrics.read_table(files.curves, [*SIZES, "seed", "epoch", "val_loss", "bayes_loss"])
+    read = partial(metrics.read_table, newer=LOSSES)
+    trials = read(files.trials, [*SIZES, "seed", "test_loss", "gap", "epochs", "bayes_loss"])
+    summary = read(files.summary, [*SIZES, "seeds", "iqm", "ci_low", "ci_high"])
+    curves = read(files.curves, [*SIZES, "seed", "epoch", "val_loss", "bayes_loss"])
     if summary.empty or curves.empty:
         return {}
     names = list(trials)

@@ -248,10 +248,8 @@ def _against(kind: str, verdict: DepthResult, place: int, measure: Measure) -> s
     if kind in (ALONE, NOTHING) or math.isnan(row.iqm):
         return "-"
     if kind == NO_BETTER:
-        factor = measure.ratio(float(row.iqm) / verdict.baseline.loss)
-        return (
-            "no less" if factor == 1 else conclusion.times(factor, factor, factor, measure.noun)[0]
-        )
+        no_less = float(row.iqm) == verdict.baseline.loss
+        return "no less" if no_less else _beside(row, verdict, measure)
     if place == findings.reference:
         return "-"
     loss = float(verdict.rows.iqm[findings.reference])
@@ -338,16 +336,23 @@ def _beside_baseline(kind: str, verdict: DepthResult, measure: Measure) -> list[
     if kind == NO_BETTER:
         return [f"the margin is {share}"] if share else []
     row, axis = verdict.rows.loc[place], verdict.axis
-    factor = measure.ratio(float(row.iqm) / base.loss)
     said = (
         f"the best baseline, {conclusion.the(base.name)}: {measure.words(base.loss)}; "
-        f"{conclusion.with_verb(verdict, row, 'have')} "
-        f"{conclusion.times(factor, factor, factor, measure.noun)[0]}"
+        f"{conclusion.with_verb(verdict, row, 'have')} {_beside(row, verdict, measure)}"
     )
     if failing := len(verdict.rows) - verdict.beaten_by:
         all_of = f"{len(verdict.rows)} {axis.alternatives}"
         said += f"; {failing} of {all_of} {verb(failing, 'do')} not beat it"
     return [said, *([f"the margin is {share}"] if share else [])]
+
+
+def _beside(row: pd.Series, verdict: DepthResult, measure: Measure) -> str:
+    """The loss of a depth beside the best baseline's: `12 % less loss`."""
+    base = verdict.baseline.loss
+    if not base > 0:  # Such as the last value of a constant: nothing is a multiple of 0.
+        return f"more {measure.noun}"
+    factor = measure.ratio(float(row.iqm) / base)
+    return conclusion.times(factor, factor, factor, measure.noun)[0]
 
 
 def _longer(verdict: DepthResult) -> dict[str, str]:

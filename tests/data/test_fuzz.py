@@ -152,8 +152,24 @@ def test_no_table_with_strange_cells_makes_a_reader_fail(kind, tmp_path, fuzz_ex
         for (row, column), cell in cells.items():
             for line in lines[1:] if everywhere else [lines[row]]:
                 line[column] = cell
-        text = io.StringIO()
-        csv.writer(text).writerows(lines)
-        fuzzing.try_to_read(kind, text.getvalue().encode(), tmp_path)
+        fuzzing.try_to_read(kind, as_csv(lines), tmp_path)
 
     check()
+
+
+@pytest.mark.parametrize("column", ["loss", "chance", "reference_loss"])
+@pytest.mark.parametrize("kind", ["curves", "sweep's trials"])
+@pytest.mark.parametrize("cell", ["x", "0"])
+def test_a_strange_loss_is_no_failure(kind, column, cell, tmp_path):
+    """What random cells found, where a column is one of those that figures are drawn from."""
+    lines = list(csv.reader(io.StringIO(fuzzing.genuine(kind)[0].decode())))
+    if column in lines[0]:
+        for line in lines[1:]:
+            line[lines[0].index(column)] = cell
+        fuzzing.try_to_read(kind, as_csv(lines), tmp_path)
+
+
+def as_csv(lines):
+    text = io.StringIO()
+    csv.writer(text).writerows(lines)
+    return text.getvalue().encode()

@@ -93,6 +93,14 @@ def test_numbers_are_shown_in_the_targets_units():
     assert not any("squared" in text for text in [*found.caveats, *shown(found)])
 
 
+@pytest.mark.parametrize("count", [3, 8])
+def test_nothing_is_a_multiple_of_a_baseline_that_is_never_wrong(count):
+    """The last value of a series that is constant in its test part."""
+    found = answer.answer(on_a_file({1: HIGH[:count], 2: LOW[:count]}, "last value", 0.0), UNITS)
+    assert found.headline.startswith("no depth beats the last value: RMSE 0; 2 layers have RMSE")
+    assert [row.against for row in found.rows] == ["more RMSE"] * 2
+
+
 def test_a_text_is_shown_in_bits_a_character():
     low, high = [1.0, 1.01, 1.02, 1.03, 1.04], [2.0, 2.1, 2.2, 2.3, 2.4]
     found = answer.answer(on_a_file({1: high, 2: low, 3: low}, "bigrams", 0.69), TEXT)

@@ -1,6 +1,7 @@
 """Damaged files, and ones that promise too much: refused by name."""
 
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -49,6 +50,17 @@ def test_no_random_damage_is_read(name, damaged, read, sealed, tmp_path, damage_
     for what, content in damages.damages(whole, damage_count, damage_seed, kinds):
         (tmp_path / damaged).write_bytes(content)
         assert_refused(read, tmp_path / name, what)
+
+
+def test_no_cut_takes_away_both_the_format_and_the_checksum(sealed):
+    """A file without either passes for an older one, which nothing seals."""
+    whole = (sealed / "y.json").read_text()
+    half = len(whole) // 2
+    for begin, length in itertools.product(range(len(whole)), range(1, half)):
+        left = whole[:begin] + whole[begin + length :]
+        if '"lstmcli_sha256": "' not in left and '"lstmcli_format"' not in left:
+            with pytest.raises(json.JSONDecodeError):
+                json.loads(left)
 
 
 @pytest.mark.parametrize("name", ["m.safetensors", "x.npz", "y.csv"])
