@@ -55,28 +55,30 @@ LARGEST_ON_ONE_THREAD = 1024
 """Rows times units up to which a second thread does not help the layered schedule: it costs 40 %
 with 16 rows of 64 units, and gains 17 % with 16 rows of 128 and a third with 64 rows of 256."""
 
-LARGE_LAYER = 512
+LARGE_LAYER = 768
 """From this many units on, the layered schedule holds a step's state as `[S, B]`, and the weights
 are the left factor of its products. They are packed again for each product, which is much slower
-for a right factor. As the left one, a step's two products took 0.45 of the time with 32 rows of 512
-units, 0.43 with 16 rows, and 0.26 with 16 rows of 1,024. But what one layer passes to the next must
-be transposed. So with fewer units, windows were not faster: at 3 x 128 and 3 x 256 with 64 rows
-they took 1.04 and 1.06 of the time."""
+for a right factor with many columns. As the left one, windows of 16 rows took 0.95 of the time at
+1 x 768, 0.8 at 1 x 1024 and 0.7 at 1 x 2048. But what one layer passes to the next must be
+transposed, and a product with a few rows reads the weights faster as its right factor: with 5 rows,
+windows of 2 x 512 took 1.8 times as long with the units first, of 1 x 768 1.06 times. At 2 x 512,
+2 x 640 and 2 x 768 with 16 rows, both were as fast."""
 
 ONLY_LAYER = 128
 """From this many units on, that also holds for a model of one layer whose rows are divided. At
-1 x 256 with 64 rows it took 0.84 of the time, at 1 x 128 0.92, and at 1 x 192 and 1 x 384 0.97 to
-1.0. With 16 rows of 256 units, in one part, it took 1.4 times as long."""
+1 x 256 with 64 rows it took 0.84 of the time, at 1 x 128 0.92, at 1 x 192 and 1 x 384 0.97 to 1.0,
+and at 1 x 512 with 32 rows 0.9. With 16 rows of 256 units, in one part, it took 1.4 times as
+long."""
 
 FEWEST_ROWS = 16
-"""The fewest rows of a part of a window's rows, below `LARGE_LAYER` units. Parts, each on its own
-core, are faster than products that use all cores, if the parts are large enough. The limits were
-measured with halves on two cores. With 16 rows of 256 units, halves were as fast as the whole; with
-16 rows of 128 and with 8 of 256, they took 1.2 times as long."""
+"""The fewest rows of a part of a window's rows, below `LARGEST_IN_PARTS` units. Parts, each on its
+own core, are faster than products that use all cores, if the parts are large enough. The limits
+were measured with halves on two cores. With 16 rows of 256 units, halves were as fast as the whole;
+with 16 rows of 128 and with 8 of 256, they took 1.2 times as long."""
 
 FEWEST_ROWS_OF_LARGE = 8
-"""The fewest rows of a part of `LARGE_LAYER` units: halves of 16 rows took 0.92 of the time at
-2 x 512 and at 1 x 512, halves of 32 rows 0.94."""
+"""The fewest rows of a part of `LARGEST_IN_PARTS` units: halves of 16 rows took 0.97 of the time at
+2 x 512 and 0.9 at 1 x 512."""
 
 LARGEST_IN_PARTS = 512
 """The most units of a layer whose rows are divided. Every part reads all weights: with 32 rows of
@@ -199,7 +201,7 @@ def _row_parts(layers: int, size: int, rows: int, steps: int) -> int:
     """The most parts of a window's rows that are each large enough."""
     if size > LARGEST_IN_PARTS:
         return 1
-    fewest = FEWEST_ROWS if size < LARGE_LAYER else FEWEST_ROWS_OF_LARGE
+    fewest = FEWEST_ROWS if size < LARGEST_IN_PARTS else FEWEST_ROWS_OF_LARGE
     products = 8 * layers * size**2 * rows * steps
     most = rows // fewest, rows * size // FEWEST_NUMBERS, int(products // FEWEST_PRODUCTS)
     return max(1, min(most))

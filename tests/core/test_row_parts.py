@@ -162,8 +162,9 @@ def test_there_are_no_more_parts_than_threads(threads, expected, monkeypatch):
 
 @pytest.mark.parametrize(
     ("layers", "size", "rows", "device", "expected"),
-    [(3, 256, 32, "cpu:0", False), (3, 512, 32, "cpu:0", True), (1, 128, 32, "cpu:0", True),
+    [(3, 767, 32, "cpu:0", False), (3, 768, 32, "cpu:0", True), (1, 128, 32, "cpu:0", True),
      (1, 127, 32, "cpu:0", False), (1, 256, 16, "cpu:0", False), (1, 512, 16, "cpu:0", True),
+     (1, 512, 5, "cpu:0", False),
      (1, 512, 32, "gpu:0", False)],
 )  # fmt: skip
 def test_the_units_of_large_layers_come_first_on_the_cpu(layers, size, rows, device, expected):
