@@ -51,9 +51,11 @@ MOST_PRODUCTS = 4096
 """Rows times columns squared up to which the wavefront schedule is faster: with 8 units, both are
 equally fast at 16 rows, and the layered one is twice as fast at 64."""
 
-LARGEST_ON_ONE_THREAD = 1024
-"""Rows times units up to which a second thread does not help the layered schedule: it costs 40 %
-with 16 rows of 64 units, and gains 17 % with 16 rows of 128 and a third with 64 rows of 256."""
+LARGEST_ON_ONE_THREAD, PRODUCTS_ON_ONE_THREAD = 1024, 2**16
+"""Rows times units, and rows times units squared, up to which the layered schedule runs on one
+thread, so that replicas run at the same time. On older processors a second thread cost 40 % with 16
+rows of 64 units. It gains 17 % with 16 rows of 128, a quarter with 8 of them, a third with 64 rows
+of 256, and 45 % with one row of 512."""
 
 LARGE_LAYER = 768
 """From this many units on, the layered schedule holds a step's state as `[S, B]`, and the weights
@@ -170,7 +172,9 @@ def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
         return ExecutionPlan(schedule, config.run.threads)
     row_parts = 1 if schedule == "wavefront" else _row_parts(layers, size, rows, steps)
     only_layer = layers == 1 and size >= ONLY_LAYER and row_parts > 1
-    small = schedule == "wavefront" or rows * size <= LARGEST_ON_ONE_THREAD
+    small = schedule == "wavefront" or (
+        rows * size <= LARGEST_ON_ONE_THREAD and rows * size**2 <= PRODUCTS_ON_ONE_THREAD
+    )
     return ExecutionPlan(
         schedule,
         config.run.threads or (1 if small else None),
