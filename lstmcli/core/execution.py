@@ -51,11 +51,12 @@ MOST_PRODUCTS = 4096
 """Rows times columns squared up to which the wavefront schedule is faster: with 8 units, both are
 equally fast at 16 rows, and the layered one is twice as fast at 64."""
 
-LARGEST_ON_ONE_THREAD, PRODUCTS_ON_ONE_THREAD = 1024, 2**16
-"""Rows times units, and rows times units squared, up to which the layered schedule runs on one
-thread, so that replicas run at the same time. On older processors a second thread cost 40 % with 16
-rows of 64 units. It gains 17 % with 16 rows of 128, a quarter with 8 of them, a third with 64 rows
-of 256, and 45 % with one row of 512."""
+LARGEST_ON_ONE_THREAD, FEWEST_ON_ALL = 1024, 512
+"""Rows times units up to which the layered schedule runs on one thread, so that replicas run at the
+same time, and the number of units from which on it never does. On older processors a second thread
+cost 40 % with 16 rows of 64 units. It gains 17 % with 16 rows of 128, a third with 64 rows of 256,
+and 45 % with one row of 512, whose replicas take 1.4 times as long for it. With 8 rows of 128 it
+would gain a quarter, but eight replicas would take 1.5 times as long."""
 
 LARGE_LAYER = 768
 """From this many units on, the layered schedule holds a step's state as `[S, B]`, and the weights
@@ -173,7 +174,7 @@ def plan(config: Config, features: int, device: str = "cpu") -> ExecutionPlan:
     row_parts = 1 if schedule == "wavefront" else _row_parts(layers, size, rows, steps)
     only_layer = layers == 1 and size >= ONLY_LAYER and row_parts > 1
     small = schedule == "wavefront" or (
-        rows * size <= LARGEST_ON_ONE_THREAD and rows * size**2 <= PRODUCTS_ON_ONE_THREAD
+        rows * size <= LARGEST_ON_ONE_THREAD and size < FEWEST_ON_ALL
     )
     return ExecutionPlan(
         schedule,

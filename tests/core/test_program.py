@@ -149,8 +149,8 @@ def test_chunks_change_nothing(monkeypatch):
      ({"state_size": 8, "batch_size": 17}, "layered", 1),
      ({"state_size": 64, "batch_size": 16}, "layered", 1),
      ({"state_size": 64, "batch_size": 17}, "layered", None),
-     ({"state_size": 128, "batch_size": 4}, "layered", 1),
-     ({"state_size": 128, "batch_size": 5}, "layered", None),
+     ({"state_size": 511, "batch_size": 2}, "layered", 1),
+     ({"state_size": 512, "batch_size": 1}, "layered", None),
      ({"classes": 30}, "layered", 1), ({"execution": "layered"}, "layered", 1),
      ({"threads": 3}, "wavefront", 3)],
 )  # fmt: skip
