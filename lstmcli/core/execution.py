@@ -53,10 +53,11 @@ equally fast at 16 rows, and the layered one is twice as fast at 64."""
 
 LARGEST_ON_ONE_THREAD, FEWEST_ON_ALL = 1024, 512
 """Rows times units up to which the layered schedule runs on one thread, so that replicas run at the
-same time, and the number of units from which on it never does. On older processors a second thread
-cost 40 % with 16 rows of 64 units. It gains 17 % with 16 rows of 128, a third with 64 rows of 256,
-and 45 % with one row of 512, whose replicas take 1.4 times as long for it. With 8 rows of 128 it
-would gain a quarter, but eight replicas would take 1.5 times as long."""
+same time, and the number of units from which on it never does. With 16 rows of 64 units a second
+thread was seen to cost 40 % and, on another processor, to gain a quarter. It gains 17 % with 16
+rows of 128, a third with 64 rows of 256, and 45 % with one row of 512, whose replicas take 1.4
+times as long for it. With 8 rows of 128 it would gain a quarter, but eight replicas would take 1.5
+times as long."""
 
 LARGE_LAYER = 768
 """From this many units on, the layered schedule holds a step's state as `[S, B]`, and the weights

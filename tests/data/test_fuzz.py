@@ -157,16 +157,14 @@ def test_no_table_with_strange_cells_makes_a_reader_fail(kind, tmp_path, fuzz_ex
     check()
 
 
-@pytest.mark.parametrize("column", ["loss", "chance", "reference_loss"])
-@pytest.mark.parametrize("kind", ["curves", "sweep's trials"])
-@pytest.mark.parametrize("cell", ["x", "0"])
-def test_a_strange_loss_is_no_failure(kind, column, cell, tmp_path):
-    """What random cells found, where a column is one of those that figures are drawn from."""
+@pytest.mark.parametrize(
+    ("kind", "column", "cell"), [("curves", "loss", "x"), ("sweep's trials", "reference_loss", "0")]
+)
+def test_what_random_cells_have_found_is_no_failure(kind, column, cell, tmp_path):
     lines = list(csv.reader(io.StringIO(fuzzing.genuine(kind)[0].decode())))
-    if column in lines[0]:
-        for line in lines[1:]:
-            line[lines[0].index(column)] = cell
-        fuzzing.try_to_read(kind, as_csv(lines), tmp_path)
+    for line in lines[1:]:
+        line[lines[0].index(column)] = cell
+    fuzzing.try_to_read(kind, as_csv(lines), tmp_path)
 
 
 def as_csv(lines):
